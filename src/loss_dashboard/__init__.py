@@ -1,0 +1,1 @@
+"""Look at recorded losses and weights."""

@@ -1,0 +1,1 @@
+"""Track, weigh and log the losses of a network that has more than one."""
