@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Any, Protocol, cast, runtime_checkable
 
 Metrics = dict[str, Any]
 Row = tuple[int, float, Metrics]
@@ -13,9 +14,56 @@ Row = tuple[int, float, Metrics]
 class Logger(Protocol):
     """Anything that takes a row of metrics for a step.
 
-    A Comet `Experiment`, the `mlflow` module and Lightning's loggers fit as they are.
+    A Comet `Experiment`, the `mlflow` module and Lightning's loggers fit as they are. Two more
+    methods are used where a logger has them: `log_rows(rows)`, which takes a sequence of `Row`
+    that arrives late or in a batch, and `log_hyperparams(dict)`, which takes the losses and how
+    they are weighted.
     """
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> object:
         """Record one row: a number for each `{statistic}/{loss}`."""
         ...
+
+
+Loggers = Logger | Sequence[Logger]
+"""One logger, or a list of them."""
+
+# By name, because looking must not import an SDK that the user may not even have.
+_ADAPTERS = {
+    "wandb": "WandbLogger(wandb.run)",
+    "wandb.sdk.wandb_run.Run": "WandbLogger(run)",
+    "torch.utils.tensorboard.writer.SummaryWriter": "TensorBoardLogger(writer)",
+    "tensorboardX.writer.SummaryWriter": "TensorBoardLogger(writer)",
+    "mlflow.tracking.client.MlflowClient": "MLflowLogger(run_id, client)",
+    "mlflow.tracking.fluent.ActiveRun": "MLflowLogger(run)",
+    "builtins.str": "CsvLogger(path)",
+    "pathlib.PurePath": "CsvLogger(path)",
+    "pathlib._local.PurePath": "CsvLogger(path)",
+}
+
+
+def check_logger(candidate: object) -> Logger:
+    """The candidate, if it can take rows; else an error that says what to pass instead.
+
+    >>> check_logger("runs/gan")
+    Traceback (most recent call last):
+    ...
+    TypeError: a logger has log_metrics(metrics, *, step); got str: wrap it as CsvLogger(path)
+    """
+    if isinstance(candidate, type) or not callable(getattr(candidate, "log_metrics", None)):
+        msg = f"a logger has log_metrics(metrics, *, step); got {_what_came(candidate)}"
+        raise TypeError(msg)
+    return cast("Logger", candidate)
+
+
+def _what_came(candidate: object) -> str:
+    if isinstance(candidate, type):
+        return f"the class {candidate.__qualname__}, not an instance of it"
+    adapter = next(filter(None, map(_ADAPTERS.get, _names(candidate))), None)
+    return type(candidate).__qualname__ + (f": wrap it as {adapter}" if adapter else "")
+
+
+def _names(candidate: object) -> list[str]:
+    """The full names of its classes; the name itself for a module."""
+    classes = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(candidate).__mro__]
+    return [str(getattr(candidate, "__name__", "")), *classes]

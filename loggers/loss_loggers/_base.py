@@ -1,0 +1,49 @@
+"""What our own loggers have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+
+class BaseLogger:
+    """A logger that closes with `with`, and that says how many rows it lost.
+
+    Yours may inherit from it, which asks for nothing: a `Tee` then closes it too. It never calls
+    anything but the methods of `Logger` on an object that does not, for who opens, closes.
+
+    >>> class PrintLogger(BaseLogger):
+    ...     def log_metrics(self, metrics, /, *, step):
+    ...         print(step, metrics)
+    >>> with PrintLogger() as logger:
+    ...     logger.log_metrics({"loss/G": 0.5}, step=0)
+    0 {'loss/G': 0.5}
+    """
+
+    @property
+    def failed(self) -> int:
+        """Rows that it took and could not deliver."""
+        return 0
+
+    @property
+    def withheld(self) -> int:
+        """Rows that were kept from it for a while, because it had just failed slowly."""
+        return 0
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Deliver what is left; `error` is what ended the work, if it did not end well."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(error)

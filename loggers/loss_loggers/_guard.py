@@ -1,0 +1,107 @@
+"""The guard around one logger, so that it can neither stop training nor slow it down."""
+
+from __future__ import annotations
+
+import warnings
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from ._base import BaseLogger
+from ._logger import Metrics, Row, check_logger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PATIENCE = 10
+"""A call that fails after d seconds keeps rows from its logger for 10 d: it costs 10 % at most."""
+
+
+class Guard(BaseLogger):
+    """One logger that may fail: it warns once, counts, and training goes on.
+
+    >>> class Broken:
+    ...     def log_metrics(self, metrics, /, *, step):
+    ...         raise OSError("no route to host")
+    >>> guard = Guard(Broken())
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     guard.log_metrics({"loss/G": 0.5}, step=0)
+    >>> guard.failed, guard.last_error
+    (1, OSError('no route to host'))
+    """
+
+    def __init__(self, logger: object) -> None:
+        self.logger = check_logger(logger)
+        self.last_error: Exception | None = None
+        self._failed = self._withheld = 0
+        self._silent_until = 0.0
+        self._warned = False
+
+    @property
+    def failed(self) -> int:
+        """Rows that were lost here or, if the logger is one of ours, inside it."""
+        return self._failed + (self.logger.failed if isinstance(self.logger, BaseLogger) else 0)
+
+    @property
+    def withheld(self) -> int:
+        """Rows that were not tried, because the logger had just failed slowly."""
+        return self._withheld + (self.logger.withheld if isinstance(self.logger, BaseLogger) else 0)
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Hand on one row, if the logger can take it."""
+        start = perf_counter()
+        if start < self._silent_until:
+            self._withheld += 1
+            return
+        try:
+            self.logger.log_metrics(metrics, step=step)
+        except Exception as error:  # anything at all: this is somebody else's code
+            self._failed += 1
+            self._note(error, start)
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Hand on rows in one call, or one by one to a logger that knows no batches."""
+        log_rows = getattr(self.logger, "log_rows", None)
+        if log_rows is None:
+            for step, _, metrics in rows:
+                self.log_metrics(metrics, step=step)
+        elif perf_counter() < self._silent_until:
+            self._withheld += len(rows)
+        elif not self._try(log_rows, rows):
+            self._failed += len(rows)
+
+    def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+        """Hand on what the losses are and how they are weighted, to a logger that records it."""
+        log_hyperparams = getattr(self.logger, "log_hyperparams", None)
+        if log_hyperparams is not None:
+            self._try(log_hyperparams, hyperparams)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Close the logger if it is one of ours: the user's own run is the user's to end."""
+        if isinstance(self.logger, BaseLogger):
+            self._try(self.logger.close, error)
+
+    def _try(self, call: Callable[[Any], object], argument: object) -> bool:
+        start = perf_counter()
+        try:
+            call(argument)
+        except Exception as error:  # anything at all: this is somebody else's code
+            self._note(error, start)
+            return False
+        return True
+
+    def _note(self, error: Exception, start: float) -> None:
+        now = perf_counter()
+        self._silent_until = now + PATIENCE * (now - start)
+        self.last_error = error
+        if not self._warned:
+            self._warned = True
+            self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        name = getattr(self.logger, "__name__", type(self.logger).__qualname__)
+        msg = (
+            f"the logger {name} failed ({type(error).__name__}: {error}). "
+            "Training goes on; later failures are counted."
+        )
+        warnings.warn(msg, RuntimeWarning, stacklevel=2)

@@ -1,0 +1,123 @@
+"""The record of a run, while this process writes it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from ._lines import Lines, place
+from ._losses import Losses
+from ._run_info import RunInfo
+from .run_folder import claim, is_run, read_info, write_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ._logger import Metrics
+
+_MANY = 64
+
+
+class Record:
+    """A run folder that is claimed or resumed, written, and closed once."""
+
+    def __init__(self, wanted: Path, *, resume: bool) -> None:
+        self.path = wanted
+        self.info = RunInfo()
+        self._losses: Losses | None = None
+        self._lines: dict[tuple[str, ...], Lines] = {}
+        self._resume = resume
+        self._claimed = self._closed = False
+        self._pid = os.getpid()
+
+    def why_not(self) -> str:
+        """Why nothing may be written, if so: a forked child shares the files of its parent."""
+        if self._closed:
+            return "it is closed"
+        return "" if os.getpid() == self._pid else "it belongs to the process that forked this one"
+
+    def open(self) -> Losses:
+        """The losses on disk; a step that failed before is tried again."""
+        if self._losses is None:
+            self._claim()
+            self._losses = Losses(self.path)
+            self._report_resumption(self._losses)
+            self.save()
+        return self._losses
+
+    def append(self, step: int, time: float, metrics: Metrics) -> None:
+        """Write one row."""
+        losses = self.open()
+        lines = self._lines.get(tuple(metrics)) or self._new_lines(metrics, losses)
+        losses.append(lines.text(step, time, metrics))
+        if self.info.changed:
+            with suppress(OSError):  # the row is safe; the next one tries again
+                self.save()
+
+    def save(self) -> None:
+        """Write what is known about the run."""
+        write_info(self.path, self.info.values)
+        self.info.changed = False
+
+    def state(self) -> dict[str, Any]:
+        """Where the record is, in words and numbers that any checkpoint takes."""
+        part, offset = self._losses.position if self._losses else (1, 0)
+        return {"run": self.info.values["id"], "part": part, "offset": offset}
+
+    def rewind(self, state: dict[str, Any]) -> None:
+        """Go back to a state of this run."""
+        losses = self.open()
+        if state["run"] != self.info.values["id"]:
+            msg = (
+                f"the state belongs to run {state['run']}, but {self.path} holds run "
+                f"{self.info.values['id']}: open the folder of the former with resume=True"
+            )
+            raise ValueError(msg)
+        losses.rewind(state["part"], state["offset"])
+        self._lines.clear()
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Close the files and say how the run ended; a second time does nothing."""
+        if self.why_not():
+            return
+        self._closed = True
+        if self._losses is not None:
+            self._losses.close()
+            self.info.finish(error)
+            self.save()
+
+    def close_unasked(self) -> None:
+        """Close at the end of the interpreter, or when nobody holds the logger any more."""
+        # At a prompt the last error may be long past, and was seen by the user.
+        error = None if hasattr(sys, "ps1") else getattr(sys, "last_value", None)
+        with suppress(OSError):
+            self.close(error)
+
+    def _claim(self) -> None:
+        if self._claimed:
+            return
+        if self._resume and is_run(self.path):
+            self.info.resume(read_info(self.path))
+        else:
+            self._resume = False
+            self.path = claim(self.path)
+        self._claimed = True
+
+    def _report_resumption(self, losses: Losses) -> None:
+        if not self._resume:
+            return
+        self.info.resumed_at(*losses.position)
+        if losses.dropped:
+            msg = f"{self.path} ended in a half-written line: {losses.dropped} bytes were dropped"
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+
+    def _new_lines(self, metrics: Metrics, losses: Losses) -> Lines:
+        places = {metric: place(metric) for metric in metrics}
+        if losses.widen(column for _, column in places.values()) or len(self._lines) >= _MANY:
+            self._lines.clear()
+        lines = self._lines[tuple(metrics)] = Lines(list(metrics), losses.columns)
+        self.info.add_losses(loss for metric, (loss, _) in places.items() if loss != metric)
+        return lines

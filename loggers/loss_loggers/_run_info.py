@@ -1,0 +1,103 @@
+"""What `run.json` tells about a run."""
+
+from __future__ import annotations
+
+import os
+from math import isfinite
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from ._colours import new_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SCHEMA = 1
+
+
+class RunInfo:
+    """The content of `run.json`, and how it grows.
+
+    >>> info = RunInfo()
+    >>> info.add_losses(["G", "D"])
+    >>> info.add_hyperparameters({"weighting": {"method": "CoVWeighting"}})
+    >>> info.values["losses"]
+    {'G': '#0072b2', 'D': '#d55e00'}
+    """
+
+    def __init__(self) -> None:
+        self.changed = True
+        self.values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": os.urandom(16).hex(),
+            **_running(),
+            "start": time(),
+            "end": None,
+            "losses": {},
+            "hyperparameters": {},
+        }
+
+    def add_losses(self, names: Iterable[str]) -> None:
+        """Give each loss that is new a colour."""
+        colours = self.values["losses"]
+        for name in names:
+            if name not in colours:
+                colours[name] = new_colour(name, colours.values())
+                self.changed = True
+
+    def add_hyperparameters(self, new: dict[str, Any]) -> None:
+        """Merge them into those known: lists unite, settings are updated."""
+        self.changed = True
+        known = self.values["hyperparameters"]
+        known.update({str(key): _merged(known.get(key), _plain(new[key])) for key in new})
+        self.add_losses(name for name in known.get("losses", ()) if isinstance(name, str))
+
+    def resume(self, old: dict[str, Any]) -> None:
+        """Become the run that is on disk, running again."""
+        ours, self.values = self.values, {**self.values, **old}
+        self.values.update(_running(), end=None)
+        self.values.pop("error", None)
+        self.add_hyperparameters(ours["hyperparameters"])
+
+    def resumed_at(self, part: int, offset: int) -> None:
+        """Say where the lines before the interruption end."""
+        self.changed = True
+        resumed = self.values.setdefault("resumed", [])
+        resumed.append({"time": time(), "part": part, "offset": offset})
+
+    def finish(self, error: BaseException | None) -> None:
+        """Say how and when it ended."""
+        self.changed = True
+        self.values.update(state="finished", end=time())
+        if not _ended_well(error):
+            self.values["state"] = "crashed"
+            self.values["error"] = f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _ended_well(error: BaseException | None) -> bool:
+    return error is None or (isinstance(error, SystemExit) and not error.code)
+
+
+def _running() -> dict[str, Any]:
+    import platform
+
+    return {"state": "running", "host": platform.node(), "pid": os.getpid()}
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **new}
+    if isinstance(old, list) and isinstance(new, list):
+        return [*old, *(value for value in new if value not in old)]
+    return new
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke."""
+    if isinstance(value, dict):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else str(float(value))
+    return value if value is None or isinstance(value, bool | int | str) else str(value)

@@ -1,0 +1,111 @@
+"""The local record: a run folder that pandas, a spreadsheet and the dashboard read."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from pathlib import Path
+from threading import RLock
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from ._base import BaseLogger
+from ._record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from os import PathLike
+
+    from ._logger import Metrics, Row
+
+
+class CsvLogger(BaseLogger):
+    """Record a run in a folder: `losses.csv`, a line for each step and loss, and `run.json`.
+
+    Each row is on its way to the disk when `log_metrics` returns, so a killed process loses at
+    most the line being written. A folder that already holds a run is left alone: the run goes to
+    the first free sibling (`runs/gan-2`), and `path` says which. With `resume=True` it is
+    continued instead, after the last whole line; a checkpoint that kept `state_dict()` puts it
+    back to exactly where it was.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with CsvLogger(f"{folder}/gan") as logger:
+    ...         logger.log_rows([(0, 1.5e9, {"loss/G": 0.5, "weight/G": 1.0, "lr": 1e-3})])
+    ...     print((logger.path / "losses.csv").read_text(), end="")
+    step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,block_mean,block_std,nonfinite,value
+    0,1500000000.0,G,0.5,1.0,,,,,,,,,,
+    0,1500000000.0,lr,,,,,,,,,,,,0.001
+    """
+
+    def __init__(self, path: str | PathLike[str], *, resume: bool = False) -> None:
+        self._record = Record(Path(path).expanduser().resolve(), resume=resume)
+        self._lost = 0
+        # Reentrant, for a signal handler may close the logger in the middle of a row.
+        self._lock = RLock()
+        self._finalizer = weakref.finalize(self, self._record.close_unasked)
+        self._open()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run: the one that was asked for, or its first free sibling."""
+        return self._record.path
+
+    @property
+    def failed(self) -> int:
+        """Rows that came after the end, or in a forked process. Others raise."""
+        return self._lost
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Record one row, with the time of now."""
+        self.log_rows([(step, time(), metrics)])
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Record rows, with the times that they bring."""
+        if self._refuses(len(rows)):
+            return
+        with self._lock:
+            for step, moment, metrics in rows:
+                self._record.append(step, moment, metrics)
+
+    def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+        """Record what the losses are and how they are weighted; later ones are merged."""
+        if self._refuses(0):
+            return
+        with self._lock:
+            self._record.info.add_hyperparameters(hyperparams)
+            self._record.open()
+            self._record.save()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the record is now: the id of the run, its part and the byte offset in it."""
+        return self._record.state()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Put the record back to where it was: what was written since is forgotten."""
+        with self._lock:
+            self._record.rewind(state)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Mark the run finished, or crashed with this error; a second call does nothing."""
+        self._finalizer.detach()
+        with self._lock:
+            self._record.close(error)
+
+    def _open(self) -> None:
+        try:
+            self._record.open()
+        except OSError as error:
+            msg = f"cannot record in {self.path} yet ({error}); each row will try again"
+            warnings.warn(msg, RuntimeWarning, stacklevel=3)
+
+    def _refuses(self, rows: int) -> bool:
+        reason = self._record.why_not()
+        if reason and not self._lost:
+            msg = f"{self!r} records nothing more: {reason}"
+            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+        self._lost += rows if reason else 0
+        return bool(reason)

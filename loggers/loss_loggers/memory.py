@@ -1,0 +1,61 @@
+"""Rows in a list, for notebooks and tests."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from ._base import BaseLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._logger import Metrics, Row
+
+
+class MemoryLogger(BaseLogger):
+    """Keep the rows: all of them, or the last `max_rows`.
+
+    >>> logger = MemoryLogger()
+    >>> logger.log_metrics({"loss/G": 0.5, "weight/G": 1.0}, step=0)
+    >>> logger.log_metrics({"loss/G": 0.25, "weight/G": 1.0}, step=1)
+    >>> logger["loss/G"]
+    [(0, 0.5), (1, 0.25)]
+    >>> logger.values("loss/G")
+    [0.5, 0.25]
+    """
+
+    def __init__(self, max_rows: int | None = None) -> None:
+        if max_rows is not None and max_rows < 1:
+            msg = f"max_rows is 1 or more, or None to keep every row; got {max_rows}"
+            raise ValueError(msg)
+        self.rows: list[Row] = []
+        self.hyperparameters: dict[str, Any] = {}
+        self._max_rows = max_rows
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Keep one row, with the time of now."""
+        self.log_rows([(step, time(), metrics)])
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Keep rows, with the times that they bring."""
+        self.rows.extend((step, moment, dict(metrics)) for step, moment, metrics in rows)
+        if self._max_rows is not None:
+            del self.rows[: -self._max_rows]
+
+    def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+        """Keep hyperparameters; a key that comes again replaces the earlier one."""
+        self.hyperparameters.update(hyperparams)
+
+    def __getitem__(self, metric: str) -> list[tuple[int, Any]]:
+        """The step and value of each row that carries this metric."""
+        pairs = [(step, metrics[metric]) for step, _, metrics in self.rows if metric in metrics]
+        if not pairs:
+            names = sorted({name for _, _, metrics in self.rows for name in metrics})
+            msg = f"no row carries {metric!r}; there are {names}"
+            raise KeyError(msg)
+        return pairs
+
+    def values(self, metric: str) -> list[Any]:
+        """The values of one metric, in the order in which they came."""
+        return [value for _, value in self[metric]]

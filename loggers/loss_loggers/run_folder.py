@@ -1,0 +1,74 @@
+"""What a run is on disk: a folder with `run.json` and one or more parts of its losses.
+
+runs/gan/run.json        what the run is: its id, losses with colours, settings, state
+runs/gan/losses.csv      a line for each step and loss
+runs/gan/losses-2.csv    goes on with more columns, from the step that brought a new statistic
+"""
+
+from __future__ import annotations
+
+from itertools import count, takewhile
+from pathlib import Path
+from typing import Any
+
+INFO = "run.json"
+
+
+def is_run(folder: Path) -> bool:
+    """Whether the folder holds a run, or what is left of one."""
+    return (folder / INFO).exists() or bool(parts(folder))
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Where part 1, 2, … of the losses is."""
+    return folder / ("losses.csv" if number == 1 else f"losses-{number}.csv")
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files that hold the losses, in the order in which they were written."""
+    return list(takewhile(Path.exists, (part_path(folder, number) for number in count(1))))
+
+
+def claim(wanted: Path) -> Path:
+    """Take the folder for a new run, or the first numbered sibling that holds none yet."""
+    siblings = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
+    folder = wanted
+    while not _claimed(folder):
+        folder = next(siblings)
+    return folder
+
+
+def _claimed(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_run(folder):
+        return False
+    try:
+        # Exclusive creation: of two processes that race for the folder, one gets it.
+        (folder / INFO).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """What `run.json` says; empty where it is missing or no longer makes sense."""
+    import json
+
+    try:
+        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Replace `run.json` in one go: who reads it sees the old one or the new one, whole."""
+    import json
+
+    draft = folder / f".{INFO}.draft"
+    try:
+        draft.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.replace(folder / INFO)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise

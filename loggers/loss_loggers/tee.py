@@ -1,0 +1,86 @@
+"""Several loggers as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._base import BaseLogger
+from ._guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ._logger import Loggers, Metrics, Row
+
+
+class Tee(BaseLogger):
+    """Send each row to each logger, so that none of them can stop training or starve the others.
+
+    Each logger stands behind a guard of its own, readable in `guards`: one that raises is warned
+    about once and counted. `with` and `close()` close the loggers of this package, and any other
+    `BaseLogger`; a run of yours (an `Experiment`, `mlflow`, …) is never ended.
+
+    >>> from loss_loggers import MemoryLogger
+    >>> ours, copy = MemoryLogger(), MemoryLogger()
+    >>> with Tee(ours, copy) as tee:
+    ...     tee.log_metrics({"loss/G": 0.5}, step=0)
+    >>> ours["loss/G"], copy["loss/G"], tee.failed
+    ([(0, 0.5)], [(0, 0.5)], 0)
+    """
+
+    def __init__(self, *loggers: Loggers | None) -> None:
+        self.guards: tuple[Guard, ...] = tuple(_guards(loggers))
+
+    def __repr__(self) -> str:
+        names = (type(guard.logger).__name__ for guard in self.guards)
+        return f"{type(self).__name__}({', '.join(names)})"
+
+    @property
+    def failed(self) -> int:
+        """Rows that a logger could not deliver, summed over the loggers."""
+        return sum(guard.failed for guard in self.guards)
+
+    @property
+    def withheld(self) -> int:
+        """Rows that were kept from a logger that had just failed slowly, summed likewise."""
+        return sum(guard.withheld for guard in self.guards)
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Send one row to each."""
+        for guard in self.guards:
+            guard.log_metrics(metrics, step=step)
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Send rows that arrive late or in a batch to each."""
+        for guard in self.guards:
+            guard.log_rows(rows)
+
+    def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+        """Send them to each logger that records them."""
+        for guard in self.guards:
+            guard.log_hyperparams(hyperparams)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Close each logger that is a `BaseLogger`."""
+        for guard in self.guards:
+            guard.close(error)
+
+
+def as_tee(logger: Loggers | None) -> Tee:
+    """A `Tee` of one logger, of a list of them, or of nothing.
+
+    >>> as_tee(None)
+    Tee()
+    """
+    # The class itself: Every and Rename are Tees that may fail, so they get a guard.
+    return logger if type(logger) is Tee else Tee(logger)
+
+
+def _guards(logger: object) -> Iterator[Guard]:
+    if type(logger) is Tee:
+        yield from logger.guards
+    elif isinstance(logger, list | tuple):
+        for one in logger:
+            yield from _guards(one)
+    elif logger is not None:
+        yield Guard(logger)
