@@ -7,7 +7,14 @@ from ._logger import Loggers as Loggers
 from ._logger import Metrics as Metrics
 from ._logger import Row as Row
 from ._logger import check_logger as check_logger
+from .console import ConsoleLogger as ConsoleLogger
 from .csv_file import CsvLogger as CsvLogger
+from .every import Every as Every
 from .memory import MemoryLogger as MemoryLogger
+from .read_run import Run as Run
+from .read_run import read_run as read_run
+from .rename import Rename as Rename
+from .run_folder import is_run as is_run
+from .run_folder import run_info as run_info
 from .tee import Tee as Tee
 from .tee import as_tee as as_tee

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._lines import Lines, place
 from ._losses import Losses
 from ._run_info import RunInfo
-from .run_folder import claim, is_run, read_info, write_info
+from .run_folder import claim, is_run, run_info, write_info
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,7 +100,7 @@ class Record:
         if self._claimed:
             return
         if self._resume and is_run(self.path):
-            self.info.resume(read_info(self.path))
+            self.info.resume(run_info(self.path))
         else:
             self._resume = False
             self.path = claim(self.path)

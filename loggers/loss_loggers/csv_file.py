@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from pathlib import Path
 from threading import RLock
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
-from ._record import Record
+from .run_folder import folder_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
+    from pathlib import Path
 
     from ._logger import Metrics, Row
 
@@ -39,7 +39,10 @@ class CsvLogger(BaseLogger):
     """
 
     def __init__(self, path: str | PathLike[str], *, resume: bool = False) -> None:
-        self._record = Record(Path(path).expanduser().resolve(), resume=resume)
+        # Imported when it is used, for it is half of what importing this package would cost.
+        from ._record import Record
+
+        self._record = Record(folder_at(path), resume=resume)
         self._lost = 0
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self._lock = RLock()

@@ -8,15 +8,58 @@ runs/gan/losses-2.csv    goes on with more columns, from the step that brought a
 from __future__ import annotations
 
 from itertools import count, takewhile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
 
 INFO = "run.json"
 
 
-def is_run(folder: Path) -> bool:
-    """Whether the folder holds a run, or what is left of one."""
+def folder_at(path: str | PathLike[str]) -> Path:
+    """The folder, whatever the working directory becomes later."""
+    from pathlib import Path  # here, for it is a tenth of what importing this package costs
+
+    return Path(path).expanduser().resolve()
+
+
+def is_run(path: str | PathLike[str]) -> bool:
+    """Whether a folder holds a run, or what is left of one.
+
+    >>> is_run("nowhere")
+    False
+    """
+    folder = folder_at(path)
     return (folder / INFO).exists() or bool(parts(folder))
+
+
+def run_info(path: str | PathLike[str]) -> dict[str, Any]:
+    """What `run.json` says; nothing where it is missing or no longer makes sense.
+
+    >>> run_info("nowhere")
+    {}
+    """
+    import json
+
+    try:
+        info = json.loads((folder_at(path) / INFO).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Replace `run.json` in one go: who reads it sees the old one or the new one, whole."""
+    import json
+
+    draft = folder / f".{INFO}.draft"
+    try:
+        draft.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+        draft.replace(folder / INFO)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def part_path(folder: Path, number: int) -> Path:
@@ -26,7 +69,8 @@ def part_path(folder: Path, number: int) -> Path:
 
 def parts(folder: Path) -> list[Path]:
     """The files that hold the losses, in the order in which they were written."""
-    return list(takewhile(Path.exists, (part_path(folder, number) for number in count(1))))
+    paths = (part_path(folder, number) for number in count(1))
+    return list(takewhile(lambda path: path.exists(), paths))
 
 
 def claim(wanted: Path) -> Path:
@@ -48,27 +92,3 @@ def _claimed(folder: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def read_info(folder: Path) -> dict[str, Any]:
-    """What `run.json` says; empty where it is missing or no longer makes sense."""
-    import json
-
-    try:
-        info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return info if isinstance(info, dict) else {}
-
-
-def write_info(folder: Path, info: dict[str, Any]) -> None:
-    """Replace `run.json` in one go: who reads it sees the old one or the new one, whole."""
-    import json
-
-    draft = folder / f".{INFO}.draft"
-    try:
-        draft.write_text(json.dumps(info, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        draft.replace(folder / INFO)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
