@@ -1,1 +1,20 @@
 """Track, weigh and log the losses of a network that has more than one."""
+
+from ._group import LossGroup as LossGroup
+from ._history import History as History
+from ._loss import REPORT as REPORT
+from ._loss import STATISTICS as STATISTICS
+from ._ratio import LossRatio as LossRatio
+from ._ratio import RatioSettings as RatioSettings
+from ._statistics import Statistics as Statistics
+from ._tracker import LossTracker as LossTracker
+from ._trackers import Trackers as Trackers
+from .weighting import AutomaticWeightedLoss as AutomaticWeightedLoss
+from .weighting import CoVWeighting as CoVWeighting
+from .weighting import EqualWeighting as EqualWeighting
+from .weighting import PlainSum as PlainSum
+from .weighting import StaticWeighting as StaticWeighting
+from .weighting import UncertaintyWeighting as UncertaintyWeighting
+from .weighting import Weighted as Weighted
+from .weighting import Weighting as Weighting
+from .weighting import weighted_sum as weighted_sum

@@ -1,0 +1,130 @@
+"""The losses of one step, read once and put in the order of their group."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ._nonfinite import left_out
+from ._value import read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+class Batch(NamedTuple):
+    """K losses of one step.
+
+    Attributes:
+        losses: What to weigh, a tensor [K] with the gradient: each loss clamped to its limit, and
+            0 for one that takes no part.
+        values: The raw losses; nan for one that was not given.
+        given: Whether each loss was given; None where all were.
+        present: Whether each takes part, a bool tensor [K]; None where all do.
+        clamped: The names of the losses that were clamped.
+        is_plain: Whether all were given, finite and within their limits.
+    """
+
+    losses: Tensor
+    values: list[float]
+    given: list[bool] | None = None
+    present: Tensor | None = None
+    clamped: tuple[str, ...] = ()
+    is_plain: bool = False
+
+
+class BatchReader:
+    """Reads the losses of each step, in the order of `limits`, which has the `max_loss` of each."""
+
+    def __init__(self, limits: Mapping[str, float]) -> None:
+        self._limits = limits
+        self._names = tuple(limits)
+        self._finite_limits = [
+            (index, limit) for index, limit in enumerate(limits.values()) if limit < math.inf
+        ]
+
+    def read(self, losses: Mapping[str, Any], keeps_nonfinite: Callable[[], bool]) -> Batch:
+        """Read the losses of one step.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given.
+        """
+        return self._read_plain(losses) or self._read_carefully(losses, keeps_nonfinite())
+
+    def _read_plain(self, losses: Mapping[str, Any]) -> Batch | None:
+        """The usual case, fast: all given, all 0-d tensors, finite and within their limits."""
+        if len(losses) != len(self._names):
+            return None
+        try:
+            stacked = torch.stack([losses[name] for name in self._names])
+            values = stacked.tolist()
+            is_plain = math.isfinite(sum(values))
+        except (KeyError, TypeError, RuntimeError):
+            return None
+        for index, limit in self._finite_limits:
+            is_plain &= values[index] <= limit
+        if not is_plain:
+            return None
+        return Batch(stacked, values, is_plain=True)
+
+    def _read_carefully(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
+        given = [name in losses for name in self._names]
+        self._check_names(losses, given)
+        values = [read(losses[name], name) if name in losses else math.nan for name in self._names]
+        stacked = _stack(
+            [
+                _part(losses.get(name, 0.0), value, self._limits[name], keeps_nonfinite)
+                for name, value in zip(self._names, values, strict=True)
+            ]
+        )
+        present = [
+            is_given and (keeps_nonfinite or math.isfinite(value))
+            for is_given, value in zip(given, values, strict=True)
+        ]
+        return Batch(
+            stacked,
+            values,
+            None if all(given) else given,
+            None if all(present) else torch.tensor(present, device=stacked.device),
+            tuple(
+                name
+                for (name, limit), value in zip(self._limits.items(), values, strict=True)
+                if limit < value < math.inf
+            ),
+        )
+
+    def _check_names(self, losses: Mapping[str, Any], given: list[bool]) -> None:
+        names = ", ".join(self._names)
+        unknown = [name for name in losses if name not in self._limits]
+        if unknown:
+            msg = (
+                f"the losses of this group are {names}; got {', '.join(map(str, unknown))} as well:"
+                " name it in `names`, or in `ignore` to pass over it"
+            )
+            raise ValueError(msg)
+        if not any(given):
+            msg = f"a step has one or more of the losses {names}; got none"
+            raise ValueError(msg)
+
+
+def _part(loss: Any, value: float, limit: float, keeps_nonfinite: bool) -> Any:
+    """What goes into the objective of one loss."""
+    if not math.isfinite(value):
+        return loss if keeps_nonfinite else left_out(loss)
+    return loss * (limit / value) if value > limit else loss
+
+
+def _stack(parts: list[Any]) -> Tensor:
+    """0-d tensors of one dtype and device, stacked; plain numbers are float64 by themselves."""
+    tensors = [part for part in parts if isinstance(part, Tensor)]
+    like = tensors[0] if tensors else torch.zeros((), dtype=torch.float64)
+    return torch.stack(
+        [
+            part.reshape(()) if isinstance(part, Tensor) else like.new_tensor(float(part))
+            for part in parts
+        ]
+    )

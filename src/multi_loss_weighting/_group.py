@@ -1,0 +1,420 @@
+"""LossGroup: several losses of one objective."""
+
+from __future__ import annotations
+
+import math
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from ._batch import Batch, BatchReader
+from ._history import History
+from ._loss import REPORT, NamedLoss, by_name, checked_names, checked_report
+from ._many import MANY, ManyHistory
+from ._nonfinite import (
+    OnNonfinite,
+    backward_must_run,
+    checked_nonfinite,
+    describe,
+    warn_skipped,
+)
+from ._ratio import LossRatio, RatioSettings
+from ._reporter import make_reporter
+from ._state import State, check_state
+from ._statistics import Statistics
+from ._tracker import Backward, run_backward
+from ._value import not_a_sample_count, read_metrics
+from .weighting import PlainSum, Weighted, Weighting
+from .weighting._base import settings_of
+from .weighting._learned import LearnedWeighting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from loss_loggers import Loggers
+
+_TOTAL = "total"
+
+
+class LossGroup(nn.Module):
+    """Weigh several losses into one objective: one backward, one row and one step for all.
+
+    `update` is for plain loops. Its halves fit everywhere else (closures, gradient scalers, a
+    framework that calls backward itself): `total = group.weigh(losses)`, their backward, then
+    `group.record(losses)`.
+
+    The weights of a step come from the statistics up to the step before. A loss may be missing
+    from a step: its statistics stay as they are, and the other losses keep their weights. One that
+    is not finite is left out of the step in the same way, and counted.
+
+    Args:
+        names: The losses, in order; None to take those of the first step.
+        logger: Where rows go: anything with `log_metrics(metrics, *, step)`, a list of such, or
+            None for nowhere.
+        weighting: How to weigh; None for the plain sum, which changes no training.
+        max_loss: A loss above it is scaled down to it, so that its gradient keeps its direction:
+            one number for all, or a dict by name.
+        block_size: Updates per block, e.g. the batches of an epoch.
+        backward: Called with the total instead of its own `backward`, e.g.
+            `accelerator.backward`.
+        nonfinite: "skip" leaves a loss that is nan or infinite out of the step, with one warning
+            per loss; with a `backward` of your own, or in a process group, it stays in, since a
+            gradient scaler and DDP count on it. "raise" reports the row and raises.
+        ignore: Keys to pass over, e.g. a detector's own total.
+        scope: Stands before the loss in every row, e.g. "val" for `loss/val/kl`.
+        history: How many of the last values are kept of each loss.
+        decay: Of the exponential means, e.g. 0.98; None for none.
+        report: The statistics in a row, out of `STATISTICS`.
+
+    Raises:
+        ValueError: If an option is outside the range that makes sense.
+        TypeError: If the logger is none; the error names what to wrap it in.
+
+    >>> from multi_loss_weighting.weighting import StaticWeighting
+    >>> group = LossGroup(["recon", "kl"], weighting=StaticWeighting(kl=0.5))
+    >>> weight = torch.ones(1, requires_grad=True)
+    >>> group.update({"recon": (weight**2).sum(), "kl": (4 * weight).sum()})
+    tensor(3.)
+    >>> group.weights, group["kl"].mean, weight.grad
+    ({'recon': 1.0, 'kl': 0.5}, 4.0, tensor([4.]))
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str] | None = None,
+        logger: Loggers | None = None,
+        *,
+        weighting: Weighting | None = None,
+        max_loss: float | Mapping[str, float] = math.inf,
+        block_size: int | None = None,
+        backward: Backward | None = None,
+        nonfinite: OnNonfinite = "skip",
+        ignore: Iterable[str] = (),
+        scope: str = "",
+        history: int = 1000,
+        decay: float | None = None,
+        report: Iterable[str] = REPORT,
+    ) -> None:
+        super().__init__()
+        self.weighting: Weighting = PlainSum() if weighting is None else weighting
+        self.step = 0
+        self.scope = scope
+        self._reporter = make_reporter(logger, self.hyperparams)
+        self._max_loss = max_loss
+        self._backward = backward
+        self._on_nonfinite = checked_nonfinite(nonfinite)
+        self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
+        self._report_names = checked_report(report)
+        self._statistics_settings: dict[str, Any] = {
+            "block_size": block_size,
+            "history": history,
+            "decay": decay,
+        }
+        Statistics(**self._statistics_settings)  # a bad setting is an error now, not at a step
+        self._losses: dict[str, NamedLoss] = {}
+        if names is not None:
+            self._adopt(checked_names(names))
+        self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
+
+    def _adopt(self, names: tuple[str, ...]) -> None:
+        """Know the losses by their names from here on."""
+        if _TOTAL in names:
+            msg = f"{_TOTAL!r} is the objective of the group in its rows: name that loss otherwise"
+            raise ValueError(msg)
+        limits = dict.fromkeys(names, math.inf) | by_name(self._max_loss, names, "max_loss")
+        ratio = getattr(self.weighting, "ratio", RatioSettings())
+        self._history = _make_history(names, ratio, self._statistics_settings)
+        self._losses = {
+            name: NamedLoss(
+                name,
+                own,
+                max_loss=limits[name],
+                report=self._report_names,
+                scope=self.scope,
+            )
+            for name, own in zip(names, self._history.statistics, strict=True)
+        }
+        self._reader = BatchReader(limits)
+
+    # What there is to read.
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the losses, in order; empty until they are known."""
+        return tuple(self._losses)
+
+    def __getitem__(self, name: str) -> NamedLoss:
+        return self._losses[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._losses)
+
+    def __len__(self) -> int:
+        return len(self._losses)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._losses
+
+    def __bool__(self) -> bool:
+        """A group is something even before it knows its losses."""
+        return True
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the last step; before the first, those that it will have."""
+        if self.step == 0 and self._losses:
+            zeros = torch.zeros(len(self._losses))
+            first = self._weigh(Batch(zeros, zeros.tolist()), 0).weights
+            return dict(zip(self._losses, first.tolist(), strict=True))
+        return {name: loss.weight for name, loss in self._losses.items()}
+
+    # A step.
+
+    def weigh(self, losses: Mapping[str, Any]) -> Tensor:
+        """The objective for the losses of a step. It changes nothing.
+
+        Args:
+            losses: From name to loss: tensors of one element, numpy scalars or Python numbers,
+                each the mean over the batch.
+
+        Returns:
+            The weighted total, live.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given.
+        """
+        return self._weigh(self._read(losses), self.step).total
+
+    forward = weigh
+
+    def record(
+        self,
+        losses: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        samples: float = 1,
+    ) -> None:
+        """Take the losses of a step into the statistics, and report one row.
+
+        Args:
+            losses: As for `weigh`.
+            step: The step of the row; by default one more than the last, from 0.
+            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
+            samples: How many samples the losses are the mean of; mean and variance weigh by it.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given.
+            FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
+        """
+        own_metrics = read_metrics(extra) if extra else {}
+        if not samples > 0:
+            raise not_a_sample_count(samples)
+        step = self.step if step is None else int(step)
+        with torch.no_grad():
+            batch = self._read(losses)
+            weighted = self._weigh(batch, step)
+        self._record(batch, weighted, samples, own_metrics, step)
+
+    def update(
+        self,
+        losses: Mapping[str, Any],
+        do_backwards: bool = True,
+        *,
+        step: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        samples: float = 1,
+        retain_graph: bool = False,
+    ) -> Tensor:
+        """Weigh the losses of a step, call backward on the total, and record them.
+
+        If backward raises, nothing has changed.
+
+        Args:
+            losses: As for `weigh`.
+            do_backwards: Whether to call backward on the total.
+            step: As for `record`, as are `extra` and `samples`.
+            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
+            samples: How many samples the losses are the mean of.
+            retain_graph: Whether backward keeps the graph for another backward.
+
+        Returns:
+            The weighted total; live with `do_backwards=False`, else detached.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given, or
+                none has a gradient.
+            FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
+        """
+        own_metrics = read_metrics(extra) if extra else {}
+        if not samples > 0:
+            raise not_a_sample_count(samples)
+        step = self.step if step is None else int(step)
+        batch = self._read(losses)
+        if do_backwards and not batch.losses.requires_grad:
+            msg = (
+                f"update calls backward, and none of {', '.join(self.names)} has a gradient: pass"
+                " do_backwards=False to track them only"
+            )
+            raise ValueError(msg)
+        weighted = self._weigh(batch, step)
+        total = weighted.total
+        if do_backwards:
+            total = run_backward(total, self._backward, retain_graph)
+        self._record(batch, weighted, samples, own_metrics, step)
+        return total
+
+    def _read(self, losses: Mapping[str, Any]) -> Batch:
+        if self._ignored:
+            losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
+        if not self._losses:
+            self._adopt(checked_names(losses))
+        return self._reader.read(losses, self._keeps_nonfinite)
+
+    def _keeps_nonfinite(self) -> bool:
+        return self._on_nonfinite == "skip" and backward_must_run(self._backward)
+
+    def _weigh(self, batch: Batch, step: int) -> Weighted:
+        self._history.step = step
+        self._history.present = batch.present
+        return self.weighting.weigh(batch.losses, self._history)
+
+    def _record(
+        self,
+        batch: Batch,
+        weighted: Weighted,
+        samples: float,
+        own_metrics: dict[str, float],
+        step: int,
+    ) -> None:
+        self._history.add(batch.values, batch.given, samples, step)
+        weights = weighted.weights.tolist()
+        for loss, weight in zip(self._losses.values(), weights, strict=True):
+            loss.used_weight = weight
+        for name in batch.clamped:
+            self._losses[name].clamped += 1
+        # nn.Module's own way to set an attribute costs a microsecond.
+        self.__dict__["step"] = step + 1
+        if isinstance(self.weighting, LearnedWeighting):
+            self.weighting.watch()
+        if self._reporter is not None:
+            self._reporter.report(self._row(batch, weighted.total) | own_metrics, step)
+        if not batch.is_plain:
+            self._complain(batch, step)
+
+    def _given(self, batch: Batch) -> Iterable[NamedLoss]:
+        losses = self._losses.values()
+        return losses if batch.given is None else compress(losses, batch.given)
+
+    def _row(self, batch: Batch, total: Tensor) -> dict[str, float]:
+        row: dict[str, float] = {}
+        for loss in self._given(batch):
+            row.update(loss.row())
+        row[f"loss/{self._label(_TOTAL)}"] = total.item()
+        return row
+
+    def _complain(self, batch: Batch, step: int) -> None:
+        for loss in self._given(batch):
+            if math.isfinite(loss.value):
+                continue
+            if self._on_nonfinite == "raise":
+                raise FloatingPointError(describe(loss.name, loss.value, step))
+            if loss.nonfinite == 1:
+                warn_skipped(loss.name, loss.value, step)
+
+    def _label(self, name: str) -> str:
+        return f"{self.scope}/{name}" if self.scope else name
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The names, the weighting and its settings, as loggers record them."""
+        names = [self._label(name) for name in self.names]
+        return {"losses": names, self._label("weighting"): settings_of(self.weighting)}
+
+    def parameter_group(self) -> dict[str, Any]:
+        """The learned weights, for the optimizer: `[{"params": net.parameters()}, this]`.
+
+        Without weight decay, which would drive the weights. Empty where none are learned.
+        """
+        return {"params": list(self.parameters()), "weight_decay": 0.0}
+
+    def reset(self) -> None:
+        """Forget every loss. Learned weights stay, and the step goes on."""
+        if self._losses:
+            self._adopt(self.names)
+
+    def __repr__(self) -> str:
+        """One line with what one wants to know first."""
+        losses = ", ".join(
+            f"{name}={loss.value:.4g} (weight {self.weights[name]:.4g})"
+            for name, loss in self._losses.items()
+        )
+        method = type(self.weighting).__name__
+        return f"LossGroup({losses or 'names from the first step'}, {method}, step={self.step})"
+
+    # What survives a restart; the learned weights are parameters, as everywhere in torch.
+
+    def get_extra_state(self) -> State:
+        """Every number that must survive a restart, beside the parameters."""
+        own = getattr(self.weighting, "state_dict", dict)
+        return {
+            "step": self.step,
+            "method": type(self.weighting).__name__,
+            "weighting": {} if isinstance(self.weighting, nn.Module) else own(),
+            "losses": {name: loss.state_dict() for name, loss in self._losses.items()},
+        }
+
+    def set_extra_state(self, state: State) -> None:
+        """Continue from `get_extra_state()`; a group without names takes those of the state.
+
+        Raises:
+            ValueError: If the state has another shape or other losses; nothing has changed.
+        """
+        self.check_state(state)
+        if state["weighting"]:
+            self.weighting.load_state_dict(state["weighting"])  # type: ignore[attr-defined]
+        for name, loss in self._losses.items():
+            loss.load_state_dict(state["losses"][name])
+        self.step = state["step"]
+
+    def check_state(self, state: State) -> None:
+        """Raise a ValueError unless the state fits; a group without names takes its names."""
+        names, was_named = tuple(state.get("losses", ())), bool(self._losses)
+        if names and not was_named:
+            self._adopt(checked_names(names))
+        try:
+            own = self.get_extra_state()
+            check_state({**own, "weighting": None}, {**state, "weighting": None}, "the group state")
+            if own["method"] != state["method"]:
+                msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
+                raise ValueError(msg)
+        except ValueError:
+            if not was_named:
+                self._losses = {}
+            raise
+
+
+def _make_history(
+    names: tuple[str, ...], ratio: RatioSettings, settings: Mapping[str, Any]
+) -> History:
+    """Both forms give the same numbers; the choice is one of speed."""
+    if len(names) >= MANY:
+        return ManyHistory(names, ratio, settings)
+    return History(names, [Statistics(loss_ratio=LossRatio(ratio), **settings) for _ in names])
+
+
+def _check_before_loading(
+    group: LossGroup, state_dict: Mapping[str, Any], prefix: str, *_: object
+) -> None:
+    """Look at all of a group's state before torch takes over the first part of it."""
+    if prefix + "_extra_state" in state_dict:
+        group.check_state(state_dict[prefix + "_extra_state"])
+    for name, own in group.named_parameters():
+        saved = state_dict.get(prefix + name)
+        if saved is not None and saved.shape != own.shape:
+            msg = f"{name} has the shape {tuple(own.shape)}; got {tuple(saved.shape)}"
+            raise ValueError(msg)

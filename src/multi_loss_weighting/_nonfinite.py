@@ -1,0 +1,54 @@
+"""What happens to a loss that is nan or infinite."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor
+
+OnNonfinite = Literal["skip", "raise"]
+
+
+def checked_nonfinite(policy: str) -> str:
+    """`policy` itself, if it is one."""
+    if policy not in get_args(OnNonfinite):
+        msg = f'nonfinite is "skip" or "raise"; got {policy!r}'
+        raise ValueError(msg)
+    return policy
+
+
+def backward_must_run(backward: object) -> bool:
+    """Whether a step without backward would break something.
+
+    A gradient scaler finds out in backward that a step must be skipped, and DDP waits there for
+    the gradients of all ranks.
+    """
+    distributed = torch.distributed
+    return backward is not None or (distributed.is_available() and distributed.is_initialized())
+
+
+def left_out(loss: Any) -> Any:
+    """A zero in place of the loss; 0 * nan would still poison the gradient.
+
+    It takes part in a sum and in backward as a loss does, and its gradient goes nowhere.
+    """
+    if not isinstance(loss, Tensor):
+        return 0.0
+    return torch.zeros_like(loss.detach()).requires_grad_(loss.requires_grad)
+
+
+def describe(name: str, value: float, step: int) -> str:
+    """Which loss is not finite, and when."""
+    return f"loss {name!r} is {value} at step {step}"
+
+
+def warn_skipped(name: str, value: float, step: int) -> None:
+    """The one warning about a loss that is left out."""
+    msg = (
+        f"{describe(name, value, step)}: it enters no statistic and, unless your own backward or"
+        " other ranks need it, not the objective of this step; later ones are counted in"
+        " `nonfinite` without a warning"
+    )
+    warnings.warn(msg, RuntimeWarning, stacklevel=4)

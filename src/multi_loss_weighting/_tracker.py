@@ -1,0 +1,252 @@
+"""LossTracker: one named loss, tracked, weighed and reported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from ._loss import REPORT, NamedLoss
+from ._nonfinite import (
+    OnNonfinite,
+    backward_must_run,
+    checked_nonfinite,
+    describe,
+    left_out,
+    warn_skipped,
+)
+from ._ratio import LossRatio, RatioSettings
+from ._reporter import make_reporter
+from ._statistics import Statistics
+from ._value import not_a_sample_count, read, read_metrics
+
+if TYPE_CHECKING:
+    from loss_loggers import Loggers
+
+    from ._state import State
+
+Backward = Callable[..., object]
+
+# The spread of a single ratio is 0, whatever the loss.
+_ENOUGH_FOR_SPREAD = 2
+
+
+class LossTracker(NamedLoss):
+    """Track one loss: its statistics, its weight, its backward and its rows.
+
+    Args:
+        name: Names the loss in every row, e.g. `loss/G`.
+        logger: Where rows go: anything with `log_metrics(metrics, *, step)`, e.g. a Comet
+            experiment, or a list of such; None for nowhere.
+        weight: What the loss is multiplied with before backward.
+        max_loss: A loss above it is scaled down to it, so that its gradient keeps its direction.
+        block_size: Updates per block, e.g. the batches of an epoch; each block's mean and std
+            are reported when it ends.
+        warmup: After this many updates `cov_weight` becomes the weight; infinity for never.
+        backward: Called with the weighted loss instead of its own `backward`, e.g.
+            `accelerator.backward` or `lambda loss: scaler.scale(loss).backward()`.
+        nonfinite: What to do with a nan or an infinity. "skip" leaves the loss out of the step,
+            with one warning; with a `backward` of your own, or in a process group, backward runs
+            all the same, since a gradient scaler and DDP count on it. "raise" reports the row and
+            raises.
+        history: How many of the last values `get_history` and `statistics.recent` keep.
+        decay: Of the `exponential_mean`, e.g. 0.98; None for none.
+        ratio: How the statistics of the loss ratio, and so `cov_weight`, are kept.
+        report: The statistics in a row, out of `STATISTICS`.
+
+    Raises:
+        ValueError: If an option is outside the range that makes sense.
+        TypeError: If the logger is none; the error names what to wrap it in.
+
+    >>> tracker = LossTracker("G", weight=0.5)
+    >>> for loss in (2.0, 4.0):
+    ...     weighted = tracker.update(loss, do_backwards=False)
+    >>> weighted, tracker.mean, tracker.std
+    (2.0, 3.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        logger: Loggers | None = None,
+        *,
+        weight: float = 1.0,
+        max_loss: float = math.inf,
+        block_size: int | None = None,
+        warmup: float = math.inf,
+        backward: Backward | None = None,
+        nonfinite: OnNonfinite = "skip",
+        history: int = 1000,
+        decay: float | None = None,
+        ratio: RatioSettings | None = None,
+        report: Iterable[str] = REPORT,
+    ) -> None:
+        if not warmup >= 0:
+            msg = f"warmup counts updates, so it is 0 or more; got {warmup}"
+            raise ValueError(msg)
+        self._ratio = ratio
+        self._make_statistics = partial(
+            Statistics, block_size=block_size, history=history, decay=decay
+        )
+        statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
+        super().__init__(name, statistics, max_loss=max_loss, report=report)
+        self.weight = weight
+        self.warmup = warmup
+        self.step = 0
+        self._backward = backward
+        self._on_nonfinite = checked_nonfinite(nonfinite)
+        self._reporter = make_reporter(logger, self.hyperparams)
+
+    @property
+    def weight(self) -> float:
+        """The weight of the next update: the one that was set, or `cov_weight` after `warmup`."""
+        statistics = self.statistics
+        if statistics.updates < self.warmup or statistics.loss_ratio.count < _ENOUGH_FOR_SPREAD:
+            return self._static_weight
+        return statistics.loss_ratio.cov
+
+    @weight.setter
+    def weight(self, weight: float) -> None:
+        if not isfinite(weight):
+            msg = f"the weight of {self.name!r} is a finite number; got {weight}"
+            raise ValueError(msg)
+        self._static_weight = float(weight)
+
+    def update(
+        self,
+        loss: Any,
+        do_backwards: bool = True,
+        *,
+        step: int | None = None,
+        extra: Mapping[str, Any] | None = None,
+        samples: float = 1,
+        retain_graph: bool = False,
+    ) -> Any:
+        """Weigh one loss, call backward, take it into the statistics and report a row.
+
+        If backward raises, nothing has changed.
+
+        Args:
+            loss: A tensor of one element, a numpy scalar or a Python number; the mean over the
+                batch.
+            do_backwards: Whether to call backward on the weighted loss.
+            step: The step of the row; by default one more than the last, from 0.
+            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
+            samples: How many samples the loss is the mean of; mean and variance weigh by it.
+            retain_graph: Whether backward keeps the graph for another backward.
+
+        Returns:
+            The weighted loss; live with `do_backwards=False`, else detached. A loss that is left
+            out, since it is not finite, gives 0.
+
+        Raises:
+            TypeError: If the loss is no number, or has no backward to call.
+            ValueError: If it has more than one element, or no gradient.
+            FloatingPointError: If it is not finite and `nonfinite="raise"`.
+        """
+        try:
+            value = loss.item()
+            is_finite = isfinite(value)
+        except (AttributeError, TypeError, ValueError, RuntimeError):
+            value = read(loss, self.name)  # a plain number, or an error that says what came
+            is_finite = isfinite(value)
+        own_metrics = read_metrics(extra) if extra else {}
+        if not samples > 0:
+            raise not_a_sample_count(samples)
+        if do_backwards:
+            check_backward(loss, self.name)
+        step = self.step if step is None else int(step)
+
+        statistics = self.statistics
+        weight = self._static_weight if statistics.updates < self.warmup else self.weight
+        is_clamped = is_finite and value > self.max_loss
+        if is_finite:
+            factor = weight * self.max_loss / value if is_clamped else weight
+            weighted = loss if factor == 1 else loss * factor
+        else:
+            weighted = self._weigh_nonfinite(loss, weight)
+        if do_backwards:
+            weighted = run_backward(weighted, self._backward, retain_graph)
+
+        statistics.add(value, samples, step)
+        self.used_weight = weight
+        if is_clamped:
+            self.clamped += 1
+        self.step = step + 1
+        if self._reporter is not None:
+            self._reporter.report(self.row() | own_metrics, step)
+        if not is_finite:
+            self._complain(value, step)
+        return weighted
+
+    def _weigh_nonfinite(self, loss: Any, weight: float) -> Any:
+        keep = self._on_nonfinite == "skip" and backward_must_run(self._backward)
+        return loss * weight if keep else left_out(loss)
+
+    def _complain(self, value: float, step: int) -> None:
+        if self._on_nonfinite == "raise":
+            raise FloatingPointError(describe(self.name, value, step))
+        if self.nonfinite == 1:
+            warn_skipped(self.name, value, step)
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The name and the settings of this loss, as loggers record them."""
+        settings = {"weight": self._static_weight, "max_loss": self.max_loss, "warmup": self.warmup}
+        finite = {name: value for name, value in settings.items() if isfinite(value)}
+        return {"losses": [self.name], self.name: finite}
+
+    def reset(self) -> None:
+        """Forget every loss. The step goes on, so that the rows of a run stay in order."""
+        self.statistics = self._make_statistics(loss_ratio=LossRatio(self._ratio))
+        self.forget_weight()
+
+    def state_dict(self) -> State:
+        """Every number that must survive a restart; JSON and `torch.save` take it."""
+        return {**super().state_dict(), "static_weight": self._static_weight, "step": self.step}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from `state_dict()`, to the last bit.
+
+        Raises:
+            ValueError: If the state has another shape or is of another loss; nothing has changed.
+        """
+        super().load_state_dict(state)
+        self._static_weight, self.step = state["static_weight"], state["step"]
+
+    def __repr__(self) -> str:
+        """One line with what one wants to know first."""
+        return (
+            f"LossTracker({self.name!r}, step={self.step}, loss={self.value:.4g},"
+            f" mean={self.mean:.4g}, std={self.std:.4g}, cov={self.cov:.4g},"
+            f" weight={self.weight:.4g})"
+        )
+
+
+def check_backward(loss: Any, name: str) -> None:
+    """Raise unless the loss has a backward to call."""
+    if not isinstance(loss, Tensor):
+        msg = (
+            f"update calls backward, and loss {name!r} has none, being a {type(loss).__name__}:"
+            " pass do_backwards=False to track it only"
+        )
+        raise TypeError(msg)
+    if not loss.requires_grad:
+        msg = (
+            f"update calls backward, and loss {name!r} has no gradient: pass do_backwards=False"
+            " to track it only, or do not detach it"
+        )
+        raise ValueError(msg)
+
+
+def run_backward(loss: Tensor, backward: Backward | None, retain_graph: bool) -> Tensor:
+    """Call backward, the user's own where there is one, and let go of the graph."""
+    run = Tensor.backward if backward is None else backward
+    if retain_graph:
+        run(loss, retain_graph=True)
+    else:
+        run(loss)
+    return loss.detach()

@@ -1,0 +1,114 @@
+"""Trackers: several LossTrackers with one row and one step for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ._loss import by_name, checked_names
+from ._reporter import make_reporter
+from ._state import State, check_state
+from ._tracker import LossTracker
+from ._value import read_metrics
+
+if TYPE_CHECKING:
+    from loss_loggers import Loggers
+
+
+class Trackers(Mapping[str, LossTracker]):
+    """Trackers made together: each has its own update and backward, all share a row and a step.
+
+    Args:
+        names: The names of the losses, in the order of the row.
+        logger: Where rows go: anything with `log_metrics`, a list of such, or None for nowhere.
+        **settings: Of `LossTracker`; a dict from name to value gives each loss its own.
+
+    Raises:
+        ValueError: If a name comes twice, or a setting names a loss that is not among `names`.
+
+    >>> trackers = Trackers(["G", "D"], weight={"G": 0.5}, max_loss=100)
+    >>> for loss in (2.0, 4.0):
+    ...     for tracker in trackers.values():
+    ...         weighted = tracker.update(loss, do_backwards=False)
+    ...     trackers.step()
+    >>> trackers["G"].weighted, trackers["D"].weighted
+    (2.0, 4.0)
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        logger: Loggers | None = None,
+        **settings: Any,
+    ) -> None:
+        names = checked_names(names)
+        own: dict[str, dict[str, Any]] = {name: {} for name in names}
+        for key, setting in settings.items():
+            for name, value in by_name(setting, names, key).items():
+                own[name][key] = value
+        self._trackers = {name: LossTracker(name, **own[name]) for name in names}
+        self._reporter = make_reporter(logger, self.hyperparams)
+        self._updates = dict.fromkeys(names, 0)
+        self._step = 0
+
+    def __getitem__(self, name: str) -> LossTracker:
+        return self._trackers[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._trackers)
+
+    def __len__(self) -> int:
+        return len(self._trackers)
+
+    def step(self, step: int | None = None, *, extra: Mapping[str, Any] | None = None) -> None:
+        """End a step: report one row of all losses that were updated in it.
+
+        A loss that was updated more than once is reported as it was last.
+
+        Args:
+            step: The step of the row; by default one more than the last, from 0.
+            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
+        """
+        own_metrics = read_metrics(extra) if extra else {}
+        step = self._step if step is None else int(step)
+        row: dict[str, float] = {}
+        for name, tracker in self.items():
+            if tracker.statistics.updates != self._updates[name]:
+                self._updates[name] = tracker.statistics.updates
+                row |= tracker.row()
+            tracker.step = step + 1
+        self._step = step + 1
+        if self._reporter is not None:
+            self._reporter.report(row | own_metrics, step)
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The names and the settings of the losses, as loggers record them."""
+        settings: dict[str, Any] = {}
+        for tracker in self.values():
+            settings |= tracker.hyperparams()
+        return settings | {"losses": list(self)}
+
+    def reset(self) -> None:
+        """Forget every loss. The step goes on, so that the rows of a run stay in order."""
+        for tracker in self.values():
+            tracker.reset()
+        self._updates = dict.fromkeys(self, 0)
+
+    def state_dict(self) -> State:
+        """Every number that must survive a restart; JSON and `torch.save` take it."""
+        return {
+            "step": self._step,
+            "updates": dict(self._updates),
+            "trackers": {name: tracker.state_dict() for name, tracker in self.items()},
+        }
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from `state_dict()`, to the last bit.
+
+        Raises:
+            ValueError: If the state has another shape or other losses; nothing has changed.
+        """
+        check_state(self.state_dict(), state, "the state of the trackers")
+        for name, tracker in self.items():
+            tracker.load_state_dict(state["trackers"][name])
+        self._step, self._updates = state["step"], dict(state["updates"])

@@ -1,0 +1,56 @@
+"""Read the number out of a loss."""
+
+from __future__ import annotations
+
+import numbers
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def read(loss: Any, name: str) -> float:
+    """The value of a loss: a Python number, a numpy scalar or a tensor of one element.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If it has no or more than one element.
+    """
+    try:
+        return float(loss.item() if isinstance(loss, torch.Tensor) else _number(loss))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+        raise _explained(loss, name, error) from error
+
+
+def _number(loss: Any) -> float:
+    is_complex = isinstance(loss, numbers.Complex) and not isinstance(loss, numbers.Real)
+    if is_complex or not hasattr(loss, "__float__"):
+        raise TypeError
+    return float(loss.item()) if hasattr(loss, "item") else float(loss)
+
+
+def _explained(loss: Any, name: str, error: Exception) -> Exception:
+    shape = getattr(loss, "shape", None)
+    if shape is not None and tuple(shape) not in [(), (1,)] and loss.size != 1:
+        msg = (
+            f"loss {name!r} is one number for the whole batch: call .mean() or .sum() on it first;"
+            f" got the shape {tuple(shape)}"
+        )
+        return ValueError(msg)
+    kind = f"a tensor of {loss.dtype}" if isinstance(loss, torch.Tensor) else repr(type(loss))
+    msg = f"loss {name!r} is a number, a numpy scalar or a tensor of one element; got {kind}"
+    return TypeError(f"{msg} ({error})" if str(error) else msg)
+
+
+def read_metrics(extra: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers of the user's own, as they go into a row."""
+    return {name: read(value, name) for name, value in extra.items()}
+
+
+def not_a_sample_count(samples: float) -> ValueError:
+    """The error for a loss that cannot be the mean of so many samples."""
+    return ValueError(
+        f"samples counts what the loss is the mean of, so it is above 0; got {samples}"
+    )

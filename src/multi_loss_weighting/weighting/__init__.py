@@ -1,0 +1,11 @@
+"""Ways to weigh the losses of one objective, one method a file."""
+
+from ._base import Weighted as Weighted
+from ._base import Weighting as Weighting
+from ._base import weighted_sum as weighted_sum
+from .automatic import AutomaticWeightedLoss as AutomaticWeightedLoss
+from .cov import CoVWeighting as CoVWeighting
+from .equal import EqualWeighting as EqualWeighting
+from .plain_sum import PlainSum as PlainSum
+from .static import StaticWeighting as StaticWeighting
+from .uncertainty import UncertaintyWeighting as UncertaintyWeighting

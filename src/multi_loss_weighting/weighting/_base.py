@@ -1,0 +1,62 @@
+"""What a weighting is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from multi_loss_weighting._history import History
+
+
+class Weighted(NamedTuple):
+    """The objective of a step, a 0-d tensor, and the weights [K] that made it."""
+
+    total: Tensor
+    weights: Tensor | NDArray[np.float64]
+
+
+class Weighting(Protocol):
+    """Turns the losses of a step into one objective.
+
+    Where there is more to it, a weighting has more: learned weights make it an `nn.Module`, and
+    what must survive a restart goes through its `state_dict` and `load_state_dict`. Attributes
+    that a `LossGroup` looks for: `ratio`, a `RatioSettings`, says how the loss ratios of the
+    history are kept; `hyperparams()` returns the settings that loggers record.
+    """
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The objective for `losses`, a tensor [K] in the order of `history.names`.
+
+        It changes nothing: the same losses and history give the same objective.
+        """
+        ...
+
+
+_NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+def weighted_sum(losses: Tensor, weights: NDArray[np.float64]) -> Weighted:
+    """The sum of `losses` [K] times `weights` [K] that are known before.
+
+    >>> weighted_sum(torch.tensor([1.0, 2.0]), np.array([0.5, 0.25])).total
+    tensor(1.)
+    """
+    # Rounding in numpy costs a fifth of what a conversion between tensors does.
+    numpy_type = _NUMPY_TYPES.get(losses.dtype)
+    if numpy_type is None or not losses.is_cpu:
+        constant = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
+    else:
+        constant = torch.from_numpy(weights.astype(numpy_type))
+    return Weighted(losses.dot(constant), weights)
+
+
+def settings_of(weighting: Any) -> dict[str, Any]:
+    """The method and its settings, as loggers record them."""
+    hyperparams = getattr(weighting, "hyperparams", dict)
+    return {"method": type(weighting).__name__, **hyperparams()}

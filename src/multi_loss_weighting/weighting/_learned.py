@@ -1,0 +1,80 @@
+"""What weightings with learned weights have in common."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ._base import Weighted
+
+if TYPE_CHECKING:
+    from multi_loss_weighting._history import History
+
+# Long enough for a learning rate that warms up and for gradients that accumulate.
+_PATIENCE = 100
+
+
+class LearnedWeighting(nn.Module):
+    """A weighting with one parameter per loss, `params` [K], learned with the network."""
+
+    def __init__(self, params: Tensor) -> None:
+        super().__init__()
+        self.params = nn.Parameter(params)
+        self._steps = 0
+        self._params_before: Tensor | None = None
+
+    @abstractmethod
+    def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
+        """The weights [K], and [K] what is added so that they do not all go to 0."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The objective; a loss that takes no part in this step adds nothing to it."""
+        self._check_count(len(history.names))
+        weights, penalty = self.weights_and_penalty()
+        terms = weights * losses + penalty
+        if history.present is not None:
+            terms = torch.where(history.present, terms, 0.0)
+        return Weighted(terms.sum(), weights.detach())
+
+    def forward(self, *losses: Tensor | float) -> Tensor:
+        """The objective for the losses, one argument each: tensors or plain numbers."""
+        self._check_count(len(losses))
+        self.watch()
+        weights, penalty = self.weights_and_penalty()
+        return (weights * torch.stack([self._tensor(loss) for loss in losses]) + penalty).sum()
+
+    def _tensor(self, loss: Tensor | float) -> Tensor:
+        if isinstance(loss, Tensor):
+            return loss.reshape(())
+        return self.params.new_tensor(loss)
+
+    def _check_count(self, count: int) -> None:
+        if count != len(self.params):
+            msg = f"{type(self).__name__} was made for {len(self.params)} losses; got {count}"
+            raise ValueError(msg)
+
+    def watch(self) -> None:
+        """Count a step of training, and warn once if by now the weights should have moved."""
+        if self._steps > _PATIENCE or not (self.params.requires_grad and torch.is_grad_enabled()):
+            return
+        if self._params_before is None:
+            self._params_before = self.params.detach().cpu().clone()
+        if self._steps == _PATIENCE and self._params_before.equal(self.params.cpu()):
+            msg = (
+                f"the weights of {type(self).__name__} have not moved in {_PATIENCE} steps: give"
+                " its parameters to the optimizer, with weight_decay 0"
+            )
+            warnings.warn(msg, RuntimeWarning, stacklevel=3)
+        self._steps += 1
+
+
+def checked_count(count: int) -> int:
+    """`count` itself, if there can be so many losses."""
+    if count < 1:
+        msg = f"there is one loss or more; got {count}"
+        raise ValueError(msg)
+    return count
