@@ -37,6 +37,10 @@ class BaseLogger:
     def close(self, error: BaseException | None = None) -> None:
         """Deliver what is left; `error` is what ended the work, if it did not end well."""
 
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # A copy of a model, such as its moving average, has no other file or run to write to.
+        return self
+
     def __enter__(self) -> Self:
         return self
 

@@ -49,7 +49,9 @@ class Record:
         return self._losses
 
     def append(self, step: int, time: float, metrics: Metrics) -> None:
-        """Write one row."""
+        """Write one row, which may be empty."""
+        if not metrics:
+            return
         losses = self.open()
         lines = self._lines.get(tuple(metrics)) or self._new_lines(metrics, losses)
         losses.append(lines.text(step, time, metrics))
@@ -69,6 +71,9 @@ class Record:
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Go back to a state of this run."""
+        if reason := self.why_not():
+            msg = f"a record that goes back must be ours to write; of {self.path}, {reason}"
+            raise ValueError(msg)
         losses = self.open()
         if state["run"] != self.info.values["id"]:
             msg = (

@@ -76,11 +76,13 @@ def _weight(weight: float | None) -> str:
     return "" if weight is None else f" w {weight:.3f}"
 
 
-def _number(value: float) -> str:
+def _number(value: float | str) -> str:
     """Four digits behind the point, or three and an exponent where those would say nothing.
 
     >>> [_number(value) for value in (0.6931, 12345.0, 1e-5, 0.0)]
     ['   0.6931', '1.234e+04', '1.000e-05', '   0.0000']
     """
+    if isinstance(value, str):
+        return value
     plain = value == 0 or 1e-3 <= abs(value) < 1e4
     return f"{value:9.4f}" if plain else f"{value:9.3e}"

@@ -26,7 +26,11 @@ class CsvLogger(BaseLogger):
     most the line being written. A folder that already holds a run is left alone: the run goes to
     the first free sibling (`runs/gan-2`), and `path` says which. With `resume=True` it is
     continued instead, after the last whole line; a checkpoint that kept `state_dict()` puts it
-    back to exactly where it was.
+    back to exactly where it was. One process writes a run; a forked child of it cannot.
+
+    Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
+    A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
+    starts `losses-2.csv`. Read all of it with `read_run`, or a file with `pandas.read_csv`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -44,6 +48,7 @@ class CsvLogger(BaseLogger):
 
         self._record = Record(folder_at(path), resume=resume)
         self._lost = 0
+        self._warned = False
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self._lock = RLock()
         self._finalizer = weakref.finalize(self, self._record.close_unasked)
@@ -95,8 +100,9 @@ class CsvLogger(BaseLogger):
     def close(self, error: BaseException | None = None) -> None:
         """Mark the run finished, or crashed with this error; a second call does nothing."""
         self._finalizer.detach()
-        with self._lock:
-            self._record.close(error)
+        if not self._record.why_not():
+            with self._lock:
+                self._close(error)
 
     def _open(self) -> None:
         try:
@@ -105,10 +111,18 @@ class CsvLogger(BaseLogger):
             msg = f"cannot record in {self.path} yet ({error}); each row will try again"
             warnings.warn(msg, RuntimeWarning, stacklevel=3)
 
+    def _close(self, error: BaseException | None) -> None:
+        try:
+            self._record.close(error)
+        except OSError as problem:
+            msg = f"the run in {self.path} is over, but run.json could not say so ({problem})"
+            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+
     def _refuses(self, rows: int) -> bool:
         reason = self._record.why_not()
-        if reason and not self._lost:
+        self._lost += rows if reason else 0
+        if reason and not self._warned:
+            self._warned = True
             msg = f"{self!r} records nothing more: {reason}"
             warnings.warn(msg, RuntimeWarning, stacklevel=4)
-        self._lost += rows if reason else 0
         return bool(reason)

@@ -53,13 +53,12 @@ class Every(Tee):
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
-        ready = [late for row in rows for late in self._windows.add(*row)]
-        if ready:
+        if ready := [late for row in rows for late in self._windows.add(*row)]:
             super().log_rows(ready)
 
     def flush(self) -> None:
         """Send the steps of now without waiting for the rest of their n."""
-        super().log_rows(self._windows.drain())
+        _deliver(self._windows, self.guards, os.getpid())
 
     def close(self, error: BaseException | None = None) -> None:
         """Send what is pending, then close the loggers."""
@@ -78,7 +77,6 @@ def _check(n: int, reduce: str) -> None:
 
 def _deliver(windows: Windows, guards: tuple[Guard, ...], owner: int) -> None:
     """Send what is pending, unless this is a forked process that has only a copy of it."""
-    if os.getpid() == owner:
-        rows = windows.drain()
+    if os.getpid() == owner and (rows := windows.drain()):
         for guard in guards:
             guard.log_rows(rows)

@@ -84,8 +84,8 @@ def _cells(path: Path) -> list[list[str]]:
     import csv
 
     data = path.read_bytes()
-    lines = csv.reader(data[: data.rfind(b"\n")].decode().split("\n"))
-    header = next(lines) or list(KEYS)
+    lines = csv.reader(data[: data.rfind(b"\n") + 1].decode().split("\n"))
+    header = next(lines) or [*KEYS, *STATISTICS]
     return [header, *(line for line in lines if len(line) == len(header))]
 
 

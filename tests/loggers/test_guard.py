@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import pytest
+
+from loss_loggers import BaseLogger, Guard, MemoryLogger
+
+
+class Broken:
+    """A logger that fails, after a while if it is told to."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.calls = 0
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        self.calls += 1
+        time.sleep(self.seconds)
+        msg = f"step {step} is lost"
+        raise ConnectionError(msg)
+
+
+def send(guard: Guard, rows: int) -> None:
+    for step in range(rows):
+        guard.log_metrics({"loss/G": 1.0}, step=step)
+
+
+def test_a_failure_is_warned_about_once_and_counted() -> None:
+    guard = Guard(Broken())
+
+    with pytest.warns(RuntimeWarning, match=r"Broken failed \(ConnectionError: step 0") as caught:
+        send(guard, rows=3)
+
+    assert len(caught) == 1
+    assert guard.failed + guard.withheld == 3
+    assert isinstance(guard.last_error, ConnectionError)
+
+
+def test_a_slow_failure_is_not_repeated_at_every_step() -> None:
+    broken = Broken(seconds=0.05)
+    guard = Guard(broken)
+
+    with pytest.warns(RuntimeWarning, match="Training goes on"):
+        send(guard, rows=1000)
+
+    assert broken.calls == guard.failed == 1
+    assert guard.withheld == 999
+
+
+def test_a_logger_that_recovers_gets_rows_again() -> None:
+    class Unlucky(MemoryLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            if step == 0:
+                raise OSError
+            super().log_metrics(metrics, step=step)
+
+    memory = Unlucky()
+    guard = Guard(memory)
+
+    with pytest.warns(RuntimeWarning, match="Unlucky failed"):
+        guard.log_metrics({"loss/G": 1.0}, step=0)
+    time.sleep(0.05)
+    guard.log_metrics({"loss/G": 2.0}, step=1)
+
+    assert memory["loss/G"] == [(1, 2.0)]
+
+
+def test_ctrl_c_is_no_failure() -> None:
+    class Interrupted(MemoryLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            raise KeyboardInterrupt
+
+    guard = Guard(Interrupted())
+
+    with pytest.raises(KeyboardInterrupt):
+        guard.log_metrics({"loss/G": 1.0}, step=0)
+
+
+def test_a_batch_keeps_its_times_where_the_logger_takes_batches() -> None:
+    memory = MemoryLogger()
+
+    Guard(memory).log_rows([(0, 12.5, {"loss/G": 1.0})])
+
+    assert memory.rows == [(0, 12.5, {"loss/G": 1.0})]
+
+
+def test_a_batch_goes_row_by_row_to_a_logger_that_takes_none() -> None:
+    class OneByOne:
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            self.steps.append(step)
+
+    logger = OneByOne()
+
+    Guard(logger).log_rows([(0, 0.0, {"loss/G": 1.0}), (1, 0.0, {"loss/G": 2.0})])
+
+    assert logger.steps == [0, 1]
+
+
+def test_a_failed_batch_counts_each_of_its_rows() -> None:
+    class NoBatches(MemoryLogger):
+        def log_rows(self, rows: object) -> None:
+            raise OSError
+
+    guard = Guard(NoBatches())
+
+    with pytest.warns(RuntimeWarning, match="NoBatches failed"):
+        guard.log_rows([(0, 0.0, {}), (1, 0.0, {})])
+
+    assert guard.failed == 2
+
+
+def test_hyperparameters_go_to_a_logger_that_records_them() -> None:
+    memory = MemoryLogger()
+
+    Guard(memory).log_hyperparams({"losses": ["G"]})
+    Guard(Broken()).log_hyperparams({"losses": ["G"]})
+
+    assert memory.hyperparameters == {"losses": ["G"]}
+
+
+def test_only_a_base_logger_is_closed() -> None:
+    closed: list[object] = []
+
+    class Ours(BaseLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
+
+        def close(self, error: BaseException | None = None) -> None:
+            closed.append(self)
+
+    class Theirs:
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
+
+        def close(self) -> None:
+            closed.append(self)
+
+    ours = Ours()
+    for logger in (ours, Theirs()):
+        Guard(logger).close()
+
+    assert closed == [ours]
+
+
+def test_a_failure_to_close_is_a_warning() -> None:
+    class Stuck(MemoryLogger):
+        def close(self, error: BaseException | None = None) -> None:
+            raise OSError
+
+    with pytest.warns(RuntimeWarning, match="Stuck failed"):
+        Guard(Stuck()).close()
+
+
+def test_a_row_that_arrives_costs_next_to_nothing() -> None:
+    class Nowhere:
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
+
+    guard = Guard(Nowhere())
+
+    start = time.perf_counter()
+    for step in range(10_000):
+        guard.log_metrics({}, step=step)
+
+    assert time.perf_counter() - start < 0.1  # 10 µs a row; it is 0.15 on an idle machine
+
+
+def test_a_healthy_logger_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Guard(MemoryLogger()).log_metrics({"loss/G": 1.0}, step=0)

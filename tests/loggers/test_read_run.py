@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loss_loggers import CsvLogger, is_run, read_run, run_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def record(path: Path) -> None:
+    with CsvLogger(path) as logger:
+        for step in range(3):
+            logger.log_metrics({"loss/G": step / 3, "loss/D": 1.0, "lr": 0.1}, step=step)
+
+
+def test_columns_have_the_types_of_what_they_hold(tmp_path: Path) -> None:
+    record(tmp_path)
+
+    columns = read_run(tmp_path).columns
+
+    assert columns["step"].dtype == np.int64
+    assert columns["time"].dtype == columns["loss"].dtype == np.float64
+    assert columns["name"].tolist() == ["G", "D", "lr"] * 3
+    assert np.isnan(columns["weight"]).all()
+
+
+def test_names_come_in_order_of_appearance(tmp_path: Path) -> None:
+    record(tmp_path)
+
+    assert read_run(tmp_path).names == ["G", "D", "lr"]
+
+
+def test_a_loss_has_its_own_columns(tmp_path: Path) -> None:
+    record(tmp_path)
+
+    mine = read_run(tmp_path)["G"]
+
+    assert mine["step"].tolist() == [0, 1, 2]
+    assert mine["loss"].tolist() == [0 / 3, 1 / 3, 2 / 3]
+
+
+def test_an_unknown_loss_is_told_what_there_is(tmp_path: Path) -> None:
+    record(tmp_path)
+
+    with pytest.raises(KeyError, match=r"has no loss 'E'; it has \['G', 'D', 'lr'\]"):
+        read_run(tmp_path)["E"]
+
+
+def test_a_half_written_line_is_not_read(tmp_path: Path) -> None:
+    record(tmp_path)
+    with (tmp_path / "losses.csv").open("a") as file:
+        file.write("3,1.5,G,0.")
+
+    assert read_run(tmp_path)["G"]["step"].tolist() == [0, 1, 2]
+
+
+def test_a_half_written_header_is_a_run_without_rows(tmp_path: Path) -> None:
+    CsvLogger(tmp_path).close()
+    (tmp_path / "losses.csv").write_text("step,ti")
+
+    run = read_run(tmp_path)
+
+    assert run.names == []
+    assert run.columns["loss"].tolist() == []
+
+
+def test_parts_are_joined(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        logger.log_metrics({"loss/G": 2.0, "median/G": 3.0}, step=1)
+        logger.log_metrics({"loss/G": 4.0, "mode/G": 5.0}, step=2)
+
+    run = read_run(tmp_path)
+
+    assert run["G"]["loss"].tolist() == [1.0, 2.0, 4.0]
+    np.testing.assert_array_equal(run["G"]["median"], [np.nan, 3.0, np.nan])
+    np.testing.assert_array_equal(run["G"]["mode"], [np.nan, np.nan, 5.0])
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]"])
+def test_a_run_without_its_description_is_read_with_a_note(tmp_path: Path, text: str) -> None:
+    record(tmp_path)
+    (tmp_path / "run.json").unlink()
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+
+    run = read_run(tmp_path)
+
+    assert (run.info, len(run["G"]["step"])) == ({}, 3)
+    assert run.note.endswith("run.json is missing or unreadable")
+
+
+def test_a_run_that_was_claimed_and_no_more_is_empty(tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+
+    assert read_run(tmp_path).names == []
+
+
+def test_a_folder_that_is_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"with run.json or losses.csv; .* has neither"):
+        read_run(tmp_path)
+
+
+def test_a_run_is_known_without_reading_it(tmp_path: Path) -> None:
+    record(tmp_path / "gan")
+
+    assert is_run(tmp_path / "gan")
+    assert not is_run(tmp_path)
+    assert run_info(tmp_path / "gan")["state"] == "finished"
+    assert run_info(tmp_path) == {}

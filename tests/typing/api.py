@@ -1,0 +1,72 @@
+"""What the types promise, held by mypy alone: a failing line is an error of the type checker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+
+from loss_loggers import (
+    BaseLogger,
+    ConsoleLogger,
+    CsvLogger,
+    Every,
+    Guard,
+    Logger,
+    Loggers,
+    MemoryLogger,
+    Rename,
+    Tee,
+    as_tee,
+)
+
+if TYPE_CHECKING:
+    import comet_ml
+    import wandb
+    from lightning.pytorch import loggers as lightning
+    from torch.utils.tensorboard import SummaryWriter
+    from tqdm import tqdm
+
+
+def foreign_loggers_fit_as_they_are(
+    experiment: comet_ml.Experiment, theirs: lightning.Logger, csv: lightning.CSVLogger
+) -> list[Logger]:
+    import mlflow
+
+    Tee(experiment, mlflow, theirs, csv)
+    return [experiment, mlflow, theirs, csv]
+
+
+def our_loggers_are_loggers(logger: Logger, bar: tqdm[int]) -> list[Logger]:
+    return [
+        ConsoleLogger(bar=bar),
+        CsvLogger("runs/gan"),
+        Every(50, logger, reduce="mean"),
+        Guard(logger),
+        MemoryLogger(),
+        Rename("{loss}_{stat}", [logger, logger]),
+        Tee(logger),
+        as_tee(None),
+    ]
+
+
+def your_logger_needs_one_method() -> Loggers:
+    class Mine:
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
+
+    class MineToClose(BaseLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
+
+    return [Mine(), MineToClose()]
+
+
+def with_keeps_the_type() -> CsvLogger:
+    with CsvLogger("runs/gan") as logger:
+        return logger
+
+
+def what_needs_an_adapter_is_no_logger(run: wandb.Run, writer: SummaryWriter) -> None:
+    Tee(run)  # type: ignore[arg-type]
+    Tee(writer)  # type: ignore[arg-type]
+    Tee("runs/gan")  # type: ignore[arg-type]
+    Tee(MemoryLogger)  # type: ignore[arg-type]
+    Every(2, MemoryLogger(), reduce="median")  # type: ignore[arg-type]
