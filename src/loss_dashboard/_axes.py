@@ -1,0 +1,91 @@
+"""How a panel looks: little ink, names where the lines end, crosses where a loss was lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._curves import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ._curves import Values
+
+INK, GREY, FAINT = "#333333", "#777777", "#e5e5e5"
+LABEL_SIZE = 10
+
+
+def clear(axes: Axes, title: str) -> None:
+    """A panel without a box, named in its corner."""
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(FAINT)
+    axes.grid(axis="y", color=FAINT, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=GREY, labelsize=9, length=0)
+    axes.margins(x=0)
+
+
+def draw_line(axes: Axes, steps: Values, values: Values, color: str) -> None:
+    """A clear line and a dot where it ends, which shows a run of one step, too."""
+    axes.plot(steps, values, color=color, linewidth=1.8)
+    axes.plot(steps[-1:], values[-1:], "o", color=color, markersize=4, clip_on=False)
+
+
+def scale(axes: Axes, curves: list[Values]) -> None:
+    """Logarithmic where all losses are positive, with numbers that people read."""
+    import numpy as np
+    from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
+
+    values = np.concatenate([curve[np.isfinite(curve)] for curve in curves] or [np.empty(0)])
+    if not len(values) or values.min() <= 0:
+        return
+    axes.set_yscale("log")
+    decades = np.log10(values.max() / values.min())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
+def mark_nonfinite(axes: Axes, steps: Values, values: Values, color: str, row: int) -> None:
+    """A cross above the steps whose loss was not finite, one row per loss."""
+    import numpy as np
+
+    lost = steps[~np.isfinite(values)]
+    height = np.full(len(lost), 0.97 - 0.05 * row)
+    axes.plot(lost, height, "x", color=color, transform=axes.get_xaxis_transform())
+
+
+def label_ends(axes: Axes, curves: dict[str, tuple[Values, str]]) -> None:
+    """Write each name and last value beside the end of its line, none over another."""
+    import numpy as np
+
+    axes.autoscale_view()  # matplotlib does it late, and the heights are needed now
+    finite = {name: curve[np.isfinite(curve)] for name, (curve, _) in curves.items()}
+    ends = {name: float(values[-1]) for name, values in finite.items() if len(values)}
+    heights = spread([_height(axes, end) for end in ends.values()], _line_height(axes))
+    for (name, end), height in zip(ends.items(), heights, strict=True):
+        axes.annotate(
+            f"{name}  {end:.3g}",
+            (1, height),
+            xytext=(8, 0),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            color=curves[name][1],
+            fontsize=LABEL_SIZE,
+            fontweight="bold",
+            va="center",
+        )
+
+
+def _height(axes: Axes, value: float) -> float:
+    """Where a value stands in the panel, from 0 at the bottom to 1 at the top."""
+    pixels = axes.transData.transform((0, value))
+    height: float = axes.transAxes.inverted().transform(pixels)[1]
+    return height
+
+
+def _line_height(axes: Axes) -> float:
+    """The height of a line of text, as a part of the panel's."""
+    points = axes.bbox.height / axes.figure.dpi * 72
+    return 1.4 * LABEL_SIZE / points
