@@ -1,0 +1,72 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multi_loss_weighting import LossGroup
+
+    from .runs import Summary
+
+STATE_STYLES = {"running": "green", "crashed": "red", "unreadable": "red"}
+UNLIMITED = 100_000
+
+
+def stdout() -> Console:
+    """The terminal; a pipe gets lines as long as they are, for the next program to read."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = UNLIMITED
+    return console
+
+
+def table(label: str, *headings: str) -> Table:
+    """An empty table of numbers, each row with a label."""
+    empty = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    empty.add_column(label, style="bold", no_wrap=True)
+    for heading in headings:
+        empty.add_column(heading, justify="right", no_wrap=True)
+    return empty
+
+
+def figures(number: float) -> str:
+    """Three significant figures.
+
+    >>> figures(0.5), figures(1234.5)
+    ('0.500', '1.23e+03')
+    """
+    return f"{number:#.3g}".removesuffix(".")
+
+
+def loss_table(group: LossGroup) -> Table:
+    """One line per loss: where it stands, how much it varied and what it weighs."""
+    losses = table("loss", "last", "mean", "std", "CoV", "weight")
+    for name, weight in group.weights.items():
+        loss = group[name]
+        numbers = (loss.value, loss.mean, loss.std, loss.cov, weight)
+        losses.add_row(Text(name), *map(figures, numbers))
+    return losses
+
+
+def run_table(runs: Iterable[Summary]) -> Table:
+    """One line per run."""
+    lines = table("run", "state", "started", "losses", "last step")
+    for column in lines.columns[:-1]:
+        column.justify = "left"
+    for run in runs:
+        lines.add_row(
+            Text(run.path.name),
+            Text(run.state, style=STATE_STYLES.get(run.state, "")),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.start)) if run.start else "",
+            Text(" ".join(run.losses)),
+            "" if run.last_step is None else str(run.last_step),
+        )
+    return lines

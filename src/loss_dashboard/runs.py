@@ -1,0 +1,93 @@
+"""The runs in a folder: what can be told about each without reading its losses."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loss_loggers.run_folder import is_run, parts, run_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAIL = 4096  # bytes, enough for the last line of a record
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run, in a line.
+
+    Attributes:
+        state: "running", "finished", "crashed", or "unreadable" with nothing else known.
+        start: Unix time in seconds.
+        last_step: The last step recorded, if any.
+    """
+
+    path: Path
+    state: str = "unreadable"
+    start: float = 0.0
+    losses: tuple[str, ...] = ()
+    last_step: int | None = None
+
+
+def find_runs(directory: Path) -> list[Summary]:
+    """The runs in a directory, or the one that it is; the newest first."""
+    if not directory.is_dir():
+        return []
+    folders = [directory] if _holds_run(directory) else filter(_holds_run, directory.iterdir())
+    return sorted(map(summarize, folders), key=lambda run: run.start, reverse=True)
+
+
+def summarize(folder: Path) -> Summary:
+    """What is known of a run; a folder that makes no sense is "unreadable", not an error."""
+    try:
+        info = run_info(folder)
+        losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
+        return Summary(
+            folder, _state(info), float(info["start"]), losses, _last_step(parts(folder))
+        )
+    except (OSError, KeyError, TypeError, ValueError):
+        return Summary(folder)
+
+
+def _holds_run(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and is_run(folder)
+    except OSError:
+        return True  # it may: the list shows it as unreadable
+
+
+def _state(info: dict[str, object]) -> str:
+    """The state, where a run whose process is gone without a word has crashed."""
+    if info["state"] == "running" and _is_gone(info["host"], info["pid"]):
+        return "crashed"
+    return str(info["state"])
+
+
+def _is_gone(host: object, pid: object) -> bool:
+    """Whether the process has surely ended: on this host, where it can be asked for."""
+    import platform
+
+    # On Windows signal 0 is Ctrl-C.
+    if os.name == "nt" or host != platform.node() or not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # it lives, and belongs to someone else
+    return False
+
+
+def _last_step(files: list[Path]) -> int | None:
+    """The step of the last whole line, from the end of the newest file that has one."""
+    for path in reversed(files):
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+            *whole, _ = file.read().split(b"\n")
+        steps = [line.split(b",")[0] for line in whole]
+        if steps and steps[-1].isdigit():
+            return int(steps[-1])
+    return None
