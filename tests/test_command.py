@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from loss_dashboard.command import Method, app
+from loss_loggers import CsvLogger
+
+HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "multi_loss_weighting")
+
+
+def losses(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, arguments)
+    return result.exit_code, result.output
+
+
+def record(folder: Path, steps: int = 3, start: float | None = None) -> Path:
+    with CsvLogger(folder) as logger:
+        for step in range(steps):
+            logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0, "loss/total": 3.0}, step=step)
+    if start is not None:
+        edit(logger.path, start=start)
+    return logger.path
+
+
+def edit(folder: Path, **values: object) -> None:
+    info = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**info, **values}))
+
+
+def test_ls_shows_the_newest_run_first(tmp_path: Path) -> None:
+    record(tmp_path / "old", steps=5, start=1e9)
+    record(tmp_path / "new", steps=7, start=2e9)
+
+    code, printed = losses("ls", str(tmp_path))
+
+    assert code == 0
+    lines = [line.split() for line in printed.splitlines()[1:]]
+    assert [line[:2] for line in lines] == [["new", "finished"], ["old", "finished"]]
+    assert [line[-3:] for line in lines] == [["G", "D", "6"], ["G", "D", "4"]]
+    assert "2033" in printed
+
+
+def test_ls_shows_a_run_by_its_own_folder(tmp_path: Path) -> None:
+    record(tmp_path / "gan")
+
+    assert "gan  finished" in losses("ls", str(tmp_path / "gan"))[1]
+
+
+def test_ls_sees_a_run_that_is_running(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=41)
+
+        printed = losses("ls", str(tmp_path))[1]
+
+    assert "running" in printed
+    assert printed.split()[-1] == "41"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot ask for a process")
+def test_ls_shows_a_killed_run_as_crashed(tmp_path: Path) -> None:
+    code = (
+        "import os; from loss_loggers import CsvLogger;"
+        f" logger = CsvLogger({str(tmp_path / 'gan')!r});"
+        " logger.log_metrics({'loss/G': 1.0}, step=7); os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+    printed = losses("ls", str(tmp_path))[1]
+
+    assert "crashed" in printed
+    assert printed.split()[-1] == "7"
+
+
+def test_ls_takes_the_word_of_another_host(tmp_path: Path) -> None:
+    edit(record(tmp_path / "gan"), state="running", host="elsewhere", pid=0)
+
+    assert "running" in losses("ls", str(tmp_path))[1]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"state": 1, "losses": 3}'])
+def test_ls_names_what_it_cannot_read(tmp_path: Path, content: str) -> None:
+    record(tmp_path / "good")
+    record(tmp_path / "bad")
+    (tmp_path / "bad/run.json").write_text(content)
+    (tmp_path / "no run").mkdir()
+
+    code, printed = losses("ls", str(tmp_path))
+
+    assert code == 0
+    assert "good  finished" in printed
+    assert "bad   unreadable" in printed
+    assert "no run" not in printed
+
+
+def test_ls_ignores_a_line_that_is_being_written(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan")
+    with (folder / "losses.csv").open("a") as file:
+        file.write("99,17")
+
+    assert losses("ls", str(tmp_path))[1].split()[-1] == "2"
+
+
+@pytest.mark.parametrize("folder", ["empty", "absent"])
+def test_ls_without_runs_says_how_to_get_one(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+
+    code, printed = losses("ls", str(tmp_path / folder))
+
+    assert code == 0
+    assert "CsvLogger" in printed
+
+
+def test_alone_it_shows_recent_runs_and_what_is_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number in range(7):
+        record(Path("runs") / f"run{number}", start=1e9 + number)
+
+    code, printed = losses()
+
+    assert code == 0
+    assert "run6" in printed
+    assert "run1" not in printed
+    assert "demo" in printed
+
+
+def test_a_wrong_method_lists_the_right_ones() -> None:
+    code, printed = losses("demo", "--weighting", "magic")
+
+    assert code == 2
+    assert all(method in printed for method in Method)
+    assert "Traceback" not in printed
+
+
+def test_an_impossible_folder_is_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    (tmp_path / "taken").write_text("a file")
+
+    code, printed = losses("demo", "--out", str(tmp_path / "taken"))
+
+    assert code == 1
+    assert printed == f"cannot record in {tmp_path / 'taken'}: File exists\n"
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    from importlib.metadata import version
+
+    assert losses("--version") == (0, version("multi-loss-weighting") + "\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["ls"], ["--help"], ["demo", "--help"]])
+def test_looking_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    record(tmp_path / "runs/gan")
+    code = (
+        "import sys; from loss_dashboard.command import app;"
+        f" app({arguments}, standalone_mode=False);"
+        f" print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout
+    assert done.stderr == "[]\n"
+
+
+def test_it_is_a_module_too_and_says_so() -> None:
+    command = [sys.executable, "-m", "loss_dashboard"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": ""})
+
+    assert "python -m loss_dashboard demo" in done.stdout
