@@ -46,9 +46,9 @@ class Losses:
         if not path.exists() or path.stat().st_size < size:
             msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
             raise ValueError(msg)
+        self._open(number)
         for later in parts(self._folder)[number:]:
             later.unlink()
-        self._open(number)
         self._part.truncate(size)
         self._read_columns()
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def test_a_row_is_on_disk_when_it_was_logged(tmp_path: Path) -> None:
 
     assert losses(tmp_path) == [0.5]
     assert run_info(tmp_path)["losses"] == {"G": "#0072b2"}
+
+
+def test_threads_do_not_tear_each_others_lines(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger, ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda step: write(logger, range(step, step + 1)), range(400)))
+        size = logger.state_dict()["offset"]
+
+    assert sorted(losses(tmp_path)) == [step / 3 for step in range(400)]
+    assert (tmp_path / "losses.csv").stat().st_size == size
 
 
 def test_a_late_loss_adds_lines(tmp_path: Path) -> None:
@@ -530,7 +540,7 @@ def test_a_full_disk_tears_no_line_and_is_written_again_when_there_is_room(
         "assert data.endswith(b'\\n') and len(data) <= 1000, data\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, limit)\n"
         "lost = tee.failed + tee.withheld\n"
-        "import time; time.sleep(0.2)\n"
+        "import time; time.sleep(0.5)\n"
         "log(range(100, 110))\n"
         "print(lost, tee.failed + tee.withheld)\n",
         tmp_path,

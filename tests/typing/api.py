@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-
 from loss_loggers import (
     BaseLogger,
     ConsoleLogger,
