@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ._autoencoder import AdversarialAutoencoder
 
-CAUTION = "The weights are the choice of a method, not a proven gain: compare it with another."
+CAUTION = "The weights are a method's choice, not a proven gain: compare methods."
 FILES = {
     "losses.png": "losses and weights",
     "digits.png": "digits that training never saw, reconstructed; and new ones",
