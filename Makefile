@@ -1,10 +1,12 @@
 # Each target does everything on a fresh machine that has Python 3.10+ and make.
 PYTHON ?= python3
 VENV := .venv
+BARE := .venv-bare
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python $(PIP_INSTALL)
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint test-wheel bench clean
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
 
@@ -19,11 +21,19 @@ lint: $(VENV)/.dev  ## ruff and mypy strict
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, without extras
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/python -m zipfile --test dist/*.whl
+	$(MAKE) --no-print-directory $(BARE)/.requirements
+	$(BARE)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
+	$(BARE)/bin/python -m pytest --quiet tests
+
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
 
 clean:  ## forget the environment and what was built
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BARE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -31,11 +41,17 @@ $(BIN)/python:
 # A stamp is out of date when the requirements changed after the last installation. The newer pip
 # is needed for dependency groups.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) pip
+	$(PIP) 'pip>=25.1'
 	$(PIP) --editable '.[demo]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) pip
+	$(PIP) 'pip>=25.1'
 	$(PIP) --editable '.[all]' --group dev
 	touch $@ $(VENV)/.demo
+
+$(BARE)/.requirements: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python $(PIP_INSTALL) 'pip>=25.1'
+	$(BARE)/bin/python $(PIP_INSTALL) dist/*.whl --group test
+	touch $@

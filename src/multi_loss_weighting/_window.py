@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -93,16 +92,17 @@ class Recent:
 
     def mean(self, count: int | None = None) -> float:
         """Mean of the last `count` values."""
-        return statistics.fmean(self._finite(count))
+        values = self._finite(count)
+        return math.fsum(values) / len(values)
 
     def median(self, count: int | None = None) -> float:
         """Median of the last `count` values."""
-        return statistics.median(self._finite(count))
+        values = sorted(self._finite(count))
+        return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
     def std(self, count: int | None = None) -> float:
         """Population standard deviation of the last `count` values."""
-        values = self._finite(count)
-        mean = statistics.fmean(values)
+        values, mean = self._finite(count), self.mean(count)
         return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))
 
     def minimum(self, count: int | None = None) -> float:
