@@ -37,7 +37,6 @@ class Statistics(Moments):
     """
 
     __slots__ = (
-        "_append",
         "_windows",
         "blocks",
         "exponential_mean",
@@ -70,7 +69,6 @@ class Statistics(Moments):
         self.loss_ratio = LossRatio() if loss_ratio is None else loss_ratio
         windows = (self.blocks, self.exponential_mean)
         self._windows = tuple(window for window in windows if window is not None)
-        self._append = self.recent.add
 
     def add(self, value: float, samples: float = 1, step: int | None = None) -> None:
         """Take in one value.
@@ -81,7 +79,7 @@ class Statistics(Moments):
             step: Remembered if the value is not finite; by default the number of updates so far.
         """
         self.value = value = float(value)
-        self._append(value)
+        self.recent.add(value)
         for window in self._windows:
             window.add(value, samples)
         self.updates += 1

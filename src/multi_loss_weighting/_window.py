@@ -82,6 +82,14 @@ class Recent:
         self._values: deque[float] = deque(maxlen=size)
         self.add = self._values.append
 
+    def __getstate__(self) -> tuple[deque[float]]:
+        return (self._values,)
+
+    def __setstate__(self, state: tuple[deque[float]]) -> None:
+        # A copy of `add` would still add to the values that it was taken from.
+        (self._values,) = state
+        self.add = self._values.append
+
     def values(self, count: int | None = None) -> list[float]:
         """The last `count` values, oldest first."""
         start = 0 if count is None else max(0, len(self._values) - count)
