@@ -41,7 +41,8 @@ class Blocks:
         if math.isfinite(value):
             self.current.add(value, samples)
         self.position += 1
-        if self.position == self.size:
+        # Not ==, for a state may come from longer blocks.
+        if self.position >= self.size:
             self.position = 0
             self.last, self.current = self.current, Moments()
 
