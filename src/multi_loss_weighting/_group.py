@@ -25,7 +25,7 @@ from ._reporter import make_reporter
 from ._state import State, check_state
 from ._statistics import Statistics
 from ._tracker import Backward, run_backward
-from ._value import not_a_sample_count, read_metrics
+from ._value import checked_samples, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import settings_of
 from .weighting._learned import LearnedWeighting
@@ -212,8 +212,8 @@ class LossGroup(nn.Module):
             FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
         """
         own_metrics = read_metrics(extra) if extra else {}
-        if not samples > 0:
-            raise not_a_sample_count(samples)
+        if type(samples) is not int or samples < 1:
+            samples = checked_samples(samples)
         step = self.step if step is None else int(step)
         with torch.no_grad():
             batch = self._read(losses)
@@ -252,8 +252,8 @@ class LossGroup(nn.Module):
             FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
         """
         own_metrics = read_metrics(extra) if extra else {}
-        if not samples > 0:
-            raise not_a_sample_count(samples)
+        if type(samples) is not int or samples < 1:
+            samples = checked_samples(samples)
         step = self.step if step is None else int(step)
         batch = self._read(losses)
         if do_backwards and not batch.losses.requires_grad:

@@ -22,7 +22,7 @@ from ._nonfinite import (
 from ._ratio import LossRatio, RatioSettings
 from ._reporter import make_reporter
 from ._statistics import Statistics
-from ._value import not_a_sample_count, read, read_metrics
+from ._value import checked_samples, read, read_metrics
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers
@@ -155,8 +155,8 @@ class LossTracker(NamedLoss):
             value = read(loss, self.name)  # a plain number, or an error that says what came
             is_finite = isfinite(value)
         own_metrics = read_metrics(extra) if extra else {}
-        if not samples > 0:
-            raise not_a_sample_count(samples)
+        if type(samples) is not int or samples < 1:
+            samples = checked_samples(samples)
         if do_backwards:
             check_backward(loss, self.name)
         step = self.step if step is None else int(step)

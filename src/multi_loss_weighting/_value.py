@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,9 @@ def read_metrics(extra: Mapping[str, Any]) -> dict[str, float]:
     return {name: read(value, name) for name, value in extra.items()}
 
 
-def not_a_sample_count(samples: float) -> ValueError:
-    """The error for a loss that cannot be the mean of so many samples."""
-    return ValueError(
-        f"samples counts what the loss is the mean of, so it is above 0; got {samples}"
-    )
+def checked_samples(samples: Any) -> float:
+    """`samples` as a plain number, if a loss can be the mean of so many."""
+    if not 0 < samples < math.inf:
+        msg = f"samples counts what the loss is the mean of, so it is above 0; got {samples}"
+        raise ValueError(msg)
+    return float(samples)
