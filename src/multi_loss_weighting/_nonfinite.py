@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+
+from ._warn import warn_user
 
 OnNonfinite = Literal["skip", "raise"]
 
@@ -51,4 +52,4 @@ def warn_skipped(name: str, value: float, step: int) -> None:
         " other ranks need it, not the objective of this step; later ones are counted in"
         " `nonfinite` without a warning"
     )
-    warnings.warn(msg, RuntimeWarning, stacklevel=4)
+    warn_user(msg)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+from multi_loss_weighting._warn import warn_user
 
 from ._base import Weighted
 
@@ -68,7 +69,7 @@ class LearnedWeighting(nn.Module):
                 f"the weights of {type(self).__name__} have not moved in {_PATIENCE} steps: give"
                 " its parameters to the optimizer, with weight_decay 0"
             )
-            warnings.warn(msg, RuntimeWarning, stacklevel=3)
+            warn_user(msg)
         self._steps += 1
 
 

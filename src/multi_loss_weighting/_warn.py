@@ -1,0 +1,16 @@
+"""Warn at the line of the user's code."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+_INSIDE = ("multi_loss_weighting", "torch")
+
+
+def warn_user(message: str) -> None:
+    """A RuntimeWarning at the first line outside of this package and torch that led here."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, RuntimeWarning, stacklevel=level - 1)
