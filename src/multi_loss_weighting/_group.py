@@ -272,9 +272,14 @@ class LossGroup(nn.Module):
     def _read(self, losses: Mapping[str, Any]) -> Batch:
         if self._ignored:
             losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
-        if not self._losses:
-            self._adopt(checked_names(losses))
-        return self._reader.read(losses, self._keeps_nonfinite)
+        if self._losses:
+            return self._reader.read(losses, self._keeps_nonfinite)
+        self._adopt(checked_names(losses))
+        try:
+            return self._reader.read(losses, self._keeps_nonfinite)
+        except Exception:
+            self._losses = {}
+            raise
 
     def _keeps_nonfinite(self) -> bool:
         return self._on_nonfinite == "skip" and backward_must_run(self._backward)
@@ -292,8 +297,8 @@ class LossGroup(nn.Module):
         own_metrics: dict[str, float],
         step: int,
     ) -> None:
-        self._history.add(batch.values, batch.given, samples, step)
         weights = weighted.weights.tolist()
+        self._history.add(batch.values, batch.given, samples, step)
         for loss, weight in zip(self._losses.values(), weights, strict=True):
             loss.used_weight = weight
         for name in batch.clamped:
@@ -411,10 +416,10 @@ def _check_before_loading(
     group: LossGroup, state_dict: Mapping[str, Any], prefix: str, *_: object
 ) -> None:
     """Look at all of a group's state before torch takes over the first part of it."""
-    if prefix + "_extra_state" in state_dict:
-        group.check_state(state_dict[prefix + "_extra_state"])
     for name, own in group.named_parameters():
         saved = state_dict.get(prefix + name)
         if saved is not None and saved.shape != own.shape:
             msg = f"{name} has the shape {tuple(own.shape)}; got {tuple(saved.shape)}"
             raise ValueError(msg)
+    if prefix + "_extra_state" in state_dict:
+        group.check_state(state_dict[prefix + "_extra_state"])
