@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from loss_loggers import MemoryLogger
 
 README = Path(__file__).parent.parent / "README.md"
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.M | re.S)
+SNIPPETS = re.findall(
+    r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
 
 
 class Model(nn.Module):

@@ -132,8 +132,5 @@ class History:
     def ratio_cov(self) -> Vector:
         """Coefficient of variation of the loss ratio, c = sigma_l / mu_l; nan before it began."""
         return np.array(
-            [
-                math.sqrt(ratio.variance + EPSILON) / ratio.mean if ratio.count else math.nan
-                for ratio in self._loss_ratios
-            ]
+            [math.sqrt(ratio.variance + EPSILON) / ratio.mean for ratio in self._loss_ratios]
         )

@@ -8,7 +8,6 @@ vectors. The numbers are the same to the last bit.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from ._statistics import Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-MANY = 48
+MANY = 24
 """From so many losses on, vectors are faster than one loss after the other."""
 
 _MOMENTS = ("count", "samples", "_mean", "_squares", "_minimum", "_maximum", "updates", "value")
@@ -40,13 +39,13 @@ class _Column:
     _index: int
 
     def __getattr__(self, name: str) -> Any:
-        try:
-            return self._columns[name][self._index].item()
-        except KeyError:
-            raise AttributeError(name) from None
+        # A copy that is being made has no columns yet.
+        if name in ("_columns", "_index") or name not in self._columns:
+            raise AttributeError(name)
+        return self._columns[name][self._index].item()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._columns:
+        if name not in ("_columns", "_index") and name in self._columns:
             self._columns[name][self._index] = value
         else:
             object.__setattr__(self, name, value)
@@ -56,7 +55,7 @@ class _RatioColumn(_Column, LossRatio):
     __slots__ = ("_columns", "_index")
 
     def __init__(self, columns: Columns, index: int, settings: RatioSettings) -> None:
-        object.__setattr__(self, "_columns", columns)
+        self._columns = columns
         self._index = index
         super().__init__(settings)
 
@@ -65,7 +64,7 @@ class _StatisticsColumn(_Column, Statistics):
     __slots__ = ("_columns", "_index")
 
     def __init__(self, columns: Columns, index: int, **settings: Any) -> None:
-        object.__setattr__(self, "_columns", columns)
+        self._columns = columns
         self._index = index
         super().__init__(**settings)
 
@@ -95,7 +94,7 @@ class ManyHistory(History):
             for index in range(len(names))
         ]
         super().__init__(names, statistics)
-        self._appends = [own.recent.add for own in statistics]
+        self._recents = [own.recent for own in statistics]
         self._has_windows = statistics[0].has_windows
 
     def add(
@@ -103,11 +102,7 @@ class ManyHistory(History):
     ) -> None:
         value = np.array(values)
         size, reference = np.abs(value), self._ratios["reference"]
-        is_usual = (
-            (size <= self._settings.spike * reference)
-            & (reference > self._settings.floor)
-            & (self._ratios["streak"] == 0)
-        )
+        is_usual = (size <= self._settings.spike * reference) & (reference > self._settings.floor)
         if is_usual.all():
             self._take_in(self._moments, self._ratios, value, samples)
             self._keep(range(len(values)), values, samples)
@@ -136,29 +131,33 @@ class ManyHistory(History):
 
     def _take_in(self, moments: Columns, ratios: Columns, value: Vector, samples: float) -> None:
         """`Moments.add` and `LossRatio.add` on vectors, operation by operation."""
-        moments["value"][:] = value
+        moments["value"] = value
         moments["updates"] += 1
         moments["count"] += 1
         moments["samples"] += samples
         delta = value - moments["_mean"]
-        moments["_mean"] += delta * samples / moments["samples"]
-        moments["_squares"] += samples * delta * (value - moments["_mean"])
+        weighted = delta if samples == 1 else delta * samples
+        moments["_mean"] += weighted / moments["samples"]
+        moments["_squares"] += weighted * (value - moments["_mean"])
         np.minimum(moments["_minimum"], value, out=moments["_minimum"])
         np.maximum(moments["_maximum"], value, out=moments["_maximum"])
 
-        size = np.abs(value)
-        ratio = size / ratios["reference"]
-        ratios["value"][:] = ratio
+        size, least = np.abs(value), self._settings.least
+        ratios["streak"].fill(0)
+        ratios["value"] = ratio = size / ratios["reference"]
         ratios["count"] += 1
-        share = np.maximum(1 / ratios["count"], self._settings.least)
+        share = 1 / ratios["count"]
+        if least:
+            share = np.maximum(share, least)
         ratios["reference"] += share * (size - ratios["reference"])
         delta = ratio - ratios["mean"]
-        ratios["mean"] += share * delta
-        ratios["variance"][:] = (1 - share) * (ratios["variance"] + share * delta * delta)
+        step = share * delta
+        ratios["mean"] += step
+        ratios["variance"] = (1 - share) * (ratios["variance"] + step * delta)
 
     def _keep(self, indices: Iterable[int], values: Sequence[float], samples: float) -> None:
         for index in indices:
-            self._appends[index](values[index])
+            self._recents[index].add(values[index])
         if self._has_windows:
             for index in indices:
                 self.statistics[index].add_to_windows(values[index], samples)
@@ -177,9 +176,5 @@ class ManyHistory(History):
 
     @property
     def ratio_cov(self) -> Vector:
-        own = self._ratios
-        std = np.sqrt(own["variance"] + EPSILON)
-        is_started = own["count"] > 0
-        if is_started.all():
-            return std / own["mean"]
-        return np.where(is_started, std / np.where(is_started, own["mean"], 1.0), math.nan)
+        cov: Vector = np.sqrt(self._ratios["variance"] + EPSILON) / self._ratios["mean"]
+        return cov

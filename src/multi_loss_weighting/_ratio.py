@@ -92,7 +92,7 @@ class LossRatio:
         self.value = math.nan
         self.reference = 0.0
         self.count = 0
-        self.mean = 0.0
+        self.mean = math.nan
         self.variance = 0.0
         self.streak = 0
         self.spikes = 0
@@ -144,7 +144,7 @@ class LossRatio:
     @property
     def cov(self) -> float:
         """C = sigma_l / mu_l; nan before the first loss."""
-        return math.sqrt(self.variance + EPSILON) / self.mean if self.count else math.nan
+        return math.sqrt(self.variance + EPSILON) / self.mean
 
     def state_dict(self) -> State:
         """Every number that the next ratio depends on, and the counts."""
