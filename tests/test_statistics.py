@@ -67,9 +67,7 @@ def test_agrees_with_the_standard_library(losses: list[float]) -> None:
     statistics = fed(losses)
 
     assert statistics.mean == pytest.approx(float(library.mean(exact)), abs=1e-14 * size)
-    assert statistics.variance == pytest.approx(
-        float(library.pvariance(exact)), abs=1e-13 * size**2
-    )
+    assert statistics.variance == pytest.approx(variance, abs=1e-13 * size**2)
     assert statistics.sum == pytest.approx(float(sum(exact)), abs=1e-12 * size)
     assert (statistics.minimum, statistics.maximum) == (min(losses), max(losses))
     assert (statistics.value, statistics.count) == (losses[-1], len(losses))
@@ -109,6 +107,16 @@ def test_a_sample_count_weighs_as_the_loss_given_so_often(pairs: list[tuple[floa
     assert statistics.variance == pytest.approx(repeated.var(), abs=1e-9)
     assert statistics.sum == pytest.approx(repeated.sum(), abs=1e-9)
     assert (statistics.samples, statistics.count) == (len(repeated), len(pairs))
+
+
+@given(st.floats(0.1, 1), st.integers(1, 9))
+def test_one_loss_has_no_spread_whatever_its_sample_count(loss: float, samples: int) -> None:
+    statistics = Statistics()
+
+    statistics.add(loss, samples)
+
+    assert statistics.mean == pytest.approx(loss, rel=1e-15)
+    assert statistics.std < 1e-7
 
 
 def test_the_ratio_counts_steps_and_not_samples() -> None:

@@ -54,7 +54,8 @@ class Moments:
     @property
     def variance(self) -> float:
         """Population variance: the mean squared distance from the mean."""
-        return self._squares / self.samples if self.count else math.nan
+        # With sample counts, rounding can leave the squares an ulp below 0.
+        return max(self._squares, 0.0) / self.samples if self.count else math.nan
 
     @property
     def std(self) -> float:
