@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from itertools import compress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ._batch import Batch, BatchReader
-from ._history import History
-from ._loss import REPORT, NamedLoss, by_name, checked_names, checked_report
-from ._many import MANY, ManyHistory
+from ._batch import Batch
+from ._loss import REPORT, NamedLoss, checked_report
+from ._members import TOTAL, Members
 from ._nonfinite import (
     OnNonfinite,
     backward_must_run,
@@ -20,7 +19,7 @@ from ._nonfinite import (
     describe,
     warn_skipped,
 )
-from ._ratio import LossRatio, RatioSettings
+from ._ratio import RatioSettings
 from ._reporter import make_reporter
 from ._state import State, check_state
 from ._statistics import Statistics
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
-_TOTAL = "total"
+    from ._history import History
 
 
 class LossGroup(nn.Module):
@@ -102,43 +101,27 @@ class LossGroup(nn.Module):
         self.step = 0
         self.scope = scope
         self._reporter = make_reporter(logger, self.hyperparams)
-        self._max_loss = max_loss
         self._backward = backward
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
-        self._report_names = checked_report(report)
-        self._statistics_settings: dict[str, Any] = {
-            "block_size": block_size,
-            "history": history,
-            "decay": decay,
-        }
-        Statistics(**self._statistics_settings)  # a bad setting is an error now, not at a step
-        self._losses: dict[str, NamedLoss] = {}
-        if names is not None:
-            self._adopt(checked_names(names))
+        make_statistics = partial(Statistics, block_size=block_size, history=history, decay=decay)
+        make_statistics()  # a bad setting is an error now, not at the first step
+        self._make_members = partial(
+            Members,
+            ratio=getattr(self.weighting, "ratio", RatioSettings()),
+            max_loss=max_loss,
+            report=checked_report(report),
+            scope=scope,
+            make_statistics=make_statistics,
+        )
+        self._members = None if names is None else self._make_members(names)
         self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
 
-    def _adopt(self, names: tuple[str, ...]) -> None:
-        """Know the losses by their names from here on."""
-        if _TOTAL in names:
-            msg = f"{_TOTAL!r} is the objective of the group in its rows: name that loss otherwise"
-            raise ValueError(msg)
-        limits = dict.fromkeys(names, math.inf) | by_name(self._max_loss, names, "max_loss")
-        ratio = getattr(self.weighting, "ratio", RatioSettings())
-        self._history = _make_history(names, ratio, self._statistics_settings)
-        self._losses = {
-            name: NamedLoss(
-                name,
-                own,
-                max_loss=limits[name],
-                report=self._report_names,
-                scope=self.scope,
-            )
-            for name, own in zip(names, self._history.statistics, strict=True)
-        }
-        self._reader = BatchReader(limits)
-
     # What there is to read.
+
+    @property
+    def _losses(self) -> Mapping[str, NamedLoss]:
+        return {} if self._members is None else self._members.losses
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -162,13 +145,25 @@ class LossGroup(nn.Module):
         return True
 
     @property
+    def history(self) -> History:
+        """What the weighting knows of the losses: a vector [K] per statistic.
+
+        Raises:
+            RuntimeError: If the names of the losses are not known yet.
+        """
+        if self._members is None:
+            msg = "a group without names knows its losses from the first step on; none came yet"
+            raise RuntimeError(msg)
+        return self._members.history
+
+    @property
     def weights(self) -> dict[str, float]:
         """The weights of the last step; before the first, those that it will have."""
-        if self.step == 0 and self._losses:
-            zeros = torch.zeros(len(self._losses))
-            first = self._weigh(Batch(zeros, zeros.tolist()), 0).weights
-            return dict(zip(self._losses, first.tolist(), strict=True))
-        return {name: loss.weight for name, loss in self._losses.items()}
+        if self._members is None or self.step:
+            return {name: loss.weight for name, loss in self._losses.items()}
+        zeros = torch.zeros(len(self))
+        first = self._weigh(self._members, Batch(zeros, zeros.tolist()), 0).weights
+        return dict(zip(self, first.tolist(), strict=True))
 
     # A step.
 
@@ -186,7 +181,8 @@ class LossGroup(nn.Module):
             TypeError: If a loss is no number.
             ValueError: If a loss is unknown or has more than one element, or none was given.
         """
-        return self._weigh(self._read(losses), self.step).total
+        members, batch = self._read(losses)
+        return self._weigh(members, batch, self.step).total
 
     forward = weigh
 
@@ -216,9 +212,9 @@ class LossGroup(nn.Module):
             samples = checked_samples(samples)
         step = self.step if step is None else int(step)
         with torch.no_grad():
-            batch = self._read(losses)
-            weighted = self._weigh(batch, step)
-        self._record(batch, weighted, samples, own_metrics, step)
+            members, batch = self._read(losses)
+            weighted = self._weigh(members, batch, step)
+        self._record(members, batch, weighted, samples, own_metrics, step)
 
     def update(
         self,
@@ -255,76 +251,59 @@ class LossGroup(nn.Module):
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
         step = self.step if step is None else int(step)
-        batch = self._read(losses)
+        members, batch = self._read(losses)
         if do_backwards and not batch.losses.requires_grad:
             msg = (
-                f"update calls backward, and none of {', '.join(self.names)} has a gradient: pass"
+                f"update calls backward, and none of {', '.join(losses)} has a gradient: pass"
                 " do_backwards=False to track them only"
             )
             raise ValueError(msg)
-        weighted = self._weigh(batch, step)
+        weighted = self._weigh(members, batch, step)
         total = weighted.total
         if do_backwards:
             total = run_backward(total, self._backward, retain_graph)
-        self._record(batch, weighted, samples, own_metrics, step)
+        self._record(members, batch, weighted, samples, own_metrics, step)
         return total
 
-    def _read(self, losses: Mapping[str, Any]) -> Batch:
+    def _read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
         if self._ignored:
             losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
-        if self._losses:
-            return self._reader.read(losses, self._keeps_nonfinite)
-        self._adopt(checked_names(losses))
-        try:
-            return self._reader.read(losses, self._keeps_nonfinite)
-        except Exception:
-            self._losses = {}
-            raise
+        members = self._members or self._make_members(losses)
+        batch = members.read(losses, self._keeps_nonfinite)
+        if self._members is None:
+            self._members = members
+        return members, batch
 
     def _keeps_nonfinite(self) -> bool:
         return self._on_nonfinite == "skip" and backward_must_run(self._backward)
 
-    def _weigh(self, batch: Batch, step: int) -> Weighted:
-        self._history.step = step
-        self._history.present = batch.present
-        return self.weighting.weigh(batch.losses, self._history)
+    def _weigh(self, members: Members, batch: Batch, step: int) -> Weighted:
+        history = members.history
+        history.step, history.present = step, batch.present
+        return self.weighting.weigh(batch.losses, history)
 
     def _record(
         self,
+        members: Members,
         batch: Batch,
         weighted: Weighted,
         samples: float,
         own_metrics: dict[str, float],
         step: int,
     ) -> None:
-        weights = weighted.weights.tolist()
-        self._history.add(batch.values, batch.given, samples, step)
-        for loss, weight in zip(self._losses.values(), weights, strict=True):
-            loss.used_weight = weight
-        for name in batch.clamped:
-            self._losses[name].clamped += 1
+        members.record(batch, weighted.weights.tolist(), samples, step)
         # nn.Module's own way to set an attribute costs a microsecond.
         self.__dict__["step"] = step + 1
         if isinstance(self.weighting, LearnedWeighting):
             self.weighting.watch()
         if self._reporter is not None:
-            self._reporter.report(self._row(batch, weighted.total) | own_metrics, step)
+            total = {f"loss/{self._label(TOTAL)}": weighted.total.item()}
+            self._reporter.report(members.row(batch) | total | own_metrics, step)
         if not batch.is_plain:
-            self._complain(batch, step)
+            self._complain(members.given(batch), step)
 
-    def _given(self, batch: Batch) -> Iterable[NamedLoss]:
-        losses = self._losses.values()
-        return losses if batch.given is None else compress(losses, batch.given)
-
-    def _row(self, batch: Batch, total: Tensor) -> dict[str, float]:
-        row: dict[str, float] = {}
-        for loss in self._given(batch):
-            row.update(loss.row())
-        row[f"loss/{self._label(_TOTAL)}"] = total.item()
-        return row
-
-    def _complain(self, batch: Batch, step: int) -> None:
-        for loss in self._given(batch):
+    def _complain(self, losses: Iterable[NamedLoss], step: int) -> None:
+        for loss in losses:
             if math.isfinite(loss.value):
                 continue
             if self._on_nonfinite == "raise":
@@ -349,8 +328,8 @@ class LossGroup(nn.Module):
 
     def reset(self) -> None:
         """Forget every loss. Learned weights stay, and the step goes on."""
-        if self._losses:
-            self._adopt(self.names)
+        if self._members is not None:
+            self._members = self._make_members(self.names)
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
@@ -370,7 +349,7 @@ class LossGroup(nn.Module):
             "step": self.step,
             "method": type(self.weighting).__name__,
             "weighting": {} if isinstance(self.weighting, nn.Module) else own(),
-            "losses": {name: loss.state_dict() for name, loss in self._losses.items()},
+            "losses": {} if self._members is None else self._members.state_dict(),
         }
 
     def set_extra_state(self, state: State) -> None:
@@ -379,37 +358,26 @@ class LossGroup(nn.Module):
         Raises:
             ValueError: If the state has another shape or other losses; nothing has changed.
         """
-        self.check_state(state)
+        members = self.check_state(state)
         if state["weighting"]:
             self.weighting.load_state_dict(state["weighting"])  # type: ignore[attr-defined]
-        for name, loss in self._losses.items():
-            loss.load_state_dict(state["losses"][name])
+        if members is not None:
+            members.load_state_dict(state["losses"])
+        self._members = members
         self.step = state["step"]
 
-    def check_state(self, state: State) -> None:
-        """Raise a ValueError unless the state fits; a group without names takes its names."""
-        names, was_named = tuple(state.get("losses", ())), bool(self._losses)
-        if names and not was_named:
-            self._adopt(checked_names(names))
-        try:
-            own = self.get_extra_state()
-            check_state({**own, "weighting": None}, {**state, "weighting": None}, "the group state")
-            if own["method"] != state["method"]:
-                msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
-                raise ValueError(msg)
-        except ValueError:
-            if not was_named:
-                self._losses = {}
-            raise
-
-
-def _make_history(
-    names: tuple[str, ...], ratio: RatioSettings, settings: Mapping[str, Any]
-) -> History:
-    """Both forms give the same numbers; the choice is one of speed."""
-    if len(names) >= MANY:
-        return ManyHistory(names, ratio, settings)
-    return History(names, [Statistics(loss_ratio=LossRatio(ratio), **settings) for _ in names])
+    def check_state(self, state: State) -> Members | None:
+        """The losses that the state is of; a ValueError unless they and the rest of it fit."""
+        members = self._members
+        if members is None and state.get("losses"):
+            members = self._make_members(state["losses"])
+        losses = {} if members is None else members.state_dict()
+        own = self.get_extra_state() | {"losses": losses, "weighting": None}
+        check_state(own, {**state, "weighting": None}, "the state of the group")
+        if own["method"] != state["method"]:
+            msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
+            raise ValueError(msg)
+        return members
 
 
 def _check_before_loading(

@@ -1,0 +1,91 @@
+"""The losses of a group, once their names are known."""
+
+from __future__ import annotations
+
+import math
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+from ._batch import Batch, BatchReader
+from ._history import History
+from ._loss import NamedLoss, by_name, checked_names
+from ._many import MANY, ManyHistory
+from ._ratio import LossRatio, RatioSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from functools import partial
+
+    from ._state import State
+    from ._statistics import Statistics
+
+TOTAL = "total"
+"""The objective of a group stands in its rows as `loss/total`."""
+
+
+class Members:
+    """K losses in order: read together, recorded together, reported in one row."""
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        *,
+        ratio: RatioSettings,
+        max_loss: float | Mapping[str, float],
+        report: tuple[str, ...],
+        scope: str,
+        make_statistics: partial[Statistics],
+    ) -> None:
+        names = checked_names(names)
+        if TOTAL in names:
+            msg = f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise"
+            raise ValueError(msg)
+        limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
+        self.history = _make_history(names, ratio, make_statistics)
+        self.losses = {
+            name: NamedLoss(name, own, max_loss=limits[name], report=report, scope=scope)
+            for name, own in zip(names, self.history.statistics, strict=True)
+        }
+        self._reader = BatchReader(limits)
+
+    def read(self, losses: Mapping[str, Any], keeps_nonfinite: Callable[[], bool]) -> Batch:
+        """Read the losses of one step, in order."""
+        return self._reader.read(losses, keeps_nonfinite)
+
+    def given(self, batch: Batch) -> Iterable[NamedLoss]:
+        """The losses that there were in a step."""
+        losses = self.losses.values()
+        return losses if batch.given is None else compress(losses, batch.given)
+
+    def record(self, batch: Batch, weights: list[float], samples: float, step: int) -> None:
+        """Take one step into the statistics."""
+        self.history.add(batch.values, batch.given, samples, step)
+        for loss, weight in zip(self.losses.values(), weights, strict=True):
+            loss.used_weight = weight
+        for name in batch.clamped:
+            self.losses[name].clamped += 1
+
+    def row(self, batch: Batch) -> dict[str, float]:
+        """What there is to report of one step."""
+        row: dict[str, float] = {}
+        for loss in self.given(batch):
+            row.update(loss.row())
+        return row
+
+    def state_dict(self) -> State:
+        """Every number that must survive a restart, by the names of the losses."""
+        return {name: loss.state_dict() for name, loss in self.losses.items()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from `state_dict()`."""
+        for name, loss in self.losses.items():
+            loss.load_state_dict(state[name])
+
+
+def _make_history(
+    names: tuple[str, ...], ratio: RatioSettings, make_statistics: partial[Statistics]
+) -> History:
+    """Both forms give the same numbers; the choice is one of speed."""
+    if len(names) >= MANY:
+        return ManyHistory(names, ratio, make_statistics.keywords)
+    return History(names, [make_statistics(loss_ratio=LossRatio(ratio)) for _ in names])
