@@ -27,7 +27,7 @@ def read(loss: Any, name: str) -> float:
 
 def _number(loss: Any) -> float:
     is_complex = isinstance(loss, numbers.Complex) and not isinstance(loss, numbers.Real)
-    if is_complex or not hasattr(loss, "__float__"):
+    if is_complex or isinstance(loss, str) or not hasattr(loss, "__float__"):
         raise TypeError
     return float(loss.item()) if hasattr(loss, "item") else float(loss)
 
