@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from loss_loggers import MemoryLogger
+from multi_loss_weighting import LossTracker, Trackers
+
+
+def track(trackers: Trackers, **losses: float) -> None:
+    for name, loss in losses.items():
+        trackers[name].update(loss, do_backwards=False)
+    trackers.step()
+
+
+def test_one_row_and_one_step_for_all() -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), report=["loss", "mean"])
+
+    track(trackers, G=1.0, D=2.0)
+    track(trackers, G=3.0, D=4.0)
+
+    assert [(step, row) for step, _, row in memory.rows] == [
+        (0, {"loss/G": 1.0, "mean/G": 1.0, "loss/D": 2.0, "mean/D": 2.0}),
+        (1, {"loss/G": 3.0, "mean/G": 2.0, "loss/D": 4.0, "mean/D": 3.0}),
+    ]
+
+
+def test_they_are_trackers_by_their_names() -> None:
+    trackers = Trackers(["G", "D"])
+
+    assert list(trackers) == ["G", "D"]
+    assert len(trackers) == 2
+    assert "G" in trackers
+    assert all(isinstance(tracker, LossTracker) for tracker in trackers.values())
+
+
+def test_a_setting_is_for_all_or_for_each() -> None:
+    trackers = Trackers(["G", "D"], weight={"G": 0.5, "D": 0.25}, max_loss={"D": 2.0}, warmup=3)
+
+    assert (trackers["G"].weight, trackers["D"].weight) == (0.5, 0.25)
+    assert (trackers["G"].max_loss, trackers["D"].max_loss) == (math.inf, 2.0)
+    assert (trackers["G"].warmup, trackers["D"].warmup) == (3, 3)
+
+
+def test_each_calls_its_own_backward() -> None:
+    weights = torch.ones(2, requires_grad=True)
+    trackers = Trackers(["G", "D"], weight={"D": 0.5})
+
+    trackers["G"].update(2 * weights[0])
+    trackers["D"].update(4 * weights[1])
+    trackers.step()
+
+    assert weights.grad is not None
+    assert weights.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_loss_that_was_not_updated_is_not_in_the_row() -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), report="loss")
+
+    track(trackers, G=1.0)
+    track(trackers, D=2.0)
+    track(trackers, G=3.0)
+
+    assert (memory["loss/G"], memory["loss/D"]) == ([(0, 1.0), (2, 3.0)], [(1, 2.0)])
+
+
+def test_a_loss_that_was_updated_twice_is_reported_as_it_was_last() -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), report=["loss", "count"])
+
+    trackers["D"].update(5.0, do_backwards=False)
+    track(trackers, G=1.0, D=7.0)
+
+    assert (memory["loss/D"], memory["count/D"]) == ([(0, 7.0)], [(0, 2)])
+
+
+def test_the_step_is_its_own_or_the_users() -> None:
+    trackers = Trackers(["G"], memory := MemoryLogger(), report="loss")
+
+    for step in (None, 10, None):
+        trackers["G"].update(1.0, do_backwards=False)
+        trackers.step(step)
+
+    assert [step for step, _ in memory["loss/G"]] == [0, 10, 11]
+
+
+def test_a_loss_that_is_not_finite_knows_the_step_of_all() -> None:
+    trackers = Trackers(["G", "D"])
+    track(trackers, D=1.0)
+    track(trackers, D=1.0)
+
+    with pytest.warns(RuntimeWarning, match="loss 'G' is nan at step 2"):
+        track(trackers, G=math.nan)
+
+    assert trackers["G"].statistics.first_nonfinite_step == 2
+
+
+def test_numbers_of_ones_own_travel_in_the_row() -> None:
+    trackers = Trackers(["G"], memory := MemoryLogger())
+
+    trackers.step(extra={"lr": 0.1})
+
+    assert memory.rows[0][2] == {"lr": 0.1}
+
+
+def test_a_bad_number_of_ones_own_changes_nothing() -> None:
+    trackers = Trackers(["G"], memory := MemoryLogger(), report="loss")
+    trackers["G"].update(1.0, do_backwards=False)
+
+    with pytest.raises(TypeError, match="'lr'"):
+        trackers.step(extra={"lr": "fast"})
+    trackers.step()
+
+    assert memory["loss/G"] == [(0, 1.0)]
+
+
+def test_loggers_hear_of_the_losses_and_their_settings() -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), weight={"D": 0.5})
+
+    track(trackers, G=1.0)
+
+    assert memory.hyperparameters == {
+        "losses": ["G", "D"],
+        "G": {"weight": 1.0},
+        "D": {"weight": 0.5},
+    }
+
+
+def test_a_reset_forgets_every_loss_and_keeps_the_step() -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), report=["loss", "mean"])
+    track(trackers, G=1.0, D=2.0)
+
+    trackers.reset()
+    track(trackers, G=5.0)
+
+    assert memory["mean/G"] == [(0, 1.0), (1, 5.0)]
+    assert trackers["D"].count == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Trackers(["G", "G"]), ValueError, r"each different; got \['G', 'G'\]"),
+        (lambda: Trackers([]), ValueError, "one or more"),
+        (lambda: Trackers("G"), TypeError, "a list of str; got the one str 'G'"),
+        (
+            lambda: Trackers(["G", "D"], weight={"E": 1.0}),
+            ValueError,
+            "weight is given for losses among G, D; got E",
+        ),
+        (lambda: Trackers(["G"], wait=1), TypeError, "unexpected keyword argument 'wait'"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error(make: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_an_unknown_name_is_an_error() -> None:
+    with pytest.raises(KeyError, match="E"):
+        Trackers(["G", "D"])["E"]
