@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loss_loggers import CsvLogger, read_run
+from multi_loss_weighting import LossGroup, StaticWeighting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+AB = ("a", "b")
+ONES = {"a": 1.0, "b": 1.0}
+
+
+def totals(group: LossGroup, steps: int) -> list[float]:
+    return [group.update(ONES, do_backwards=False).item() for _ in range(steps)]
+
+
+def test_losses_are_weighed_by_the_numbers_given() -> None:
+    group = LossGroup(AB, weighting=StaticWeighting({"a": 2.0}, b=0.5))
+
+    total = group.update({"a": 3.0, "b": 4.0}, do_backwards=False)
+
+    assert total.item() == 8.0
+    assert group.weights == {"a": 2.0, "b": 0.5}
+
+
+def test_a_loss_without_a_weight_weighs_one() -> None:
+    assert totals(LossGroup(AB, weighting=StaticWeighting(b=0.5)), 1) == [1.5]
+    assert totals(LossGroup(AB, weighting=StaticWeighting()), 1) == [2.0]
+
+
+def test_a_schedule_is_asked_at_every_step() -> None:
+    group = LossGroup(AB, weighting=StaticWeighting(a=lambda step: min(1, step / 2), b=0.0))
+
+    assert totals(group, 4) == [0.0, 0.5, 1.0, 1.0]
+
+
+def test_weights_can_be_set_during_a_run() -> None:
+    weighting = StaticWeighting(a=1.0, b=0.0)
+    group = LossGroup(AB, weighting=weighting)
+
+    before = totals(group, 1)
+    weighting["a"] = 0.25
+    between = totals(group, 1)
+    weighting["a"] = lambda step: float(step)
+
+    assert (before, between, totals(group, 2)) == ([1.0], [0.25], [2.0, 3.0])
+    assert weighting["b"] == 0.0
+
+
+def test_a_weight_may_be_negative() -> None:
+    assert totals(LossGroup(AB, weighting=StaticWeighting(a=-3.0)), 1) == [-2.0]
+
+
+def test_a_weight_for_an_unknown_loss_is_an_error() -> None:
+    group = LossGroup(AB, weighting=StaticWeighting(k1=0.5))
+
+    with pytest.raises(ValueError, match="there are the losses a, b; got weights for k1"):
+        totals(group, 1)
+
+    assert group.step == 0
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf])
+def test_a_weight_is_a_finite_number(weight: float) -> None:
+    weighting = StaticWeighting(a=lambda _: weight)
+
+    with pytest.raises(ValueError, match="the weight of b is a finite number"):
+        weighting["b"] = weight
+    with pytest.raises(ValueError, match="the weight of a at step 0 is a finite number"):
+        totals(LossGroup(AB, weighting=weighting), 1)
+
+
+def test_the_weights_reach_the_record_of_the_run(tmp_path: Path) -> None:
+    weighting = StaticWeighting(a=0.5, b=lambda step: float(step))
+
+    with CsvLogger(tmp_path / "run") as logger:
+        totals(LossGroup(AB, logger, weighting=weighting), 1)
+
+    expected: dict[str, Any] = {"method": "StaticWeighting", "a": 0.5, "b": "schedule"}
+    assert read_run(tmp_path / "run").info["hyperparameters"]["weighting"] == expected
+
+
+def test_a_state_has_the_numbers_and_leaves_schedules_to_the_code() -> None:
+    weighting = StaticWeighting(a=0.5, b=lambda step: float(step))
+
+    new = StaticWeighting(b=lambda step: step + 1.0)
+    new.load_state_dict(weighting.state_dict())
+
+    assert new["a"] == 0.5
+    assert new.weights_at(3, AB) == [0.5, 4.0]
