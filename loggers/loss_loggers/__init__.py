@@ -11,6 +11,7 @@ from .console import ConsoleLogger as ConsoleLogger
 from .csv_file import CsvLogger as CsvLogger
 from .every import Every as Every
 from .memory import MemoryLogger as MemoryLogger
+from .mlflow import MLflowLogger as MLflowLogger
 from .read_run import Run as Run
 from .read_run import read_run as read_run
 from .rename import Rename as Rename

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
@@ -24,6 +25,9 @@ class BaseLogger:
     0 {'loss/G': 0.5}
     """
 
+    must_stay_on_thread: ClassVar[str] = ""
+    """Why it has to be called on the thread that trains, if so; `Background` then refuses it."""
+
     @property
     def failed(self) -> int:
         """Rows that it took and could not deliver."""
@@ -33,6 +37,14 @@ class BaseLogger:
     def withheld(self) -> int:
         """Rows that were kept from it for a while, because it had just failed slowly."""
         return 0
+
+    @property
+    def target(self) -> str:
+        """Which run it delivers to, in words: what was sent there is remembered under them."""
+        return type(self).__name__.removesuffix("Logger").lower()
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep what cannot be delivered in this run folder, if it keeps anything."""
 
     def close(self, error: BaseException | None = None) -> None:
         """Deliver what is left; `error` is what ended the work, if it did not end well."""

@@ -35,7 +35,9 @@ _ADAPTERS = {
     "torch.utils.tensorboard.writer.SummaryWriter": "TensorBoardLogger(writer)",
     "tensorboardX.writer.SummaryWriter": "TensorBoardLogger(writer)",
     "mlflow.tracking.client.MlflowClient": "MLflowLogger(run_id, client)",
-    "mlflow.tracking.fluent.ActiveRun": "MLflowLogger(run)",
+    "mlflow.entities.run.Run": "MLflowLogger(run)",
+    "accelerate.accelerator.Accelerator": "AccelerateLogger(accelerator)",
+    "accelerate.tracking.GeneralTracker": "AccelerateLogger(tracker)",
     "builtins.str": "CsvLogger(path)",
     "pathlib.PurePath": "CsvLogger(path)",
     "pathlib._local.PurePath": "CsvLogger(path)",
@@ -54,6 +56,22 @@ def check_logger(candidate: object) -> Logger:
         msg = f"a logger has log_metrics(metrics, *, step); got {_what_came(candidate)}"
         raise TypeError(msg)
     return cast("Logger", candidate)
+
+
+def is_a(candidate: object, *full_names: str) -> bool:
+    """Whether it is an instance of one of these classes, which need not be importable.
+
+    >>> is_a("runs/gan", "builtins.str"), is_a(str, "builtins.str")
+    (True, False)
+    """
+    return not set(full_names).isdisjoint(_names(candidate))
+
+
+def check_kind(fits: bool, wanted: str, candidate: object) -> None:
+    """Raise an error that says what was needed, and what came, unless it fits."""
+    if not fits:
+        msg = f"{wanted}, is needed; got {_what_came(candidate)}"
+        raise TypeError(msg)
 
 
 def _what_came(candidate: object) -> str:

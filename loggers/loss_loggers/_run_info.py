@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from math import isfinite
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._colours import new_colour
+from ._hyperparameters import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ class RunInfo:
         """Merge them into those known: lists unite, settings are updated."""
         self.changed = True
         known = self.values["hyperparameters"]
-        known.update({str(key): _merged(known.get(key), _plain(new[key])) for key in new})
+        merge(known, new)
         self.add_losses(name for name in known.get("losses", ()) if isinstance(name, str))
 
     def resume(self, old: dict[str, Any]) -> None:
@@ -82,22 +82,3 @@ def _running() -> dict[str, Any]:
     import platform
 
     return {"state": "running", "host": platform.node(), "pid": os.getpid()}
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **new}
-    if isinstance(old, list) and isinstance(new, list):
-        return [*old, *(value for value in new if value not in old)]
-    return new
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke."""
-    if isinstance(value, dict):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return float(value) if isfinite(value) else str(float(value))
-    return value if value is None or isinstance(value, bool | int | str) else str(value)

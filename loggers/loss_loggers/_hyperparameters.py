@@ -1,0 +1,56 @@
+"""Hyperparameters, as files and backends take them."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Any
+
+TITLE = "loss_weighting"
+"""Under which a run keeps them, for it has hyperparameters of its user's too."""
+
+
+def merge(known: dict[str, Any], new: dict[str, Any]) -> None:
+    """Add new ones to those known: lists unite, settings are updated.
+
+    >>> known = {"losses": ["G"]}
+    >>> merge(known, {"losses": ["D"], "D": {"weight": 0.5}})
+    >>> known
+    {'losses': ['G', 'D'], 'D': {'weight': 0.5}}
+    """
+    known.update({str(key): _merged(known.get(key), plain(new[key])) for key in new})
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(inner) for inner in value]
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else str(float(value))
+    return value if value is None or isinstance(value, bool | int | str) else str(value)
+
+
+def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | float]:
+    """One level of names, with lists as text.
+
+    >>> flat({"losses": ["G", "D"], "weighting": {"method": "CoVWeighting", "spike": 100}})
+    {'loss_weighting/losses': 'G, D', 'loss_weighting/weighting/method': 'CoVWeighting', \
+'loss_weighting/weighting/spike': 100}
+    """
+    pairs: dict[str, str | float] = {}
+    for key, value in plain(hyperparams).items():
+        name = f"{title}/{key}"
+        if isinstance(value, dict):
+            pairs |= flat(value, name)
+        else:
+            pairs[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
+    return pairs
+
+
+def _merged(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**old, **new}
+    if isinstance(old, list) and isinstance(new, list):
+        return [*old, *(value for value in new if value not in old)]
+    return new

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+from contextlib import closing
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from loss_loggers import MLflowLogger, Tee, check_logger
+from multi_loss_weighting import LossGroup, LossTracker
+from multi_loss_weighting.weighting import StaticWeighting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an MLflow store in SQLite, whose tables take seconds to make."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    mlflow.MlflowClient(uri).create_experiment("tests", artifact_location=f"{folder}/artifacts")
+    return uri
+
+
+@pytest.fixture
+def client(database: str) -> Any:
+    return mlflow.MlflowClient(database)
+
+
+@pytest.fixture
+def run(client: Any) -> str:
+    """The id of a new run."""
+    experiment = client.get_experiment_by_name("tests").experiment_id
+    return str(client.create_run(experiment).info.run_id)
+
+
+@pytest.fixture(scope="module")
+def server(database: str) -> Iterator[str]:
+    """The address of an MLflow server for the same store."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    options = {"--backend-store-uri": database, "--port": str(port), "--workers": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mlflow", "server", *chain(*options.items())],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_for(f"{address}/health")
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def wait_for(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while not answers(address):
+        assert time.monotonic() < deadline, f"{address} does not answer"
+        time.sleep(0.1)
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
+
+
+def curve(client: Any, run: str, name: str) -> list[tuple[int, float]]:
+    history = client.get_metric_history(run, name)
+    return [(metric.step, metric.value) for metric in history]
+
+
+def test_each_row_arrives(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+
+    for step in range(5):
+        logger.log_metrics({"loss/G": step / 3, "weight/val/G": step / 7}, step=step)
+
+    assert curve(client, run, "loss/G") == [(step, step / 3) for step in range(5)]
+    assert curve(client, run, "weight/val/G") == [(step, step / 7) for step in range(5)]
+    assert logger.failed == 0
+
+
+def test_a_batch_larger_than_a_request_arrives_with_its_times(client: Any, run: str) -> None:
+    rows = [
+        (step, 1.5e9 + step, {f"loss/{loss}": step / 3 + loss for loss in range(25)})
+        for step in range(100)
+    ]
+
+    MLflowLogger(run, client).log_rows(rows)
+
+    for loss in range(25):
+        history = client.get_metric_history(run, f"loss/{loss}")
+        assert [(metric.step, metric.timestamp, metric.value) for metric in history] == [
+            (step, int(moment * 1000), metrics[f"loss/{loss}"]) for step, moment, metrics in rows
+        ]
+
+
+def test_a_batch_that_is_sent_again_is_there_once(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+    rows = [(step, 1.5e9 + step, {"loss/G": step / 3}) for step in range(10)]
+
+    logger.log_rows(rows[:5])
+    logger.log_rows(rows)
+
+    assert curve(client, run, "loss/G") == [(step, step / 3) for step in range(10)]
+
+
+def test_steps_may_repeat_go_back_and_be_numpy(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+    steps: list[Any] = [np.int64(7), 3, 3, torch.tensor(5)]
+
+    for value, step in enumerate(steps):
+        logger.log_metrics({"loss/G": value}, step=step)
+
+    assert sorted(curve(client, run, "loss/G")) == [(3, 1.0), (3, 2.0), (5, 3.0), (7, 0.0)]
+
+
+def test_values_of_any_library_arrive(client: Any, run: str) -> None:
+    row = {
+        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
+        "loss/numpy": np.float32(0.25),
+        "loss/int": 3,
+        "loss/nan": math.nan,
+        "loss/inf": math.inf,
+        "loss/text": "much",
+    }
+
+    with pytest.warns(RuntimeWarning, match=r"loss/text is a number; got str .* left out"):
+        MLflowLogger(run, client).log_metrics(row, step=0)
+
+    metrics = client.get_run(run).data.metrics
+    assert math.isnan(metrics.pop("loss/nan"))
+    assert metrics == {
+        "loss/bf16": 0.5,
+        "loss/numpy": 0.25,
+        "loss/int": 3.0,
+        "loss/inf": sys.float_info.max,
+    }
+
+
+def test_any_name_arrives(client: Any, run: str) -> None:
+    names = {
+        "loss/ü b": "loss/ü b",
+        "loss/a=b": "loss/a_b",
+        "loss/a*b": "loss/a_b_2",
+        "/loss//G/": "loss/G",
+        "loss/../x": "loss/_/x",
+        "..loss": "_loss",
+        "loss\n": "loss_",
+        "\ud800": "_ud800",
+        "": "_",
+        "l" * 300: "l" * 250,
+        "l" * 301: "l" * 248 + "_2",
+    }
+    logger = MLflowLogger(run, client)
+
+    for _ in range(2):
+        logger.log_metrics(dict(zip(names, range(len(names)), strict=True)), step=0)
+
+    metrics = client.get_run(run).data.metrics
+    assert metrics == dict(zip(names.values(), map(float, range(len(names))), strict=True))
+
+
+def test_trackers_share_a_run_with_its_user(client: Any, run: str) -> None:
+    logger = Tee(MLflowLogger(run, client))
+    trackers = [LossTracker(name, logger, weight=0.5) for name in "GD"]
+    losses = [1.0, 0.5, 0.25]
+
+    for step, loss in enumerate(losses):
+        for tracker in trackers:
+            tracker.update(loss, do_backwards=False)
+        client.log_metric(run, "accuracy", step / 2, step=step)
+
+    assert curve(client, run, "accuracy") == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    for name in "GD":
+        assert curve(client, run, f"loss/{name}") == list(enumerate(losses))
+        assert curve(client, run, f"weighted/{name}") == [(0, 0.5), (1, 0.25), (2, 0.125)]
+    data = client.get_run(run).data
+    assert data.params["loss_weighting/D/weight"] == "0.5"
+    assert data.tags["loss_weighting/losses"] == "G, D"
+    assert logger.failed == 0
+
+
+def test_a_group_is_introduced(client: Any, run: str) -> None:
+    group = LossGroup(["recon", "kl"], MLflowLogger(run, client), weighting=StaticWeighting(kl=0.5))
+
+    group.update({"recon": 1.0, "kl": 4.0}, do_backwards=False)
+
+    data = client.get_run(run).data
+    assert data.metrics["loss/total"] == 3.0
+    assert data.params["loss_weighting/weighting/method"] == "StaticWeighting"
+    assert data.tags["loss_weighting/losses"] == "recon, kl"
+
+
+def test_what_changes_is_a_tag(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+
+    logger.log_hyperparams({"G": {"weight": 0.5, "note": "n" * 600}})
+    logger.log_hyperparams({"G": {"weight": 2.0}})
+
+    data = client.get_run(run).data
+    assert data.params == {"loss_weighting/G/weight": "0.5", "loss_weighting/G/note": "n" * 500}
+    assert data.tags["loss_weighting/G/weight"] == "2.0"
+
+
+def test_the_active_run_is_kept_when_it_has_ended(
+    database: str, client: Any, run: str, tmp_path: Path
+) -> None:
+    mlflow.set_tracking_uri(database)
+    with mlflow.start_run(run) as ours:
+        logger = MLflowLogger(ours)
+        logger.log_metrics({"loss/G": 0.5}, step=0)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/another.db")
+
+    logger.log_metrics({"loss/G": 0.25}, step=1)
+
+    assert curve(client, run, "loss/G") == [(0, 0.5), (1, 0.25)]
+    assert mlflow.active_run() is None
+
+
+def test_a_server_gets_each_row(server: str, client: Any, run: str) -> None:
+    logger = MLflowLogger(run, mlflow.MlflowClient(server))
+    rows = [(step, 1.5e9 + step, {"loss/ü": step / 3, "loss/nan": math.nan}) for step in range(700)]
+
+    logger.log_hyperparams({"losses": ["ü"], "weighting": {"method": "EqualWeighting"}})
+    logger.log_metrics({"loss/ü": math.inf}, step=1000)
+    logger.log_rows(rows)
+
+    assert curve(client, run, "loss/ü") == [
+        *((step, step / 3) for step in range(700)),
+        (1000, sys.float_info.max),
+    ]
+    assert len(curve(client, run, "loss/nan")) == 700
+    assert client.get_run(run).data.params["loss_weighting/weighting/method"] == "EqualWeighting"
+
+
+def test_a_deleted_run_is_reported(client: Any, run: str) -> None:
+    client.delete_run(run)
+    tee = Tee(MLflowLogger(run, client))
+
+    with pytest.warns(RuntimeWarning, match=r"MLflowLogger failed .* the 'active' state"):
+        tee.log_metrics({"loss/G": 0.5}, step=0)
+
+    assert tee.failed == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_a_forked_process_leaves_the_run_to_its_parent(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+        if not child:
+            logger.log_metrics({"loss/G": 0.5}, step=0)
+            os._exit(logger.failed)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert client.get_run(run).data.metrics == {}
+
+
+@pytest.mark.parametrize("what", [None, 7, mlflow])
+def test_what_is_no_run_is_an_error(what: Any) -> None:
+    match = r"a run, as mlflow.start_run\(\) gives, or its id, is needed; got"
+    with pytest.raises(TypeError, match=match):
+        MLflowLogger(what)
+
+
+def test_a_client_is_told_to_come_second(client: Any) -> None:
+    with pytest.raises(TypeError, match=r"got MlflowClient: wrap it as MLflowLogger\(run_id, cl"):
+        MLflowLogger(client)
+
+
+def test_a_run_is_told_to_become_a_logger(client: Any, run: str) -> None:
+    with pytest.raises(TypeError, match=r"got Run: wrap it as MLflowLogger\(run\)$"):
+        check_logger(client.get_run(run))
