@@ -7,6 +7,7 @@ from ._logger import Loggers as Loggers
 from ._logger import Metrics as Metrics
 from ._logger import Row as Row
 from ._logger import check_logger as check_logger
+from .background import Background as Background
 from .console import ConsoleLogger as ConsoleLogger
 from .csv_file import CsvLogger as CsvLogger
 from .every import Every as Every
@@ -19,3 +20,4 @@ from .run_folder import is_run as is_run
 from .run_folder import run_info as run_info
 from .tee import Tee as Tee
 from .tee import as_tee as as_tee
+from .tensorboard import TensorBoardLogger as TensorBoardLogger

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+import warnings
+from contextlib import closing
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from loss_loggers import Tee, TensorBoardLogger
+from multi_loss_weighting import LossGroup, LossTracker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+
+
+@pytest.fixture(params=["torch.utils.tensorboard", "tensorboardX"])
+def writer(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    pytest.importorskip(request.param, reason="needs this SummaryWriter")
+    writer = import_module(request.param).SummaryWriter(str(tmp_path))
+    yield writer
+    writer.close()
+
+
+def events(folder: Path, kind: str = "scalars") -> dict[str, list[Any]]:
+    """What TensorBoard reads from the event files of a folder."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    accumulator.Reload()
+    read = accumulator.Scalars if kind == "scalars" else accumulator.Tensors
+    return {tag: read(tag) for tag in accumulator.Tags()[kind]}
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    return {tag: [(e.step, e.value) for e in found] for tag, found in events(folder).items()}
+
+
+def layout(folder: Path) -> dict[str, list[str]]:
+    """The charts that share a tab, and the patterns of what they show."""
+    from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
+
+    (event,) = events(folder, "tensors")["custom_scalars__config__"]
+    (category,) = Layout.FromString(event.tensor_proto.string_val[0]).category
+    return {chart.title: list(chart.multiline.tag) for chart in category.chart}
+
+
+def test_each_row_arrives(writer: Any, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(writer)
+
+    for step in range(300):
+        logger.log_metrics({"loss/G": step / 4, "weight/val/G": -step / 2}, step=step)
+    writer.close()
+
+    assert curves(tmp_path) == {
+        "loss/G": [(step, step / 4) for step in range(300)],
+        "weight/val/G": [(step, -step / 2) for step in range(300)],
+    }
+    assert logger.failed == 0
+
+
+def test_a_row_is_one_event_with_its_time(writer: Any, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+
+    row = {f"loss/{index}": 0.5 for index in range(30)}
+
+    TensorBoardLogger(writer, layout=False).log_rows([(0, 12.5, row), (1, 13.5, row)])
+    writer.close()
+
+    (path,) = tmp_path.glob("*tfevents*")
+    assert len(list(RawEventFileLoader(str(path)).Load())) == 1 + 2  # the first says the version
+    assert [event.wall_time for event in events(tmp_path)["loss/29"]] == [12.5, 13.5]
+
+
+def test_steps_may_repeat_go_back_and_be_numpy(writer: Any, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(writer)
+    steps: list[Any] = [np.int64(7), 3, 3, torch.tensor(5)]
+
+    for value, step in enumerate(steps):
+        logger.log_metrics({"loss/G": value}, step=step)
+    writer.close()
+
+    assert curves(tmp_path) == {"loss/G": [(7, 0.0), (3, 1.0), (3, 2.0), (5, 3.0)]}
+
+
+def test_values_and_names_of_any_kind_arrive(writer: Any, tmp_path: Path) -> None:
+    row = {
+        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
+        "loss/ü b\n": np.float32(0.25),
+        "\ud800": 3,
+        "loss/inf": -math.inf,
+        "loss/nan": math.nan,
+        "loss/text": "much",
+    }
+
+    with pytest.warns(RuntimeWarning, match="loss/text is a number; got str"):
+        TensorBoardLogger(writer).log_metrics(row, step=0)
+    writer.close()
+
+    found = curves(tmp_path)
+    assert math.isnan(found.pop("loss/nan")[0][1])
+    assert found == {
+        "loss/bf16": [(0, 0.5)],
+        "loss/ü b\n": [(0, 0.25)],
+        "\\ud800": [(0, 3.0)],
+        "loss/inf": [(0, -math.inf)],
+    }
+
+
+def test_a_writer_with_nothing_but_add_scalar_is_enough(tmp_path: Path) -> None:
+    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="needs TensorBoard")
+
+    class Plain:
+        def __init__(self, writer: Any) -> None:
+            self.add_scalar = writer.add_scalar
+
+    with tensorboard.SummaryWriter(tmp_path) as writer:
+        TensorBoardLogger(Plain(writer)).log_rows([(3, 12.5, {"loss/G": 0.5})])
+
+    (event,) = events(tmp_path)["loss/G"]
+    assert (event.step, event.wall_time, event.value) == (3, 12.5, 0.5)
+
+
+def test_losses_share_a_chart_for_each_statistic(writer: Any, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(writer)
+
+    logger.log_metrics({"lr": 0.1}, step=0)
+    logger.log_metrics({"loss/G": 1.0, "weight/G": 1.0, "cov/G": 0.0, "lr": 0.1}, step=1)
+    logger.log_metrics({"loss/D": 2.0, "weight/D": 1.0}, step=1)
+    writer.close()
+
+    assert layout(tmp_path) == {name: [f"^{name}/"] for name in ("loss", "weight", "cov")}
+
+
+def test_a_layout_of_your_own_is_left_alone(writer: Any, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(writer, layout=False)
+
+    logger.log_metrics({"loss/G": 1.0}, step=0)
+    writer.add_custom_scalars({"mine": {"chart": ["Multiline", ["loss/G"]]}})
+    writer.close()
+
+    assert layout(tmp_path) == {"chart": ["loss/G"]}
+
+
+def test_trackers_share_a_writer_with_its_user(writer: Any, tmp_path: Path) -> None:
+    logger = Tee(TensorBoardLogger(writer))
+    trackers = [LossTracker(name, logger, weight=0.5) for name in "GD"]
+    losses = [1.0, 0.5, 0.25]
+
+    for step, loss in enumerate(losses):
+        writer.add_scalar("accuracy", step / 2, step)
+        for tracker in trackers:
+            tracker.update(loss, do_backwards=False)
+    writer.close()
+
+    found = curves(tmp_path)
+    assert found["accuracy"] == [(0, 0.0), (1, 0.5), (2, 1.0)]
+    for name in "GD":
+        assert found[f"loss/{name}"] == list(enumerate(losses))
+        assert found[f"weighted/{name}"] == [(0, 0.5), (1, 0.25), (2, 0.125)]
+    *_, text = events(tmp_path, "tensors")["loss_weighting/text_summary"]
+    assert "| loss_weighting/losses | G, D |" in text.tensor_proto.string_val[0].decode()
+
+
+def log_more(logger: TensorBoardLogger) -> None:
+    for step in (1, 2):
+        logger.log_metrics({"loss/G": 0.5}, step=step)
+    logger.log_rows([(3, 0.0, {"loss/G": 0.5})])
+    logger.log_hyperparams({"losses": ["G"]})
+
+
+def test_a_closed_writer_starts_no_other_file(writer: Any, tmp_path: Path) -> None:
+    logger = TensorBoardLogger(writer)
+    logger.log_metrics({"loss/G": 0.5}, step=0)
+    writer.close()
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.warns(RuntimeWarning, match="cannot deliver: the writer is closed") as caught:
+        log_more(logger)
+
+    assert len(caught) == 1
+    assert logger.failed == 3
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_a_forked_process_does_not_hang(writer: Any) -> None:
+    logger = TensorBoardLogger(writer)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+        if not child:
+            for step in range(50):
+                logger.log_metrics({"loss/G": 0.5}, step=step)
+            os._exit(logger.failed)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 50
+
+
+def test_what_cannot_be_written_to_is_an_error(writer: Any) -> None:
+    with pytest.raises(TypeError, match=r"a SummaryWriter, .* is needed; got str"):
+        TensorBoardLogger("runs/gan")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="got the class SummaryWriter, not an instance of it"):
+        TensorBoardLogger(type(writer))  # type: ignore[arg-type]
+    writer.close()
+    with pytest.raises(ValueError, match="a writer that is open is needed; the writer is closed"):
+        TensorBoardLogger(writer)
+
+
+def test_tensorboard_serves_what_a_group_logged(tmp_path: Path) -> None:
+    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="needs TensorBoard")
+    with tensorboard.SummaryWriter(tmp_path / "gan") as writer:
+        group = LossGroup(["recon", "kl"], TensorBoardLogger(writer))
+        for step in range(20):
+            group.update({"recon": 1.0 + step, "kl": 4.0}, do_backwards=False)
+
+    with Server(tmp_path) as server:
+        layout = server.get("custom_scalars/layout")
+        shared = server.get("custom_scalars/scalars", run="gan", tag="^loss/")["tag_to_events"]
+        tables = server.get("text/text", run="gan", tag="loss_weighting/text_summary")
+
+    charts = {chart["title"] for chart in layout["category"][0]["chart"]}
+    assert {"loss", "weight", "weighted", "cov"} <= charts
+    assert {tag: [value for _, _, value in curve] for tag, curve in shared.items()} == {
+        "loss/recon": [1.0 + step for step in range(20)],
+        "loss/kl": [4.0] * 20,
+        "loss/total": [5.0 + step for step in range(20)],
+    }
+    assert "<td>recon, kl</td>" in tables[0]["text"]
+
+
+class Server:
+    """A TensorBoard of its own, on this machine only."""
+
+    def __init__(self, folder: Path) -> None:
+        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+            port = probe.getsockname()[1]
+        self._address = f"http://127.0.0.1:{port}/data/plugin"
+        options = {"--logdir": folder, "--port": port, "--host": "127.0.0.1"}
+        arguments = [f"{name}={value}" for name, value in options.items()]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tensorboard.main", *arguments, "--load_fast=false"],
+            stderr=subprocess.DEVNULL,
+        )
+
+    def __enter__(self) -> Server:
+        deadline = time.monotonic() + 60
+        while not self._has_read():
+            assert time.monotonic() < deadline, "TensorBoard does not answer"
+            time.sleep(0.1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=20)
+
+    def get(self, path: str, **query: str) -> Any:
+        address = f"{self._address}/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            return json.load(answer)
+
+    def _has_read(self) -> bool:
+        try:
+            return bool(self.get("custom_scalars/layout"))
+        except OSError:
+            return False
