@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from loss_dashboard.command import Method, app
+from loss_dashboard.command import app
+from loss_dashboard.commands.demo import Method
 from loss_loggers import CsvLogger
 
 HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "multi_loss_weighting")

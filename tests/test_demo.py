@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from loss_dashboard.command import Method
+from loss_dashboard.commands.demo import Method
 from loss_dashboard.demo import run_demo
 from loss_dashboard.demo._autoencoder import AdversarialAutoencoder
 from loss_loggers import read_run

@@ -1,0 +1,51 @@
+"""`losses demo`: a small network trained on three losses, recorded."""
+
+from enum import Enum
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loss_dashboard.find_run import RUNS
+
+from ._common import fail
+
+INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+
+
+class Method(str, Enum):
+    """The ways to weigh the losses of the demo."""
+
+    sum = "sum"
+    equal = "equal"
+    static = "static"
+    cov = "cov"
+    automatic = "automatic"
+    uncertainty = "uncertainty"
+
+
+def demo(
+    weighting: Annotated[
+        Method, typer.Option(metavar="METHOD", help=f"How to weigh: {', '.join(Method)}.")
+    ] = Method.cov,
+    steps: Annotated[int, typer.Option(min=1, help="Updates of the network.")] = 4000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same numbers.")] = 0,
+    out: Annotated[
+        Path, typer.Option(help="The folder to record in; a numbered sibling if it is taken.")
+    ] = RUNS / "demo",
+) -> None:
+    """Train an adversarial autoencoder on handwritten digits: three losses, half a minute."""
+    missing = [name for name in ("torch", "sklearn", "matplotlib") if find_spec(name) is None]
+    if missing:
+        fail(f"demo needs {' and '.join(missing)}: pip install 'multi-loss-weighting[demo]'")
+    from loss_dashboard._tables import stdout
+    from loss_dashboard.demo import run_demo
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        completed = run_demo(weighting.value, steps, seed, out, stdout())
+    except OSError as error:
+        fail(f"cannot record in {out}: {error.strerror or error}")
+    if not completed:
+        raise typer.Exit(INTERRUPTED)

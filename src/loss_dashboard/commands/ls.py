@@ -1,0 +1,33 @@
+"""`losses ls`: the runs in a folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loss_dashboard.find_run import RUNS
+
+RECENT = 5
+
+
+def ls(
+    directory: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="Where the runs are.", show_default=True)
+    ] = RUNS,
+) -> None:
+    """List the runs, the newest first."""
+    print_runs(directory)
+
+
+def print_runs(directory: Path = RUNS, count: int | None = None) -> None:
+    """Print the newest runs of a folder, or how to get one."""
+    from loss_dashboard._tables import run_table, stdout
+    from loss_dashboard.runs import find_runs
+
+    runs = find_runs(directory)
+    if runs:
+        stdout().print(run_table(runs[:count]))
+    else:
+        typer.echo(
+            f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own."
+        )
