@@ -20,3 +20,4 @@ from .run_folder import run_info as run_info
 from .tee import Tee as Tee
 from .tee import as_tee as as_tee
 from .tensorboard import TensorBoardLogger as TensorBoardLogger
+from .wandb import WandbLogger as WandbLogger
