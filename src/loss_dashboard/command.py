@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .commands.demo import demo
+from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
+    export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),
 }
 """Each command with the examples that end its `--help`."""

@@ -1,0 +1,113 @@
+"""A run as a table for other programs, each number exactly as it was recorded."""
+
+from __future__ import annotations
+
+import csv
+import json
+from io import TextIOWrapper
+from math import isfinite
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
+
+from loss_loggers.run_folder import parts, run_info
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Format = Literal["csv", "json", "parquet"]
+Row = dict[str, str]
+
+KEYS = ("step", "time", "name")
+
+
+def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
+    """Write a run into an open binary file; lines that are not whole are left out.
+
+    CSV puts all parts of the record below one header. JSON has the content of `run.json` and an
+    object for each line, without its empty cells; what is not finite is a string there, "nan" or
+    "inf". Parquet has a null for an empty cell.
+
+    Raises:
+        ImportError: If it is Parquet, and neither pyarrow nor polars is installed.
+    """
+    if form == "parquet":
+        _write_parquet(folder, file)
+        return
+    text = TextIOWrapper(file, encoding="utf-8", newline="")
+    (_write_csv if form == "csv" else _write_json)(folder, text)
+    text.detach()  # it flushes, and leaves the file open
+
+
+def columns(folder: Path) -> list[str]:
+    """The columns of all parts, beginning with the keys of a line."""
+    headers = [next(_lines(part), []) for part in parts(folder)]
+    return list(dict.fromkeys(name for header in [KEYS, *headers] for name in header))
+
+
+def rows(folder: Path) -> Iterator[Row]:
+    """The cells of each whole line, as text, by the names of their columns."""
+    for part in parts(folder):
+        lines = _lines(part)
+        header = next(lines, [])
+        whole = (line for line in lines if len(line) == len(header))
+        yield from (dict(zip(header, line, strict=True)) for line in whole)
+
+
+def number(cell: str) -> float | int:
+    """The number in a cell; an integer stays one, whatever its size.
+
+    >>> number("41"), number("0.1"), number("1e+16")
+    (41, 0.1, 1e+16)
+    """
+    return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
+
+
+def _lines(part: Path) -> Iterator[list[str]]:
+    with part.open(encoding="utf-8", newline="") as file:
+        yield from csv.reader(line for line in file if line.endswith("\n"))
+
+
+def _write_csv(folder: Path, file: TextIO) -> None:
+    writer = csv.DictWriter(file, columns(folder), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(folder))
+
+
+def _write_json(folder: Path, file: TextIO) -> None:
+    file.write(f'{{"run": {json.dumps(run_info(folder))}, "rows": [')
+    for index, row in enumerate(rows(folder)):
+        line = {name: _plain(name, cell) for name, cell in row.items() if cell}
+        file.write((",\n" if index else "\n") + json.dumps(line))
+    file.write("\n]}\n")
+
+
+def _plain(name: str, cell: str) -> float | str:
+    """The cell as JSON takes it: JSON has neither nan nor infinity."""
+    if name == "name":
+        return cell
+    value = number(cell)
+    return value if isfinite(value) else cell
+
+
+def _write_parquet(folder: Path, file: BinaryIO) -> None:
+    table: dict[str, list[Any]] = {name: [] for name in columns(folder)}
+    for row in rows(folder):
+        for name, cells in table.items():
+            cells.append(_typed(name, row.get(name, "")))
+    try:
+        import pyarrow
+        from pyarrow.parquet import write_table
+    except ImportError:
+        from polars import DataFrame
+
+        DataFrame(table).write_parquet(file)
+    else:
+        write_table(pyarrow.table(table), file)
+
+
+def _typed(name: str, cell: str) -> str | float | None:
+    if name == "name":
+        return cell
+    if not cell:
+        return None
+    return int(cell) if name == "step" else float(cell)
