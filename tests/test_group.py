@@ -557,7 +557,6 @@ def test_losses_of_any_precision_are_weighed(
     assert total.item() == pytest.approx(exact.item(), rel=1e-2)
 
 
-@pytest.mark.xfail(reason="integers are stacked as integers, and weights are cut to them")
 @pytest.mark.parametrize("losses", [[3, 4, 5], [3, 4.5, 5]], ids=repr)
 @pytest.mark.parametrize("weighting", [CoVWeighting, EqualWeighting])
 def test_losses_may_be_integers(weighting: Callable[[], Weighting], losses: list[float]) -> None:

@@ -62,7 +62,7 @@ class BatchReader:
         try:
             stacked = torch.stack([losses[name] for name in self._names])
             values = stacked.tolist()
-            is_plain = math.isfinite(sum(values))
+            is_plain = stacked.is_floating_point() and math.isfinite(sum(values))
         except (KeyError, TypeError, RuntimeError):
             return None
         for index, limit in self._finite_limits:
@@ -119,12 +119,14 @@ def _part(loss: Any, value: float, limit: float, keeps_nonfinite: bool) -> Any:
 
 
 def _stack(parts: list[Any]) -> Tensor:
-    """0-d tensors of one dtype and device, stacked; plain numbers are float64 by themselves."""
-    tensors = [part for part in parts if isinstance(part, Tensor)]
-    like = tensors[0] if tensors else torch.zeros((), dtype=torch.float64)
+    """0-d tensors of one floating dtype and device; plain numbers are float64 by themselves."""
+    floating = (part for part in parts if isinstance(part, Tensor) and part.is_floating_point())
+    like = next(floating, torch.zeros((), dtype=torch.float64))
     return torch.stack(
         [
-            part.reshape(()) if isinstance(part, Tensor) else like.new_tensor(float(part))
+            part.reshape(()).to(torch.promote_types(part.dtype, like.dtype))
+            if isinstance(part, Tensor)
+            else like.new_tensor(float(part))
             for part in parts
         ]
     )

@@ -102,7 +102,9 @@ class ManyHistory(History):
     ) -> None:
         value = np.array(values)
         size, reference = np.abs(value), self._ratios["reference"]
-        is_usual = (size <= self._settings.spike * reference) & (reference > self._settings.floor)
+        is_usual = (size <= self._settings.highest * reference) & (reference > self._settings.floor)
+        if self._settings.lowest:
+            is_usual &= size >= self._settings.lowest * reference
         if is_usual.all():
             self._take_in(self._moments, self._ratios, value, samples)
             self._keep(range(len(values)), values, samples)
@@ -164,11 +166,12 @@ class ManyHistory(History):
 
     def gather(self, name: str) -> Vector:
         vector = self._moments.get(name)
-        return super().gather(name) if vector is None else vector
+        return super().gather(name) if vector is None else vector.copy()
 
     @property
     def ratio_count(self) -> Vector:
-        return self._ratios["count"]
+        count: Vector = self._ratios["count"].copy()
+        return count
 
     @property
     def youngest_ratio(self) -> int:

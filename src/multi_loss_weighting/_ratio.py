@@ -36,9 +36,11 @@ class RatioSettings:
         decay: None for the mean of all steps; a number between 0 and 1 for an exponentially
             weighted mean and variance, which forget, e.g. 0.99.
         spike: A loss above `spike` times its running mean is counted and kept out: one spike of
-            a million would hold nearly all the weight for hundreds of steps.
-        patience: After this many spikes in a row the loss has moved, and its ratio starts again.
-            This also cures a first value that is 0 or tiny.
+            a million would hold nearly all the weight for hundreds of steps. With `decay` so is
+            one below 1 / `spike` of it, since mean and variance fade, and their CoV grows without
+            bound, when a loss stays near 0.
+        patience: After this many in a row the loss has moved, and its ratio starts again. This
+            also cures a first value that is 0 or tiny.
         floor: A running mean up to this counts as 0, over which there is no ratio: it is 1.
 
     Raises:
@@ -64,6 +66,16 @@ class RatioSettings:
             raise ValueError(msg)
 
     @property
+    def highest(self) -> float:
+        """The ratio above which a loss is kept out; finite, so that infinity is above it."""
+        return min(self.spike, 1e100)
+
+    @property
+    def lowest(self) -> float:
+        """The ratio below which a loss is kept out."""
+        return 0.0 if self.decay is None else 1 / self.spike
+
+    @property
     def least(self) -> float:
         """The smallest share that a new value gets in the means."""
         return 0.0 if self.decay is None else 1 - self.decay
@@ -83,12 +95,13 @@ class LossRatio:
     (1.0, 3.0)
     """
 
-    __slots__ = (*KEPT, "_floor", "_least", "_patience", "_spike")
+    __slots__ = (*KEPT, "_floor", "_highest", "_least", "_lowest", "_patience")
 
     def __init__(self, settings: RatioSettings | None = None) -> None:
         settings = settings or RatioSettings()
-        self._least, self._spike = settings.least, settings.spike
+        self._least, self._highest = settings.least, settings.highest
         self._patience, self._floor = settings.patience, settings.floor
+        self._lowest = settings.lowest
         self.value = math.nan
         self.reference = 0.0
         self.count = 0
@@ -101,7 +114,8 @@ class LossRatio:
     def add(self, loss: float) -> None:
         """Take in one finite loss."""
         size, reference = abs(loss), self.reference
-        if size > self._spike * reference or not self.count:
+        is_far = size > self._highest * reference or size < self._lowest * reference
+        if is_far or not self.count:
             self._add_unusual(size)
             return
         self.streak = 0

@@ -183,7 +183,6 @@ def test_forgetting_follows_what_changes() -> None:
     assert next_weights(forgetful)[0] > next_weights(full)[0]
 
 
-@pytest.mark.xfail(reason="the mean of the ratio falls to 0 and sigma stays at 1e-4 or above")
 def test_a_loss_that_becomes_zero_does_not_take_the_weight_when_forgetting() -> None:
     losses = noise(400)
     satisfied = [[0.0 if step > 100 else a, b, c] for step, (a, b, c) in enumerate(losses)]

@@ -36,8 +36,9 @@ class CoVWeighting:
         sum_to: What the weights sum to, 1 as in the paper or "K", the number of losses.
         warmup: Values that a ratio needs before it weighs; the first ratio is 1 by definition,
             so 2 is the least.
-        spike: A loss above `spike` times its running mean is kept out of the statistics.
-        patience: After so many spikes in a row the statistics of that loss start again.
+        spike: A loss above `spike` times its running mean is kept out of the statistics; with
+            `decay` also one below 1 / `spike` of it.
+        patience: After so many in a row the statistics of that loss start again.
         floor: A running mean up to this counts as 0, over which the ratio is 1.
 
     Raises:
