@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+# Comet reads it when it is imported, and would slow every backward of these tests down.
+os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
+
+from loss_loggers import CometLogger, MemoryLogger, Tee
+from multi_loss_weighting import LossGroup, LossTracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+comet_ml = pytest.importorskip("comet_ml", reason="needs the comet extra")
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Iterator[Any]:
+    """An experiment that talks to nobody, in `tmp_path`."""
+    # Without details of the machine, for which it waits a second at the end.
+    experiment = comet_ml.OfflineExperiment(
+        offline_directory=str(tmp_path), log_env_details=False, display_summary_level=0
+    )
+    yield experiment
+    experiment.end()
+
+
+def messages(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """What Comet would have sent."""
+    (path,) = folder.glob("*.zip")
+    with zipfile.ZipFile(path) as archive:
+        lines = map(json.loads, archive.read("messages.json").splitlines())
+        return [line["payload"] for line in lines if line["type"] == kind]
+
+
+def curves(folder: Path) -> dict[str, list[tuple[Any, float]]]:
+    found: dict[str, list[tuple[Any, float]]] = {}
+    for payload in messages(folder, "metric_msg"):
+        metric = payload["metric"]
+        if metric["metricName"] != "process duration":
+            point = (metric["step"], float(metric["metricValue"]))
+            found.setdefault(metric["metricName"], []).append(point)
+    return found
+
+
+def test_each_row_arrives(experiment: Any, tmp_path: Path) -> None:
+    logger = CometLogger(experiment)
+
+    for step in range(10):
+        logger.log_metrics({"loss/G": step / 3, "weight/val/G": 1}, step=step)
+    Tee(logger).log_rows([(step, 0.0, {"loss/G": step / 3}) for step in range(10, 20)])
+    experiment.end()
+
+    found = curves(tmp_path)
+    assert found["loss/G"] == [(step, step / 3) for step in range(20)]
+    assert found["weight/val/G"] == [(step, 1.0) for step in range(10)]
+    assert logger.failed == 0
+
+
+def test_the_step_and_the_epoch_stay_the_users(experiment: Any, tmp_path: Path) -> None:
+    trackers = [LossTracker(name, CometLogger(experiment), weight=0.5) for name in "GD"]
+
+    for loss in (1.0, 0.5):
+        trackers[0].update(loss, do_backwards=False)
+        trackers[1].update(loss, do_backwards=False, step=7)
+        experiment.log_metric("without", loss)
+    experiment.set_step(100)
+    experiment.set_epoch(3)
+    trackers[0].update(0.25, do_backwards=False)
+    experiment.log_metric("mine", 1.0)
+    experiment.end()
+
+    found = curves(tmp_path)
+    assert found["without"] == [(None, 1.0), (None, 0.5)]
+    assert found["mine"] == [(100, 1.0)]
+    assert found["loss/G"] == [(0, 1.0), (1, 0.5), (2, 0.25)]
+    assert found["loss/D"] == [(7, 1.0), (7, 0.5)]
+    assert (experiment.curr_step, experiment.curr_epoch) == (100, 3)
+
+
+def test_steps_may_repeat_go_back_and_be_numpy(experiment: Any, tmp_path: Path) -> None:
+    logger = CometLogger(experiment)
+    steps: list[Any] = [np.int64(7), 3, 3, torch.tensor(5)]
+
+    for value, step in enumerate(steps):
+        logger.log_metrics({"loss/G": value}, step=step)
+    experiment.end()
+
+    assert curves(tmp_path)["loss/G"] == [(7, 0.0), (3, 1.0), (3, 2.0), (5, 3.0)]
+
+
+def test_values_and_names_of_any_kind_arrive(experiment: Any, tmp_path: Path) -> None:
+    row = {
+        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
+        "loss/ü b.c\n": np.float32(0.25),
+        "\ud800": 3,
+        "loss/inf": -math.inf,
+        "loss/nan": math.nan,
+        "loss/text": "much",
+        "l" * 101: 1.0,
+        "l" * 102: 2.0,
+    }
+
+    with pytest.warns(RuntimeWarning, match="loss/text is a number; got str"):
+        CometLogger(experiment).log_metrics(row, step=0)
+    experiment.end()
+
+    found = curves(tmp_path)
+    assert math.isnan(found.pop("loss/nan")[0][1])
+    assert found == {
+        "loss/bf16": [(0, 0.5)],
+        "loss/ü b.c\n": [(0, 0.25)],
+        "\\ud800": [(0, 3.0)],
+        "loss/inf": [(0, -math.inf)],
+        "l" * 100: [(0, 1.0)],
+        "l" * 98 + "_2": [(0, 2.0)],
+    }
+
+
+def test_a_group_is_introduced(experiment: Any, tmp_path: Path) -> None:
+    group = LossGroup(["recon", "kl"], CometLogger(experiment))
+
+    group.update({"recon": 1.0, "kl": 4.0}, do_backwards=False)
+    experiment.end()
+
+    found = {
+        payload["param"]["paramName"]: payload["param"]["paramValue"]
+        for payload in messages(tmp_path, "parameter_msg")
+        if payload.get("param")
+    }
+    assert curves(tmp_path)["loss/total"] == [(0, 5.0)]
+    assert found["loss_weighting/losses"] == "recon, kl"
+    assert found["loss_weighting/weighting/method"] == "PlainSum"
+
+
+def test_an_experiment_that_is_over_gets_nothing(experiment: Any, tmp_path: Path) -> None:
+    logger = CometLogger(experiment)
+    logger.log_metrics({"loss/G": 0.5}, step=0)
+    experiment.end()
+
+    with pytest.warns(RuntimeWarning, match="cannot deliver: the experiment has ended") as caught:
+        log_more(logger)
+
+    assert len(caught) == 1
+    assert logger.failed == 2
+    assert curves(tmp_path)["loss/G"] == [(0, 0.5)]
+    with pytest.raises(ValueError, match="an experiment that is running is needed; this one has"):
+        CometLogger(experiment)
+
+
+def log_more(logger: CometLogger) -> None:
+    for step in (1, 2):
+        logger.log_metrics({"loss/G": 0.5}, step=step)
+    logger.log_hyperparams({"losses": ["G"]})
+
+
+def test_a_disabled_experiment_is_warned_about_once() -> None:
+    experiment = comet_ml.OfflineExperiment(disabled=True, display_summary_level=0)
+
+    with pytest.warns(RuntimeWarning, match="cannot deliver: the experiment is disabled") as caught:
+        logger = CometLogger(experiment)
+    logger.log_metrics({"loss/G": 0.5}, step=0)
+
+    assert len(caught) == logger.failed == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
+def test_a_forked_process_leaves_the_experiment_to_its_parent(experiment: Any) -> None:
+    logger = CometLogger(experiment)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+        if not child:
+            logger.log_metrics({"loss/G": 0.5}, step=0)
+            os._exit(logger.failed)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+
+
+def test_it_must_stay_on_the_thread_that_trains() -> None:
+    assert "step" in CometLogger.must_stay_on_thread
+    assert MemoryLogger.must_stay_on_thread == ""
+
+
+def test_what_is_no_experiment_is_an_error() -> None:
+    with pytest.raises(TypeError, match=r"a Comet experiment, .* is needed; got module"):
+        CometLogger(comet_ml)
