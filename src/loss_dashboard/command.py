@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from .commands.demo import demo
+from .commands.doctor import doctor
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 
@@ -20,6 +21,7 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),
+    doctor: ("losses doctor", "losses doctor latest"),
 }
 """Each command with the examples that end its `--help`."""
 

@@ -26,19 +26,11 @@ def _complete_run(typed: str) -> list[str]:
     return [name for name in run_names() if name.startswith(typed)]
 
 
-RunArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="RUN",
-        help=f"A path, a name in {RUNS}/ or `{LATEST}`.",
-        autocompletion=_complete_run,
-    ),
-]
-RunsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="RUN...",
-        help=f"Paths, names in {RUNS}/ or `{LATEST}`.",
-        autocompletion=_complete_run,
-    ),
-]
+_RUN = typer.Argument(
+    metavar="RUN",
+    help=f"A path, a name in {RUNS}/ or `{LATEST}`.",
+    autocompletion=_complete_run,
+)
+RunArgument = Annotated[str, _RUN]
+OptionalRunArgument = Annotated[str | None, _RUN]
+RunsArgument = Annotated[list[str], _RUN]

@@ -1,0 +1,47 @@
+"""`losses doctor`: what is installed, and whether a run is sound."""
+
+from pathlib import Path
+
+import typer
+
+from ._common import OptionalRunArgument, run_at
+
+
+def doctor(run: OptionalRunArgument = None) -> None:
+    """Say what is installed, and whether a run is sound; if it is not, the exit code is 1."""
+    folder = None if run is None else run_at(run)
+    _print_installed()
+    if folder is not None and not _print_run(folder):
+        raise typer.Exit(1)
+
+
+def _print_installed() -> None:
+    import platform
+    from importlib.metadata import version
+
+    from loss_dashboard._tables import stdout, table
+    from loss_dashboard.installed import DISTRIBUTION, how_to_install, packages
+
+    lines = table("package", "version", "comes with")
+    for column in lines.columns:
+        column.justify = "left"
+    lines.add_row(DISTRIBUTION, version(DISTRIBUTION))
+    lines.add_row("python", platform.python_version())
+    for name, extra, found in packages():
+        lines.add_row(name, found or "missing", how_to_install(extra) if extra else "")
+    stdout().print(lines, markup=False)
+
+
+def _print_run(folder: Path) -> bool:
+    """Say what is wrong with a run; whether nothing is."""
+    from loss_dashboard._hints import short
+    from loss_dashboard.check_run import check_run
+    from loss_dashboard.runs import summarize
+
+    problems = check_run(folder)
+    run = summarize(folder)
+    typer.echo(f"\n{short(folder)} is {'not ' * bool(problems)}sound")
+    typer.echo(f"  {run.state}, losses {' '.join(run.losses)}, last step {run.last_step}")
+    for problem in problems:
+        typer.echo(f"  {problem}")
+    return not problems

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from loss_dashboard.check_run import check_run
+from loss_dashboard.command import app
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(3):
+            logger.log_metrics({"loss/G": 1.0, "weight/G": 1.0, "lr": 0.1}, step=step)
+    return logger.path
+
+
+def append(run: Path, text: str) -> None:
+    with (run / "losses.csv").open("a") as file:
+        file.write(text)
+
+
+def test_a_run_as_it_was_recorded_is_sound(run: Path) -> None:
+    assert check_run(run) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("3,1.5,G", "losses.csv ends in a half-written line"),
+        ("3,1.5,G\n", "losses.csv has 1 line (number 8) with other than 15 cells"),
+        ("\n\n", "losses.csv has 2 lines (the first is number 8) with other than 15 cells"),
+        (
+            "3,now,G" + 12 * "," + "\n",
+            "losses.csv has 1 line (number 8) with a cell that is no number",
+        ),
+    ],
+)
+def test_a_broken_line_is_found(run: Path, text: str, problem: str) -> None:
+    append(run, text)
+
+    assert check_run(run) == [problem]
+
+
+def test_missing_columns_and_files_are_found(run: Path) -> None:
+    (run / "run.json").write_text("{")
+    (run / "losses.csv").write_text("step,name,loss\n0,G,1.0\n")
+
+    assert check_run(run) == [
+        "run.json is missing or unreadable",
+        "losses.csv lacks the column time and weight",
+    ]
+
+
+def test_a_run_that_recorded_nothing_yet_lacks_its_losses(run: Path) -> None:
+    (run / "losses.csv").unlink()
+
+    assert check_run(run) == ["losses.csv is missing"]
+
+
+def test_the_doctor_says_what_is_installed() -> None:
+    result = CliRunner().invoke(app, ["doctor"])
+
+    assert result.exit_code == 0
+    lines = {line.split()[0]: line.split()[1:] for line in result.output.splitlines()}
+    assert lines["torch"] == [version("torch")]
+    assert lines["matplotlib"][1:] == ["pip", "install", "'multi-loss-weighting[plot]'"]
+
+
+def test_the_exit_code_tells_a_sound_run_from_a_broken_one(run: Path) -> None:
+    sound = CliRunner().invoke(app, ["doctor", str(run)])
+    append(run, "half")
+    broken = CliRunner().invoke(app, ["doctor", str(run)])
+
+    assert (sound.exit_code, broken.exit_code) == (0, 1)
+    assert "gan is sound\n  finished, losses G, last step 2\n" in sound.output
+    assert "gan is not sound" in broken.output
