@@ -25,8 +25,8 @@ class CometLogger(Adapter):
     the thread that trains: put `Every` around it where it costs too much, not `Background`.
 
     A name longer than 100 characters is cut, and numbered if it is then taken. Comet gives rows
-    the time at which it gets them, sends at most some thousands of numbers a minute, and keeps a
-    sample of a long curve. After `experiment.end()` it would drop rows without a word.
+    the time at which it gets them, takes 12,000 numbers a minute, and keeps a sample of a curve that
+    is longer than 15,000. After `experiment.end()` it would drop rows without a word.
 
     Example::
 
@@ -46,6 +46,11 @@ class CometLogger(Adapter):
         self._experiment = experiment
         self._names = Names(longest=_LONGEST_NAME)
         self._refuses(0)
+
+    @property
+    def target(self) -> str:
+        """The experiment, by its key."""
+        return f"comet {self._experiment.get_key()}"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row."""

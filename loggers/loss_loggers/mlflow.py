@@ -7,7 +7,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._adapter import Adapter
-from ._hyperparameters import TITLE, flat
+from ._hyperparameters import flat
 from ._logger import check_kind, is_a
 from ._values import Names, floats
 
@@ -33,8 +33,7 @@ class MLflowLogger(Adapter):
 
     MLflow keeps NaN; infinity becomes 1.797e308 in its databases. Names have letters, digits,
     spaces and `_-.:/`, at most 250: another character becomes `_`, and a name that is taken gets a
-    number. A parameter never changes in MLflow: a setting that does, and the list of losses, which
-    grows, are tags.
+    number. A parameter never changes in MLflow: a setting that does becomes a tag.
 
     Example::
 
@@ -49,6 +48,11 @@ class MLflowLogger(Adapter):
         self.run_id: str = run if isinstance(run, str) else run.info.run_id
         self._client = client or _default_client()
         self._names = Names(_clean, _LONGEST_NAME)
+
+    @property
+    def target(self) -> str:
+        """The run, by its id."""
+        return f"mlflow {self.run_id}"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row, with the time of now."""
@@ -79,11 +83,10 @@ class MLflowLogger(Adapter):
             for name, value in flat(self._with_earlier(hyperparams)).items()
         }
         old = self._client.get_run(self.run_id).data.params
-        tags = {name for name in new if name == f"{TITLE}/losses" or name in old}
         self._client.log_batch(
             self.run_id,
-            params=[Param(name, new[name]) for name in new if name not in tags],
-            tags=[RunTag(name, new[name]) for name in tags if new[name] != old.get(name)],
+            params=[Param(name, text) for name, text in new.items() if name not in old],
+            tags=[RunTag(name, text) for name, text in new.items() if old.get(name, text) != text],
             synchronous=True,
         )
 

@@ -40,26 +40,36 @@ def run_info(path: str | PathLike[str]) -> dict[str, Any]:
     >>> run_info("nowhere")
     {}
     """
-    import json
-
-    try:
-        info = json.loads((folder_at(path) / INFO).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return info if isinstance(info, dict) else {}
+    return read_json(folder_at(path) / INFO)
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:
-    """Replace `run.json` in one go: who reads it sees the old one or the new one, whole."""
+    """Replace `run.json`."""
+    write_json(folder / INFO, info)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file in one go: who reads it sees the old one or the new one, whole."""
     import json
 
-    draft = folder / f".{INFO}.draft"
+    draft = path.with_name(f".{path.name}.draft")
     try:
-        draft.write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-        draft.replace(folder / INFO)
+        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)
         raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing where it is missing or no longer makes sense."""
+    import json
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def part_path(folder: Path, number: int) -> Path:

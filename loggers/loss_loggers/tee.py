@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
 from ._guard import Guard
+from ._remote import target_of
+from .csv_file import CsvLogger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from ._logger import Loggers, Metrics, Row
 
@@ -30,6 +33,8 @@ class Tee(BaseLogger):
 
     def __init__(self, *loggers: Loggers | None) -> None:
         self.guards: tuple[Guard, ...] = tuple(_guards(loggers))
+        for record in self._records():
+            self.keep_in(record.path)
 
     def __repr__(self) -> str:
         names = (type(guard.logger).__name__ for guard in self.guards)
@@ -44,6 +49,17 @@ class Tee(BaseLogger):
     def withheld(self) -> int:
         """Rows that were kept from a logger that had just failed slowly, summed likewise."""
         return sum(guard.withheld for guard in self.guards)
+
+    @property
+    def target(self) -> str:
+        """Which runs it delivers to."""
+        return " and ".join(target_of(guard.logger) for guard in self.guards)
+
+    def keep_in(self, folder: Path) -> None:
+        """Let each keep in this run folder what it cannot deliver."""
+        for guard in self.guards:
+            if isinstance(guard.logger, BaseLogger):
+                guard.logger.keep_in(folder)
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Send one row to each."""
@@ -64,6 +80,10 @@ class Tee(BaseLogger):
         """Close each logger that is a `BaseLogger`."""
         for guard in self.guards:
             guard.close(error)
+
+    def _records(self) -> Iterator[CsvLogger]:
+        loggers = (guard.logger for guard in self.guards)
+        return (logger for logger in loggers if isinstance(logger, CsvLogger))
 
 
 def as_tee(logger: Loggers | None) -> Tee:

@@ -10,6 +10,7 @@ from ._adapter import Adapter
 from ._hyperparameters import TITLE, flat
 from ._logger import check_kind, is_a
 from ._values import Names, floats
+from .run_folder import folder_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +60,13 @@ class TensorBoardLogger(Adapter):
         if reason := self._ended():
             msg = f"a writer that is open is needed; {reason}"
             raise ValueError(msg)
+
+    @property
+    def target(self) -> str:
+        """The directory of the writer."""
+        writer = self._writer
+        folder = getattr(writer, "log_dir", None) or getattr(writer, "logdir", None)
+        return f"tensorboard {folder_at(folder)}" if folder else "tensorboard"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row, with the time of now."""

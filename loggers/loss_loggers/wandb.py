@@ -62,6 +62,11 @@ class WandbLogger(Adapter):
         self._mode = "own" if step == "auto" and not knows_its_step(run) else step
         self._refuses(0)
 
+    @property
+    def target(self) -> str:
+        """The run, by its path."""
+        return f"wandb {self._run.path}"
+
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row."""
         if self._mode == "own":

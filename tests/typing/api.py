@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import (
+    Background,
     BaseLogger,
     ConsoleLogger,
     CsvLogger,
@@ -37,6 +38,7 @@ def foreign_loggers_fit_as_they_are(
 
 def our_loggers_are_loggers(logger: Logger, bar: tqdm[int]) -> list[Logger]:
     return [
+        Background([logger, logger]),
         ConsoleLogger(bar=bar),
         CsvLogger("runs/gan"),
         Every(50, logger, reduce="mean"),

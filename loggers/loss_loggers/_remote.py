@@ -1,0 +1,92 @@
+"""What a run folder knows about one backend: a folder in it, named after the backend.
+
+runs/gan/mlflow-58453a7e/undelivered.jsonl  rows that the backend did not take during the run
+runs/gan/mlflow-58453a7e/delivered.json     which rows it took, by their times
+runs/gan/mlflow-58453a7e/sent.json          how far `sync` came
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from math import inf, nextafter
+from time import time
+from typing import TYPE_CHECKING
+
+from .run_folder import read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+UNDELIVERED = "undelivered.jsonl"
+DELIVERED = "delivered.json"
+SENT = "sent.json"
+
+Span = tuple[float, float]
+"""The times after the first one, up to the second one."""
+
+
+def target_of(logger: object) -> str:
+    """Which run of which backend a logger delivers to, in words.
+
+    >>> from loss_loggers import MemoryLogger
+    >>> target_of(MemoryLogger())
+    'memory'
+    """
+    name = getattr(logger, "__name__", type(logger).__name__)
+    return str(getattr(logger, "target", None) or name.removesuffix("Logger").lower())
+
+
+def folder_name(target: str) -> str:
+    """The name of the folder for a target: its first word, and a number for the others.
+
+    >>> folder_name("mlflow 3f2a"), folder_name("memory")
+    ('mlflow-58453a7e', 'memory')
+    """
+    from zlib import crc32
+
+    word, _, others = target.partition(" ")
+    kind = "".join(letter if letter.isalnum() else "_" for letter in word) or "logger"
+    return f"{kind}-{crc32(others.encode()):08x}" if others else kind
+
+
+class Delivered:
+    """The rows that a backend has, as spans of time: those that it lacks can be sent later.
+
+    A process that was killed leaves the spans that were saved last; the next one adds to them.
+    """
+
+    def __init__(self, folder: Path, target: str) -> None:
+        self.since = time()
+        self._path = folder / DELIVERED
+        self._target = target
+        self._starts = {end: start for start, end in read_json(self._path).get("spans", [])}
+
+    def add(self, after: float, until: float) -> None:
+        """The rows after this time, up to that one, arrived."""
+        # A clock may go back, and a caller may give times of his own: then it is this row alone.
+        after = after if after < until else nextafter(until, -inf)
+        self._starts[until] = self._starts.pop(after, after)
+
+    def save(self, *, is_open: bool) -> None:
+        """Write it down, if that is possible: if not, some rows will be sent a second time."""
+        spans = joined((start, end) for end, start in self._starts.items())
+        content = {"target": self._target, "since": self.since, "open": is_open, "spans": spans}
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(self._path, content)
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """The spans in order, with those that touch made one.
+
+    >>> joined([(4.0, 5.0), (0.0, 1.0), (1.0, 2.0)])
+    [(0.0, 2.0), (4.0, 5.0)]
+    """
+    whole: list[Span] = []
+    for start, end in sorted(spans):
+        if whole and start <= whole[-1][1]:
+            whole[-1] = (whole[-1][0], max(whole[-1][1], end))
+        else:
+            whole.append((start, end))
+    return whole

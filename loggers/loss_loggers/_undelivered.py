@@ -1,0 +1,82 @@
+"""The rows that a backend did not take, in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._part import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+Item = tuple[int | None, float, dict[str, Any], float]
+"""A row that waits, and the time of the one before it. Hyperparameters are one without a step."""
+
+
+class Undelivered:
+    """A file of JSON lines that only grows, made when the first row has to be kept.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Undelivered(Path(folder) / "undelivered.jsonl")
+    ...     file.append([(7, 0.5, {"loss/G": 0.1}, 0.25), (None, 0.75, {"losses": ["G"]}, 0.5)])
+    ...     print(file.path.read_text(), end="")
+    ...     file.close()
+    {"step":7,"time":0.5,"metrics":{"loss/G":0.1},"after":0.25}
+    {"time":0.75,"hyperparameters":{"losses":["G"]},"after":0.5}
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._part: Part | None = None
+        self._encode: Callable[[object], str] = str
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Write all of them, or raise and write none."""
+        part = self._part or self._open()
+        part.append("".join(self._encode(_named(item)) + "\n" for item in items))
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._part is not None:
+            self._part.close()
+            self._part = None
+
+    def _open(self) -> Part:
+        import json
+
+        # A value that is no number may be anything; its text is better than no row.
+        self._encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._part = Part(self.path)
+        self._part.mend()
+        return self._part
+
+
+def read_undelivered(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
+    """What the file holds behind a byte offset, each item with the offset at which it ends."""
+    import json
+
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # it is being written, or was when the process was killed
+            offset += len(line)
+            yield _item(json.loads(line)), offset
+
+
+def _named(item: Item) -> dict[str, Any]:
+    step, time, content, after = item
+    if step is None:
+        return {"time": time, "hyperparameters": content, "after": after}
+    return {"step": step, "time": time, "metrics": content, "after": after}
+
+
+def _item(line: dict[str, Any]) -> Item:
+    content = line["metrics"] if "step" in line else line["hyperparameters"]
+    return line.get("step"), line["time"], content, line["after"]

@@ -1,0 +1,114 @@
+"""A small backend in a process of its own, which can be killed, frozen and started again."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+    from loss_loggers import Row
+
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with open(sys.argv[2], "ab") as file:
+            file.write(body)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments): ...
+
+HTTPServer.allow_reuse_address = True
+HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+class Backend:
+    """Appends the rows that it is sent to a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._file = folder / "arrived.jsonl"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        command = [sys.executable, "-c", SERVER, str(self.port), str(self._file)]
+        self._process = subprocess.Popen(command)
+        until(self._answers)
+        return self
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=10)
+            self._process = None
+
+    def freeze(self) -> None:
+        """It takes connections and answers none."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    @property
+    def rows(self) -> list[tuple[int, float, dict[str, Any]]]:
+        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        return [(step, moment, metrics) for step, moment, metrics in map(json.loads, lines)]
+
+    @property
+    def steps(self) -> list[int]:
+        return [step for step, _, _ in self.rows]
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class HttpLogger:
+    """Sends rows to a `Backend`."""
+
+    def __init__(self, port: int, timeout: float = 300.0) -> None:
+        self._port = port
+        self._timeout = timeout
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        self.log_rows([(step, time.time(), metrics)])
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        body = "".join(json.dumps(row) + "\n" for row in rows)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
+        try:
+            connection.request("POST", "/", body)
+            connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def until(is_so: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
