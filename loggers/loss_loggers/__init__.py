@@ -7,6 +7,7 @@ from ._logger import Loggers as Loggers
 from ._logger import Metrics as Metrics
 from ._logger import Row as Row
 from ._logger import check_logger as check_logger
+from .accelerate import AccelerateLogger as AccelerateLogger
 from .background import Background as Background
 from .comet import CometLogger as CometLogger
 from .console import ConsoleLogger as ConsoleLogger

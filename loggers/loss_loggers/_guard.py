@@ -73,8 +73,13 @@ class Guard(BaseLogger):
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Hand on what the losses are and how they are weighted, to a logger that records it."""
         log_hyperparams = getattr(self.logger, "log_hyperparams", None)
-        if log_hyperparams is not None:
-            self._try(log_hyperparams, hyperparams)
+        if log_hyperparams is None:
+            return
+        start, before = perf_counter(), self._silent_until
+        self._try(log_hyperparams, hyperparams)
+        if perf_counter() - start < 1:
+            # Refused at once, which says nothing about rows: some take no value twice.
+            self._silent_until = before
 
     def close(self, error: BaseException | None = None) -> None:
         """Close the logger if it is one of ours: the user's own run is the user's to end."""

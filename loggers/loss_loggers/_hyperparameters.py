@@ -32,19 +32,18 @@ def plain(value: Any) -> Any:
 
 
 def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | float]:
-    """One level of names, with lists as text.
+    """One level of names, for a backend that knows no other.
 
-    >>> flat({"losses": ["G", "D"], "weighting": {"method": "CoVWeighting", "spike": 100}})
-    {'loss_weighting/losses': 'G, D', 'loss_weighting/weighting/method': 'CoVWeighting', \
-'loss_weighting/weighting/spike': 100}
+    >>> flat({"losses": ["G", "D"], "weighting": {"method": "CoVWeighting"}}, "ours")
+    {'ours/losses/1': 'G', 'ours/losses/2': 'D', 'ours/weighting/method': 'CoVWeighting'}
     """
     pairs: dict[str, str | float] = {}
     for key, value in plain(hyperparams).items():
         name = f"{title}/{key}"
-        if isinstance(value, dict):
-            pairs |= flat(value, name)
-        else:
-            pairs[name] = ", ".join(map(str, value)) if isinstance(value, list) else value
+        if isinstance(value, list):
+            # A list that grows, such as that of the losses, changes nothing that was said before.
+            value = dict(enumerate(value, 1))
+        pairs |= flat(value, name) if isinstance(value, dict) else {name: value}
     return pairs
 
 

@@ -25,8 +25,8 @@ class CometLogger(Adapter):
     the thread that trains: put `Every` around it where it costs too much, not `Background`.
 
     A name longer than 100 characters is cut, and numbered if it is then taken. Comet gives rows
-    the time at which it gets them, takes 12,000 numbers a minute, and keeps a sample of a curve that
-    is longer than 15,000. After `experiment.end()` it would drop rows without a word.
+    the time at which it gets them, takes 12,000 numbers a minute, and keeps a sample of a curve
+    that has more than 15,000. After `experiment.end()` it would drop rows without a word.
 
     Example::
 

@@ -139,7 +139,7 @@ def test_a_group_is_introduced(experiment: Any, tmp_path: Path) -> None:
         if payload.get("param")
     }
     assert curves(tmp_path)["loss/total"] == [(0, 5.0)]
-    assert found["loss_weighting/losses"] == "recon, kl"
+    assert found["loss_weighting/losses/2"] == "kl"
     assert found["loss_weighting/weighting/method"] == "PlainSum"
 
 

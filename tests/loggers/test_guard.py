@@ -124,6 +124,23 @@ def test_hyperparameters_go_to_a_logger_that_records_them() -> None:
     assert memory.hyperparameters == {"losses": ["G"]}
 
 
+def test_a_logger_that_refuses_hyperparameters_gets_its_rows() -> None:
+    class Choosy(MemoryLogger):
+        def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+            time.sleep(0.01)
+            raise ValueError
+
+    memory = Choosy()
+    guard = Guard(memory)
+
+    with pytest.warns(RuntimeWarning, match="Choosy failed"):
+        guard.log_hyperparams({"losses": ["G"]})
+    guard.log_metrics({"loss/G": 1.0}, step=0)
+
+    assert memory["loss/G"] == [(0, 1.0)]
+    assert guard.failed == guard.withheld == 0
+
+
 def test_only_a_base_logger_is_closed() -> None:
     closed: list[object] = []
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import (
+    AccelerateLogger,
     Background,
     BaseLogger,
+    CometLogger,
     ConsoleLogger,
     CsvLogger,
     Every,
@@ -14,13 +16,19 @@ from loss_loggers import (
     Logger,
     Loggers,
     MemoryLogger,
+    MLflowLogger,
     Rename,
     Tee,
+    TensorBoardLogger,
+    WandbLogger,
     as_tee,
 )
 
 if TYPE_CHECKING:
+    import accelerate
     import comet_ml
+    import mlflow
+    import tensorboardX
     import wandb
     from lightning.pytorch import loggers as lightning
     from torch.utils.tensorboard import SummaryWriter
@@ -50,6 +58,27 @@ def our_loggers_are_loggers(logger: Logger, bar: tqdm[int]) -> list[Logger]:
     ]
 
 
+def adapters_are_loggers(
+    run: wandb.Run,
+    writer: SummaryWriter,
+    writer_x: tensorboardX.SummaryWriter,
+    experiment: comet_ml.CometExperiment,
+    active_run: mlflow.ActiveRun,
+    client: mlflow.MlflowClient,
+    accelerator: accelerate.Accelerator,
+) -> list[Logger]:
+    return [
+        AccelerateLogger(accelerator),
+        CometLogger(experiment),
+        MLflowLogger(active_run),
+        MLflowLogger("3f2a", client),
+        TensorBoardLogger(writer),
+        TensorBoardLogger(writer_x, layout=False),
+        WandbLogger(run),
+        WandbLogger(run, step="own"),
+    ]
+
+
 def your_logger_needs_one_method() -> Loggers:
     class Mine:
         def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None: ...
@@ -71,3 +100,10 @@ def what_needs_an_adapter_is_no_logger(run: wandb.Run, writer: SummaryWriter) ->
     Tee("runs/gan")  # type: ignore[arg-type]
     Tee(MemoryLogger)  # type: ignore[arg-type]
     Every(2, MemoryLogger(), reduce="median")  # type: ignore[arg-type]
+
+
+def an_adapter_takes_one_kind(run: wandb.Run, writer: SummaryWriter) -> None:
+    WandbLogger(writer)  # type: ignore[arg-type]
+    WandbLogger(run, step="mine")  # type: ignore[arg-type]
+    TensorBoardLogger(run)  # type: ignore[arg-type]
+    MLflowLogger(7)  # type: ignore[arg-type]
