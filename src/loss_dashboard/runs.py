@@ -45,7 +45,7 @@ def summarize(folder: Path) -> Summary:
         info = run_info(folder)
         losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
         return Summary(
-            folder, _state(info), float(info["start"]), losses, _last_step(parts(folder))
+            folder, state_of(info), float(info["start"]), losses, _last_step(parts(folder))
         )
     except (OSError, KeyError, TypeError, ValueError):
         return Summary(folder)
@@ -58,7 +58,7 @@ def _holds_run(folder: Path) -> bool:
         return True  # it may: the list shows it as unreadable
 
 
-def _state(info: dict[str, object]) -> str:
+def state_of(info: dict[str, object]) -> str:
     """The state, where a run whose process is gone without a word has crashed."""
     if info["state"] == "running" and _is_gone(info["host"], info["pid"]):
         return "crashed"

@@ -1,0 +1,62 @@
+"""What was added to a file since it was last read."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+BLOCK = 1 << 23
+"""Bytes read at once: enough to be fast, few enough that their parsing fits beside the data."""
+
+MARK = 256
+"""So many bytes before the end are compared: a file that was put back may be as long again."""
+
+
+class Tail:
+    """Reads whole lines of a file that grows, and notices when it is no longer the same file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.offset = 0
+        self.half = 0
+        self._mark = b""
+        self._seen: tuple[int, ...] = ()
+
+    def has_more(self) -> bool:
+        """Whether the file was touched since it was last read."""
+        return self._now() != self._seen
+
+    def why_changed(self) -> str:
+        """Why what was read is no longer what the file says, if so."""
+        with self.path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) < self.offset:
+                return "was truncated"
+            file.seek(self.offset - len(self._mark))
+            return "" if file.read(len(self._mark)) == self._mark else "was replaced"
+
+    def read(self) -> Iterator[bytes]:
+        """Blocks of whole lines."""
+        seen = self._now()
+        with self.path.open("rb") as file:
+            while lines := self._lines(file):
+                yield lines
+        self._seen = seen
+
+    def _lines(self, file: BinaryIO) -> bytes:
+        file.seek(self.offset)
+        data = file.read(BLOCK)
+        end = data.rfind(b"\n") + 1
+        self.half = len(data) - end
+        self.offset += end
+        if end:
+            self._mark = data[max(0, end - MARK) : end]
+        return data[:end]
+
+    def _now(self) -> tuple[int, ...]:
+        status = self.path.stat()
+        return status.st_ino, status.st_size, status.st_mtime_ns

@@ -1,0 +1,205 @@
+"""A run, read while it is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers._lines import KEYS
+from loss_loggers.run_folder import INFO, folder_at, parts, run_info
+
+from ._lines import header_of, parse
+from ._pace import Pace
+from ._series import Series
+from ._tail import Tail
+from .decimate import Decimated as Decimated
+from .decimate import decimate as decimate
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from os import PathLike
+
+    from ._lines import Block, Values
+
+SHOWN = ("loss", "weight", "mean", "std", "cov")
+"""Statistics that every series has, if only as NaN."""
+
+
+class RunReader:
+    """The losses of a run folder, and what has become of it; `poll()` reads what is new.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from loss_loggers import CsvLogger
+    >>> with TemporaryDirectory() as folder, CsvLogger(f"{folder}/gan") as logger:
+    ...     logger.log_metrics({"loss/G": 0.5, "weight/G": 1.0}, step=0)
+    ...     reader = RunReader(logger.path)
+    ...     logger.log_metrics({"loss/G": 0.25, "weight/G": 1.0}, step=1)
+    ...     reader.poll(), reader.state, reader.series("G")["loss"].tolist()
+    (True, 'live', [0.5, 0.25])
+
+    Args:
+        path: The folder.
+        columns: The statistics to read, beside those that are always; by default all. A million
+            lines take a third of a second for each.
+
+    Attributes:
+        path: the folder.
+        info: the content of `run.json`, as it last made sense.
+    """
+
+    def __init__(self, path: str | PathLike[str], columns: Collection[str] | None = None) -> None:
+        self.path = folder_at(path)
+        self.info: dict[str, Any] = {}
+        self._columns = None if columns is None else {*SHOWN, *columns}
+        self._notes: dict[str, str] = {}
+        self._forget()
+        self.poll()
+
+    @property
+    def names(self) -> list[str]:
+        """The losses, and the user's own numbers, in order of appearance."""
+        return list(self._series)
+
+    @property
+    def losses(self) -> list[str]:
+        """The losses that have a colour, except their total: not the user's own numbers."""
+        known = self.info.get("losses") or self._series
+        return [name for name in self._series if name in known and name.split("/")[-1] != "total"]
+
+    @property
+    def state(self) -> str:
+        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed"."""
+        return self._pace.state(self.info)
+
+    @property
+    def steps_per_second(self) -> float:
+        """The pace of the last steps; NaN before the second one."""
+        return self._pace.steps_per_second
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to the end, or to now while the run goes on."""
+        return self._pace.elapsed(self.info)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is amiss now, a sentence each."""
+        return list(self._notes.values())
+
+    def series(self, name: str) -> dict[str, Values]:
+        """The columns of one loss: `step`, `time` and the statistics, as float64.
+
+        A statistic is there once any loss has it, with NaN in the lines that have none. The arrays
+        are views, which stay as they are when the reader polls.
+        """
+        return self._series[name].columns
+
+    def poll(self) -> bool:
+        """Read what is new; whether anything is."""
+        before = self._now()
+        try:
+            self._poll()
+            self._notes.pop("folder", None)
+        except FileNotFoundError:
+            self._notes["folder"] = f"The folder {self.path} is gone; this is what was read of it."
+        except OSError as error:
+            self._notes["folder"] = f"{self.path} cannot be read: {error.strerror or error}."
+        return self._now() != before
+
+    def _now(self) -> object:
+        return self._lines_read, self.info, self.problems, self.state
+
+    def _forget(self) -> None:
+        self._series: dict[str, Series] = {}
+        self._names: dict[bytes, int] = {}
+        self._tails: list[Tail] = []
+        self._headers: dict[Tail, list[str]] = {}
+        self._pace = Pace()
+        self._info_seen: tuple[int, ...] = ()
+        self._lines_read = 0
+        self._refused = 0
+
+    def _poll(self) -> None:
+        self._read_info()
+        files = parts(self.path)
+        if len(files) < len(self._tails):
+            self._start_again(f"{self._tails[-1].path.name} was taken away")
+        self._tails += [Tail(path) for path in files[len(self._tails) :]]
+        for tail in list(self._tails):
+            self._read(tail)
+
+    def _read_info(self) -> None:
+        """Read `run.json` if it was replaced; while it makes no sense the last one counts."""
+        status = (self.path / INFO).stat() if (self.path / INFO).exists() else self.path.stat()
+        seen = status.st_ino, status.st_size, status.st_mtime_ns
+        if seen == self._info_seen:
+            return
+        self._info_seen = seen
+        info = run_info(self.path)
+        self.info = info or self.info
+        self._note("info", "" if info else f"{INFO} is missing or makes no sense.")
+
+    def _read(self, tail: Tail) -> None:
+        name = tail.path.name
+        try:
+            if tail.has_more():
+                if reason := tail.why_changed():
+                    self._start_again(f"{name} {reason}")
+                    return
+                for lines in tail.read():
+                    self._add(tail, lines)
+            self._note(name, "")
+        except OSError as error:
+            self._note(name, f"{name} cannot be read: {error.strerror or error}.")
+        # While a run is live its last line may just be on its way.
+        is_torn = tail.half and self.state not in ("live", "waiting")
+        torn = f"{name} ends in a half-written line of {tail.half} bytes, which is left out."
+        self._note(f"half of {name}", torn if is_torn else "")
+
+    def _start_again(self, reason: str) -> None:
+        """Read everything anew, as when a run went back to its checkpoint."""
+        self._forget()
+        self._note("again", f"{reason}, so all of it was read again.")
+        self._poll()
+
+    def _add(self, tail: Tail, lines: bytes) -> None:
+        header = self._headers.get(tail)
+        if header is None:
+            header, lines = header_of(lines)
+            self._headers[tail] = header
+            self._note(f"header of {tail.path.name}", _missing(tail.path.name, header))
+        if lines and set(KEYS) <= set(header):
+            block = parse(lines, header, self._columns)
+            self._distribute(block)
+            self._refused += block.refused
+            some = f"{self._refused} lines make no sense, and are left out."
+            self._note("refused", some if self._refused else "")
+
+    def _distribute(self, block: Block) -> None:
+        """Give each loss its lines."""
+        import numpy as np
+
+        for name in dict.fromkeys(block.names):
+            if name not in self._names:
+                self._names[name] = len(self._names)
+                self._series[name.decode(errors="replace")] = Series(SHOWN)
+        codes = np.array([self._names[name] for name in block.names], dtype=np.int64)
+        series = list(self._series.values())
+        for code in np.unique(codes).tolist():
+            series[code].extend(block.columns, block.values[:, codes == code])
+        self._lines_read += len(codes)
+        self._pace.add(*block.values[:2])
+
+    def _note(self, topic: str, sentence: str) -> None:
+        if sentence:
+            self._notes[topic] = sentence
+        else:
+            self._notes.pop(topic, None)
+
+
+def _missing(name: str, header: list[str]) -> str:
+    """Which columns a part lacks; without its keys nothing of it can be read."""
+    missing = [column for column in (*KEYS, "loss", "weight") if column not in header]
+    if not missing:
+        return ""
+    lost = "" if set(KEYS) <= set(header) else ", so it cannot be read"
+    return f"{name} has no column {' and no column '.join(missing)}{lost}."

@@ -1,0 +1,287 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from loss_dashboard import _tail
+from loss_dashboard.decimate import decimate
+from loss_dashboard.reader import RunReader
+from loss_loggers import CsvLogger, read_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEADER = "step,time,name,loss,weight\n"
+
+
+def record(folder: Path, steps: int = 5, **more: float) -> Path:
+    with CsvLogger(folder) as logger:
+        for step in range(steps):
+            write(logger, step, **more)
+    return logger.path
+
+
+def write(logger: CsvLogger, step: int, **more: float) -> None:
+    row = {f"loss/{name}": 1 / (step + 3) for name in ("G", "D", "total")}
+    logger.log_metrics({**row, "weight/G": 0.25, "weight/D": 0.75, "lr": 0.1, **more}, step=step)
+
+
+def lines(folder: Path, *rows: str, header: str = HEADER) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "losses.csv").write_text(header + "".join(rows))
+    return folder
+
+
+def only_problem(reader: RunReader) -> str:
+    """What is wrong, beside that a folder written by hand has no run.json."""
+    mine = [problem for problem in reader.problems if not problem.startswith("run.json")]
+    assert len(mine) == 1, mine
+    return mine[0]
+
+
+def test_it_agrees_with_read_run(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 50)
+
+    reader, run = RunReader(folder), read_run(folder)
+
+    assert reader.names == run.names == ["G", "D", "total", "lr"]
+    assert reader.losses == ["G", "D"]
+    assert reader.problems == []
+    for name in run.names:
+        for column, values in reader.series(name).items():
+            np.testing.assert_array_equal(values, run[name].get(column, np.full(50, np.nan)))
+
+
+def test_new_rows_arrive_and_old_views_stay(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader = RunReader(logger.path)
+        assert reader.state == "waiting"
+        write(logger, 0)
+        assert reader.poll()
+        before = reader.series("G")["loss"]
+        write(logger, 1)
+
+        assert reader.poll()
+        assert not reader.poll()
+        assert (len(before), len(reader.series("G")["loss"])) == (1, 2)
+        assert reader.state == "live"
+    assert reader.poll()
+    assert reader.state == "finished"
+
+
+def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
+    folder = lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n", "1,2.0,G,0.2")
+    reader = RunReader(folder)
+    assert reader.series("G")["loss"].tolist() == [0.5]
+    torn = "losses.csv ends in a half-written line of 11 bytes, which is left out."
+    assert only_problem(reader) == torn
+
+    with (folder / "losses.csv").open("a") as file:
+        file.write("5,1.0\n")
+    reader.poll()
+
+    assert reader.series("G")["loss"].tolist() == [0.5, 0.25]
+    assert torn not in reader.problems
+
+
+def test_a_run_goes_back_to_its_checkpoint(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        write(logger, 0)
+        checkpoint = logger.state_dict()
+        for step in range(1, 9):
+            write(logger, step)
+        reader = RunReader(logger.path)
+        logger.load_state_dict(checkpoint)
+        write(logger, 1, **{"loss/G": 42.0})
+
+        assert reader.poll()
+        assert reader.series("G")["loss"].tolist() == [1 / 3, 42.0]
+        assert "truncated" in only_problem(reader)
+
+
+def test_a_record_that_is_longer_than_before_yet_another(tmp_path: Path) -> None:
+    reader = RunReader(lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n"))
+
+    lines(tmp_path / "gan", "0,9.0,G,0.7,1.0\n", "1,9.5,G,0.6,1.0\n")
+
+    assert reader.poll()
+    assert reader.series("G")["loss"].tolist() == [0.7, 0.6]
+    assert only_problem(reader) == "losses.csv was replaced, so all of it was read again."
+
+
+def test_a_new_part_brings_its_column(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        write(logger, 0)
+        reader = RunReader(logger.path)
+        write(logger, 1, **{"gradient/G": 3.0})
+        reader.poll()
+
+        assert (logger.path / "losses-2.csv").exists()
+        np.testing.assert_array_equal(reader.series("G")["gradient"], [math.nan, 3.0])
+
+
+def test_a_part_that_is_taken_away_takes_its_lines_along(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 2)
+    with CsvLogger(folder, resume=True) as logger:
+        write(logger, 2, **{"gradient/G": 3.0})
+    reader = RunReader(folder)
+
+    (folder / "losses-2.csv").unlink()
+    reader.poll()
+
+    assert len(reader.series("G")["loss"]) == 2
+    assert "losses-2.csv was taken away" in only_problem(reader)
+
+
+def test_what_was_read_outlives_the_folder(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan")
+    reader = RunReader(folder)
+
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+    assert reader.poll()
+    assert "is gone" in only_problem(reader)
+    assert len(reader.series("G")["loss"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ("step,time,name,loss\n", "losses.csv has no column weight."),
+        ("step,name,loss,weight\n", "losses.csv has no column time, so it cannot be read."),
+    ],
+)
+def test_a_missing_column_is_said(tmp_path: Path, header: str, problem: str) -> None:
+    reader = RunReader(lines(tmp_path / "gan", "0,1.0,G,0.5\n", header=header))
+
+    assert only_problem(reader) == problem
+
+
+def test_lines_that_make_no_sense_are_counted(tmp_path: Path) -> None:
+    rows = ["0,1.0,G,0.5,1.0", "what", "1,2.0,G,,x", "x,2.0,G,1.0,1.0", '2,3.0,"a,b",1,1']
+    reader = RunReader(lines(tmp_path / "gan", *(f"{row}\n" for row in rows)))
+
+    assert only_problem(reader) == "2 lines make no sense, and are left out."
+    assert reader.names == ["G", "a,b"]
+    np.testing.assert_array_equal(reader.series("G")["weight"], [1.0, math.nan])
+
+
+def test_an_unreadable_file_is_a_problem_and_no_error(tmp_path: Path) -> None:
+    (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
+
+    assert "losses.csv cannot be read" in only_problem(RunReader(tmp_path / "gan"))
+
+
+def test_names_of_any_kind(tmp_path: Path) -> None:
+    names = ["<script>alert(1)</script>", 'a"b,c', "val/G", "🙂", "x" * 200, "100 %"]
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({f"loss/{name}": 1.0 for name in names}, step=0)
+
+    assert RunReader(logger.path).names == names
+
+
+def test_a_run_whose_process_is_gone_has_crashed(tmp_path: Path) -> None:
+    code = f"""
+import os
+from loss_loggers import CsvLogger
+logger = CsvLogger({str(tmp_path / "gan")!r})
+logger.log_metrics({{"loss/G": 1.0}}, step=0)
+os._exit(1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=False)
+
+    assert RunReader(tmp_path / "gan").state == "crashed"
+
+
+@pytest.mark.parametrize(("interval", "state"), [(1.0, "stale"), (10.0, "live")])
+def test_a_run_without_rows_for_long_is_stale(tmp_path: Path, interval: float, state: str) -> None:
+    last = time.time() - 20
+    with CsvLogger(tmp_path / "gan") as logger:
+        moments = [(step, last - (19 - step) * interval) for step in range(20)]
+        logger.log_rows([(step, moment, {"loss/G": 1.0}) for step, moment in moments])
+
+        reader = RunReader(logger.path)
+
+        assert reader.state == state
+        assert reader.steps_per_second == pytest.approx(1 / interval)
+
+
+def test_blocks_end_where_lines_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = record(tmp_path / "gan", 100)
+    monkeypatch.setattr(_tail, "BLOCK", 997)
+
+    assert RunReader(folder).series("G")["step"].tolist() == list(range(100))
+
+
+def test_another_process_writes_all_the_while(tmp_path: Path) -> None:
+    code = f"""
+from loss_loggers import CsvLogger
+with CsvLogger({str(tmp_path / "gan")!r}) as logger:
+    for step in range(5000):
+        logger.log_metrics({{"loss/G": step / 7, "loss/D": -step / 7}}, step=step)
+"""
+    with subprocess.Popen([sys.executable, "-c", code]) as writer:
+        while not (tmp_path / "gan" / "losses.csv").exists():
+            time.sleep(0.01)
+        reader, polls = RunReader(tmp_path / "gan"), 0
+        while writer.poll() is None:
+            polls += reader.poll()
+        reader.poll()
+
+    assert polls > 1
+    assert reader.problems == []
+    steps = np.arange(5000)
+    np.testing.assert_array_equal(reader.series("G")["loss"], steps / 7)
+    np.testing.assert_array_equal(reader.series("D")["loss"], -steps / 7)
+
+
+def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 5, **{"var/G": 1.0, "nonfinite/G": 0})
+
+    columns = RunReader(folder, columns=["nonfinite"]).series("G")
+
+    assert "var" not in columns
+    assert {"step", "time", "loss", "nonfinite"} <= columns.keys()
+
+
+def test_run_json_may_be_lost_and_found(tmp_path: Path) -> None:
+    info = record(tmp_path / "gan") / "run.json"
+    reader = RunReader(tmp_path / "gan")
+
+    text = info.read_text()
+    info.write_text("{")
+    reader.poll()
+    assert reader.problems == ["run.json is missing or makes no sense."]
+    assert reader.state == "finished"
+
+    info.write_text(json.dumps({**json.loads(text), "state": "crashed"}))
+    assert reader.poll()
+    assert (reader.state, reader.problems) == ("crashed", [])
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 100, 1001])
+def test_decimation_hides_neither_spikes_nor_lost_values(length: int) -> None:
+    values = np.random.default_rng(0).normal(size=length)
+    values[length // 3 : length // 3 + 2] = [math.nan, math.inf][: min(2, length)]
+    values[length // 2 : length // 2 + 1] = 1e9
+
+    few = decimate(np.arange(float(length)), values, 50)
+
+    finite = values[np.isfinite(values)]
+    assert len(few.x) == min(50, length)
+    assert few.nonfinite.sum() == length - len(finite)
+    if len(finite):
+        assert np.nanmax(few.high) == finite.max()
+        assert np.nanmin(few.low) == finite.min()
+        shown = np.isfinite(few.mean)
+        assert (few.low <= few.mean)[shown].all()
+        assert (few.mean <= few.high)[shown].all()
