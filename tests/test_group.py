@@ -647,6 +647,16 @@ def test_losses_are_clamped_together_or_each(max_loss: Any, expected: list[float
     ]
 
 
+def test_infinity_is_left_out_and_not_clamped() -> None:
+    group = LossGroup(ABC, max_loss=2.0)
+
+    with pytest.warns(RuntimeWarning, match="loss 'b' is inf"):
+        total = feed(group, {"a": 1.0, "b": math.inf, "c": 9.0})
+
+    assert total == [3.0]
+    assert [group[name].clamped for name in ABC] == [0, 0, 1]
+
+
 def test_a_clamped_loss_keeps_the_direction_of_its_gradient() -> None:
     network = Network()
     limit = network()["b"].item() / 4
@@ -786,8 +796,12 @@ def test_before_the_first_step_the_weights_are_those_that_it_will_have(
     assert group.weights == before
 
 
-def test_without_names_there_are_no_weights() -> None:
-    assert LossGroup().weights == {}
+def test_without_names_there_are_no_weights_and_no_history() -> None:
+    group = LossGroup()
+
+    assert group.weights == {}
+    with pytest.raises(RuntimeError, match="knows its losses from the first step on"):
+        _ = group.history
 
 
 def test_each_loss_can_be_asked() -> None:

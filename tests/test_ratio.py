@@ -94,6 +94,23 @@ def test_a_spike_is_counted_and_kept_out(decay: float | None) -> None:
     assert (spiked.spikes, spiked.restarts, clean.spikes) == (1, 0, 0)
 
 
+def test_when_forgetting_a_loss_far_below_its_mean_is_kept_out_too() -> None:
+    losses = noise(200)
+
+    clean = fed(losses, decay=0.99)
+    dropped = fed([*losses[:50], 1e-6, *losses[50:]], decay=0.99)
+
+    assert numbers(dropped) == numbers(clean)
+    assert (dropped.spikes, dropped.restarts) == (1, 0)
+
+
+def test_when_forgetting_nothing_left_of_a_loss_is_its_new_level() -> None:
+    ratio = fed([*noise(50), *[0.0] * 500], decay=0.9)
+
+    assert (ratio.reference, ratio.restarts, ratio.mean) == (0.0, 1, 1.0)
+    assert ratio.cov == pytest.approx(1e-4)
+
+
 def test_the_ratio_of_a_spike_can_be_read() -> None:
     ratio = fed([2.0, 2.0, 1e6])
 

@@ -612,6 +612,20 @@ def test_before_the_first_row_a_logger_hears_of_the_settings() -> None:
     assert memory.hyperparameters == {"losses": ["G"], "G": {"weight": 0.5, "max_loss": 3.0}}
 
 
+def test_it_hears_of_them_once() -> None:
+    class Listener(MemoryLogger):
+        heard = 0
+
+        def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+            self.heard += 1
+
+    listener = Listener()
+
+    track(LossTracker("G", listener), 1.0, 2.0, 3.0)
+
+    assert (listener.heard, len(listener.rows)) == (1, 3)
+
+
 class Broken:
     def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
         msg = f"step {step} is lost"

@@ -115,16 +115,17 @@ def test_a_loss_that_starts_again_weighs_its_share_and_the_others_divide_the_res
     assert weights[0] / weights[2] == pytest.approx(before[0] / before[2], rel=0.2)
 
 
-def test_a_loss_that_comes_late_weighs_its_share() -> None:
+@pytest.mark.parametrize("steps", [2, 30])
+def test_a_loss_that_comes_late_weighs_its_share(steps: int) -> None:
     group = LossGroup(ABC, weighting=CoVWeighting())
-    for a, b, _ in noise(30):
+    for a, b, _ in noise(steps):
         group.update({"a": a, "b": b}, do_backwards=False)
 
     weights = next_weights(group)
 
     assert weights[2] == pytest.approx(1 / 3)
     assert sum(weights) == pytest.approx(1)
-    assert weights[0] < weights[1]
+    assert weights[0] < weights[1] / 1.5
 
 
 @pytest.mark.parametrize("decay", [None, 0.99])
