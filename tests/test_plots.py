@@ -5,13 +5,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from loss_dashboard._curves import smooth, spread
-from loss_dashboard.plots import plot_run
+from loss_dashboard.command import app
+from loss_dashboard.plots import draw_runs, plot_run
+from loss_dashboard.reader import RunReader
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from matplotlib.lines import Line2D
 
 pytest.importorskip("matplotlib", reason="plots are drawn with it")
 
@@ -24,6 +29,11 @@ def record(folder: Path, losses: dict[str, list[float]]) -> Path:
             weights = {key.replace("loss", "weight"): 0.5 for key in row}
             logger.log_metrics(row | weights | {"lr": 0.1}, step=step)
     return logger.path
+
+
+def steps_of(line: Line2D) -> list[float]:
+    steps: list[float] = np.asarray(line.get_xdata()).tolist()
+    return steps
 
 
 @pytest.mark.parametrize(
@@ -63,6 +73,57 @@ def test_a_lost_run_json_costs_the_colors_only(tmp_path: Path) -> None:
     (folder / "run.json").unlink()
 
     assert "<!-- G  " in plot_run(folder, tmp_path / "run.svg").read_text()
+
+
+def test_several_runs_share_a_panel_and_the_colors_of_the_first(tmp_path: Path) -> None:
+    first = record(tmp_path / "first", {"G": [1.0, 2.0], "D": [1.0, 2.0]})
+    second = record(tmp_path / "second", {"D": [3.0, 4.0], "E": [5.0, 6.0]})
+    readers = [RunReader(first), RunReader(second)]
+
+    axes = draw_runs(readers).axes[0]
+
+    lines = [line for line in axes.lines if len(steps_of(line)) == 2]
+    dashed = {line.get_color() for line in lines if line.get_linestyle() != "-"}
+    solid = {line.get_color() for line in lines if line.get_linestyle() == "-"}
+    colors = readers[0].info["losses"]
+    assert solid == {colors["G"], colors["D"]}
+    assert colors["D"] in dashed
+    assert [text.get_text().split()[0] for text in axes.texts] == ["G", "D", "E"]
+
+
+def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
+    values = [1.0] * 30_000
+    values[7_777], values[20_001] = 900.0, math.nan
+    reader = RunReader(record(tmp_path / "run", {"G": values}))
+
+    axes = draw_runs([reader]).axes[0]
+
+    crosses = [steps_of(line) for line in axes.lines if line.get_marker() == "x"]
+    assert axes.get_ylim()[1] > 900
+    assert crosses == [[19_980.0]]
+    assert max(len(steps_of(line)) for line in axes.lines) == 1000
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_command_says_what_it_wrote(tmp_path: Path, suffix: str) -> None:
+    folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
+    output = tmp_path / f"losses.{suffix}"
+
+    result = CliRunner().invoke(app, ["plot", str(folder), str(folder), "-o", str(output)])
+
+    assert (result.exit_code, result.output) == (0, f"{output}\n")
+    assert output.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("output", ["losses.xyz", "no/such/folder.png"])
+def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
+    folder = record(tmp_path / "run", {"G": [1.0]})
+
+    result = CliRunner().invoke(app, ["plot", str(folder), "-o", str(tmp_path / output)])
+
+    assert result.exit_code == 1
+    assert result.output.startswith(f"cannot draw {tmp_path / output}: ")
+    assert result.output.count("\n") == 1
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:

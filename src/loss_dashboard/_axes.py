@@ -10,9 +10,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ._curves import Values
+    from .decimate import Decimated
+
+    Dashes = tuple[int, tuple[float, ...]]
 
 INK, GREY, FAINT = "#333333", "#777777", "#e5e5e5"
 LABEL_SIZE = 10
+DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
+"""How the lines of the first run are drawn, and those of the others."""
 
 
 def clear(axes: Axes, title: str) -> None:
@@ -26,10 +31,17 @@ def clear(axes: Axes, title: str) -> None:
     axes.margins(x=0)
 
 
-def draw_line(axes: Axes, steps: Values, values: Values, color: str) -> None:
-    """A clear line and a dot where it ends, which shows a run of one step, too."""
-    axes.plot(steps, values, color=color, linewidth=1.8)
+def draw_line(axes: Axes, steps: Values, values: Values, color: str, run: int) -> None:
+    """A line in the manner of its run, and a dot where it ends, which shows a single step, too."""
+    style = DASHES[run % len(DASHES)]
+    axes.plot(steps, values, color=color, linewidth=1.2 if run else 1.8, linestyle=style)
     axes.plot(steps[-1:], values[-1:], "o", color=color, markersize=4, clip_on=False)
+
+
+def draw_band(axes: Axes, values: Decimated, color: str) -> None:
+    """Faintly, the values as they came and how far they reach."""
+    axes.plot(values.x, values.mean, color=color, alpha=0.25, linewidth=0.6)
+    axes.fill_between(values.x, values.low, values.high, color=color, alpha=0.12, linewidth=0)
 
 
 def scale(axes: Axes, curves: list[Values]) -> None:
@@ -47,13 +59,12 @@ def scale(axes: Axes, curves: list[Values]) -> None:
     axes.yaxis.set_minor_locator(NullLocator())
 
 
-def mark_nonfinite(axes: Axes, steps: Values, values: Values, color: str, row: int) -> None:
+def mark_nonfinite(axes: Axes, steps: Values, color: str, row: int) -> None:
     """A cross above the steps whose loss was not finite, one row per loss."""
     import numpy as np
 
-    lost = steps[~np.isfinite(values)]
-    height = np.full(len(lost), 0.97 - 0.05 * row)
-    axes.plot(lost, height, "x", color=color, transform=axes.get_xaxis_transform())
+    height = np.full(len(steps), 0.97 - 0.05 * (row % 10))
+    axes.plot(steps, height, "x", color=color, transform=axes.get_xaxis_transform())
 
 
 def label_ends(axes: Axes, curves: dict[str, tuple[Values, str]]) -> None:

@@ -10,6 +10,7 @@ from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
+from .commands.plot import plot
 
 app = typer.Typer(
     help="Look at recorded losses and their weights.",
@@ -19,6 +20,7 @@ app = typer.Typer(
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
+    plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),
     doctor: ("losses doctor", "losses doctor latest"),

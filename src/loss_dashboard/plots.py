@@ -1,30 +1,35 @@
-"""Pictures of a run, for papers and notes."""
+"""Pictures of runs, for papers and notes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_loggers import read_run
+from loss_loggers import Run
 
-from ._axes import GREY, INK, clear, draw_line, label_ends, mark_nonfinite, scale
+from ._axes import DASHES, GREY, INK, clear, draw_band, draw_line, label_ends, mark_nonfinite, scale
 from ._curves import smooth
+from .decimate import decimate
+from .reader import RunReader
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    from collections.abc import Sequence
 
-    from loss_loggers import Run
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ._curves import Values
+    from .decimate import Decimated
 
+POINTS = 1000  # as many as a picture can show
 SMOOTHED = 100  # the clear line is the mean of one such part of the run
 
 
 def plot_run(run: Run | str | Path, output: str | Path) -> Path:
     """Draw the losses and weights of a run.
 
-    Faint lines are the losses as they came, clear ones their mean over the steps around; a cross
-    marks a loss that was not finite.
+    Clear lines are the mean of a loss over the steps around, with the losses as they came behind
+    them; a cross marks a loss that was not finite.
 
     Args:
         run: A run, or the path of its folder.
@@ -33,67 +38,108 @@ def plot_run(run: Run | str | Path, output: str | Path) -> Path:
     Returns:
         The path written.
     """
+    return plot_runs([run], output)
+
+
+def plot_runs(runs: Sequence[Run | str | Path], output: str | Path) -> Path:
+    """Draw the losses and weights of runs, the first with solid lines and the others dashed.
+
+    Args:
+        runs: Runs, or the paths of their folders.
+        output: Where to write; its suffix picks the format (`.png`, `.svg`, `.pdf`, …).
+
+    Returns:
+        The path written.
+    """
+    from matplotlib import rc_context
+
+    readers = [RunReader(run.path if isinstance(run, Run) else run, columns=()) for run in runs]
+    with rc_context({"pdf.fonttype": 42}):  # letters that journals take, and that can be searched
+        draw_runs(readers).savefig(output, dpi=150)
+    return Path(output)
+
+
+def draw_runs(readers: Sequence[RunReader]) -> Figure:
+    """The figure of runs that were read."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    if isinstance(run, (str, Path)):
-        run = read_run(run)
     figure = Figure(
         figsize=(10, 6.6), layout=ConstrainedLayoutEngine(w_pad=0.25, h_pad=0.14, hspace=0.03)
     )
     losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    curves = _curves(run)
+    curves = _curves(readers)
     _draw_losses(losses, curves)
     _draw_weights(weights, curves)
     weights.set_xlabel("step", color=GREY)
-    figure.suptitle(_title(run), x=0.025, ha="left", color=INK, fontsize=13, fontweight="bold")
-    figure.savefig(output, dpi=150)
-    return Path(output)
+    titles = [_title(reader) for reader in readers]
+    title = titles[0] if len(titles) == 1 else " · ".join(reader.path.name for reader in readers)
+    figure.suptitle(title, x=0.025, ha="left", color=INK, fontsize=13, fontweight="bold")
+    if len(titles) > 1:
+        _name_runs(losses, titles)
+    return figure
 
 
 class _Curve(NamedTuple):
-    """One loss, as it is drawn."""
+    """One loss of a run, as it is drawn."""
 
     name: str
     color: str
-    steps: Values
-    losses: Values
-    weights: Values
+    run: int
+    losses: Decimated
+    weights: Decimated
 
 
-def _curves(run: Run) -> list[_Curve]:
-    """The losses that have a weight: not their total, nor the user's own numbers."""
-    colors = run.info.get("losses") or dict.fromkeys(run.names, GREY)
-    names = [name for name in run.names if name in colors and name.split("/")[-1] != "total"]
-    columns = {name: run[name] for name in names}
+def _curves(readers: Sequence[RunReader]) -> list[_Curve]:
+    """The losses of all runs, each with the colour that the first run gives it."""
+    colors: dict[str, str] = {}
+    for reader in reversed(readers):
+        colors |= reader.info.get("losses", {})
     return [
-        _Curve(name, colors[name], own["step"], own["loss"], own["weight"])
-        for name, own in columns.items()
+        _curve(reader, name, colors.get(name, GREY), run)
+        for run, reader in enumerate(readers)
+        for name in reader.losses
     ]
+
+
+def _curve(reader: RunReader, name: str, color: str, run: int) -> _Curve:
+    own = reader.series(name)
+    losses, weights = (decimate(own["step"], own[key], POINTS) for key in ("loss", "weight"))
+    return _Curve(name, color, run, losses, weights)
 
 
 def _draw_losses(axes: Axes, curves: list[_Curve]) -> None:
     clear(axes, "losses")
-    ends = {}
-    for row, (name, color, steps, losses, _) in enumerate(curves):
-        mean = smooth(losses, window=len(losses) // SMOOTHED)
-        axes.plot(steps, losses, color=color, alpha=0.25, linewidth=0.6)
-        draw_line(axes, steps, mean, color)
-        mark_nonfinite(axes, steps, losses, color, row)
-        ends[name] = mean, color
-    scale(axes, [curve.losses for curve in curves])
+    ends: dict[str, tuple[Values, str]] = {}
+    for row, (name, color, run, losses, _) in enumerate(curves):
+        mean = smooth(losses.mean, window=len(losses.x) // SMOOTHED)
+        if run == 0:
+            draw_band(axes, losses, color)
+        draw_line(axes, losses.x, mean, color, run)
+        mark_nonfinite(axes, losses.x[losses.nonfinite > 0], color, row)
+        ends.setdefault(name, (mean, color))
+    scale(axes, [extreme for curve in curves for extreme in (curve.losses.low, curve.losses.high)])
     label_ends(axes, ends)
 
 
 def _draw_weights(axes: Axes, curves: list[_Curve]) -> None:
     clear(axes, "weights")
-    for curve in curves:
-        draw_line(axes, curve.steps, curve.weights, curve.color)
+    ends: dict[str, tuple[Values, str]] = {}
+    for name, color, run, _, weights in curves:
+        draw_line(axes, weights.x, weights.mean, color, run)
+        ends.setdefault(name, (weights.mean, color))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    label_ends(axes, {curve.name: (curve.weights, curve.color) for curve in curves})
+    label_ends(axes, ends)
 
 
-def _title(run: Run) -> str:
+def _name_runs(axes: Axes, titles: Sequence[str]) -> None:
+    """Say which line is whose, above the panel."""
+    for run, title in enumerate(titles):
+        axes.plot([], [], color=GREY, linestyle=DASHES[run % len(DASHES)], label=title)
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, labelcolor=INK)
+
+
+def _title(reader: RunReader) -> str:
     """The run and its method, such as "gan, CoVWeighting"."""
-    weighting = run.info.get("hyperparameters", {}).get("weighting", {})
-    return ", ".join([run.path.name, *filter(None, [weighting.get("method")])])
+    weighting = reader.info.get("hyperparameters", {}).get("weighting", {})
+    return ", ".join([reader.path.name, *filter(None, [weighting.get("method")])])
