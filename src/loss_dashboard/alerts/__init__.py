@@ -1,0 +1,4 @@
+"""What in a run deserves a look."""
+
+from ._alert import Alert as Alert
+from ._find import find_alerts as find_alerts
