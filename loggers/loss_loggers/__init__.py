@@ -20,6 +20,9 @@ from .read_run import read_run as read_run
 from .rename import Rename as Rename
 from .run_folder import is_run as is_run
 from .run_folder import run_info as run_info
+from .sync import NotDeliveredError as NotDeliveredError
+from .sync import Summary as Summary
+from .sync import sync as sync
 from .tee import Tee as Tee
 from .tee import as_tee as as_tee
 from .tensorboard import TensorBoardLogger as TensorBoardLogger

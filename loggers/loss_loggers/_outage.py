@@ -25,7 +25,7 @@ class Outage:
         self._interval = interval
         self._failing_since = self._next = self._delay = 0.0
         self._error = ""
-        self._is_known = self._said_kept = False
+        self._is_known = self._is_told = self._said_kept = False
 
     @property
     def is_time(self) -> bool:
@@ -44,7 +44,7 @@ class Outage:
         self._delay = min(2 * self._delay or self._interval, LONGEST)
         now = monotonic()
         self._next = now + self._delay
-        if now - self._failing_since >= PATIENCE * self._interval and not self._is_known:
+        if now - self._failing_since >= PATIENCE * self._interval:
             self._is_known = True
             self._say(f"{self.why}. Training goes on; it is tried again, and what cannot wait")
 
@@ -56,16 +56,20 @@ class Outage:
             warn(f"{self._ledger.name} takes rows again{there}")
         self._failing_since = self._next = self._delay = 0.0
         self._error = ""
-        self._is_known = False
+        self._is_known = self._is_told = False
 
     def kept(self, why: str) -> None:
-        """Rows had to go to the file, though nobody was told that the backend is down."""
-        if not self._is_known and not self._said_kept:
+        """Rows had to go to the file, for this reason unless the backend fails."""
+        if not self._said_kept and not self._is_told:
             self._said_kept = True
+            why = self.why if self._error else why
             self._say(f"{why}. Training goes on; what it did not take")
 
     def _say(self, what: str) -> None:
-        warn(f"{self._ledger.name} {what} goes to {self._ledger.path}, for sync")
+        """Say it once, until a call goes well."""
+        if not self._is_told:
+            self._is_told = True
+            warn(f"{self._ledger.name} {what} goes to {self._ledger.path}, for sync")
 
 
 def _in_short(error: BaseException) -> str:

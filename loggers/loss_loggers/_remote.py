@@ -64,8 +64,7 @@ class Delivered:
 
     def add(self, after: float, until: float) -> None:
         """The rows after this time, up to that one, arrived."""
-        # A clock may go back, and a caller may give times of his own: then it is this row alone.
-        after = after if after < until else nextafter(until, -inf)
+        after, until = span(after, until)
         self._starts[until] = self._starts.pop(after, after)
 
     def save(self, *, is_open: bool) -> None:
@@ -75,6 +74,12 @@ class Delivered:
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, content)
+
+
+def span(after: float, until: float) -> Span:
+    """The rows after one time, up to another."""
+    # A clock may go back, and a caller may give times of his own: then it is this row alone.
+    return (after if after < until else nextafter(until, -inf), until)
 
 
 def joined(spans: Iterable[Span]) -> list[Span]:

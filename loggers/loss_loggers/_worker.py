@@ -81,6 +81,7 @@ class Worker:
             self._keep_rest()
 
     def _run(self) -> None:
+        self._outbox.ledger.save()  # so that sync knows of us
         while self._turn():
             pass
         self._end()

@@ -7,6 +7,7 @@ runs/gan/losses-2.csv    goes on with more columns, from the step that brought a
 
 from __future__ import annotations
 
+import os
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,23 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def is_alive(info: dict[str, Any]) -> bool:
+    """Whether the process that records a run may still be there: on another host, who knows."""
+    import platform
+
+    pid, host = info.get("pid"), info.get("host")
+    if info.get("state") != "running":
+        return False
+    # On Windows signal 0 is Ctrl-C.
+    if os.name == "nt" or host != platform.node() or not isinstance(pid, int):
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
 
 
 def part_path(folder: Path, number: int) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+Caught = list[warnings.WarningMessage]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -24,3 +26,11 @@ def script() -> Script:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     return run
+
+
+@pytest.fixture
+def caught() -> Iterator[Caught]:
+    """The warnings of the test, from whatever thread, as they come."""
+    with warnings.catch_warnings(record=True) as messages:
+        warnings.simplefilter("always")
+        yield messages

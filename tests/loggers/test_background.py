@@ -15,14 +15,14 @@ from loss_loggers import Background, BaseLogger, CsvLogger, Every, MemoryLogger,
 from .http_backend import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from loss_loggers import Logger, Row
 
-FAST = 0.02
+    from .conftest import Caught
 
-Caught = list[warnings.WarningMessage]
+FAST = 0.02
 
 
 class Moody(MemoryLogger):
@@ -66,14 +66,6 @@ class Hung(BaseLogger):
 def send(logger: Logger, steps: range) -> None:
     for step in steps:
         logger.log_metrics({"loss/G": step / 3}, step=step)
-
-
-@pytest.fixture
-def caught() -> Iterator[Caught]:
-    """The warnings of the test, from whatever thread."""
-    with warnings.catch_warnings(record=True) as messages:
-        warnings.simplefilter("always")
-        yield messages
 
 
 def kept(path: Path) -> list[int]:

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loss_loggers import (
+    Background,
+    CsvLogger,
+    MemoryLogger,
+    NotDeliveredError,
+    Rename,
+    Summary,
+    Tee,
+    sync,
+)
+
+from .http_backend import Backend, HttpLogger, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from loss_loggers import Logger, Row
+
+    from .conftest import Caught
+
+HERE = Path(__file__).parent
+
+
+class Fickle(MemoryLogger):
+    """A backend that goes away after so many rows, and may come back."""
+
+    def __init__(self, rows: float = math.inf) -> None:
+        super().__init__()
+        self.room = rows
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        if len(self.rows) + len(rows) > self.room:
+            raise ConnectionError
+        super().log_rows(rows)
+
+    @property
+    def steps(self) -> list[int]:
+        return [step for step, _, _ in self.rows]
+
+
+class OneByOne:
+    """A logger that takes no batches, and loses its connection at one row."""
+
+    target = "fickle"
+
+    def __init__(self, bad: int = -1) -> None:
+        self.bad = bad
+        self.steps: list[int] = []
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        if step == self.bad:
+            raise ConnectionError
+        self.steps.append(step)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Iterator[Backend]:
+    server = Backend(tmp_path).start()
+    yield server
+    server.kill()
+
+
+def send(logger: Logger, steps: range) -> None:
+    for step in steps:
+        logger.log_metrics({"loss/G": step / 3, "loss/D": step / 7}, step=step)
+
+
+def record(path: Path, steps: int = 10) -> Path:
+    with CsvLogger(path) as logger:
+        send(logger, range(steps))
+    return logger.path
+
+
+def test_a_whole_run_is_sent_as_it_was_logged(tmp_path: Path) -> None:
+    rows: list[Row] = [
+        (0, 1.5e9, {"loss/G": 0.1 + 0.2, "loss/val/D, b": -1e-300, "weight/G": 1, "lr": 1e-3}),
+        (0, 1.5e9 + 1e-6, {"loss/G": 1e300, "median/G": 2**60}),
+        (5, 1.5e9 + 2, {"loss/G": math.inf}),
+        (3, 1.5e9 + 3, {"loss/ü": -0.0}),
+    ]
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_hyperparams({"losses": ["G"]})
+        logger.log_rows(rows)
+    memory = MemoryLogger()
+
+    summary = sync(logger.path, memory)
+
+    assert memory.rows == rows
+    assert memory.hyperparameters == {"losses": ["G"]}
+    assert summary == Summary("memory", rows=4, numbers=8, first_step=0, last_step=5)
+
+
+def test_nan_arrives(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"loss/G": math.nan}, step=0)
+    memory = MemoryLogger()
+
+    sync(tmp_path, memory)
+
+    assert math.isnan(memory.values("loss/G")[0])
+
+
+def test_twice_is_not_double(tmp_path: Path) -> None:
+    run, memory = record(tmp_path), MemoryLogger()
+
+    assert sync(run, memory).rows == 10
+    assert sync(run, memory) == Summary("memory")
+
+    assert len(memory.rows) == 10
+
+
+def test_only_what_is_new_is_sent(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+
+    with CsvLogger(tmp_path) as logger:
+        for start in range(0, 30, 10):
+            send(logger, range(start, start + 10))
+            logger.log_metrics({f"loss/G{start}": 1.0, f"new{start}/G": 1.0}, step=start)
+            sync(tmp_path, memory)
+
+    assert memory.values("loss/G") == [step / 3 for step in range(30)]
+    assert len(memory.rows) == 33
+
+
+def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
+    class Other(MemoryLogger):
+        target = "memory other"
+
+    run, other = record(tmp_path), Other()
+    sync(run, MemoryLogger())
+
+    assert sync(run, other).rows == 10
+
+
+def test_it_goes_on_where_it_failed(tmp_path: Path) -> None:
+    run, fickle = record(tmp_path, 1000), Fickle(450)
+
+    with pytest.raises(ConnectionError):
+        sync(run, fickle)
+    assert fickle.steps == list(range(400))
+    fickle.room = math.inf
+    sync(run, fickle)
+
+    assert fickle.steps == list(range(1000))
+
+
+def test_row_by_row_it_goes_on_at_the_very_row(tmp_path: Path) -> None:
+    run, logger = record(tmp_path, 300), OneByOne(bad=150)
+
+    with pytest.raises(ConnectionError):
+        sync(run, logger)
+    logger.bad = -1
+    sync(run, logger)
+
+    assert logger.steps == list(range(300))
+
+
+def test_rows_that_the_logger_lost_are_an_error(tmp_path: Path) -> None:
+    run, fickle = record(tmp_path, 150), Fickle(120)
+
+    with (
+        pytest.warns(RuntimeWarning, match="Fickle failed"),
+        pytest.raises(NotDeliveredError, match="fickle did not take 50 rows"),
+    ):
+        sync(run, Rename("{loss}_{stat}", fickle))
+    fickle.room = math.inf
+    sync(run, Rename("{loss}_{stat}", fickle))
+
+    assert [step for step, _ in fickle["G_loss"]] == list(range(150))
+
+
+def test_a_dry_run_counts_and_sends_nothing(tmp_path: Path) -> None:
+    run, memory = record(tmp_path), MemoryLogger()
+    before = sorted(run.iterdir())
+
+    summary = sync(run, memory, dry_run=True)
+
+    assert (summary.rows, summary.numbers, summary.last_step) == (10, 20, 9)
+    assert memory.rows == []
+    assert sorted(run.iterdir()) == before
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+
+    sync(record(tmp_path, 250), MemoryLogger(), progress=lambda *numbers: told.append(numbers))
+
+    assert told == [(100, 250), (200, 250), (250, 250)]
+
+
+def test_a_half_written_line_waits_for_its_end(tmp_path: Path) -> None:
+    run, memory = record(tmp_path, 3), MemoryLogger()
+    line = (run / "losses.csv").read_text().splitlines()[-1].replace("2,", "3,", 1)
+    with (run / "losses.csv").open("a") as file:
+        file.write(line[:30])
+
+    sync(run, memory)
+    with (run / "losses.csv").open("a") as file:
+        file.write(line[30:] + "\n")
+    sync(run, memory)
+
+    assert [step for step, _, _ in memory.rows] == [0, 1, 2, 3]
+
+
+def test_a_record_that_went_back_to_a_checkpoint_sends_what_came_then(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+    with CsvLogger(tmp_path) as logger:
+        send(logger, range(5))
+        checkpoint = logger.state_dict()
+        send(logger, range(5, 20))
+        sync(tmp_path, memory)
+        logger.load_state_dict(checkpoint)
+        send(logger, range(5, 30))
+
+    sync(tmp_path, memory)
+
+    assert [step for step, _, _ in memory.rows] == [*range(20), *range(5, 30)]
+
+
+def test_the_clock_may_go_back(tmp_path: Path) -> None:
+    rows = [(0, 2e9, {"loss/G": 1.0}), (1, 1e9, {"loss/G": 1.0}), (2, 3e9, {"loss/G": 1.0})]
+    with CsvLogger(tmp_path) as logger:
+        logger.log_rows(rows)
+    memory = MemoryLogger()
+
+    sync(tmp_path, memory)
+
+    assert memory.rows == rows
+
+
+def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a run is a folder with run\.json"):
+        sync(tmp_path, MemoryLogger())
+
+
+def test_a_background_is_not_what_it_takes(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="pass the logger itself"):
+        sync(record(tmp_path), Background(MemoryLogger()))
+
+
+# After a Background.
+
+
+def test_what_was_delivered_during_the_run_is_not_sent_again(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+    with Tee(CsvLogger(tmp_path), Background(memory)) as tee:
+        tee.log_hyperparams({"losses": ["G", "D"]})
+        send(tee, range(50))
+
+    assert sync(tmp_path, memory).rows == 0
+
+
+def test_what_it_could_not_deliver_is_sent_in_order(tmp_path: Path, caught: Caught) -> None:
+    fickle = Fickle()
+    tee = Tee(CsvLogger(tmp_path), background := Background(fickle, interval=0.02))
+    send(tee, range(30))
+    background.flush()
+    fickle.room = 30
+    send(tee, range(30, 60))
+    tee.close()
+    fickle.room = math.inf
+
+    summary = sync(tmp_path, fickle)
+
+    assert (summary.rows, summary.first_step, summary.last_step) == (30, 30, 59)
+    assert len(caught) == 1
+    assert fickle.steps == list(range(60))
+    assert fickle.values("loss/G") == [step / 3 for step in range(60)]
+    assert sync(tmp_path, fickle).rows == 0
+
+
+def test_a_gap_in_the_middle_is_sent(tmp_path: Path, caught: Caught) -> None:
+    fickle = Fickle()
+    background = Background(fickle, interval=0.02, max_rows=20)
+    tee = Tee(CsvLogger(tmp_path), background)
+    send(tee, range(10))
+    background.flush()
+    fickle.room = 10
+    send(tee, range(10, 110))
+    until(lambda: background.pending <= 15)
+    fickle.room = math.inf
+    tee.close()
+    live = list(fickle.steps)
+
+    sync(tmp_path, fickle)
+
+    assert live == [*range(10), *range(95, 110)]
+    assert len(caught) == 1
+    assert sorted(fickle.steps) == list(range(110))
+    assert sync(tmp_path, fickle).rows == 0
+
+
+def test_undelivered_rows_have_the_names_and_steps_that_the_backend_would_have_got(
+    tmp_path: Path,
+) -> None:
+    fickle = Fickle(0)
+    with (
+        pytest.warns(RuntimeWarning, match="takes no rows"),
+        Tee(CsvLogger(tmp_path), Background(Rename("{loss}_{stat}", fickle))) as tee,
+    ):
+        send(tee, range(3))
+    fickle.room = math.inf
+
+    sync(tmp_path, fickle)
+
+    assert fickle["G_loss"] == [(0, 0.0), (1, 1 / 3), (2, 2 / 3)]
+
+
+def test_a_resumed_run_sends_what_lies_between(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+    with Tee(CsvLogger(tmp_path), Background(memory)) as tee:
+        send(tee, range(10))
+    with CsvLogger(tmp_path, resume=True) as alone:
+        send(alone, range(10, 20))
+    with Tee(CsvLogger(tmp_path, resume=True), Background(memory)) as tee:
+        send(tee, range(20, 30))
+
+    assert sync(tmp_path, memory).rows == 10
+
+    assert sorted(step for step, _, _ in memory.rows) == list(range(30))
+
+
+def test_a_file_of_undelivered_rows_is_enough(tmp_path: Path) -> None:
+    fickle = Fickle(0)
+    logger = Background(fickle, undelivered=tmp_path / "rows.jsonl")
+    logger.log_hyperparams({"losses": ["G"]})
+    send(logger, range(5))
+    with pytest.warns(RuntimeWarning, match="takes no rows"):
+        logger.close()
+    fickle.room = math.inf
+
+    assert sync(tmp_path / "rows.jsonl", fickle).rows == 5
+    assert sync(tmp_path / "rows.jsonl", fickle).rows == 0
+
+    assert fickle.steps == [0, 1, 2, 3, 4]
+    assert fickle.hyperparameters == {"losses": ["G"]}
+
+
+def test_a_run_that_goes_on_keeps_what_its_background_is_about_to_deliver(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+    tee = Tee(CsvLogger(tmp_path), Background(memory, interval=60))
+    send(tee, range(1))
+    until(lambda: (tmp_path / "memory/delivered.json").exists())
+    send(tee, range(1, 5))
+
+    assert sync(tmp_path, MemoryLogger()).rows == 0
+
+    tee.close()
+    assert [step for step, _, _ in memory.rows] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_a_killed_sync_goes_on_with_at_most_a_batch_repeated(
+    tmp_path: Path, backend: Backend
+) -> None:
+    run = record(tmp_path / "gan", 5000)
+    code = (
+        f"import sys; sys.path.insert(0, {str(HERE)!r});"
+        "from http_backend import HttpLogger; from loss_loggers import sync;"
+        "sync(sys.argv[1], HttpLogger(int(sys.argv[2])))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, str(run), str(backend.port)])
+
+    until(lambda: len(backend.rows) > 300)
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+    sync(run, HttpLogger(backend.port))
+
+    steps = backend.steps
+    assert sorted(set(steps)) == list(range(5000))
+    assert 5000 <= len(steps) <= 5100
+    content = json.loads((run / "http/sent.json").read_text())
+    assert content["target"] == "http"
