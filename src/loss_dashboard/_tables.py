@@ -58,9 +58,9 @@ def loss_table(group: LossGroup) -> Table:
 
 def run_table(runs: Iterable[Summary]) -> Table:
     """One line per run."""
-    lines = table("run", "state", "started", "losses", "last step")
-    for column in lines.columns[:-1]:
-        column.justify = "left"
+    lines = table("run", "state", "started", "losses", "last step", "alerts")
+    for column in lines.columns:
+        column.justify = "right" if column.header == "last step" else "left"
     for run in runs:
         lines.add_row(
             Text(run.path.name),
@@ -68,5 +68,6 @@ def run_table(runs: Iterable[Summary]) -> Table:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run.start)) if run.start else "",
             Text(" ".join(run.losses)),
             "" if run.last_step is None else str(run.last_step),
+            Text(", ".join(run.marks), style="red"),
         )
     return lines

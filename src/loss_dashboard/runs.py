@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from loss_loggers.run_folder import is_run, parts, run_info
 
+from ._last_rows import LastRows
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-TAIL = 4096  # bytes, enough for the last line of a record
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Summary:
         state: "running", "finished", "crashed", or "unreadable" with nothing else known.
         start: Unix time in seconds.
         last_step: The last step recorded, if any.
+        marks: What deserves a look, as far as the last rows tell, such as "G nan".
     """
 
     path: Path
@@ -29,6 +30,7 @@ class Summary:
     start: float = 0.0
     losses: tuple[str, ...] = ()
     last_step: int | None = None
+    marks: tuple[str, ...] = ()
 
 
 def find_runs(directory: Path) -> list[Summary]:
@@ -44,9 +46,9 @@ def summarize(folder: Path) -> Summary:
     try:
         info = run_info(folder)
         losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
-        return Summary(
-            folder, state_of(info), float(info["start"]), losses, _last_step(parts(folder))
-        )
+        last = LastRows(parts(folder))
+        marks = tuple(last.marks(losses))
+        return Summary(folder, state_of(info), float(info["start"]), losses, last.step, marks)
     except (OSError, KeyError, TypeError, ValueError):
         return Summary(folder)
 
@@ -79,15 +81,3 @@ def _is_gone(host: object, pid: object) -> bool:
     except OSError:
         return False  # it lives, and belongs to someone else
     return False
-
-
-def _last_step(files: list[Path]) -> int | None:
-    """The step of the last whole line, from the end of the newest file that has one."""
-    for path in reversed(files):
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-            *whole, _ = file.read().split(b"\n")
-        steps = [line.split(b",")[0] for line in whole]
-        if steps and steps[-1].isdigit():
-            return int(steps[-1])
-    return None

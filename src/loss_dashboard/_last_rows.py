@@ -1,0 +1,68 @@
+"""The last rows of a run, from the end of its newest file: cheap, however long the run is."""
+
+from __future__ import annotations
+
+import csv
+import os
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+TAIL = 16_384  # bytes, enough for the last rows of some dozen losses
+
+
+class LastRows:
+    """The last whole line of each loss that is near the end.
+
+    Attributes:
+        step: of the last line; None if there is none.
+        rows: for each name its cells that are numbers, by column.
+    """
+
+    def __init__(self, files: list[Path]) -> None:
+        self.step: int | None = None
+        self.rows: dict[str, dict[str, float]] = {}
+        for path in reversed(files):
+            header, lines = _header_and_tail(path)
+            for line in lines:
+                self._add(dict(zip(header, line, strict=False)))
+            if self.step is not None:
+                return
+
+    def _add(self, cells: dict[str, str]) -> None:
+        try:
+            name = cells.pop("name")
+            row = {column: float(cell) for column, cell in cells.items() if cell}
+            self.step = int(row["step"])
+        except (KeyError, ValueError):
+            return
+        self.rows[name] = row
+
+    def marks(self, losses: Iterable[str]) -> list[str]:
+        """The losses that deserve a look, and why, in a word.
+
+        One that was ever lost is "nan", even if that was long ago: its rows keep the count.
+        """
+        known = [name for name in losses if name in self.rows]
+        return [f"{name} {why}" for name in known for why in _marks(self.rows[name])]
+
+
+def _marks(row: dict[str, float]) -> list[str]:
+    loss, mean = row.get("loss", 0.0), row.get("mean", 0.0)
+    if row.get("nonfinite") or not isfinite(loss):
+        return ["nan"]
+    return ["spike"] if 0 < 10 * mean < loss else []
+
+
+def _header_and_tail(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The columns, and the whole lines of the last bytes."""
+    with path.open("rb") as file:
+        header = file.readline()
+        start = max(len(header), file.seek(0, os.SEEK_END) - TAIL)
+        file.seek(start)
+        *whole, _ = file.read().decode(errors="replace").split("\n")
+    lines = whole if start == len(header) else whole[1:]
+    return next(csv.reader([header.decode(errors="replace").rstrip()]), []), list(csv.reader(lines))

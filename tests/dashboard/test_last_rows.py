@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from typer.testing import CliRunner
+
+from loss_dashboard._last_rows import TAIL, LastRows
+from loss_dashboard.command import app
+from loss_loggers import CsvLogger
+from loss_loggers.run_folder import parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def record(folder: Path, losses: list[float], nonfinite: int = 0) -> Path:
+    with CsvLogger(folder) as logger:
+        for step, loss in enumerate(losses):
+            row = {"loss/G": loss, "mean/G": 1.0, "loss/D": 1.0, "lr": 0.1}
+            count = {"nonfinite/G": nonfinite} if nonfinite else {}
+            logger.log_metrics(row | count, step=step)
+    return logger.path
+
+
+def test_the_last_rows_of_a_long_run_are_read_from_its_end(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", [1.0] * 1000)
+
+    last = LastRows(parts(folder))
+
+    assert (folder / "losses.csv").stat().st_size > 2 * TAIL
+    assert last.step == 999
+    assert last.rows["lr"]["value"] == 0.1
+    assert last.marks(["G", "D"]) == []
+
+
+def test_a_part_that_has_only_its_header_leaves_the_one_before(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", [1.0, 1.0])
+    (folder / "losses-2.csv").write_text("step,time,name,loss,median\n7,1")
+
+    assert LastRows(parts(folder)).step == 1
+
+
+def test_ls_marks_a_loss_that_was_ever_lost_and_one_that_jumped(tmp_path: Path) -> None:
+    record(tmp_path / "calm", [1.0, 2.0])
+    record(tmp_path / "lost", [1.0, 1.0], nonfinite=3)
+    record(tmp_path / "now", [1.0, math.inf])
+    record(tmp_path / "high", [1.0, 11.0])
+
+    printed = CliRunner().invoke(app, ["ls", str(tmp_path)]).output
+
+    ends = {line.split()[0]: line.split()[-2:] for line in printed.splitlines()[1:]}
+    assert ends["lost"] == ends["now"] == ["G", "nan"]
+    assert ends["high"] == ["G", "spike"]
+    assert ends["calm"][-1] == "1"
