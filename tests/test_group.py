@@ -1000,3 +1000,18 @@ def test_a_copy_of_a_model_writes_to_the_same_logger() -> None:
 
     assert len(memory.rows) == 1
     assert group.step == 0
+
+
+@pytest.mark.parametrize("weighting", [EqualWeighting, object()], ids=["a class", "no weigh"])
+def test_what_cannot_weigh_is_refused_at_once(weighting: Any) -> None:
+    with pytest.raises(TypeError, match=r"a weighting is an object with weigh\(losses, history\)"):
+        LossGroup(["a"], weighting=weighting)
+
+
+def test_a_run_says_what_was_clamped() -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a", "b"], logger, max_loss={"a": 2.0})
+
+    group.update({"a": 1.0, "b": 1.0}, do_backwards=False)
+
+    assert logger.hyperparameters["max_loss"] == {"a": 2.0, "b": math.inf}

@@ -745,7 +745,7 @@ def test_a_copy_goes_its_own_way(copied: Callable[[LossTracker], LossTracker]) -
         ({"block_size": 0}, "block_size counts .* 1 or more; got 0"),
         ({"history": -1}, "history counts .* 0 or more; got -1"),
         ({"decay": 1}, "between 0 and 1; got 1"),
-        ({"nonfinite": "ignore"}, 'nonfinite is "skip" or "raise"; got \'ignore\''),
+        ({"nonfinite": "ignore"}, 'nonfinite is "skip", "keep" or "raise"; got \'ignore\''),
     ],
 )
 def test_a_setting_without_sense_is_an_error(settings: dict[str, Any], message: str) -> None:
@@ -771,3 +771,33 @@ def test_a_healthy_run_warns_of_nothing() -> None:
         train(tracker, network, steps=5)
 
     assert tracker.count == 5
+
+
+def test_a_kept_nan_reaches_a_gradient_scaler_of_the_users() -> None:
+    layer = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=1.0)
+    scaler = torch.amp.GradScaler("cpu")
+    tracker = LossTracker("G", nonfinite="keep")
+    before = layer.weight.clone()
+
+    loss = tracker.update(layer(torch.ones(2)).sum() * math.inf, do_backwards=False)
+    scaler.scale(loss).backward()
+    scaler.step(optimizer)
+    scaler.update()
+
+    assert torch.equal(layer.weight, before)
+    assert scaler.get_scale() < 2.0**16
+    assert (tracker.nonfinite, tracker.count) == (1, 0)
+
+
+def test_a_weight_of_ones_own_is_refused_once_cov_has_taken_over() -> None:
+    tracker = LossTracker("G", warmup=2)
+    for loss in (1.0, 2.0, 3.0):
+        tracker.update(loss, do_backwards=False)
+
+    with pytest.raises(ValueError, match="after warmup the weight of 'G' is its cov_weight"):
+        tracker.weight = 0.5
+    tracker.warmup = math.inf
+    tracker.weight = 0.5
+
+    assert tracker.weight == 0.5

@@ -161,3 +161,15 @@ def test_what_makes_no_sense_is_an_error(make: Any, error: type[Exception], mess
 def test_an_unknown_name_is_an_error() -> None:
     with pytest.raises(KeyError, match="E"):
         Trackers(["G", "D"])["E"]
+
+
+def test_a_block_that_ends_inside_a_step_is_reported_with_it() -> None:
+    logger = MemoryLogger()
+    trackers = Trackers(["D"], logger, block_size=2)
+
+    for first in (1.0, 4.0, 7.0):
+        for loss in (first, first + 1, first + 2):
+            trackers["D"].update(loss, do_backwards=False)
+        trackers.step()
+
+    assert logger["block_mean/D"] == [(0, 1.5), (1, 5.5), (2, 7.5)]

@@ -14,9 +14,9 @@ from ._loss import REPORT, NamedLoss, checked_report
 from ._members import TOTAL, Members
 from ._nonfinite import (
     OnNonfinite,
-    backward_must_run,
     checked_nonfinite,
     describe,
+    keeps_nonfinite,
     warn_skipped,
 )
 from ._ratio import RatioSettings
@@ -26,7 +26,7 @@ from ._statistics import Statistics
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
-from .weighting._base import settings_of
+from .weighting._base import checked_weighting, settings_of
 from .weighting._learned import LearnedWeighting
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class LossGroup(nn.Module):
             `accelerator.backward`.
         nonfinite: "skip" leaves a loss that is nan or infinite out of the step, with one warning
             per loss; with a `backward` of your own, or in a process group, it stays in, since a
-            gradient scaler and DDP count on it. "raise" reports the row and raises.
+            gradient scaler and DDP count on it. "keep" always leaves it in, for a gradient scaler
+            of yours after `weigh`. "raise" reports the row and raises.
         ignore: Keys to pass over, e.g. a detector's own total.
         scope: Stands before the loss in every row, e.g. "val" for `loss/val/kl`.
         history: How many of the last values are kept of each loss.
@@ -97,7 +98,7 @@ class LossGroup(nn.Module):
         report: Iterable[str] = REPORT,
     ) -> None:
         super().__init__()
-        self.weighting: Weighting = PlainSum() if weighting is None else weighting
+        self.weighting = PlainSum() if weighting is None else checked_weighting(weighting)
         self.step = 0
         self.scope = scope
         self._reporter = make_reporter(logger, self.hyperparams)
@@ -108,7 +109,7 @@ class LossGroup(nn.Module):
         make_statistics()  # a bad setting is an error now, not at the first step
         self._make_members = partial(
             Members,
-            ratio=getattr(self.weighting, "ratio", RatioSettings()),
+            ratio=getattr(self.weighting, "ratio_settings", RatioSettings()),
             max_loss=max_loss,
             report=checked_report(report),
             scope=scope,
@@ -196,6 +197,8 @@ class LossGroup(nn.Module):
     ) -> None:
         """Take the losses of a step into the statistics, and report one row.
 
+        Call it before the optimizer's step, which changes learned weights.
+
         Args:
             losses: As for `weigh`.
             step: The step of the row; by default one more than the last, from 0.
@@ -275,7 +278,7 @@ class LossGroup(nn.Module):
         return members, batch
 
     def _keeps_nonfinite(self) -> bool:
-        return self._on_nonfinite == "skip" and backward_must_run(self._backward)
+        return keeps_nonfinite(self._on_nonfinite, self._backward)
 
     def _weigh(self, members: Members, batch: Batch, step: int) -> Weighted:
         history = members.history
@@ -316,8 +319,12 @@ class LossGroup(nn.Module):
 
     def hyperparams(self) -> dict[str, Any]:
         """The names, the weighting and its settings, as loggers record them."""
-        names = [self._label(name) for name in self.names]
-        return {"losses": names, self._label("weighting"): settings_of(self.weighting)}
+        return {
+            "losses": [self._label(name) for name in self.names],
+            self._label("weighting"): settings_of(self.weighting),
+            self._label("max_loss"): {name: loss.max_loss for name, loss in self._losses.items()},
+            self._label("nonfinite"): self._on_nonfinite,
+        }
 
     def parameter_group(self) -> dict[str, Any]:
         """The learned weights, for the optimizer: `[{"params": net.parameters()}, this]`.
@@ -372,8 +379,8 @@ class LossGroup(nn.Module):
         if members is None and state.get("losses"):
             members = self._make_members(state["losses"])
         losses = {} if members is None else members.state_dict()
-        own = self.get_extra_state() | {"losses": losses, "weighting": None}
-        check_state(own, {**state, "weighting": None}, "the state of the group")
+        own = self.get_extra_state() | {"losses": losses, "weighting": 0}
+        check_state(own, {**state, "weighting": 0}, "the state of the group")
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
             raise ValueError(msg)

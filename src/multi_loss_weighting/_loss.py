@@ -71,7 +71,7 @@ class NamedLoss:
 
     @property
     def weighted(self) -> float:
-        """The last loss as it went into the objective, clamped and times its weight."""
+        """The last loss, clamped and times its weight; not finite where the loss is not."""
         value = self.statistics.value
         return self.used_weight * (self.max_loss if self.max_loss < value < math.inf else value)
 
@@ -166,14 +166,20 @@ class NamedLoss:
         """Forget how losses went into the objective."""
         self.clamped = 0
         self.used_weight = math.nan
+        self._reported_blocks = 0
 
     def row(self) -> dict[str, float]:
-        """This loss's part of a row: `{statistic}/{loss}` and its number."""
+        """This loss's part of a row: `{statistic}/{loss}` and its number.
+
+        The block that ended since the last row is in it once.
+        """
         row = {key: number(self) for key, number in self._fields}
         statistics = self.statistics
         if statistics.nonfinite:
             row[self._nonfinite_key] = statistics.nonfinite
-        if statistics.blocks is not None and statistics.blocks.position == 0:
+        blocks = statistics.blocks
+        if blocks is not None and blocks.completed > self._reported_blocks:
+            self._reported_blocks = blocks.completed
             row.update(zip(self._block_keys, (self.block_mean, self.block_std), strict=True))
         return row
 
@@ -184,6 +190,7 @@ class NamedLoss:
             "statistics": self.statistics.state_dict(),
             "used_weight": self.used_weight,
             "clamped": self.clamped,
+            "reported_blocks": self._reported_blocks,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -195,6 +202,7 @@ class NamedLoss:
         self.check_state(state)
         self.statistics.load_state_dict(state["statistics"])
         self.used_weight, self.clamped = state["used_weight"], state["clamped"]
+        self._reported_blocks = state["reported_blocks"]
 
     def check_state(self, state: State) -> None:
         """Raise a ValueError unless the state fits."""

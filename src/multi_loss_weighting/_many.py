@@ -138,9 +138,9 @@ class ManyHistory(History):
         moments["count"] += 1
         moments["samples"] += samples
         delta = value - moments["_mean"]
-        weighted = delta if samples == 1 else delta * samples
-        moments["_mean"] += weighted / moments["samples"]
-        moments["_squares"] += weighted * (value - moments["_mean"])
+        step = (delta if samples == 1 else delta * samples) / moments["samples"]
+        moments["_mean"] += step
+        moments["_squares"] += (moments["samples"] - samples) * delta * step
         np.minimum(moments["_minimum"], value, out=moments["_minimum"])
         np.maximum(moments["_maximum"], value, out=moments["_maximum"])
 

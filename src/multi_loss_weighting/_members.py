@@ -38,7 +38,10 @@ class Members:
     ) -> None:
         names = checked_names(names)
         if TOTAL in names:
-            msg = f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise"
+            msg = (
+                f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise, or"
+                f" pass over it with ignore={TOTAL!r}"
+            )
             raise ValueError(msg)
         limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
         self.history = _make_history(names, ratio, make_statistics)

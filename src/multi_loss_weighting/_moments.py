@@ -39,8 +39,10 @@ class Moments:
         self.count += 1
         self.samples = total = self.samples + samples
         delta = value - self._mean
-        self._mean = mean = self._mean + delta * samples / total
-        self._squares += samples * delta * (value - mean)
+        step = delta * samples / total
+        self._mean += step
+        # Not delta * (value - mean): rounding could make that negative.
+        self._squares += (total - samples) * delta * step
         if value < self._minimum:
             self._minimum = value
         if value > self._maximum:
@@ -55,7 +57,7 @@ class Moments:
     def variance(self) -> float:
         """Population variance: the mean squared distance from the mean."""
         # With sample counts, rounding can leave the squares an ulp below 0.
-        return max(self._squares, 0.0) / self.samples if self.count else math.nan
+        return self._squares / self.samples if self.count else math.nan
 
     @property
     def std(self) -> float:

@@ -9,25 +9,28 @@ from torch import Tensor
 
 from ._warn import warn_user
 
-OnNonfinite = Literal["skip", "raise"]
+OnNonfinite = Literal["skip", "keep", "raise"]
 
 
 def checked_nonfinite(policy: str) -> str:
     """`policy` itself, if it is one."""
     if policy not in get_args(OnNonfinite):
-        msg = f'nonfinite is "skip" or "raise"; got {policy!r}'
+        msg = f'nonfinite is "skip", "keep" or "raise"; got {policy!r}'
         raise ValueError(msg)
     return policy
 
 
-def backward_must_run(backward: object) -> bool:
-    """Whether a step without backward would break something.
+def keeps_nonfinite(policy: str, backward: object) -> bool:
+    """Whether a loss that is not finite stays in the objective.
 
-    A gradient scaler finds out in backward that a step must be skipped, and DDP waits there for
-    the gradients of all ranks.
+    It does where a step without its backward would break something: a gradient scaler finds out
+    in backward that a step must be skipped, and DDP waits there for the gradients of all ranks.
     """
-    distributed = torch.distributed
-    return backward is not None or (distributed.is_available() and distributed.is_initialized())
+    if policy == "skip":
+        distributed = torch.distributed
+        is_one_of_many = distributed.is_available() and distributed.is_initialized()
+        return backward is not None or is_one_of_many
+    return policy == "keep"
 
 
 def left_out(loss: Any) -> Any:

@@ -9,6 +9,9 @@ State = dict[str, Any]
 """Dicts, lists, numbers and strings: what `torch.load(weights_only=True)` and JSON take."""
 
 
+_MAY_BE_NONE = ("first_nonfinite_step", "last_nonfinite_step")
+
+
 def check_state(own: Any, saved: Any, where: str) -> None:
     """Raise a ValueError unless `saved` has the shape of `own`.
 
@@ -28,7 +31,8 @@ def check_state(own: Any, saved: Any, where: str) -> None:
             msg = f"{where} needs the keys {keys}; got {got or '(none)'}"
             raise ValueError(msg)
         for key, value in own.items():
-            check_state(value, saved[key], f"{where}, {key!r},")
+            if not (saved[key] is None and key in _MAY_BE_NONE):
+                check_state(value, saved[key], f"{where}, {key!r},")
     elif not _same_kind(own, saved):
         msg = f"{where} needs {_kind(own)}; got {saved!r}"
         raise ValueError(msg)
@@ -37,8 +41,8 @@ def check_state(own: Any, saved: Any, where: str) -> None:
 def _same_kind(own: Any, saved: Any) -> bool:
     if isinstance(own, list):
         return isinstance(saved, list) and all(isinstance(item, int | float) for item in saved)
-    if own is None or saved is None or isinstance(own, int | float):
-        return saved is None or isinstance(saved, int | float)
+    if own is None or isinstance(own, int | float):
+        return isinstance(saved, int | float)
     return isinstance(saved, type(own))
 
 

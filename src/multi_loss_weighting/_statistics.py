@@ -90,8 +90,9 @@ class Statistics(Moments):
         self.count += 1
         self.samples = total = self.samples + samples
         delta = value - self._mean
-        self._mean = mean = self._mean + delta * samples / total
-        self._squares += samples * delta * (value - mean)
+        change = delta * samples / total
+        self._mean += change
+        self._squares += (total - samples) * delta * change
         if value < self._minimum:
             self._minimum = value
         if value > self._maximum:

@@ -13,9 +13,9 @@ from torch import Tensor
 from ._loss import REPORT, NamedLoss
 from ._nonfinite import (
     OnNonfinite,
-    backward_must_run,
     checked_nonfinite,
     describe,
+    keeps_nonfinite,
     left_out,
     warn_skipped,
 )
@@ -51,7 +51,8 @@ class LossTracker(NamedLoss):
             `accelerator.backward` or `lambda loss: scaler.scale(loss).backward()`.
         nonfinite: What to do with a nan or an infinity. "skip" leaves the loss out of the step,
             with one warning; with a `backward` of your own, or in a process group, backward runs
-            all the same, since a gradient scaler and DDP count on it. "raise" reports the row and
+            all the same, since a gradient scaler and DDP count on it. "keep" always leaves it in,
+            for a gradient scaler of yours after `do_backwards=False`. "raise" reports the row and
             raises.
         history: How many of the last values `get_history` and `statistics.recent` keep.
         decay: Of the `exponential_mean`, e.g. 0.98; None for none.
@@ -94,8 +95,8 @@ class LossTracker(NamedLoss):
         )
         statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
         super().__init__(name, statistics, max_loss=max_loss, report=report)
-        self.weight = weight
         self.warmup = warmup
+        self.weight = weight
         self.step = 0
         self._backward = backward
         self._on_nonfinite = checked_nonfinite(nonfinite)
@@ -111,6 +112,12 @@ class LossTracker(NamedLoss):
 
     @weight.setter
     def weight(self, weight: float) -> None:
+        if self.statistics.updates >= max(self.warmup, 1):
+            msg = (
+                f"after warmup the weight of {self.name!r} is its cov_weight: set"
+                f" tracker.warmup = math.inf before a weight of your own; got {weight}"
+            )
+            raise ValueError(msg)
         if not isfinite(weight):
             msg = f"the weight of {self.name!r} is a finite number; got {weight}"
             raise ValueError(msg)
@@ -184,7 +191,7 @@ class LossTracker(NamedLoss):
         return weighted
 
     def _weigh_nonfinite(self, loss: Any, weight: float) -> Any:
-        keep = self._on_nonfinite == "skip" and backward_must_run(self._backward)
+        keep = keeps_nonfinite(self._on_nonfinite, self._backward)
         return loss * weight if keep else left_out(loss)
 
     def _complain(self, value: float, step: int) -> None:

@@ -25,7 +25,7 @@ class Blocks:
     (2.0, 10.0)
     """
 
-    __slots__ = ("current", "last", "position", "size")
+    __slots__ = ("completed", "current", "last", "position", "size")
 
     def __init__(self, size: int) -> None:
         if size < 1:
@@ -33,6 +33,7 @@ class Blocks:
             raise ValueError(msg)
         self.size = size
         self.position = 0
+        self.completed = 0
         self.current = Moments()
         self.last = Moments()
 
@@ -44,19 +45,21 @@ class Blocks:
         # Not ==, for a state may come from longer blocks.
         if self.position >= self.size:
             self.position = 0
+            self.completed += 1
             self.last, self.current = self.current, Moments()
 
     def state_dict(self) -> State:
         """Both blocks and the place in the current one."""
         return {
             "position": self.position,
+            "completed": self.completed,
             "current": self.current.state_dict(),
             "last": self.last.state_dict(),
         }
 
     def load_state_dict(self, state: State) -> None:
         """Continue from `state_dict()`."""
-        self.position = state["position"]
+        self.position, self.completed = state["position"], state["completed"]
         self.current.load_state_dict(state["current"])
         self.last.load_state_dict(state["last"])
 

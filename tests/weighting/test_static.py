@@ -81,7 +81,10 @@ def test_the_weights_reach_the_record_of_the_run(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "run") as logger:
         totals(LossGroup(AB, logger, weighting=weighting), 1)
 
-    expected: dict[str, Any] = {"method": "StaticWeighting", "a": 0.5, "b": "schedule"}
+    expected: dict[str, Any] = {
+        "method": "StaticWeighting",
+        "weights": {"a": 0.5, "b": "schedule"},
+    }
     assert read_run(tmp_path / "run").info["hyperparameters"]["weighting"] == expected
 
 

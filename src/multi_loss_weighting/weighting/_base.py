@@ -25,8 +25,8 @@ class Weighting(Protocol):
     """Turns the losses of a step into one objective.
 
     Where there is more to it, a weighting has more: learned weights make it an `nn.Module`, and
-    what must survive a restart goes through its `state_dict` and `load_state_dict`. Attributes
-    that a `LossGroup` looks for: `ratio`, a `RatioSettings`, says how the loss ratios of the
+    what must survive a restart goes through its `state_dict` and `load_state_dict`. What else a
+    `LossGroup` looks for: `ratio_settings`, a `RatioSettings`, says how the loss ratios of the
     history are kept; `hyperparams()` returns the settings that loggers record.
     """
 
@@ -54,6 +54,20 @@ def weighted_sum(losses: Tensor, weights: NDArray[np.float64]) -> Weighted:
     else:
         constant = torch.from_numpy(weights.astype(numpy_type))
     return Weighted(losses.dot(constant), weights)
+
+
+def checked_weighting(weighting: Any) -> Weighting:
+    """`weighting` itself, if it can weigh.
+
+    Raises:
+        TypeError: If it is a class, or has no method `weigh`.
+    """
+    if isinstance(weighting, type) or not callable(getattr(weighting, "weigh", None)):
+        kind = f"the class {weighting.__name__}" if isinstance(weighting, type) else repr(weighting)
+        msg = f"a weighting is an object with weigh(losses, history); got {kind}"
+        raise TypeError(msg)
+    checked: Weighting = weighting
+    return checked
 
 
 def settings_of(weighting: Any) -> dict[str, Any]:

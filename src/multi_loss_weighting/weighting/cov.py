@@ -71,7 +71,9 @@ class CoVWeighting:
             raise ValueError(msg)
         self.sum_to = sum_to
         self.warmup = warmup
-        self.ratio = RatioSettings(decay=decay, spike=spike, patience=patience, floor=floor)
+        self.ratio_settings = RatioSettings(
+            decay=decay, spike=spike, patience=patience, floor=floor
+        )
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their normalised coefficients of variation."""
@@ -84,7 +86,7 @@ class CoVWeighting:
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
-        settings = self.ratio
+        settings = self.ratio_settings
         return {
             "decay": settings.decay,
             "sum_to": self.sum_to,

@@ -72,10 +72,11 @@ class StaticWeighting:
 
     def hyperparams(self) -> dict[str, Any]:
         """The weights; a schedule is just called that."""
-        return {
+        weights = {
             name: "schedule" if callable(weight) else weight
             for name, weight in self._weights.items()
         }
+        return {"weights": weights}
 
     def state_dict(self) -> dict[str, float]:
         """The weights that are numbers; schedules are code."""
