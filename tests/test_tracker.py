@@ -780,7 +780,8 @@ def test_a_kept_nan_reaches_a_gradient_scaler_of_the_users() -> None:
     tracker = LossTracker("G", nonfinite="keep")
     before = layer.weight.clone()
 
-    loss = tracker.update(layer(torch.ones(2)).sum() * math.inf, do_backwards=False)
+    with pytest.warns(RuntimeWarning, match="loss 'G' is"):
+        loss = tracker.update(layer(torch.ones(2)).sum() * math.inf, do_backwards=False)
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()

@@ -51,8 +51,8 @@ def describe(name: str, value: float, step: int) -> str:
 def warn_skipped(name: str, value: float, step: int) -> None:
     """The one warning about a loss that is left out."""
     msg = (
-        f"{describe(name, value, step)}: it enters no statistic and, unless your own backward or"
-        " other ranks need it, not the objective of this step; later ones are counted in"
-        " `nonfinite` without a warning"
+        f"{describe(name, value, step)}: it enters no statistic and, unless it is to be"
+        " kept or a backward of your own or other ranks need it, not the objective of this step;"
+        " later ones are counted in `nonfinite` without a warning"
     )
     warn_user(msg)
