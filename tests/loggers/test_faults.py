@@ -14,9 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loss_loggers import Background, CsvLogger, MemoryLogger, Tee, read_run, run_info, sync
+from loss_loggers import (
+    Background,
+    CsvLogger,
+    MemoryLogger,
+    MLflowLogger,
+    Tee,
+    read_run,
+    run_info,
+    sync,
+)
 
-from .http_backend import Backend, HttpLogger, free_port, until
+from .http_backend import Backend, HttpLogger, MlflowServer, free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,6 +250,43 @@ def test_a_run_that_ended_under_us_leaves_its_rows_to_sync(tmp_path: Path, caugh
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == [*range(50, 100)]
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert len(caught) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+def test_an_mlflow_server_that_is_killed_and_started_again_gets_every_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caught: Caught
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")  # or each call takes minutes
+    server = MlflowServer(tmp_path).start()
+    client = mlflow.MlflowClient(server.address)
+    logger = MLflowLogger(client.create_run("0").info.run_id, client)
+    background = Background(logger, interval=0.2, max_rows=100)
+    training = Training(tee := Tee(CsvLogger(tmp_path / "gan"), background))
+
+    try:
+        usual = training.go_on(100)
+        background.flush()
+        server.kill()
+        without = training.go_on(500)
+        until(lambda: background.pending <= 75)
+        server.start()
+        training.go_on(50)
+        until(lambda: background.flush(1.0))
+        tee.close()
+        live = len(client.get_metric_history(logger.run_id, "loss/G"))
+        sync(tmp_path / "gan", logger)
+        history = client.get_metric_history(logger.run_id, "loss/G")
+    finally:
+        server.kill()
+
+    assert without < usual + 1e-4
+    assert live == background.delivered < 300
+    assert recorded(tmp_path / "gan") == list(range(650))
+    assert sorted((one.step, one.value) for one in history) == [(n, n / 3) for n in range(650)]
+    ours = [str(one.message) for one in caught if "MLflowLogger" in str(one.message)]
+    assert len(ours) == 2
+    assert "MLflowLogger takes rows again" in ours[1]
 
 
 # The disk.
