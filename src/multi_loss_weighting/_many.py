@@ -100,21 +100,25 @@ class ManyHistory(History):
     def add(
         self, values: Sequence[float], given: Sequence[bool] | None, samples: float, step: int
     ) -> None:
-        value = np.array(values)
-        size, reference = np.abs(value), self._ratios["reference"]
-        is_usual = (size <= self._settings.highest * reference) & (reference > self._settings.floor)
-        if self._settings.lowest:
-            is_usual &= size >= self._settings.lowest * reference
-        if is_usual.all():
-            self._take_in(self._moments, self._ratios, value, samples)
-            self._keep(range(len(values)), values, samples)
-        else:
-            self._add_some(is_usual, value, given, samples, step)
+        # What divides by 0 or overflows here is unusual, and no reason for numpy to warn.
+        with np.errstate(all="ignore"):
+            value = np.array(values)
+            settings, reference = self._settings, self._ratios["reference"]
+            ratio = np.abs(value) / reference
+            is_usual = (ratio <= settings.highest) & (reference > settings.floor)
+            if settings.lowest:
+                is_usual &= ratio >= settings.lowest
+            if is_usual.all():
+                self._take_in(self._moments, self._ratios, value, ratio, samples)
+                self._keep(range(len(values)), values, samples)
+            else:
+                self._add_some(is_usual, value, ratio, given, samples, step)
 
     def _add_some(
         self,
         is_usual: Vector,
         value: Vector,
+        ratio: Vector,
         given: Sequence[bool] | None,
         samples: float,
         step: int,
@@ -122,7 +126,7 @@ class ManyHistory(History):
         usual: list[int] = np.flatnonzero(is_usual).tolist()
         moments = {name: vector[usual] for name, vector in self._moments.items()}
         ratios = {name: vector[usual] for name, vector in self._ratios.items()}
-        self._take_in(moments, ratios, value[usual], samples)
+        self._take_in(moments, ratios, value[usual], ratio[usual], samples)
         for columns, taken in ((self._moments, moments), (self._ratios, ratios)):
             for name, vector in taken.items():
                 columns[name][usual] = vector
@@ -131,7 +135,9 @@ class ManyHistory(History):
             if given is None or given[index]:
                 self.statistics[index].add(value[index].item(), samples, step)
 
-    def _take_in(self, moments: Columns, ratios: Columns, value: Vector, samples: float) -> None:
+    def _take_in(
+        self, moments: Columns, ratios: Columns, value: Vector, ratio: Vector, samples: float
+    ) -> None:
         """`Moments.add` and `LossRatio.add` on vectors, operation by operation."""
         moments["value"] = value
         moments["updates"] += 1
@@ -144,14 +150,13 @@ class ManyHistory(History):
         np.minimum(moments["_minimum"], value, out=moments["_minimum"])
         np.maximum(moments["_maximum"], value, out=moments["_maximum"])
 
-        size, least = np.abs(value), self._settings.least
         ratios["streak"].fill(0)
-        ratios["value"] = ratio = size / ratios["reference"]
+        ratios["value"] = ratio
         ratios["count"] += 1
         share = 1 / ratios["count"]
-        if least:
-            share = np.maximum(share, least)
-        ratios["reference"] += share * (size - ratios["reference"])
+        if self._settings.least:
+            share = np.maximum(share, self._settings.least)
+        ratios["reference"] += share * (np.abs(value) - ratios["reference"])
         delta = ratio - ratios["mean"]
         step = share * delta
         ratios["mean"] += step

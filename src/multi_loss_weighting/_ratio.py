@@ -114,25 +114,25 @@ class LossRatio:
     def add(self, loss: float) -> None:
         """Take in one finite loss."""
         size, reference = abs(loss), self.reference
-        is_far = size > self._highest * reference or size < self._lowest * reference
-        if is_far or not self.count:
-            self._add_unusual(size)
-            return
-        self.streak = 0
-        self.count = count = self.count + 1
-        share = 1 / count
-        if share < self._least:
-            share = self._least
-        self.value = ratio = size / reference if reference > self._floor else 1.0
-        self.reference = reference + share * (size - reference)
-        delta = ratio - self.mean
-        self.mean += share * delta
-        self.variance = (1 - share) * (self.variance + share * delta * delta)
-
-    def _add_unusual(self, size: float) -> None:
-        """Take in the first loss, or a spike."""
-        if not self.count or self._is_settled(size):
+        ratio = size / reference if reference > self._floor else self._ratio_over_nothing(size)
+        if self._lowest <= ratio <= self._highest:
+            self.streak = 0
+            self.count = count = self.count + 1
+            share = 1 / count
+            if share < self._least:
+                share = self._least
+            self.value = ratio
+            self.reference = reference + share * (size - reference)
+            delta = ratio - self.mean
+            step = share * delta
+            self.mean += step
+            self.variance = (1 - share) * (self.variance + step * delta)
+        elif not self.count or self._is_settled(ratio):
             self._begin(size)
+
+    def _ratio_over_nothing(self, size: float) -> float:
+        """The ratio to a running mean that counts as 0, or to none."""
+        return 1.0 if self.count and size <= self._highest * self.reference else math.inf
 
     def _begin(self, size: float) -> None:
         self.value = self.mean = 1.0
@@ -141,11 +141,11 @@ class LossRatio:
         self.count = 1
         self.streak = 0
 
-    def _is_settled(self, size: float) -> bool:
-        """Count a spike; true where so many came in a row that they are the new level."""
+    def _is_settled(self, ratio: float) -> bool:
+        """Count a ratio that is kept out; true where so many in a row are the new level."""
         self.spikes += 1
         self.streak += 1
-        self.value = size / self.reference if self.reference > self._floor else math.inf
+        self.value = ratio
         settled = self.streak >= self._patience
         self.restarts += settled
         return settled

@@ -80,8 +80,8 @@ class Statistics(Moments):
         """
         self.value = value = float(value)
         self.recent.add(value)
-        for window in self._windows:
-            window.add(value, samples)
+        if self._windows:
+            self.add_to_windows(value, samples)
         self.updates += 1
         if not isfinite(value):
             self._count_nonfinite(self.updates - 1 if step is None else step)

@@ -161,7 +161,7 @@ class LossTracker(NamedLoss):
         except (AttributeError, TypeError, ValueError, RuntimeError):
             value = read(loss, self.name)  # a plain number, or an error that says what came
             is_finite = isfinite(value)
-        own_metrics = read_metrics(extra) if extra else {}
+        own_metrics = read_metrics(extra) if extra else None
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
         if do_backwards:
@@ -170,7 +170,7 @@ class LossTracker(NamedLoss):
 
         statistics = self.statistics
         weight = self._static_weight if statistics.updates < self.warmup else self.weight
-        is_clamped = is_finite and value > self.max_loss
+        is_clamped = value > self.max_loss and is_finite
         if is_finite:
             factor = weight * self.max_loss / value if is_clamped else weight
             weighted = loss if factor == 1 else loss * factor
@@ -185,7 +185,7 @@ class LossTracker(NamedLoss):
             self.clamped += 1
         self.step = step + 1
         if self._reporter is not None:
-            self._reporter.report(self.row() | own_metrics, step)
+            self._reporter.report(self.row() | (own_metrics or {}), step)
         if not is_finite:
             self._complain(value, step)
         return weighted
