@@ -11,6 +11,7 @@ from .commands.doctor import doctor
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 from .commands.plot import plot
+from .commands.watch import watch
 
 app = typer.Typer(
     help="Look at recorded losses and their weights.",
@@ -20,6 +21,7 @@ app = typer.Typer(
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
+    watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
     plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),

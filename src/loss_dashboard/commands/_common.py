@@ -7,6 +7,8 @@ import typer
 
 from loss_dashboard.find_run import LATEST, RUNS, RunNotFoundError, find_run, run_names
 
+INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+
 
 def fail(message: str) -> NoReturn:
     """Say what went wrong, in one line and without a traceback, and exit with 1."""

@@ -9,9 +9,7 @@ import typer
 
 from loss_dashboard.find_run import RUNS
 
-from ._common import fail
-
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+from ._common import INTERRUPTED, fail
 
 
 class Method(str, Enum):

@@ -1,0 +1,87 @@
+"""A chart in braille, with its scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from ._canvas import Canvas
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loss_dashboard._lines import Values
+
+    from ._view import Line
+
+GUTTER = 8  # characters for the numbers of the scale
+
+
+def chart(lines: Sequence[Line], width: int, height: int, *, log: bool, marks: bool) -> Text:
+    """Lines over steps, in so many characters.
+
+    Args:
+        lines: What to draw; later ones lie above.
+        width: Characters in a row.
+        height: Rows, of which the last one says the steps.
+        log: Whether the scale is logarithmic, if all values are positive.
+        marks: Whether a cross in the top row marks where values are not finite.
+    """
+    import numpy as np
+
+    values = np.concatenate([line.points.mean for line in lines] or [np.empty(0)])
+    values = values[np.isfinite(values)]
+    if width < GUTTER + 4 or height < 3:
+        return Text("…")
+    if not len(values):
+        return Text("no values yet", "dim")
+    scale = _Scale(values, log=log)
+    steps = np.concatenate([line.points.x for line in lines])
+    canvas = Canvas(width - GUTTER, height - 1)
+    for line in lines:
+        _draw(canvas, line, scale, steps.min(), steps.max(), marks)
+    return _framed(canvas, scale, f"{steps.min():.0f}", f"{steps.max():.0f}")
+
+
+class _Scale:
+    """From values to heights, 0 at the bottom and 1 at the top."""
+
+    def __init__(self, values: Values, *, log: bool) -> None:
+        self.low, self.high = float(values.min()), float(values.max())
+        self.is_log = log and self.low > 0
+
+    def __call__(self, values: Values) -> Values:
+        import numpy as np
+
+        low, high = self.low, self.high
+        if self.is_log:
+            values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
+        return (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+
+
+def _draw(
+    canvas: Canvas, line: Line, scale: _Scale, first: float, last: float, marks: bool
+) -> None:
+    import numpy as np
+
+    points, width = line.points, 2 * canvas.width - 1
+    columns = np.rint((points.x - first) / max(last - first, 1) * width).astype(int)
+    finite = np.isfinite(points.mean)
+    heights = np.rint(scale(points.mean[finite]) * (4 * canvas.height - 1)).astype(int)
+    canvas.line(zip(columns[finite].tolist(), heights.tolist(), strict=True), line.color)
+    if marks:
+        for column in columns[points.nonfinite > 0].tolist():
+            canvas.mark(column, "x", line.color)
+
+
+def _framed(canvas: Canvas, scale: _Scale, first: str, last: str) -> Text:
+    """The canvas with its numbers: the highest and lowest value, the first and last step."""
+    numbers = [""] * canvas.height
+    numbers[0], numbers[-1] = f"{scale.high:.3g}", f"{scale.low:.3g}"
+    rows = [
+        Text.assemble((f"{number:>{GUTTER - 1}} ", "dim"), row)
+        for number, row in zip(numbers, canvas.rows(), strict=True)
+    ]
+    axis = " " * GUTTER + first + last.rjust(canvas.width - len(first))
+    return Text("\n").join([*rows, Text(axis, "dim")])

@@ -1,0 +1,70 @@
+"""What the user chose to see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from loss_dashboard.decimate import decimate
+
+if TYPE_CHECKING:
+    from loss_dashboard._lines import Values
+    from loss_dashboard.decimate import Decimated
+    from loss_dashboard.reader import RunReader
+
+GREY = "#777777"
+
+
+class Line(NamedTuple):
+    """One loss in a chart."""
+
+    color: str
+    points: Decimated
+
+
+@dataclass
+class View:
+    """Which losses are shown, on which scale, and how much of the end of the run.
+
+    Attributes:
+        log: Whether losses are on a logarithmic scale, where they can be.
+        zoom: How often the shown part was halved.
+        hidden: The losses not shown.
+    """
+
+    log: bool = True
+    zoom: int = 0
+    hidden: set[str] = field(default_factory=set)
+
+    def toggle(self, name: str) -> None:
+        """Hide a loss, or show it again."""
+        self.hidden ^= {name}
+
+    def lines(self, reader: RunReader, column: str, points: int) -> list[Line]:
+        """The shown losses, with as many points as there is room for."""
+        names = [name for name in reader.losses if name not in self.hidden]
+        cut = partial(_cut, column=column, start=self._start(reader), points=points)
+        return [Line(color_of(reader, name), cut(reader.series(name))) for name in names]
+
+    def _start(self, reader: RunReader) -> float:
+        """The first step shown."""
+        steps = [reader.series(name)["step"] for name in reader.losses]
+        first = min((own[0] for own in steps), default=0.0)
+        last = max((own[-1] for own in steps), default=0.0)
+        return float(last - (last - first) / 2**self.zoom)
+
+
+def color_of(reader: RunReader, name: str) -> str:
+    """The colour that the run gave to a loss."""
+    color = reader.info.get("losses", {}).get(name)
+    return color if isinstance(color, str) else GREY
+
+
+def _cut(series: dict[str, Values], column: str, start: float, points: int) -> Decimated:
+    """A statistic from a step on."""
+    shown = series["step"] >= start
+    steps = series["step"][shown]
+    cut = decimate(steps, series[column][shown], points)
+    cut.x[-1:] = steps[-1:]  # so that a line ends where the run does
+    return cut

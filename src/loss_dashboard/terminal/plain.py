@@ -1,0 +1,67 @@
+"""A run in plain lines, for pipes and the logs of CI."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.text import Text
+
+from loss_dashboard.alerts import find_alerts
+
+from ._draw import CHARTS, draw
+from ._panels import alert_lines, headline, last_row, last_step, loss_table
+from ._view import View
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loss_dashboard.reader import RunReader
+
+HEIGHT = 10
+ENDED = ("finished", "crashed")
+
+
+def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:
+    """Print what there is now."""
+    width = min(console.width, 100)
+    pictures = _charts(reader, width) if charts else []
+    alerts = find_alerts(reader)
+    console.print(Group(headline(reader), *pictures, "", loss_table(reader, width, set())))
+    if alerts:
+        console.print(alert_lines(alerts), soft_wrap=True)
+
+
+def follow(reader: RunReader, console: Console, seconds: float = 2.0) -> None:
+    """Print a line for each step that is new after so many seconds, until the run ends."""
+    told: set[str] = set()
+    before = ""
+    while True:
+        step = last_step(reader)
+        if step != before:
+            before = step
+            console.print(f"step {step}  {_losses(reader)}", markup=False, soft_wrap=True)
+        for alert in find_alerts(reader):
+            if (key := f"{alert.kind} {alert.loss}") not in told:
+                told.add(key)
+                console.print(alert_lines([alert]), soft_wrap=True)
+        if reader.state in ENDED:
+            break
+        time.sleep(seconds)
+        reader.poll()
+    console.print(headline(reader), soft_wrap=True)
+
+
+def _losses(reader: RunReader) -> str:
+    """Each loss and its weight."""
+    rows = {name: last_row(reader, name) for name in reader.losses}
+    return "  ".join(f"{name} {row['last']:.4g} x{row['weight']:.3g}" for name, row in rows.items())
+
+
+def _charts(reader: RunReader, width: int) -> list[Text]:
+    charts = []
+    for column, title in CHARTS.items():
+        picture = draw(reader, View(), column, width, HEIGHT)
+        charts += [Text(f"\n{title}", "bold"), picture]
+    return charts

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from loss_dashboard.command import app
+from loss_dashboard.reader import RunReader
+from loss_dashboard.terminal._canvas import Canvas
+from loss_dashboard.terminal._panels import bar, loss_table
+from loss_dashboard.terminal._view import View
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    from loss_dashboard.terminal.app import WatchApp
+
+    Steps = Callable[[WatchApp, Pilot[None]], Awaitable[None]]
+
+LONG_NAME = "[bold]" + "x" * 200
+
+
+def write(logger: CsvLogger, steps: range) -> None:
+    for step in steps:
+        lost = math.nan if step == 3 else 1.0
+        row = {"loss/G": lost * math.exp(-step / 50), "weight/G": 0.25, "cov/G": 0.1}
+        row |= {"loss/D": 2.0 + step % 2, "weight/D": 0.75, f"loss/{LONG_NAME}": -1.0, "lr": 0.1}
+        logger.log_metrics(row, step=step)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_hyperparams({"weighting": {"method": "PlainSum"}})
+        write(logger, range(100))
+    return logger.path
+
+
+def watch(*arguments: str) -> str:
+    result = CliRunner().invoke(app, ["watch", *arguments])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_once_prints_charts_table_and_alerts(run: Path) -> None:
+    printed = watch(str(run), "--once")
+
+    lines = printed.splitlines()
+    assert lines[0].startswith("gan  PlainSum  finished  step 99  ")
+    assert [title for title in ("losses", "weights", "CoV") if title in lines] == [
+        "losses",
+        "weights",
+        "CoV",
+    ]
+    assert re.search("1 G +██ +0.250 ", printed)
+    assert lines[-1] == "! G was NaN or infinite at step 3"
+
+
+def test_once_and_plain_has_no_charts(run: Path) -> None:
+    printed = watch(str(run), "--once", "--plain")
+
+    assert not any("\u2800" <= character <= "\u28ff" for character in printed)
+    assert "0.750" in printed
+
+
+def test_plain_follows_a_run_to_its_end(tmp_path: Path) -> None:
+    logger = CsvLogger(tmp_path / "live")
+    write(logger, range(1))
+
+    def finish() -> None:
+        time.sleep(0.5)
+        write(logger, range(1, 10))
+        logger.close()
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    lines = watch(str(logger.path), "--plain").splitlines()
+    thread.join()
+
+    assert lines[0].startswith("step 0  G 1 x0.25  D 2 x0.75")
+    assert lines[1].startswith("step 9  ")
+    assert lines[2] == "! G was NaN or infinite at step 3"
+    assert lines[3].startswith("live  finished  step 9")
+
+
+def test_a_pipe_gets_plain_lines_without_textual(run: Path) -> None:
+    code = (
+        "import sys; sys.modules['textual'] = None; from loss_dashboard.command import app;"
+        f" app(['watch', {str(run)!r}])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("step 99  ")
+    assert done.stderr == ""
+
+
+def test_a_run_without_rows_can_be_looked_at(tmp_path: Path) -> None:
+    CsvLogger(tmp_path / "empty").close()
+
+    assert "no values yet" in watch(str(tmp_path / "empty"), "--once")
+
+
+def test_the_table_has_as_many_numbers_as_there_is_room_for(run: Path) -> None:
+    reader = RunReader(run)
+
+    narrow, wide = (loss_table(reader, width, set()) for width in (30, 100))
+
+    assert [column.header for column in narrow.columns[4:]] == ["last"]
+    assert wide.columns[-1].header == "contributes"
+    console = Console(width=38, color_system=None)
+    with console.capture() as capture:
+        console.print(loss_table(reader, 38, {"G"}))
+    assert "[bold]xxxxx" in capture.get()
+
+
+def test_a_zoom_shows_the_end(run: Path) -> None:
+    whole, half = (View(zoom=zoom).lines(RunReader(run), "loss", 1000)[0] for zoom in (0, 1))
+
+    assert whole.points.x.tolist() == list(range(100))
+    assert half.points.x.tolist() == list(range(50, 100))
+
+
+def test_a_line_without_gaps_rises_from_corner_to_corner() -> None:
+    canvas = Canvas(width=2, height=2)
+
+    canvas.line([(0, 0), (3, 7)], "red")
+
+    upper, lower = (row.plain for row in canvas.rows())
+    assert upper[0] == "\u2800"
+    assert "\u2800" not in upper[1] + lower[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999, 1.0, math.nan, 2.0])
+def test_a_bar_is_always_as_wide(share: float) -> None:
+    assert len(bar(share)) == 8
+
+
+# The whole terminal, without one.
+
+
+def drive(folder: Path, size: tuple[int, int], steps: Steps) -> None:
+    pytest.importorskip("textual", reason="the watching app is made with it")
+    from loss_dashboard.terminal.app import WatchApp
+
+    async def main() -> None:
+        watching = WatchApp(folder)
+        async with watching.run_test(size=size) as pilot:
+            await pilot.pause()
+            await steps(watching, pilot)
+
+    asyncio.run(main())
+
+
+def text_of(watching: WatchApp, panel: str) -> str:
+    """What a panel shows."""
+    lines = watching.query_one(panel).render_lines(watching.query_one(panel).size.region)
+    return "\n".join("".join(segment.text for segment in line) for line in lines)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60), (40, 20), (12, 6)])
+def test_it_fits_every_terminal(run: Path, size: tuple[int, int]) -> None:
+    async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
+        assert "gan"[: size[0]] in text_of(watching, "#headline")
+        assert watching.query_one("#loss").region.right <= size[0]
+        assert watching.query_one("#cov").display is (size[0] >= 60)
+
+    drive(run, size, steps)
+
+
+def test_keys_choose_what_is_shown(run: Path) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        before = text_of(watching, "#loss")
+        await pilot.press("1", "2", "l", "plus", "plus", "minus")
+
+        assert watching.view == View(log=False, zoom=1, hidden={"G", "D"})
+        assert text_of(watching, "#loss") != before
+        await pilot.press("a")
+        assert watching.view == View(log=False)
+
+    drive(run, (80, 24), steps)
+
+
+def test_new_rows_and_alerts_appear_by_themselves(tmp_path: Path) -> None:
+    logger = CsvLogger(tmp_path / "live")
+    write(logger, range(2))
+
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        assert "step 1 " in text_of(watching, "#headline")
+        write(logger, range(2, 30))
+        await pilot.pause(1.2)
+        assert "step 29 " in text_of(watching, "#headline")
+        assert "! G was NaN or infinite at step 3" in text_of(watching, "#alerts")
+
+    drive(logger.path, (80, 24), steps)
+    logger.close()
+
+
+def test_n_goes_through_the_runs_of_the_folder(run: Path) -> None:
+    with CsvLogger(run.parent / "newer") as logger:
+        write(logger, range(5))
+
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        for name in ("newer", "gan"):
+            await pilot.press("n")
+            await watching.workers.wait_for_complete()
+            assert watching.reader.path.name == name
+
+    drive(run, (80, 24), steps)
+
+
+def test_resizing_changes_the_layout(run: Path) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        wide = watching.query_one("#loss").size.width
+        await pilot.resize_terminal(50, 40)
+        await pilot.pause(0.2)
+        assert watching.query_one("#loss").size.width == 48 > wide
+
+    drive(run, (80, 24), steps)
