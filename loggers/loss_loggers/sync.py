@@ -7,9 +7,9 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._logger import check_logger
-from ._remote import target_of
+from ._remote import DELIVERED, SENT, target_of
 from .background import Background
-from .run_folder import folder_at
+from .run_folder import folder_at, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,12 +96,25 @@ def sync(
     if dry_run:
         return total
     sent = nothing
+    # Where it goes is known from now on, also if nothing of it arrives.
+    remainder.save(remainder.cursor)
     for batch in _batches(remainder):
         _send(batch, logger, remainder)
         sent = _added(sent, (item for item, _ in batch))
         if progress is not None:
             progress(sent.rows, total.rows)
     return sent
+
+
+def targets_of(run: str | PathLike[str]) -> list[str]:
+    """Where rows of a run folder went, in words; the last place is the latest.
+
+    >>> targets_of("nowhere")
+    []
+    """
+    files = [file for name in (DELIVERED, SENT) for file in folder_at(run).glob(f"*/{name}")]
+    files.sort(key=lambda file: file.stat().st_mtime)
+    return [read_json(file)["target"] for file in files if "target" in read_json(file)]
 
 
 def _batches(remainder: Remainder) -> Iterator[Batch]:

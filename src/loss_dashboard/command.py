@@ -11,6 +11,7 @@ from .commands.doctor import doctor
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 from .commands.plot import plot
+from .commands.sync import sync
 from .commands.watch import watch
 
 app = typer.Typer(
@@ -24,6 +25,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
     plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
+    sync: (
+        "losses sync latest --to mlflow --uri http://localhost:5000",
+        "losses sync gan --to wandb --project gan --dry-run",
+    ),
     demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),
     doctor: ("losses doctor", "losses doctor latest"),
 }

@@ -1,0 +1,189 @@
+"""Where a recorded run is sent later: a run of each backend, opened for it and ended after it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers import sync
+from loss_loggers.run_folder import folder_at, run_info
+from loss_loggers.sync import targets_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loss_loggers import Logger, Summary
+    from loss_loggers.sync import Progress
+
+PACKAGES = {
+    "mlflow": "mlflow",
+    "wandb": "wandb",
+    "comet": "comet_ml",
+    "tensorboard": "tensorboard",
+}
+"""What is imported for each backend."""
+
+_OPTIONS = {
+    "mlflow": ("run_id", "uri", "experiment"),
+    "wandb": ("run_id", "project", "entity"),
+    "comet": ("run_id", "project", "workspace"),
+    "tensorboard": ("logdir",),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which run of a backend, or where a new one is made; None for what the backend would choose.
+
+    Attributes:
+        run_id: A run that is there already.
+    """
+
+    run_id: str | None = None
+    uri: str | None = None
+    experiment: str | None = None
+    project: str | None = None
+    entity: str | None = None
+    workspace: str | None = None
+    logdir: str | None = None
+
+    def unknown_to(self, backend: str) -> list[str]:
+        """The options that were given and mean nothing to this backend."""
+        names = [field.name for field in fields(self) if getattr(self, field.name) is not None]
+        return [f"--{name.replace('_', '-')}" for name in names if name not in _OPTIONS[backend]]
+
+
+class _Nowhere:
+    """What is counted for a run that is not opened."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        """Never called."""
+
+
+def count(folder: Path, backend: str, place: Place) -> Summary:
+    """What would be sent, without asking the backend."""
+    known = _known(folder, backend, place)
+    return sync(folder, _Nowhere(f"{backend} {known.logdir or known.run_id or _NEW}"), dry_run=True)
+
+
+def send(folder: Path, backend: str, place: Place, progress: Progress) -> Summary:
+    """Send what the backend lacks, to the run that it has of this folder or to a new one."""
+    with destination(backend, folder, _known(folder, backend, place)) as logger:
+        return sync(folder, logger, progress=progress)
+
+
+def _known(folder: Path, backend: str, place: Place) -> Place:
+    """The place, with the run to which rows of this folder went before unless it names another."""
+    targets = [target.partition(" ") for target in targets_of(folder)]
+    names = [name for kind, _, name in targets if kind == backend]
+    if backend == "tensorboard":
+        # Beside the record it has the name of the run in TensorBoard.
+        return replace(place, logdir=str(folder_at(place.logdir or (*names[-1:], folder)[0])))
+    # W&B's names are paths, "entity/project/id".
+    fitting = [name for name in names if f"/{name}".endswith(f"/{place.run_id or name}")]
+    return replace(place, run_id=fitting[-1]) if fitting else place
+
+
+_NEW = "(a new run)"
+
+
+@contextmanager
+def destination(backend: str, folder: Path, place: Place) -> Iterator[Logger]:
+    """A logger to a run of the backend that is open; one that was made for this is then ended."""
+    if backend == "mlflow":
+        yield from _mlflow(folder, place)
+    elif backend == "wandb":
+        yield from _wandb(folder, place)
+    elif backend == "comet":
+        yield from _comet(folder, place)
+    else:
+        yield from _tensorboard(place)
+
+
+def _mlflow(folder: Path, place: Place) -> Iterator[Logger]:
+    from mlflow import MlflowClient
+
+    from loss_loggers import MLflowLogger
+
+    client = MlflowClient(place.uri)
+    run_id = place.run_id or _new_mlflow_run(client, folder, place.experiment or "Default")
+    yield MLflowLogger(run_id, client)
+    if _MADE_HERE in client.get_run(run_id).data.tags:
+        info = run_info(folder)
+        status = "FINISHED" if info.get("state") == "finished" else "FAILED"
+        client.set_terminated(run_id, status, _milliseconds(info.get("end")))
+
+
+def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
+    known = client.get_experiment_by_name(experiment)
+    run = client.create_run(
+        known.experiment_id if known else client.create_experiment(experiment),
+        _milliseconds(run_info(folder).get("start")),
+        {_MADE_HERE: str(folder)},
+        folder.name,
+    )
+    return str(run.info.run_id)
+
+
+_MADE_HERE = "loss_loggers.run_folder"
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)
+
+
+def _wandb(folder: Path, place: Place) -> Iterator[Logger]:
+    import wandb
+
+    from loss_loggers import WandbLogger
+
+    # A run that is known by its path, "entity/project/id", or by its id alone.
+    *path, run_id = (place.run_id or "").split("/")
+    project = place.project or (path[-1] if path else None)
+    entity = place.entity or (path[-2] if len(path) > 1 else None)
+    name = None if run_id else folder.name
+    with wandb.init(
+        project=project, entity=entity, id=run_id or None, name=name, resume="allow"
+    ) as run:
+        yield WandbLogger(run)
+
+
+def _comet(folder: Path, place: Place) -> Iterator[Logger]:
+    import comet_ml
+
+    from loss_loggers import CometLogger
+
+    experiment = comet_ml.start(
+        workspace=place.workspace,
+        project_name=place.project,
+        experiment_key=place.run_id,
+        # It is a copy of another process: what this one does is of no interest.
+        experiment_config=comet_ml.ExperimentConfig(
+            name=None if place.run_id else folder.name,
+            auto_metric_logging=False,
+            auto_output_logging="",
+            auto_param_logging=False,
+            display_summary_level=0,
+            log_code=False,
+            log_env_details=False,
+            log_git_metadata=False,
+        ),
+    )
+    try:
+        yield CometLogger(experiment)
+    finally:
+        experiment.end()
+
+
+def _tensorboard(place: Place) -> Iterator[Logger]:
+    from torch.utils.tensorboard import SummaryWriter
+
+    from loss_loggers import TensorBoardLogger
+
+    with SummaryWriter(place.logdir) as writer:
+        yield TensorBoardLogger(writer)

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from loss_dashboard.command import app
+from loss_loggers import Background, CsvLogger, MLflowLogger, Tee, run_info
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def losses(*arguments: str | Path) -> tuple[int, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def record(path: Path, steps: int = 20) -> Path:
+    with CsvLogger(path) as logger:
+        logger.log_hyperparams({"losses": ["G", "D"]})
+        send(logger, range(steps))
+    return logger.path
+
+
+def send(logger: CsvLogger | Tee, steps: range) -> None:
+    for step in steps:
+        logger.log_metrics({"loss/G": step / 3, "loss/D": 1.0, "lr": 0.1}, step=step)
+
+
+@pytest.fixture
+def mlflow() -> Any:
+    return pytest.importorskip("mlflow", reason="needs the mlflow extra")
+
+
+def test_a_run_is_sent_to_mlflow_with_its_steps_and_times(tmp_path: Path, mlflow: Any) -> None:
+    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+
+    code, printed = losses("sync", run, "--to", "mlflow", "--uri", uri, "--experiment", "gans")
+
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("gans")
+    (sent,) = client.search_runs([experiment.experiment_id])
+    history = client.get_metric_history(sent.info.run_id, "loss/G")
+    assert code == 0, printed
+    assert printed == (f"sent 20 rows (60 numbers, steps 0 to 19) to mlflow {sent.info.run_id}\n")
+    assert [(one.step, one.value) for one in history] == [(step, step / 3) for step in range(20)]
+    info = run_info(run)
+    assert (sent.info.run_name, sent.info.status) == ("gan", "FINISHED")
+    assert sent.info.start_time == int(info["start"] * 1000)
+    assert sent.info.start_time <= history[0].timestamp <= sent.info.end_time
+
+
+def test_a_second_time_sends_what_is_new_to_the_same_run(tmp_path: Path, mlflow: Any) -> None:
+    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+    arguments = ("sync", run, "--to", "mlflow", "--uri", uri)
+    losses(*arguments)
+
+    again = losses(*arguments)[1]
+    with CsvLogger(run, resume=True) as logger:
+        send(logger, range(20, 25))
+    more = losses(*arguments)[1]
+
+    client = mlflow.MlflowClient(uri)
+    (sent,) = client.search_runs(["0"])
+    assert again == f"nothing to send: mlflow {sent.info.run_id} has all rows\n"
+    assert more.startswith("sent 5 rows (15 numbers, steps 20 to 24) to mlflow")
+    assert len(client.get_metric_history(sent.info.run_id, "loss/G")) == 25
+
+
+def test_what_a_background_could_not_deliver_goes_to_the_run_of_then(
+    tmp_path: Path, mlflow: Any
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    logger = MLflowLogger(run_id, client)
+    tee = Tee(CsvLogger(tmp_path / "gan"), Background(logger))
+    send(tee, range(10))
+    tee.guards[1].close()
+    with pytest.warns(RuntimeWarning, match="was closed"):
+        send(tee, range(10, 20))
+    tee.close()
+
+    code, printed = losses("sync", tmp_path / "gan", "--to", "mlflow", "--uri", uri)
+
+    assert code == 0, printed
+    assert printed == f"sent 10 rows (30 numbers, steps 10 to 19) to mlflow {run_id}\n"
+    assert len(client.get_metric_history(run_id, "loss/G")) == 20
+    assert client.get_run(run_id).info.status == "RUNNING"  # the user's run is the user's to end
+
+
+def test_a_run_is_sent_to_tensorboard_beside_it(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = record(tmp_path / "gan")
+
+    code, printed = losses("sync", run, "--to", "tensorboard")
+    again = losses("sync", run, "--to", "tensorboard")[1]
+
+    events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+    events.Reload()
+    assert code == 0, printed
+    assert f"to tensorboard {run}\n" in printed
+    assert "nothing to send" in again
+    assert [event.step for event in events.Scalars("loss/G")] == list(range(20))
+    assert events.Scalars("loss/G")[-1].wall_time <= run_info(run)["end"]
+
+
+def test_a_run_is_sent_to_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("wandb", reason="needs the wandb extra")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    run = record(tmp_path / "gan")
+
+    code, printed = losses("sync", run, "--to", "wandb", "--project", "gans")
+    again = losses("sync", run, "--to", "wandb")[1]
+
+    assert code == 0, printed
+    assert "sent 20 rows (60 numbers, steps 0 to 19) to wandb " in printed
+    assert "nothing to send" in again
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_a_run_is_sent_to_comet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMET_DISABLE_AUTO_LOGGING", "1")
+    monkeypatch.setenv("COMET_START_ONLINE", "0")
+    monkeypatch.setenv("COMET_OFFLINE_DIRECTORY", str(tmp_path / "comet"))
+    pytest.importorskip("comet_ml", reason="needs the comet extra")
+    run = record(tmp_path / "gan")
+
+    code, printed = losses("sync", run, "--to", "comet", "--project", "gans")
+
+    assert code == 0, printed
+    assert "sent 20 rows (60 numbers, steps 0 to 19) to comet " in printed
+    (archive,) = (tmp_path / "comet").glob("*.zip")
+    with zipfile.ZipFile(archive) as file:
+        lines = [json.loads(line) for line in file.read("messages.json").splitlines()]
+    metrics = [line["payload"]["metric"] for line in lines if line["type"] == "metric_msg"]
+    ours = [metric for metric in metrics if metric["metricName"] == "loss/G"]
+    assert [one["step"] for one in ours] == list(range(20))
+    assert float(ours[-1]["metricValue"]) == pytest.approx(19 / 3)
+
+
+@pytest.mark.parametrize("backend", ["mlflow", "wandb", "comet", "tensorboard"])
+def test_a_dry_run_opens_nothing(tmp_path: Path, backend: str) -> None:
+    run = record(tmp_path / "gan")
+    before = sorted(tmp_path.rglob("*"))
+
+    code, printed = losses("sync", run, "--to", backend, "--dry-run")
+
+    assert code == 0
+    assert printed.startswith(f"would send 20 rows (60 numbers, steps 0 to 19) to {backend} ")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.usefixtures("mlflow")
+def test_a_backend_that_is_away_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    code, printed = losses(
+        "sync", record(tmp_path / "gan"), "--to", "mlflow", "--uri", "http://127.0.0.1:1"
+    )
+
+    assert code == 1
+    assert printed.startswith("not all of it was sent, so run this again later (MlflowException")
+    assert len(printed.splitlines()) == 1
+
+
+def test_an_option_of_another_backend_is_one_line(tmp_path: Path) -> None:
+    run = record(tmp_path / "gan")
+
+    code, printed = losses("sync", run, "--to", "mlflow", "--logdir", "x", "--project", "y")
+
+    assert (code, printed) == (1, "mlflow knows no --project or --logdir\n")
+
+
+def test_a_run_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    code, printed = losses("sync", tmp_path / "gan", "--to", "mlflow")
+
+    assert code == 1
+    assert len(printed.splitlines()) == 1
+
+
+def test_a_backend_that_is_not_installed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = record(tmp_path / "gan")
+    monkeypatch.setattr("loss_dashboard.commands.sync.find_spec", lambda _: None)
+
+    code, printed = losses("sync", run, "--to", "mlflow")
+
+    assert code == 1
+    assert printed == "mlflow is not installed: pip install 'multi-loss-weighting[mlflow]'\n"
