@@ -83,7 +83,8 @@ def _known(folder: Path, backend: str, place: Place) -> Place:
     names = [name for kind, _, name in targets if kind == backend]
     if backend == "tensorboard":
         # Beside the record it has the name of the run in TensorBoard.
-        return replace(place, logdir=str(folder_at(place.logdir or (*names[-1:], folder)[0])))
+        default = names[-1] if names else folder
+        return replace(place, logdir=str(folder_at(place.logdir or default)))
     # W&B's names are paths, "entity/project/id".
     fitting = [name for name in names if f"/{name}".endswith(f"/{place.run_id or name}")]
     return replace(place, run_id=fitting[-1]) if fitting else place
