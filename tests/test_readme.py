@@ -1,4 +1,4 @@
-"""Every Python snippet of the README runs, each by itself."""
+"""Every Python snippet of the README and of the page on loggers runs, each by itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ from torch import Tensor, nn
 
 from loss_loggers import MemoryLogger
 
-README = Path(__file__).parent.parent / "README.md"
-SNIPPETS = re.findall(
-    r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-)
+TOP = Path(__file__).parent.parent
+SDKS = ("accelerate", "comet_ml", "lightning", "mlflow", "tensorboard", "wandb")
+
+
+def snippets(page: str) -> list[str]:
+    """The Python snippets of a page."""
+    return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
+
+
+PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md")}
+ALL = [
+    pytest.param(snippet, id=f"{page}:{number}")
+    for page, found in PAGES.items()
+    for number, snippet in enumerate(found)
+]
 
 
 class Model(nn.Module):
@@ -38,19 +49,28 @@ def what_snippets_leave_open() -> dict[str, Any]:
         "optimizer": torch.optim.SGD(model.parameters(), lr=1e-3),
         "loader": [(torch.randn(8, 4), torch.randn(8, 2)) for _ in range(5)],
         "experiment": MemoryLogger(),
+        "remote": MemoryLogger(),
         "EPOCH_BATCHES": 5,
     }
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=[s.splitlines()[0][:60] for s in SNIPPETS])
-def test_a_readme_snippet_runs(
-    snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(autouse=True)
+def nothing_leaves_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMET_DISABLE_AUTO_LOGGING", "1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+@pytest.mark.parametrize("snippet", ALL)
+def test_a_snippet_runs(snippet: str) -> None:
+    for sdk in SDKS:
+        if re.search(rf"^(import|from) .*{sdk}|\"{sdk}\"", snippet, re.MULTILINE):
+            pytest.importorskip(sdk, reason=f"the snippet needs {sdk}")
     names = what_snippets_leave_open()
     before = [parameter.clone() for parameter in names["model"].parameters()]
 
-    exec(compile(snippet, str(README), "exec"), names)
+    exec(compile(snippet, "a snippet", "exec"), names)
 
     trains = "optimizer.step()" in snippet
     moved = any(
@@ -60,5 +80,6 @@ def test_a_readme_snippet_runs(
     assert moved == trains
 
 
-def test_every_kind_of_loop_is_shown() -> None:
-    assert len(SNIPPETS) >= 8
+def test_every_kind_of_loop_and_logger_is_shown() -> None:
+    assert len(PAGES["README.md"]) >= 8
+    assert len(PAGES["docs/loggers.md"]) >= 8
