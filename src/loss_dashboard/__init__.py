@@ -1,1 +1,5 @@
 """Look at recorded losses and weights."""
+
+from .notebook import Figure as Figure
+from .notebook import LiveLogger as LiveLogger
+from .notebook import show as show

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 from loss_loggers.run_folder import is_run
@@ -50,6 +49,8 @@ def _latest(directory: Path) -> Path | None:
 
 def _no_run(name: str | Path, directory: Path) -> str:
     """What was looked for, and the names that come closest."""
+    from difflib import get_close_matches
+
     inside = run_names(Path(name))[1:]
     if inside:
         return f"{name} holds {len(inside)} runs, such as {Path(name) / inside[0]}: name one"

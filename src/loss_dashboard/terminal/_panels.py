@@ -52,8 +52,8 @@ def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
     for column in ("", *shown):
         table.add_column(column, justify="right", no_wrap=True)
     rows = {name: last_row(reader, name) for name in reader.losses}
-    weights = _shares({name: row["weight"] for name, row in rows.items()})
-    contributions = _shares({name: row["weight"] * row["last"] for name, row in rows.items()})
+    weights = shares_of({name: row["weight"] for name, row in rows.items()})
+    contributions = shares_of({name: row["weight"] * row["last"] for name, row in rows.items()})
     for number, (name, row) in enumerate(rows.items(), 1):
         row["contributes"] = contributions[name]
         style = "dim" if name in hidden else color_of(reader, name)
@@ -66,10 +66,10 @@ def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
     return table
 
 
-def _shares(parts: dict[str, float]) -> dict[str, float]:
+def shares_of(parts: dict[str, float]) -> dict[str, float]:
     """The size of each part, of the sum of those that are finite.
 
-    >>> _shares({"G": 1.0, "D": -3.0, "E": float("nan")})
+    >>> shares_of({"G": 1.0, "D": -3.0, "E": float("nan")})
     {'G': 0.25, 'D': 0.75, 'E': nan}
     """
     whole = sum(abs(part) for part in parts.values() if isfinite(part))

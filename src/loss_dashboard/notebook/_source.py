@@ -1,0 +1,142 @@
+"""Where a figure takes its numbers from."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from loss_dashboard.terminal._panels import headline
+from loss_dashboard.terminal._view import color_of
+from loss_loggers._colours import new_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loss_dashboard._lines import Values
+    from loss_dashboard.reader import RunReader
+    from multi_loss_weighting import LossGroup, LossTracker, Trackers
+
+
+class Curve(NamedTuple):
+    """One loss, as a figure shows it."""
+
+    name: str
+    color: str
+    steps: Values
+    losses: Values
+    weights: Values
+
+
+class Source(Protocol):
+    """What a figure shows."""
+
+    @property
+    def state(self) -> str:
+        """What has become of it, as a run's."""
+
+    def poll(self) -> bool:
+        """Take in what is new; whether anything is."""
+
+    def title(self) -> str:
+        """What it is, in a line."""
+
+    def curves(self) -> list[Curve]:
+        """The losses."""
+
+
+class RunSource:
+    """A run folder, which another process may be writing."""
+
+    def __init__(self, reader: RunReader) -> None:
+        self.reader = reader
+
+    @property
+    def state(self) -> str:
+        """What has become of the run."""
+        return self.reader.state
+
+    def poll(self) -> bool:
+        """Read what is new."""
+        return self.reader.poll()
+
+    def title(self) -> str:
+        """Name, method, state and step."""
+        return headline(self.reader).plain
+
+    def curves(self) -> list[Curve]:
+        """The losses of the run."""
+        return [self._curve(name) for name in self.reader.losses]
+
+    def _curve(self, name: str) -> Curve:
+        own = self.reader.series(name)
+        return Curve(name, color_of(self.reader, name), own["step"], own["loss"], own["weight"])
+
+
+class Memory:
+    """Losses and weights that are kept as they come: 24 bytes for each."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._columns: dict[str, tuple[array[float], array[float], array[float]]] = {}
+
+    @property
+    def state(self) -> str:
+        """Alive, as long as this process is."""
+        return "live"
+
+    def poll(self) -> bool:
+        """Nothing is new but what was added."""
+        return True
+
+    def add(self, name: str, step: float, loss: float, weight: float) -> None:
+        """Keep one loss of one step."""
+        steps, losses, weights = self._columns.setdefault(
+            name, (array("d"), array("d"), array("d"))
+        )
+        steps.append(step)
+        losses.append(loss)
+        weights.append(weight)
+
+    def title(self) -> str:
+        """What it is and how far it is."""
+        steps = [steps[-1] for steps, _, _ in self._columns.values()]
+        return f"{self.name}  step {max(steps):.0f}" if steps else self.name
+
+    def curves(self) -> list[Curve]:
+        """The losses so far."""
+        import numpy as np
+
+        colors: dict[str, str] = {}
+        for name in self._columns:
+            colors[name] = new_colour(name, colors.values())
+        return [
+            Curve(name, colors[name], *(np.array(column) for column in columns))
+            for name, columns in self._columns.items()
+        ]
+
+
+class GroupSource(Memory):
+    """A group or trackers of this process: the losses they remember, then what each poll sees."""
+
+    def __init__(self, name: str, losses: Mapping[str, LossTracker] | LossGroup | Trackers) -> None:
+        super().__init__(name)
+        self._losses = losses
+        self._seen: dict[str, int] = {}
+
+    def poll(self) -> bool:
+        """Keep the losses that were updated since the last poll, as far as they are remembered."""
+        new = [self._take(name) for name in self._losses]
+        return any(new)
+
+    def _take(self, name: str) -> bool:
+        loss = self._losses[name]
+        updates = loss.statistics.updates
+        new = updates - self._seen.get(name, 0)
+        self._seen[name] = updates
+        if new <= 0:
+            return False
+        values = loss.get_history(new)
+        for behind, value in zip(range(len(values), 0, -1), values, strict=True):
+            weight = loss.used_weight if behind == 1 else float("nan")
+            self.add(name, updates - behind, value, weight)
+        return True

@@ -1,0 +1,157 @@
+"""A figure drawn as SVG, which every notebook shows and keeps."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, NamedTuple
+
+from loss_dashboard._tables import figures
+from loss_dashboard.decimate import decimate
+from loss_dashboard.terminal._panels import shares_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from loss_dashboard._lines import Values
+    from loss_dashboard.decimate import Decimated
+
+    from ._source import Curve
+
+WIDTH, CHART, TOP, HEIGHT, ROW, LEFT = 760, 372, 48, 190, 20, 44
+GREY, FAINT = "#808080", "#80808040"  # to be read on light and on dark pages
+POINTS = 400
+NAME, BAR = 22, 170  # characters of a name, and where the bars begin
+COLUMNS = {"weight": 300, "last": 380, "mean": 470, "std": 560, "CoV": 650}
+
+
+def draw(title: str, curves: Sequence[Curve]) -> str:
+    """The losses and weights over the steps, and a table of where they stand."""
+    height = HEIGHT + 40 + ROW * (len(curves) + 1)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
+        f' role="img" font-family="sans-serif" font-size="12" fill="{GREY}">',
+        f"<title>{escape(title)}</title>",
+        _text(0, 14, title, weight="bold"),
+        *_chart("losses", 0, curves, lambda curve: curve.losses),
+        *_chart("weights", WIDTH - CHART, curves, lambda curve: curve.weights),
+        *_table(HEIGHT + 44, curves),
+        "</svg>",
+    ]
+    return "\n".join(parts)
+
+
+class _Frame(NamedTuple):
+    """From steps and values to places in a chart."""
+
+    x: int
+    first: float
+    last: float
+    low: float
+    high: float
+    is_log: bool
+
+    def points(self, steps: Values, values: Values) -> list[tuple[float, float]]:
+        """Where values stand, as far as they are finite."""
+        import numpy as np
+
+        finite = np.isfinite(values)
+        across = (steps[finite] - self.first) / max(self.last - self.first, 1)
+        scaled, low, high = values[finite], self.low, self.high
+        if self.is_log:
+            scaled, low, high = np.log(scaled), float(np.log(low)), float(np.log(high))
+        up = (scaled - low) / (high - low) if high > low else np.full(len(scaled), 0.5)
+        xs = self.x + LEFT + across * (CHART - LEFT - 6)
+        ys = HEIGHT - up * (HEIGHT - TOP)
+        return list(zip(xs.tolist(), ys.tolist(), strict=True))
+
+
+def _chart(
+    name: str, x: int, curves: Sequence[Curve], values_of: Callable[[Curve], Values]
+) -> list[str]:
+    import numpy as np
+
+    shown = [(curve, _decimated(curve.steps, values_of(curve))) for curve in curves]
+    values = np.concatenate([points.mean for _, points in shown] or [np.empty(0)])
+    values = values[np.isfinite(values)]
+    parts = [_text(x + LEFT, 34, name)]
+    if not len(values):
+        return [*parts, _text(x + LEFT, 110, "no values yet")]
+    steps = np.concatenate([points.x for _, points in shown])
+    low, high = float(values.min()), float(values.max())
+    frame = _Frame(x, steps.min(), steps.max(), low, high, name == "losses" and low > 0)
+    for curve, points in shown:
+        parts.append(_line(frame.points(points.x, points.mean), curve.color))
+        lost = points.x[points.nonfinite > 0] if name == "losses" else points.x[:0]
+        marks = frame.points(lost, np.full(len(lost), high))
+        parts += [_text(at, TOP - 2, "x", "middle", color=curve.color) for at, _ in marks]
+    return parts + _scale(frame)
+
+
+def _decimated(steps: Values, values: Values) -> Decimated:
+    few = decimate(steps, values, POINTS)
+    few.x[-1:] = steps[-1:]  # so that a line ends where the run does
+    return few
+
+
+def _scale(frame: _Frame) -> list[str]:
+    """The highest and lowest value, the first and last step."""
+    left, right = frame.x + LEFT, frame.x + CHART
+    return [
+        *(_rule(frame.x, y) for y in (TOP, HEIGHT)),
+        _text(left - 4, TOP + 4, f"{frame.high:.4g}", "end"),
+        _text(left - 4, HEIGHT, f"{frame.low:.4g}", "end"),
+        _text(left, HEIGHT + 14, f"{frame.first:.0f}"),
+        _text(right, HEIGHT + 14, f"{frame.last:.0f}", "end"),
+    ]
+
+
+def _table(top: int, curves: Sequence[Curve]) -> list[str]:
+    """A line per loss, with a bar for its share of the weights."""
+    rows = [_numbers(curve) for curve in curves]
+    shares = shares_of({curve.name: row["weight"] for curve, row in zip(curves, rows, strict=True)})
+    parts = [_text(x, top, name, "end") for name, x in COLUMNS.items()]
+    for index, (curve, row) in enumerate(zip(curves, rows, strict=True), 1):
+        y, share = top + ROW * index, shares[curve.name]
+        parts.append(_text(0, y, curve.name[:NAME], weight="bold", color=curve.color))
+        parts.append(_bar(y, 0.0 if share != share else share, curve.color))
+        parts += [_text(x, y, figures(row[name]), "end") for name, x in COLUMNS.items()]
+    return parts
+
+
+def _numbers(curve: Curve) -> dict[str, float]:
+    """Where a loss stands."""
+    import numpy as np
+
+    finite = curve.losses[np.isfinite(curve.losses)]
+    weights = curve.weights[np.isfinite(curve.weights)]
+    mean, std = (finite.mean(), finite.std()) if len(finite) else (np.nan, np.nan)
+    return {
+        "weight": float(weights[-1]) if len(weights) else float("nan"),
+        "last": float(curve.losses[-1]),
+        "mean": float(mean),
+        "std": float(std),
+        "CoV": float(std / abs(mean)) if mean else float("nan"),
+    }
+
+
+def _text(
+    x: float, y: float, text: str, anchor: str = "start", weight: str = "normal", color: str = GREY
+) -> str:
+    style = f'text-anchor="{anchor}" font-weight="{weight}" fill="{escape(color)}"'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
+
+
+def _rule(x: int, y: int) -> str:
+    return f'<path d="M{x + LEFT} {y}H{x + CHART}" stroke="{FAINT}"/>'
+
+
+def _line(points: Sequence[tuple[float, float]], color: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{path}" fill="none" stroke="{escape(color)}" stroke-width="1.6"/>'
+
+
+def _bar(y: int, share: float, color: str) -> str:
+    return (
+        f'<rect x="{BAR}" y="{y - 9}" width="{80 * share:.1f}" height="9" rx="2"'
+        f' fill="{escape(color)}"/>'
+    )

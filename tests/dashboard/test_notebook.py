@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from loss_dashboard.notebook._source import GroupSource, Memory
+from loss_dashboard.notebook._svg import draw
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+LOOP = """
+import loss_dashboard
+from multi_loss_weighting import EqualWeighting, LossGroup
+
+group = LossGroup(["<b>G</b>", "D"], weighting=EqualWeighting())
+figure = loss_dashboard.show(group)
+for step in range(2000):
+    group.update({"<b>G</b>": 1.0 + step, "D": 2.0}, do_backwards=False)
+    figure.update()
+"""
+
+LOGGER = """
+from loss_dashboard import LiveLogger
+from multi_loss_weighting import LossGroup
+
+group = LossGroup(["recon", "kl"], LiveLogger("my vae"))
+for step in range(500):
+    group.update({"recon": 1.0, "kl": 0.5}, do_backwards=False)
+"""
+
+
+def texts(svg: str) -> list[str]:
+    return [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def execute(tmp_path: Path, *cells: str) -> list[list[Any]]:
+    """The outputs of each cell, in the saved file of a notebook that a real kernel executed."""
+    nbformat: Any = pytest.importorskip("nbformat", reason="it writes notebooks")
+    nbclient = pytest.importorskip("nbclient", reason="it runs them")
+    pytest.importorskip("ipykernel", reason="it is the kernel")
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    where = {"metadata": {"path": tmp_path}}
+
+    nbclient.NotebookClient(notebook, timeout=60, resources=where).execute()
+    nbformat.write(notebook, tmp_path / "saved.ipynb")
+
+    saved = nbformat.read(tmp_path / "saved.ipynb", as_version=4)
+    return [cell.outputs for cell in saved.cells]
+
+
+def test_a_saved_notebook_keeps_one_figure_each_with_the_last_state(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "runs/gan") as logger:
+        logger.log_rows([(step, 0.0, {"loss/G": 1.0, "weight/G": 1.0}) for step in range(42)])
+
+    outputs = execute(tmp_path, LOOP, LOGGER, "loss_dashboard.show('latest');")
+
+    assert [[output.output_type for output in cell] for cell in outputs] == [["display_data"]] * 3
+    group, live, run = (cell[0].data for cell in outputs)
+    assert group["text/plain"] == "EqualWeighting  step 1999"
+    assert "1999" in texts(group["text/html"])
+    assert "<b>G</b>" in texts(group["text/html"])
+    assert live["text/plain"] == "my vae  step 499"
+    assert {"recon", "kl"} <= set(texts(live["text/html"]))
+    assert run["text/plain"].startswith("gan  finished  step 41")
+    assert run["image/svg+xml"] == run["text/html"]
+
+
+def test_a_group_shows_what_it_remembers_and_then_every_step() -> None:
+    pytest.importorskip("torch")
+    from multi_loss_weighting import EqualWeighting, LossGroup
+
+    group = LossGroup(["G", "D"], weighting=EqualWeighting())
+    for value in (1.0, 2.0):
+        group.update({"G": value, "D": 1.0}, do_backwards=False)
+    source = GroupSource("group", group)
+
+    assert source.poll()
+    assert not source.poll()
+    group.update({"G": 3.0}, do_backwards=False)
+    assert source.poll()
+
+    curve = source.curves()[0]
+    assert curve.steps.tolist() == [0, 1, 2]
+    assert curve.losses.tolist() == [1, 2, 3]
+    assert curve.weights[1:].tolist() == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("losses", [[], [1.0], [math.nan], [math.nan, 1.0, math.inf], [-1.0, 0.0]])
+def test_everything_can_be_drawn(losses: list[float]) -> None:
+    memory = Memory("<script>&")
+    for step, loss in enumerate(losses):
+        memory.add("G" * 300, step, loss, math.nan)
+
+    svg = draw(memory.title(), memory.curves())
+
+    assert texts(svg)[0].startswith("<script>&")
+    assert ("x" in texts(svg)) == (len(losses) == 3)
+
+
+def test_a_long_run_makes_a_small_figure_that_keeps_its_nan() -> None:
+    memory = Memory("long")
+    for step in range(50_000):
+        memory.add("G", step, math.nan if step == 12_345 else 1 + step % 7, 1.0)
+
+    svg = draw(memory.title(), memory.curves())
+
+    assert len(svg) < 20_000
+    assert texts(svg).count("x") == 1
+
+
+def test_it_loads_nothing_heavy_and_says_what_it_needs(tmp_path: Path) -> None:
+    CsvLogger(tmp_path / "gan").close()
+    code = (
+        "import sys; sys.modules['IPython'] = None; import loss_dashboard, json;"
+        " heavy = {'torch', 'numpy', 'matplotlib', 'rich'} & set(sys.modules)\n"
+        "try: loss_dashboard.show('gan')\n"
+        "except ImportError as error: print(json.dumps([list(heavy), str(error)]))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert json.loads(done.stdout) == [
+        [],
+        "a figure is shown by IPython, as in a notebook: pip install ipython",
+    ]
+
+
+def test_in_a_script_it_says_its_title_and_stops_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("IPython")
+    code = LOOP + "figure.draw()"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert done.stdout == "EqualWeighting\n"
+    assert done.stderr == ""
