@@ -35,8 +35,10 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
 """Each command with the examples that end its `--help`."""
 
 NEXT = {
+    "losses watch": "the newest run in this terminal, while it goes on",
+    "losses plot latest -o losses.png": "a picture of it",
+    "losses ls": "all runs",
     "losses demo": "train a small network on three losses and record them",
-    "losses ls": "list all runs",
     "losses --help": "what else there is",
 }
 

@@ -55,7 +55,10 @@ def where_next(folder: Path, weighting: str) -> str:
     """The files to look at and the commands to try."""
     other = "cov" if weighting == "sum" else "sum"
     files = {short(folder / name): content for name, content in FILES.items()}
+    run = short(folder)
     commands = {
+        f"losses watch {run}": "losses, weights and CoV in this terminal",
+        f"losses plot {run} -o losses.svg": "the picture again, for a paper",
         f"losses demo --weighting {other}": "the same network, weighted otherwise",
         f"losses ls {short(folder.parent)}": "all runs",
         f'pandas.read_csv("{short(folder / "losses.csv")}")': "in Python: the record as a table",
