@@ -24,6 +24,7 @@ class Tail:
         self.path = path
         self.offset = 0
         self.half = 0
+        self.size = 0
         self._mark = b""
         self._seen: tuple[int, ...] = ()
 
@@ -40,8 +41,9 @@ class Tail:
             return "" if file.read(len(self._mark)) == self._mark else "was replaced"
 
     def read(self) -> Iterator[bytes]:
-        """Blocks of whole lines."""
+        """Blocks of whole lines; who stops early goes on with the next call."""
         seen = self._now()
+        self.size = seen[1]
         with self.path.open("rb") as file:
             while lines := self._lines(file):
                 yield lines

@@ -11,6 +11,8 @@ from .commands.doctor import doctor
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 from .commands.plot import plot
+from .commands.report import report
+from .commands.serve import serve
 from .commands.sync import sync
 from .commands.watch import watch
 
@@ -22,8 +24,10 @@ app = typer.Typer(
 
 COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
+    serve: ("losses serve --open", "losses serve ~/experiments --port 9000"),
     watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
     plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
+    report: ("losses report latest -o gan.html", "losses report gan gan-2 -o compared.html"),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     sync: (
         "losses sync latest --to mlflow --uri http://localhost:5000",

@@ -11,16 +11,24 @@ if TYPE_CHECKING:
     from ._lines import Values
 
 
-class Decimated(NamedTuple):
-    """What a curve does in each bucket: its mean, how far it reaches, and what was lost.
+class Buckets(NamedTuple):
+    """What values do in each bucket: their mean, how far they reach, and what was lost.
 
     Attributes:
-        x: where the bucket begins.
         mean: of the finite values; NaN where there is none.
         low: the smallest finite value.
         high: the largest finite value.
         nonfinite: how many values were NaN or infinite.
     """
+
+    mean: Values
+    low: Values
+    high: Values
+    nonfinite: Values
+
+
+class Decimated(NamedTuple):
+    """A curve in buckets, as `Buckets` has them; `x` is where each begins."""
 
     x: Values
     mean: Values
@@ -37,21 +45,8 @@ def decimate(x: Values, y: Values, buckets: int) -> Decimated:
     >>> few.x.tolist(), few.mean.tolist(), few.high.tolist(), few.nonfinite.tolist()
     ([0.0, 2.0, 4.0], [2.0, 9.0, 5.0], [3.0, 9.0, 5.0], [0.0, 1.0, 0.0])
     """
-    import numpy as np
-
     starts = bucket_starts(len(y), buckets)
-    finite = np.isfinite(y)
-    if not len(y):
-        return Decimated(x, y, y, y, y)
-    lost = np.add.reduceat((~finite).astype(np.float64), starts)
-    counts = np.diff(starts, append=len(y)) - lost
-    with np.errstate(over="ignore"):
-        sums = np.add.reduceat(np.where(finite, y, 0.0), starts)
-    mean = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
-    low = np.minimum.reduceat(np.where(finite, y, np.inf), starts)
-    high = np.maximum.reduceat(np.where(finite, y, -np.inf), starts)
-    low[counts == 0] = high[counts == 0] = np.nan
-    return Decimated(x[starts], np.clip(mean, low, high), low, high, lost)
+    return Decimated(x[starts], *reduce(y, starts))
 
 
 def bucket_starts(length: int, buckets: int) -> NDArray[intp]:
@@ -64,3 +59,22 @@ def bucket_starts(length: int, buckets: int) -> NDArray[intp]:
 
     count = min(length, buckets)
     return np.arange(count, dtype=np.intp) * length // max(count, 1)
+
+
+def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
+    """What the values do in buckets that begin at these places, the last ending with the values."""
+    import numpy as np
+
+    if not len(values):
+        return Buckets(values, values, values, values)
+    finite = np.isfinite(values)
+    lost = np.add.reduceat((~finite).astype(np.float64), starts)
+    counts = np.diff(starts, append=len(values)) - lost
+    with np.errstate(over="ignore"):
+        sums = np.add.reduceat(np.where(finite, values, 0.0), starts)
+    low = np.minimum.reduceat(np.where(finite, values, np.inf), starts)
+    high = np.maximum.reduceat(np.where(finite, values, -np.inf), starts)
+    low[counts == 0] = high[counts == 0] = np.nan
+    mean = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    # Of huge values the sum may overflow, and of equal ones the mean may differ in its last digit.
+    return Buckets(np.clip(mean, low, high), low, high, lost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers._lines import KEYS
@@ -40,14 +42,22 @@ class RunReader:
         path: The folder.
         columns: The statistics to read, beside those that are always; by default all. A million
             lines take a third of a second for each.
+        patience: The seconds after which a poll leaves what is still unread to the next one.
 
     Attributes:
         path: the folder.
         info: the content of `run.json`, as it last made sense.
     """
 
-    def __init__(self, path: str | PathLike[str], columns: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        columns: Collection[str] | None = None,
+        *,
+        patience: float = inf,
+    ) -> None:
         self.path = folder_at(path)
+        self._patience = patience
         self.info: dict[str, Any] = {}
         self._columns = None if columns is None else {*SHOWN, *columns}
         self._notes: dict[str, str] = {}
@@ -64,6 +74,12 @@ class RunReader:
         """The losses that have a colour, except their total: not the user's own numbers."""
         known = self.info.get("losses") or self._series
         return [name for name in self._series if name in known and name.split("/")[-1] != "total"]
+
+    @property
+    def colours(self) -> dict[str, str]:
+        """The colour of each loss, as `run.json` has it."""
+        colours: dict[str, str] = self.info.get("losses") or {}
+        return colours
 
     @property
     def state(self) -> str:
@@ -85,6 +101,12 @@ class RunReader:
         """What is amiss now, a sentence each."""
         return list(self._notes.values())
 
+    @property
+    def progress(self) -> float:
+        """How much of the files was read, from 0 to 1."""
+        size = sum(tail.size for tail in self._tails)
+        return sum(tail.offset + tail.half for tail in self._tails) / size if size else 1.0
+
     def series(self, name: str) -> dict[str, Values]:
         """The columns of one loss: `step`, `time` and the statistics, as float64.
 
@@ -96,6 +118,7 @@ class RunReader:
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
         before = self._now()
+        self._until = monotonic() + self._patience
         try:
             self._poll()
             self._notes.pop("folder", None)
@@ -145,8 +168,7 @@ class RunReader:
                 if reason := tail.why_changed():
                     self._start_again(f"{name} {reason}")
                     return
-                for lines in tail.read():
-                    self._add(tail, lines)
+                self._read_blocks(tail)
             self._note(name, "")
         except OSError as error:
             self._note(name, f"{name} cannot be read: {error.strerror or error}.")
@@ -154,6 +176,12 @@ class RunReader:
         is_torn = tail.half and self.state not in ("live", "waiting")
         torn = f"{name} ends in a half-written line of {tail.half} bytes, which is left out."
         self._note(f"half of {name}", torn if is_torn else "")
+
+    def _read_blocks(self, tail: Tail) -> None:
+        for lines in tail.read():
+            self._add(tail, lines)
+            if monotonic() > self._until:
+                return
 
     def _start_again(self, reason: str) -> None:
         """Read everything anew, as when a run went back to its checkpoint."""

@@ -1,0 +1,96 @@
+"""Who may come in, and what a browser may do with what it gets."""
+
+from __future__ import annotations
+
+from http.cookies import SimpleCookie
+from secrets import compare_digest
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, quote, unquote
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+COOKIE = "losses_token"
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self' data: blob:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+class Headers:
+    """Tells the browser to load nothing from elsewhere, and to run nothing but our files."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and add our headers to what comes back."""
+
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_more)
+
+
+class Token:
+    """Asks for a token in the address, which a cookie then keeps; without one lets all pass."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if not self._token or scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif self._matches(_in_address(scope)):
+            await self._app(scope, receive, self._with_cookie(send))
+        elif self._matches(_in_cookie(scope)):
+            await self._app(scope, receive, send)
+        else:
+            refusal = PlainTextResponse("The address needs the token that `losses` printed.", 401)
+            await refusal(scope, receive, send)
+
+    def _matches(self, token: str) -> bool:
+        return compare_digest(token.encode(), self._token.encode())
+
+    def _with_cookie(self, send: Send) -> Send:
+        async def send_more(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                cookie = f"{COOKIE}={quote(self._token)}; HttpOnly; SameSite=Strict; Path=/"
+                MutableHeaders(scope=message).append("Set-Cookie", cookie)
+            await send(message)
+
+        return send_more
+
+
+def _in_address(scope: Scope) -> str:
+    query: bytes = scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("token", [""])[0]
+
+
+def _in_cookie(scope: Scope) -> str:
+    headers = dict(scope["headers"])
+    cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
+    value: str = cookies[COOKIE].value if COOKIE in cookies else ""
+    return unquote(value)

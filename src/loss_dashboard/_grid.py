@@ -1,0 +1,102 @@
+"""Steps that the curves of several losses share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .decimate import bucket_starts, reduce
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._lines import Values
+
+    Columns = dict[str, Values]
+
+
+class Cells(NamedTuple):
+    """What one loss does in each bucket of a grid; `seen` is how many values it had there."""
+
+    mean: Values
+    low: Values
+    high: Values
+    nonfinite: Values
+    seen: Values
+
+
+class Grid:
+    """Buckets of steps, as many for each loss, whichever steps it was recorded at.
+
+    >>> import numpy as np
+    >>> often = {"step": np.arange(6.0), "time": np.arange(6.0)}
+    >>> once = {"step": np.array([3.0]), "time": np.array([3.0])}
+    >>> grid = Grid([often, once], None, None, 3)
+    >>> grid.steps.tolist(), grid.reduce(once, np.array([0.5])).mean.tolist()
+    ([0.0, 2.0, 4.0], [nan, 0.5, nan])
+
+    Attributes:
+        steps: where each bucket begins.
+        times: when.
+        range: the first and the last step of all, if any.
+        is_whole: whether each bucket is one step.
+    """
+
+    def __init__(
+        self, losses: Sequence[Columns], first: float | None, last: float | None, points: int
+    ) -> None:
+        steps, times = _union(losses)
+        self.range = [float(steps[0]), float(steps[-1])] if len(steps) else None
+        self._first, self._last = first, last
+        window = _between(steps, first, last)
+        starts = bucket_starts(len(steps[window]), points)
+        self.steps, self.times = steps[window][starts], times[window][starts]
+        self.is_whole = len(starts) == len(steps[window])
+
+    def reduce(self, own: Columns, values: Values) -> Cells:
+        """What values, one for each line of a loss, do in each bucket."""
+        import numpy as np
+
+        steps, values = _in_order(own["step"], values)
+        window = _between(steps, self._first, self._last)
+        steps, values = steps[window], values[window]
+        starts = np.searchsorted(steps, self.steps)
+        seen = np.diff(starts, append=len(steps))
+        cells = np.full((4, len(seen)), np.nan)
+        if len(steps):
+            cells[:, seen > 0] = reduce(values, starts[seen > 0])
+        mean, low, high, nonfinite = cells
+        return Cells(mean, low, high, nonfinite, seen.astype(np.float64))
+
+
+def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
+    """The steps of all losses and when they were; losses of one group have the same."""
+    import numpy as np
+
+    if not losses:
+        return np.empty(0), np.empty(0)
+    first = losses[0]["step"]
+    if all(np.array_equal(own["step"], first) for own in losses) and _is_ordered(first):
+        return first, losses[0]["time"]
+    steps = np.concatenate([own["step"] for own in losses])
+    steps, places = np.unique(steps, return_index=True)
+    return steps, np.concatenate([own["time"] for own in losses])[places]
+
+
+def _in_order(steps: Values, values: Values) -> tuple[Values, Values]:
+    """A run that was resumed may have gone back a few steps."""
+    if _is_ordered(steps):
+        return steps, values
+    order = steps.argsort(kind="stable")
+    return steps[order], values[order]
+
+
+def _is_ordered(steps: Values) -> bool:
+    return bool((steps[1:] > steps[:-1]).all())
+
+
+def _between(steps: Values, first: float | None, last: float | None) -> slice:
+    import numpy as np
+
+    start = 0 if first is None else int(np.searchsorted(steps, first))
+    end = len(steps) if last is None else int(np.searchsorted(steps, last, side="right"))
+    return slice(start, max(start, end))

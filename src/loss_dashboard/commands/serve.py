@@ -1,0 +1,58 @@
+"""`losses serve`: the page, live in a browser."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loss_dashboard.find_run import RUNS, RunNotFoundError
+
+from ._common import fail
+
+PORT = 8265
+LOOPBACK = ("127.0.0.1", "localhost")
+
+
+def serve(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DIR|RUN...]", help=f"A folder of runs, or runs; {RUNS} if none."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(help=f"By default {PORT}, or the next that is free.", min=0, max=65535),
+    ] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    host: Annotated[str, typer.Option(help="Another address to listen on; needs --token.")] = (
+        "127.0.0.1"
+    ),
+    token: Annotated[str, typer.Option(help="What the address then has to contain.")] = "",
+) -> None:
+    """Show runs in the browser, live. Only this machine can see them."""
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        fail(f"serve needs {' and '.join(missing)}: pip install 'multi-loss-weighting[dashboard]'")
+    if host not in LOOPBACK and not token:
+        fail(f"whoever reaches {host} could read your runs: choose a --token, too")
+    from loss_dashboard.serving import listen, run_server
+
+    places = [_place(name) for name in runs or [str(RUNS)]]
+    try:
+        listener = listen(host, port, PORT)
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port or PORT}: {error.strerror or error}")
+    run_server(listener, places, host, token, open_page=open_)
+
+
+def _place(name: str) -> Path:
+    """A folder that holds runs, or a run; the folder of all runs may come later."""
+    from loss_dashboard.find_run import find_run
+
+    path = Path(name).expanduser()
+    if path.is_dir() or path == RUNS:
+        return path
+    try:
+        return find_run(name)
+    except RunNotFoundError as error:
+        fail(str(error))

@@ -1,0 +1,172 @@
+"""The page, served to a browser on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from importlib.resources import files
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from ._doors import Headers, Token
+from .library import describe
+from .view import Choice, view
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from starlette.requests import Request
+
+    from .library import Library, Shelf
+
+LOOPBACK = ["127.0.0.1", "localhost"]
+TICK = 0.02
+"""Seconds between two looks at a run that is written."""
+
+REST = 1.0
+"""Seconds between two looks at a run that is not."""
+
+PULSE = 15.0
+"""After so many quiet seconds a stream says that it is still there."""
+
+PAGE = files("loss_dashboard") / "page"
+ASSETS = {
+    "page.css": "text/css",
+    "uPlot.min.css": "text/css",
+    "uPlot.min.js": "text/javascript",
+    "format.js": "text/javascript",
+    "table.js": "text/javascript",
+    "charts.js": "text/javascript",
+    "picture.js": "text/javascript",
+    "compare.js": "text/javascript",
+    "page.js": "text/javascript",
+}
+
+
+def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "") -> Starlette:
+    """The application for these runs; it answers questions and changes nothing.
+
+    Args:
+        library: The runs to show.
+        hosts: The names under which it may be asked for; by default those of this machine.
+        token: What a request has to bring, if anything.
+    """
+    server = _Server(library)
+    routes = [
+        Route("/", server.page),
+        Route("/api/runs", server.runs),
+        Route("/api/run", server.run),
+        Route("/api/changes", server.changes),
+        Route("/{name}", server.asset),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK),
+        Middleware(Headers),
+        Middleware(Token, token=token),
+        Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3),
+    ]
+    return Starlette(routes=routes, middleware=middleware)
+
+
+class _Server:
+    """The answers, one method each."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+
+    async def page(self, _: Request) -> Response:
+        return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
+
+    async def asset(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            return PlainTextResponse("There is no such file.", 404)
+        return Response((PAGE / name).read_bytes(), media_type=ASSETS[name])
+
+    async def runs(self, _: Request) -> Response:
+        runs = await run_in_threadpool(self._library.runs)
+        return _json(
+            {
+                "places": [str(place) for place in self._library.places],
+                "runs": [describe(key, run) for key, run in runs.items()],
+            }
+        )
+
+    async def run(self, request: Request) -> Response:
+        query = request.query_params
+        try:
+            choice = _choice(dict(query))
+        except ValueError:
+            return PlainTextResponse("A number is needed.", 400)
+        shelf = await run_in_threadpool(self._library.shelf, query.get("run", ""))
+        if shelf is None:
+            return PlainTextResponse("There is no such run.", 404)
+        return _json(await run_in_threadpool(_shown, shelf, choice))
+
+    async def changes(self, request: Request) -> Response:
+        keys = request.query_params.getlist("run")
+        shelves = [await run_in_threadpool(self._library.shelf, key) for key in keys]
+        if not shelves or None in shelves:
+            return PlainTextResponse("There is no such run.", 404)
+        ends = getattr(request.app.state, "is_ending", bool)
+        stream = _changes([shelf for shelf in shelves if shelf], ends)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+
+def _shown(shelf: Shelf, choice: Choice) -> dict[str, Any]:
+    shelf.poll()
+    with shelf.lock:
+        return view(shelf.reader, choice, shelf.alerts())
+
+
+async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> AsyncIterator[str]:
+    """An event for each change; many tabs of one run share what one of them reads."""
+    seen, quiet = [-1] * len(shelves), 0.0
+    while not is_ending():
+        await run_in_threadpool(lambda: [shelf.poll() for shelf in shelves])
+        now = [shelf.version for shelf in shelves]
+        if now != seen:
+            seen, quiet = now, 0.0
+            yield f"data: {json.dumps(now)}\n\n"
+        elif quiet >= PULSE:
+            quiet = 0.0
+            yield ": still here\n\n"
+        pause = TICK if any(map(_is_busy, shelves)) else REST
+        quiet += pause
+        await asyncio.sleep(pause)
+
+
+def _is_busy(shelf: Shelf) -> bool:
+    return shelf.reader.progress < 1 or shelf.reader.state in ("live", "waiting")
+
+
+def _choice(query: dict[str, str]) -> Choice:
+    """What the query asks for; nobody gets more points than a screen has."""
+    return Choice(
+        first=_number(query.get("first")),
+        last=_number(query.get("last")),
+        smoothing=min(max(int(query.get("smooth") or 0), 0), 1_000_000),
+        points=min(max(int(query.get("points") or 600), 60), 4000),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    number = float(text)
+    if not isfinite(number):
+        msg = f"a finite number is needed; got {text}"
+        raise ValueError(msg)
+    return number
+
+
+def _json(content: dict[str, Any]) -> Response:
+    return JSONResponse(content, headers={"Cache-Control": "no-store"})

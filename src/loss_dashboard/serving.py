@@ -1,0 +1,76 @@
+"""A server of runs, from the first socket to the last request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import uvicorn
+
+from .library import Library
+from .server import LOOPBACK, make_app
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRIES = 50
+GOODBYE = 2  # seconds that open streams get when the server ends
+
+
+def listen(host: str, port: int | None, default: int) -> socket.socket:
+    """A socket at this port; without one at the default, or at the next one that is free.
+
+    Raises:
+        OSError: If there is none.
+    """
+    if port is not None:
+        return _bound(host, port)
+    ports = (_if_free(host, candidate) for candidate in range(default, default + TRIES))
+    return next(filter(None, ports), None) or _bound(host, 0)
+
+
+def run_server(
+    listener: socket.socket, places: list[Path], host: str, token: str, *, open_page: bool
+) -> None:
+    """Serve until Ctrl-C."""
+    name, port = listener.getsockname()[:2]
+    hosts = LOOPBACK if host in LOOPBACK else ["*"] if name in ("0.0.0.0", "::") else [host, name]
+    app = make_app(Library(places), hosts=hosts, token=token)
+    address = f"http://{_in_address(name)}:{port}/" + (f"?token={quote(token)}" if token else "")
+    print(f"Watching {', '.join(map(str, places))} at {address}  (Ctrl-C ends it)", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GOODBYE
+    )
+    if open_page:
+        import webbrowser
+
+        webbrowser.open(address)  # the socket listens already, so the browser will be answered
+    server = uvicorn.Server(config)
+    app.state.is_ending = lambda: server.should_exit
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def _if_free(host: str, port: int) -> socket.socket | None:
+    try:
+        return _bound(host, port)
+    except OSError:
+        return None
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _in_address(name: str) -> str:
+    return f"[{name}]" if ":" in name else name

@@ -1,0 +1,380 @@
+"""The page in a real browser, over a real server."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+browsers = pytest.importorskip("playwright.sync_api", reason="it drives the browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "val/deep/G", "🙂", "x" * 200, "__proto__"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with browsers.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+class Tab:
+    """A page, and what went wrong on it."""
+
+    def __init__(self, browser: Any, width: int = 1440, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self.page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", self._listen)
+
+    def _listen(self, message: Any) -> None:
+        if message.type == "error" and "ERR_" not in message.text:
+            self.wrong.append(message.text)
+
+    def open(self, address: str) -> Any:
+        self.page.goto(address)
+        return self.page
+
+    def lines(self, chart: str) -> list[str]:
+        """The names of the lines of a chart, as they are drawn."""
+        drawn = f"plots.get('{chart}').model.lines.map((line) => line.name)"
+        lines: list[str] = self.page.evaluate(drawn)
+        return lines
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
+    tabs: list[Tab] = []
+
+    def make(**options: Any) -> Tab:
+        tabs.append(Tab(browser, **options))
+        return tabs[-1]
+
+    yield make
+    for one in tabs:
+        one.context.close()
+        assert one.wrong == []
+
+
+def wait(page: Any, expression: str) -> None:
+    """Until it holds; the page's own policy keeps the browser from asking itself."""
+    end = time.monotonic() + 15
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"never true: {expression}"
+        page.wait_for_timeout(20)
+
+
+def ready(page: Any, lines: int) -> None:
+    wait(page, f"plots.get('part')?.model?.lines.length === {lines}")
+
+
+def wait_for_text(page: Any, selector: str, text: str) -> None:
+    browsers.expect(page.locator(selector)).to_contain_text(text, timeout=15_000)
+
+
+def test_a_run_appears_and_each_row_reaches_the_screen(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        wait_for_text(page, "#empty", "No run yet")
+        wait_for_text(page, "#empty code >> nth=1", str(tmp_path.resolve()))
+
+        with CsvLogger(tmp_path / "gan") as logger:
+            wait_for_text(page, "#empty", "Waiting for the first row")
+            wait_for_text(page, "#state", "waiting")
+            for step in range(5):
+                logger.log_metrics({"loss/G": 1.25 + step, "weight/G": 1.0}, step=step)
+                wait_for_text(page, "#table tr[data-name=G]", str(1.25 + step))
+            wait_for_text(page, "#state", "live")
+            assert page.evaluate("plots.get('loss').chart.data[0]") == [0, 1, 2, 3, 4]
+        wait_for_text(page, "#state", "finished")
+    wait_for_text(page, "#state", "server gone, retrying")
+    assert all(asked.startswith((address, "data:")) for asked in one.asked)
+
+
+def test_a_click_isolates_and_two_hide_everywhere(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        page.click("tr[data-name=D] .loss")
+        ready(page, 1)
+        assert [one.lines(chart) for chart in ("loss", "weight", "cov", "part")] == [["D"]] * 4
+        assert "only=D" in page.url
+        page.click("#all")
+        ready(page, 3)
+
+        page.dblclick("tr[data-name=D] .loss")
+        ready(page, 2)
+        assert one.lines("loss") == ["G", "E"]
+
+        page.reload()
+        ready(page, 2)
+        page.focus("tr[data-name=E] .loss")
+        page.keyboard.press("Enter")
+        ready(page, 1)
+        assert one.lines("loss") == ["E"]
+
+
+def test_a_zoom_asks_for_its_window_in_all_charts(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", steps=3000)
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        assert not page.evaluate("views[0].curves.whole")
+        box = page.locator("[data-chart=weight] .u-over").bounding_box()
+        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 60, steps=5)
+        page.mouse.up()
+        wait(page, "views[0].curves.whole")
+
+        steps = page.evaluate("plots.get('loss').chart.data[0]")
+        assert (round(steps[0], -1), round(steps[-1], -1)) == (1500, 1800)
+        assert len(steps) == steps[-1] - steps[0] + 1
+        assert "first=" in page.url
+
+        page.click("#unzoom")
+        wait(page, "!views[0].curves.whole")
+        page.focus("[data-chart=loss] .plot")
+        page.keyboard.press("End")
+        page.keyboard.press("+")
+        wait(page, "views[0].curves.step[0] > 2000")
+
+
+def test_controls_are_kept_in_the_address(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        page.select_option("#smooth", "10")
+        wait(page, "views[0].curves.each.G.smooth")
+        page.select_option("#x", "relative")
+        page.uncheck("#log")
+        page.check("#stack")
+        page.reload()
+        wait(page, "plots.get('loss')?.model && views[0].curves.each.G.smooth")
+
+        assert page.input_value("#x") == "relative"
+        assert page.evaluate("plots.get('loss').model.scale.kind") == "linear"
+        assert page.evaluate("plots.get('weight').model.stacked")
+        assert page.evaluate("plots.get('loss').chart.data[0][0]") < 60
+
+
+def test_the_tip_tells_all_losses_sorted(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        page.hover("[data-chart=loss] .u-over")
+
+        rows = page.locator("#tip .row").all_text_contents()
+        assert [row[0] for row in rows] == ["E", "D", "G"]
+        assert page.evaluate("plots.get('cov').chart.cursor.idx") == page.evaluate(
+            "plots.get('loss').chart.cursor.idx"
+        )
+
+
+def test_names_of_any_kind_are_only_ever_text(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "a <b> & 'c'", names=tuple(ODD))
+    one = tab(width=390)
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, len(ODD))
+
+        assert page.locator("#table .loss span").all_text_contents() == ODD
+        page.click("#table .loss >> nth=0")
+        ready(page, 1)
+        page.reload()
+        ready(page, 1)
+        assert one.lines("loss") == ODD[:1]
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_what_is_lost_or_not_positive_is_seen(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(200):
+            loss = math.nan if step in (50, 51) else math.inf if step == 199 else 1.0 - step / 100
+            logger.log_metrics({"loss/G": loss, "weight/G": 1.0}, step=step)
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 1)
+
+        wait_for_text(page, "[data-chart=loss] .note", "symlog")
+        wait_for_text(page, "[data-chart=loss] .note", "3 not finite")
+        wait_for_text(page, "tr[data-name=G] .lost", "∞")
+        assert [mark["at"] for mark in page.evaluate("plots.get('loss').model.marks")] == [
+            50,
+            51,
+            199,
+        ]
+        assert page.evaluate("plots.get('loss').chart.data[1][50]") is None
+        page.click("#alerts .bad button")
+        wait(page, "views[0].curves.step.length < 100")
+        assert 50 in page.evaluate("views[0].curves.step")
+
+
+def test_two_runs_are_compared(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "old", steps=20)
+    folder = record(tmp_path / "new", names=("G", "D"))
+    info = json.loads((folder / "run.json").read_text())
+    info["hyperparameters"]["weighting"]["spike"] = 10.0
+    (folder / "run.json").write_text(json.dumps(info))
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(f"{address}?run=old")
+        ready(page, 3)
+        page.click("#others summary")
+        page.check("#choices input[value=new]")
+        ready(page, 5)
+
+        wait_for_text(page, "#comparison", "weighting.spike")
+        wait_for_text(page, "#comparison", "-60 %")
+        assert "weighting.method" not in page.text_content("#comparison")
+        dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
+        assert dashes == [False] * 3 + [True] * 2
+        assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_the_screen_and_its_light(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], width: int, scheme: str
+) -> None:
+    record(tmp_path / "gan", names=tuple(f"task/{number}" for number in range(64)))
+    one = tab(width=width, color_scheme=scheme, reduced_motion="reduce")
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 64)
+        page.fill("#search", "task/6")
+        page.check("#grid")
+
+        assert page.locator(".many button").count() == 5
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        columns = page.evaluate(
+            "getComputedStyle(document.querySelector('#charts')).gridTemplateColumns"
+        )
+        assert len(columns.split()) == (2 if width == 1440 else 1)
+        assert page.evaluate("document.documentElement.dataset.theme") == scheme
+        page.click("#theme")
+        assert page.evaluate("document.documentElement.dataset.theme") != scheme
+
+
+def test_a_crash_and_broken_files_are_said(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    logger.log_metrics({"loss/G": 1.0}, step=0)
+    logger.close(ValueError("boom"))
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        wait_for_text(page, "#state", "crashed")
+        wait_for_text(page, "#alerts", "ValueError: boom")
+        with (tmp_path / "gan" / "losses.csv").open("a") as file:
+            file.write("1,1.0,G,0")
+        wait_for_text(page, "#alerts", "half-written line")
+        shutil.rmtree(tmp_path / "gan")
+        wait_for_text(page, "#alerts", "is gone")
+        wait_for_text(page, "tr[data-name=G]", "1")
+
+
+def test_a_hidden_tab_asks_for_nothing(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        wait(page, "stream.readyState === 1 && !isAsking")
+        page.wait_for_timeout(1000)
+        before = len(one.asked)
+        page.wait_for_timeout(2500)
+        assert len(one.asked) == before
+
+        page.evaluate(
+            "Object.defineProperty(document, 'hidden', { value: true }); "
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+        assert page.evaluate("stream === null")
+
+
+def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        saved = {}
+        for kind in ("PNG", "SVG", "CSV"):
+            with page.expect_download() as download:
+                page.click(f"[data-chart=loss] button:text('{kind}')")
+            saved[download.value.suggested_filename] = Path(download.value.path()).read_bytes()
+
+    assert saved["gan-loss.png"].startswith(b"\x89PNG")
+    assert saved["gan-loss.svg"].count(b"<path") == 3
+    assert saved["gan-loss.csv"].decode().splitlines()[:2] == ['step,"G","D","E"', "0,1,2,3"]
+
+
+def test_a_report_opens_from_the_disk(tmp_path: Path, record: Any, tab: Callable[..., Tab]) -> None:
+    record(tmp_path / "odd", names=tuple(ODD), steps=3000)
+    record(tmp_path / "gan", names=("G", "D"))
+    command = [sys.executable, "-m", "loss_dashboard", "report", "odd", "gan", "-o", "r.html"]
+    command[4:6] = [str(tmp_path / "odd"), str(tmp_path / "gan")]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+
+    one = tab()
+    page = one.open((tmp_path / "r.html").as_uri())
+    ready(page, len(ODD) + 2)
+    page.click("#table .loss >> nth=2")
+    ready(page, 1)
+    page.evaluate("change.zoom(1000, 2000)")
+    steps = page.evaluate("plots.get('loss').chart.data[0]")
+
+    assert steps[0] >= 1000
+    assert steps[-1] <= 2000
+    assert (tmp_path / "r.html").stat().st_size < 500_000
+    assert all(asked.startswith(("file:", "data:")) for asked in one.asked)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from typer.testing import CliRunner
+
+from loss_dashboard.command import app
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def ask(
+    address: str, path: str, method: str = "GET", **headers: str
+) -> tuple[int, str, dict[str, str]]:
+    """Send a path as it is: no client tidies it up."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+    connection.putrequest(method, path, skip_host="Host" in headers)
+    for name, value in headers.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    response = connection.getresponse()
+    content = response.read().decode()
+    connection.close()
+    return response.status, content, dict(response.getheaders())
+
+
+def run_of(address: str, query: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(ask(address, f"/api/run?{query}")[1])
+    return content
+
+
+def test_it_serves_the_runs_of_a_folder(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "gan")
+    with serve(str(tmp_path)) as address:
+        runs = json.loads(ask(address, "/api/runs")[1])["runs"]
+        shown = run_of(address, "run=gan")
+
+    assert [(run["key"], run["state"], run["step"]) for run in runs] == [("gan", "finished", 49)]
+    assert [loss["name"] for loss in shown["losses"]] == ["G", "D", "E"]
+    assert shown["curves"]["each"]["D"]["loss"][:2] == [2.0, 1.0]
+    assert shown["settings"]["weighting"]["method"] == "CoVWeighting"
+
+
+def test_a_window_and_smoothing_are_told_from_the_full_series(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "gan", steps=1000)
+    with serve(str(tmp_path / "gan")) as address:
+        all_of_it = run_of(address, "run=gan&points=100")
+        window = run_of(address, "run=gan&points=100&first=10&last=20&smooth=5")
+
+    assert len(all_of_it["curves"]["step"]) == 100
+    assert not all_of_it["curves"]["whole"]
+    assert window["curves"]["step"] == list(range(10, 21))
+    first = window["curves"]["each"]["G"]["smooth"][0]
+    assert first == pytest.approx(sum(1 / (1 + step) for step in range(8, 13)) / 5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../../etc/passwd",
+        "/..%2f..%2fetc%2fpasswd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "//etc/passwd",
+        "/server.py",
+        "/page.css/../../server.py",
+        "/..%5cserver.py",
+        "/api/run?run=../secret",
+        "/api/run?run=..%2fsecret",
+        "/api/run?run=/etc",
+        "/api/run?run=link",
+        "/api/run?run=linked-file",
+        "/api/changes?run=link",
+        "/api/run",
+    ],
+)
+def test_nothing_outside_the_folder_is_read(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path], path: str
+) -> None:
+    secret = record(tmp_path / "secret")
+    runs = tmp_path / "runs"
+    record(runs / "gan")
+    (runs / "link").symlink_to(secret)
+    (runs / "linked-file").mkdir()
+    (runs / "linked-file" / "losses.csv").symlink_to(secret / "losses.csv")
+    with serve(str(runs)) as address:
+        status, content, _ = ask(address, path)
+        listed = [run["key"] for run in json.loads(ask(address, "/api/runs")[1])["runs"]]
+
+    assert status == 404
+    assert content in ("There is no such file.", "There is no such run.", "Not Found")
+    assert listed == ["gan"]
+
+
+def test_a_run_that_becomes_a_link_is_no_longer_read(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    secret = record(tmp_path / "secret") / "losses.csv"
+    table = record(tmp_path / "runs" / "gan") / "losses.csv"
+    with serve(str(tmp_path / "runs")) as address:
+        assert ask(address, "/api/run?run=gan")[0] == 200
+        table.unlink()
+        table.symlink_to(secret)
+
+        assert ask(address, "/api/run?run=gan")[0] == 404
+
+
+def test_other_hosts_methods_and_numbers_are_refused(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "gan")
+    with serve(str(tmp_path)) as address:
+        assert ask(address, "/", Host="evil.example")[0] == 400
+        assert ask(address, "/api/runs", Host="evil.example:80")[0] == 400
+        assert ask(address, "/", Host="localhost")[0] == 200
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            assert ask(address, "/api/runs", method=method)[0] == 405
+        for query in ("first=x", "first=nan", "smooth=1.5", "points=many"):
+            assert ask(address, f"/api/run?run=gan&{query}")[0] == 400
+
+
+def test_a_browser_loads_nothing_from_elsewhere(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    with serve(str(tmp_path)) as address:
+        _, page, headers = ask(address, "/")
+
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_it_listens_on_this_machine_alone(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    with serve(str(tmp_path)) as address:
+        assert urlsplit(address).hostname == "127.0.0.1"
+        port = urlsplit(address).port
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", port or 0), timeout=5)
+
+
+def test_another_address_needs_a_token(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "gan")
+    refused = CliRunner().invoke(app, ["serve", str(tmp_path), "--host", "127.0.0.2"])
+    assert (refused.exit_code, "--token" in refused.output) == (1, True)
+
+    token = "a b&c"
+    with serve(str(tmp_path), "--host", "127.0.0.2", "--token", token) as address:
+        assert ask(address, "/api/runs")[0] == 401
+        assert ask(address, "/api/runs?token=wrong")[0] == 401
+        assert ask(address, "/api/runs", Cookie="losses_token=wrong")[0] == 401
+        status, _, headers = ask(address, f"/?token={quote(token)}")
+        assert status == 200
+        cookie = headers["set-cookie"].split("; HttpOnly")[0]
+        assert ask(address, "/api/runs", Cookie=cookie)[0] == 200
+
+
+def test_the_next_free_port_is_taken() -> None:
+    pytest.importorskip("uvicorn", reason="the page is served with it")
+    from loss_dashboard.serving import listen
+
+    with listen("127.0.0.1", 0, 0) as taken:
+        port = taken.getsockname()[1]
+        with listen("127.0.0.1", None, port) as other:
+            assert other.getsockname()[1] != port
+        with pytest.raises(OSError, match="in use"):
+            listen("127.0.0.1", port, port)
+
+
+def test_a_row_is_announced_at_once(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+        connection.request("GET", "/api/changes?run=gan")
+        stream = connection.getresponse()
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert stream.readline().startswith(b"data:")
+        stream.readline()
+        time.sleep(0.2)
+
+        start = time.perf_counter()
+        logger.log_metrics({"loss/G": 1.0}, step=1)
+        assert stream.readline().startswith(b"data:")
+
+        assert time.perf_counter() - start < 2
+        connection.close()
+
+
+def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    from loss_dashboard.commands import serve as command
+
+    monkeypatch.setattr(command, "find_spec", lambda _: None)
+
+    result = CliRunner().invoke(app, ["serve"])
+
+    assert result.exit_code == 1
+    assert "pip install 'multi-loss-weighting[dashboard]'" in result.output
+    assert result.output.count("\n") == 1
