@@ -19,13 +19,16 @@ from ._statistics import Statistics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-MANY = 24
+MANY = 28
 """From so many losses on, vectors are faster than one loss after the other."""
 
 _MOMENTS = ("count", "samples", "_mean", "_squares", "_minimum", "_maximum", "updates", "value")
 _COUNTS = ("count", "updates", "streak", "spikes", "restarts")
 
 Columns = dict[str, Vector]
+
+# A running mean this small is left to the code for one loss, so that no division overflows.
+_TINY = 1e-200
 
 
 class _Column:
@@ -94,25 +97,23 @@ class ManyHistory(History):
             for index in range(len(names))
         ]
         super().__init__(names, statistics)
-        self._recents = [own.recent for own in statistics]
+        self._kept = [own.recent.kept for own in statistics]
         self._has_windows = statistics[0].has_windows
 
     def add(
         self, values: Sequence[float], given: Sequence[bool] | None, samples: float, step: int
     ) -> None:
-        # What divides by 0 or overflows here is unusual, and no reason for numpy to warn.
-        with np.errstate(all="ignore"):
-            value = np.array(values)
-            settings, reference = self._settings, self._ratios["reference"]
-            ratio = np.abs(value) / reference
-            is_usual = (ratio <= settings.highest) & (reference > settings.floor)
-            if settings.lowest:
-                is_usual &= ratio >= settings.lowest
-            if is_usual.all():
-                self._take_in(self._moments, self._ratios, value, ratio, samples)
-                self._keep(range(len(values)), values, samples)
-            else:
-                self._add_some(is_usual, value, ratio, given, samples, step)
+        value = np.array(values)
+        settings, reference = self._settings, self._ratios["reference"]
+        ratio = np.abs(value) / np.maximum(reference, _TINY)
+        is_usual = (ratio <= settings.highest) & (reference > max(settings.floor, _TINY))
+        if settings.lowest:
+            is_usual &= ratio >= settings.lowest
+        if is_usual.all():
+            self._take_in(self._moments, self._ratios, value, ratio, samples)
+            self._keep(range(len(values)), values, samples)
+        else:
+            self._add_some(is_usual, value, ratio, given, samples, step)
 
     def _add_some(
         self,
@@ -164,7 +165,7 @@ class ManyHistory(History):
 
     def _keep(self, indices: Iterable[int], values: Sequence[float], samples: float) -> None:
         for index in indices:
-            self._recents[index].add(values[index])
+            self._kept[index].append(values[index])
         if self._has_windows:
             for index in indices:
                 self.statistics[index].add_to_windows(values[index], samples)

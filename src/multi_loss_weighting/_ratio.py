@@ -123,9 +123,10 @@ class LossRatio:
                 share = self._least
             self.value = ratio
             self.reference = reference + share * (size - reference)
-            delta = ratio - self.mean
+            mean = self.mean
+            delta = ratio - mean
             step = share * delta
-            self.mean += step
+            self.mean = mean + step
             self.variance = (1 - share) * (self.variance + step * delta)
         elif not self.count or self._is_settled(ratio):
             self._begin(size)

@@ -79,7 +79,7 @@ class Statistics(Moments):
             step: Remembered if the value is not finite; by default the number of updates so far.
         """
         self.value = value = float(value)
-        self.recent.add(value)
+        self.recent.kept.append(value)
         if self._windows:
             self.add_to_windows(value, samples)
         self.updates += 1
@@ -90,7 +90,7 @@ class Statistics(Moments):
         self.count += 1
         self.samples = total = self.samples + samples
         delta = value - self._mean
-        change = delta * samples / total
+        change = (delta if samples == 1 else delta * samples) / total
         self._mean += change
         self._squares += (total - samples) * delta * change
         if value < self._minimum:

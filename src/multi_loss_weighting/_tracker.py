@@ -170,12 +170,14 @@ class LossTracker(NamedLoss):
 
         statistics = self.statistics
         weight = self._static_weight if statistics.updates < self.warmup else self.weight
-        is_clamped = value > self.max_loss and is_finite
-        if is_finite:
-            factor = weight * self.max_loss / value if is_clamped else weight
-            weighted = loss if factor == 1 else loss * factor
-        else:
+        is_clamped = False
+        if not is_finite:
             weighted = self._weigh_nonfinite(loss, weight)
+        elif value > self.max_loss:
+            is_clamped = True
+            weighted = loss * (weight * self.max_loss / value)
+        else:
+            weighted = loss if weight == 1.0 else loss * weight
         if do_backwards:
             weighted = run_backward(weighted, self._backward, retain_graph)
 

@@ -77,27 +77,22 @@ class Recent:
     ([2.0, 9.0, 4.0], 4.0, 6.5)
     """
 
-    __slots__ = ("_values", "add")
+    __slots__ = ("kept",)
 
     def __init__(self, size: int) -> None:
         if size < 0:
             msg = f"history counts the values that are kept, so it is 0 or more; got {size}"
             raise ValueError(msg)
-        self._values: deque[float] = deque(maxlen=size)
-        self.add = self._values.append
+        self.kept: deque[float] = deque(maxlen=size)
 
-    def __getstate__(self) -> tuple[deque[float]]:
-        return (self._values,)
-
-    def __setstate__(self, state: tuple[deque[float]]) -> None:
-        # A copy of `add` would still add to the values that it was taken from.
-        (self._values,) = state
-        self.add = self._values.append
+    def add(self, value: float) -> None:
+        """Take in one value."""
+        self.kept.append(value)
 
     def values(self, count: int | None = None) -> list[float]:
         """The last `count` values, oldest first."""
-        start = 0 if count is None else max(0, len(self._values) - count)
-        return list(islice(self._values, start, None))
+        start = 0 if count is None else max(0, len(self.kept) - count)
+        return list(islice(self.kept, start, None))
 
     def _finite(self, count: int | None) -> list[float]:
         return [value for value in self.values(count) if math.isfinite(value)] or [math.nan]
@@ -127,8 +122,8 @@ class Recent:
 
     def load(self, values: list[float]) -> None:
         """Keep these values instead."""
-        self._values.clear()
-        self._values.extend(values)
+        self.kept.clear()
+        self.kept.extend(values)
 
 
 class ExponentialMean:
