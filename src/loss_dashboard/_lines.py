@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ._decimals import decimals
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from numpy import float64
     from numpy.typing import NDArray
 
+    from ._decimals import Places
+
     Values = NDArray[float64]
+
+NEWLINE = ord("\n")
 
 
 class Block(NamedTuple):
@@ -38,13 +44,17 @@ def parse(lines: bytes, header: Sequence[str], wanted: Collection[str] | None = 
     """
     import numpy as np
 
-    cells, refused = _cells(lines, len(header))
-    own = {name: cells[index :: len(header)] for index, name in enumerate(header)}
-    names = own.pop("name")
-    keys = [name for name in own if name in ("step", "time")]
-    statistics = [name for name in own if name not in keys and (wanted is None or name in wanted)]
-    columns = keys + [name for name in statistics if any(own[name])]
-    values = np.stack([_numbers(own[name]) for name in columns])
+    text, ends, names, refused = _regular(lines, len(header), header.index("name"))
+    starts = np.append(0, ends.ravel() + 1)[:-1].reshape(ends.shape)
+    places = {name: index for index, name in enumerate(header) if name != "name"}
+    columns = [
+        name
+        for name, index in places.items()
+        if name in ("step", "time")
+        or ((wanted is None or name in wanted) and (ends[:, index] > starts[:, index]).any())
+    ]
+    cells = [(starts[:, places[name]], ends[:, places[name]]) for name in columns]
+    values = np.stack([decimals(text, *places) for places in cells])
     known = np.isfinite(values[columns.index("step")])
     if not known.all():
         names = [name for name, is_known in zip(names, known, strict=True) if is_known]
@@ -63,37 +73,38 @@ def header_of(lines: bytes) -> tuple[list[str], bytes]:
     return next(csv.reader([line.decode(errors="replace")]), []), rest
 
 
-def _cells(lines: bytes, width: int) -> tuple[list[bytes], int]:
-    """The cells of all lines in one list, and how many lines do not have that many."""
-    if b'"' not in lines:
-        # The end of a line as a cell of its own tells at once whether all lines are as wide.
-        cells = lines.replace(b"\n", b",\n,").split(b",")[:-1]
-        ends = cells[width :: width + 1]
-        if ends.count(b"\n") == len(ends) == lines.count(b"\n"):
-            del cells[width :: width + 1]
-            return cells, 0
-    return _cells_of_each(lines, width)
+def _regular(lines: bytes, width: int, name_at: int) -> tuple[bytes, Places, list[bytes], int]:
+    """The lines, where each of their cells ends, their names, and how many were left out."""
+    import numpy as np
+
+    ends = _ends(lines)
+    at_end = ends[width - 1 :: width]
+    is_regular = len(ends) == lines.count(b"\n") * width and b'"' not in lines
+    if not is_regular or any(lines[end] != NEWLINE for end in at_end.tolist()):
+        return _made_regular(lines, width, name_at)
+    table = ends.reshape(-1, width)
+    befores = table[:, name_at - 1] if name_at else np.append(-1, at_end[:-1])
+    pairs = zip(befores.tolist(), table[:, name_at].tolist(), strict=True)
+    return lines, table, [lines[before + 1 : end] for before, end in pairs], 0
 
 
-def _cells_of_each(lines: bytes, width: int) -> tuple[list[bytes], int]:
+def _made_regular(lines: bytes, width: int, name_at: int) -> tuple[bytes, Places, list[bytes], int]:
+    """The same for lines with quotes or of other widths, by way of what reads any CSV."""
     import csv
 
     rows = list(csv.reader(lines.decode(errors="replace").split("\n")[:-1]))
     whole = [row for row in rows if len(row) == width]
-    return [cell.encode() for row in whole for cell in row], len(rows) - len(whole)
+    names = [row[name_at].encode() for row in whole]
+    for row in whole:
+        row[:] = [cell.replace(",", " ").replace("\n", " ") for cell in row]
+        row[name_at] = ""
+    text = "".join(",".join(row) + "\n" for row in whole).encode()
+    return text, _ends(text).reshape(-1, width), names, len(rows) - len(whole)
 
 
-def _numbers(cells: list[bytes]) -> Values:
+def _ends(text: bytes) -> Places:
     import numpy as np
 
-    try:
-        return np.array(list(map(float, cells)), dtype=np.float64)
-    except ValueError:
-        return np.array(list(map(_number, cells)), dtype=np.float64)
-
-
-def _number(cell: bytes) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        return float("nan")
+    data = np.frombuffer(text, np.uint8)
+    ends: Places = np.flatnonzero((data == ord(",")) | (data == NEWLINE))
+    return ends

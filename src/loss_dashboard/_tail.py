@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-BLOCK = 1 << 23
-"""Bytes read at once: enough to be fast, few enough that their parsing fits beside the data."""
+BLOCK = 1 << 20
+"""Bytes read at once: enough to be fast, few enough that what is made of them stays at hand."""
 
 MARK = 256
 """So many bytes before the end are compared: a file that was put back may be as long again."""

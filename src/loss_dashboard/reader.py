@@ -41,7 +41,7 @@ class RunReader:
     Args:
         path: The folder.
         columns: The statistics to read, beside those that are always; by default all. A million
-            lines take a third of a second for each.
+            lines take a tenth of a second for each.
         patience: The seconds after which a poll leaves what is still unread to the next one.
 
     Attributes:

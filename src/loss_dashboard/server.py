@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .library import Library, Shelf
 
 LOOPBACK = ["127.0.0.1", "localhost"]
-TICK = 0.02
+TICK = 0.03
 """Seconds between two looks at a run that is written."""
 
 REST = 1.0

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from loss_dashboard import _tail
+from loss_dashboard._decimals import decimals
 from loss_dashboard.decimate import decimate
 from loss_dashboard.reader import RunReader
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+EXACT = 1e-15  # but for the rounding of the last digit
 HEADER = "step,time,name,loss,weight\n"
 
 
@@ -56,7 +59,8 @@ def test_it_agrees_with_read_run(tmp_path: Path) -> None:
     assert reader.problems == []
     for name in run.names:
         for column, values in reader.series(name).items():
-            np.testing.assert_array_equal(values, run[name].get(column, np.full(50, np.nan)))
+            recorded = run[name].get(column, np.full(50, np.nan))
+            np.testing.assert_allclose(values, recorded, rtol=EXACT, atol=0)
 
 
 def test_new_rows_arrive_and_old_views_stay(tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_a_run_goes_back_to_its_checkpoint(tmp_path: Path) -> None:
         write(logger, 1, **{"loss/G": 42.0})
 
         assert reader.poll()
-        assert reader.series("G")["loss"].tolist() == [1 / 3, 42.0]
+        assert reader.series("G")["loss"].tolist() == pytest.approx([1 / 3, 42.0], rel=EXACT)
         assert "truncated" in only_problem(reader)
 
 
@@ -175,6 +179,13 @@ def test_lines_that_make_no_sense_are_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reader.series("G")["weight"], [1.0, math.nan])
 
 
+def test_a_file_without_sense_is_a_problem_and_no_error(tmp_path: Path) -> None:
+    reader = RunReader(lines(tmp_path / "gan", "what\n", "is,this\n"))
+
+    assert only_problem(reader) == "2 lines make no sense, and are left out."
+    assert reader.names == []
+
+
 def test_an_unreadable_file_is_a_problem_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
 
@@ -224,9 +235,12 @@ def test_blocks_end_where_lines_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_another_process_writes_all_the_while(tmp_path: Path) -> None:
     code = f"""
+import time
 from loss_loggers import CsvLogger
 with CsvLogger({str(tmp_path / "gan")!r}) as logger:
     for step in range(5000):
+        if step % 500 == 0:
+            time.sleep(0.02)
         logger.log_metrics({{"loss/G": step / 7, "loss/D": -step / 7}}, step=step)
 """
     with subprocess.Popen([sys.executable, "-c", code]) as writer:
@@ -240,8 +254,8 @@ with CsvLogger({str(tmp_path / "gan")!r}) as logger:
     assert polls > 1
     assert reader.problems == []
     steps = np.arange(5000)
-    np.testing.assert_array_equal(reader.series("G")["loss"], steps / 7)
-    np.testing.assert_array_equal(reader.series("D")["loss"], -steps / 7)
+    np.testing.assert_allclose(reader.series("G")["loss"], steps / 7, rtol=EXACT)
+    np.testing.assert_allclose(reader.series("D")["loss"], -steps / 7, rtol=EXACT)
 
 
 def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
@@ -266,6 +280,20 @@ def test_run_json_may_be_lost_and_found(tmp_path: Path) -> None:
     info.write_text(json.dumps({**json.loads(text), "state": "crashed"}))
     assert reader.poll()
     assert (reader.state, reader.problems) == ("crashed", [])
+
+
+@pytest.mark.parametrize("write", [repr, "{:.3e}".format, "{:g}".format, "{:+.17f}".format])
+def test_numbers_are_read_as_python_reads_them(write: Callable[[float], str]) -> None:
+    scales = 10.0 ** np.random.default_rng(0).integers(-30, 30, 500)
+    numbers = (np.random.default_rng(1).normal(size=500) * scales).tolist()
+    cells = [write(number) for number in [*numbers, 0.0, -0.0, 1e308, 5e-324, math.inf, -math.inf]]
+    text = "".join(f"{cell}," for cell in [*cells, "", "nan", "-", ".", "1.2.3", "x", "7", "-7"])
+    ends = np.flatnonzero(np.frombuffer(text.encode(), np.uint8) == ord(","))
+
+    values = decimals(text.encode(), np.append(0, ends[:-1] + 1), ends)
+
+    expected = [*map(float, cells), *[math.nan] * 6, 7.0, -7.0]
+    np.testing.assert_allclose(values, expected, rtol=EXACT, atol=0)
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 100, 1001])

@@ -86,8 +86,8 @@ async function ask() {
       else { isGone = true; showState(); }
     }
     answered = performance.now();
-    // A page that is slow to answer is asked less often; a quick one almost at once.
-    await new Promise((done) => setTimeout(done, Math.min(1000, Math.max(10, 2 * (answered - asked)))));
+    // The first change is asked for at once, many of them ten times a second, or less if that is slow.
+    await new Promise((done) => setTimeout(done, Math.min(1000, Math.max(120, 3 * (answered - asked)))));
     await new Promise((done) => requestAnimationFrame(done));
   }
   isAsking = false;
