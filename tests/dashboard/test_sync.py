@@ -113,10 +113,11 @@ def test_a_run_is_sent_to_tensorboard_beside_it(tmp_path: Path) -> None:
 
 
 def test_a_run_is_sent_to_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("wandb", reason="needs the wandb extra")
+    wandb = pytest.importorskip("wandb", reason="needs the wandb extra")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    wandb.teardown()  # it reads the environment once, which another test may have done before
     run = record(tmp_path / "gan")
 
     code, printed = losses("sync", run, "--to", "wandb", "--project", "gans")
