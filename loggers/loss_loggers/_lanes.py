@@ -51,7 +51,6 @@ class Lanes:
     def flush(self, timeout: float) -> bool:
         """Deliver what waits; whether nothing waits any more."""
         deadline = monotonic() + timeout
-        self._close_windows()
         requests = [lane.ask() for lane in self._lanes]
         for lane, request in zip(self._lanes, requests, strict=True):
             lane.wait(request, deadline)
@@ -80,6 +79,7 @@ class Lanes:
 
     def _at_exit(self) -> None:
         self._deadline = monotonic() + self._timeout
+        self._close_windows()
         self.flush(self._timeout)
 
     def _finish(self, error: BaseException | None) -> None:

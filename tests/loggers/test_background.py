@@ -468,6 +468,17 @@ def test_every_and_rename_inside_are_not_disturbed_by_failures() -> None:
     assert moody.values("G_loss") == pytest.approx([0.0, 0.5, 3.5 / 3, 5 / 3])
 
 
+def test_flush_leaves_the_steps_of_every_together() -> None:
+    memory = MemoryLogger()
+
+    with Background(Every(4, memory, reduce="mean")) as logger:
+        for step in range(1, 5):
+            send(logger, range(step, step + 1))
+            logger.flush()
+
+    assert [step for step, _ in memory["loss/G"]] == [4]
+
+
 def test_every_outside_thins_what_waits() -> None:
     memory = MemoryLogger()
 
