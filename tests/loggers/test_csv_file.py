@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,6 +173,7 @@ def test_any_name_and_number_come_back(
         logger.log_rows([(step, 0.1, {f"loss/{name}": number, "loss/another": 1.0})])
 
     run = read_run(path)
+    pd = pytest.importorskip("pandas", reason="needs pandas")
     # As text, for older versions of pandas round the last digit unless told not to.
     frame = pd.read_csv(path / "losses.csv", keep_default_na=False, dtype=str)
     assert run.names[0] == frame["name"][0] == name
@@ -193,6 +193,7 @@ def test_pandas_reads_it(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         write(logger, range(3))
 
+    pd = pytest.importorskip("pandas", reason="needs pandas")
     frame = pd.read_csv(tmp_path / "losses.csv")
 
     assert frame[frame.name == "G"].loss.tolist() == pytest.approx([0 / 3, 1 / 3, 2 / 3])
