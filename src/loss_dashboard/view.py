@@ -46,13 +46,16 @@ class Choice(NamedTuple):
 
 def view(reader: RunReader, choice: Choice, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
     """Everything about a run that fits on a screen."""
+    import numpy as np
+
     losses = {name: reader.series(name) for name in reader.losses}
-    return {
-        **_head(reader, losses),
-        "alerts": [alert._asdict() for alert in alerts],
-        "losses": _table(reader, losses),
-        "curves": _curves(losses, choice),
-    }
+    with np.errstate(all="ignore"):  # a loss may be as large as floats go
+        return {
+            **_head(reader, losses),
+            "alerts": [alert._asdict() for alert in alerts],
+            "losses": _table(reader, losses),
+            "curves": _curves(losses, choice),
+        }
 
 
 def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
@@ -153,8 +156,7 @@ def _recent_cov(loss: Values, window: int) -> Values:
     shifted = loss - centre  # so that squares do not swallow what differs
     mean = smooth(shifted, window)
     variance = np.maximum(smooth(shifted**2, window) - mean**2, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        cov: Values = np.sqrt(variance) / np.abs(mean + centre)
+    cov: Values = np.sqrt(variance) / np.abs(mean + centre)
     return cov
 
 
@@ -167,7 +169,15 @@ def _cells(values: Values, seen: Values) -> list[Number | bool]:
 
 
 def _list(values: Values) -> list[Number]:
-    return [_plain(value) for value in values.tolist()]
+    import numpy as np
+
+    finite = np.isfinite(values)
+    sizes = np.abs(np.where(finite & (values != 0), values, 1.0))
+    scales = 10.0 ** np.clip(5 - np.floor(np.log10(sizes)), -300, 300)
+    numbers: list[Number] = (np.round(values * scales) / scales).tolist()
+    for index in (~finite).nonzero()[0].tolist():
+        numbers[index] = None
+    return numbers
 
 
 def _plain(value: float) -> Number:

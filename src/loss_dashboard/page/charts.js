@@ -42,7 +42,7 @@ function linesOf(key, views, choice) {
   const lines = [], marks = [];
   views.forEach((view, run) => {
     const shares = key === "part" || (key === "weight" && choice.stack) ? sharesOf(view, key) : null;
-    view.losses.filter((loss) => isVisible(choice, loss.name)).forEach((loss, row) => {
+    view.losses.filter((loss) => isVisible(choice, loss.name)).forEach((loss) => {
       const curve = view.curves.each[loss.name];
       if (!curve) return;
       const column = key === "cov" && choice.recent ? "recent" : key;
@@ -52,6 +52,7 @@ function linesOf(key, views, choice) {
         if (curve.smooth) line.values = spread(curve.smooth, run);
         line.band = !view.curves.whole && !run ? [spread(curve.low, run), spread(curve.high, run)] : null;
         line.faint = Boolean(curve.smooth) && view.curves.whole && !run;
+        const row = new Set(marks.map((mark) => mark.name)).size;
         for (const [index, count] of curve.lost) marks.push({ at: places(index, run), row, colour: line.colour, count, name: loss.name });
       }
       lines.push(line);

@@ -86,8 +86,8 @@ async function ask() {
       else { isGone = true; showState(); }
     }
     answered = performance.now();
-    // The first change is asked for at once, many of them ten times a second, or less if that is slow.
-    await new Promise((done) => setTimeout(done, Math.min(1000, Math.max(120, 3 * (answered - asked)))));
+    // The first change is asked for at once, later ones ten times a second, or less often if that is slow.
+    await new Promise((done) => setTimeout(done, Math.min(1000, Math.max(100, 4 * (answered - asked)))));
     await new Promise((done) => requestAnimationFrame(done));
   }
   isAsking = false;
