@@ -143,11 +143,12 @@ class ManyHistory(History):
         moments["value"] = value
         moments["updates"] += 1
         moments["count"] += 1
-        moments["samples"] += samples
+        before = moments["samples"]
+        moments["samples"] = total = before + samples
         delta = value - moments["_mean"]
-        step = (delta if samples == 1 else delta * samples) / moments["samples"]
+        step = (delta if samples == 1 else delta * samples) / total
         moments["_mean"] += step
-        moments["_squares"] += (moments["samples"] - samples) * delta * step
+        moments["_squares"] += before * delta * step
         np.minimum(moments["_minimum"], value, out=moments["_minimum"])
         np.maximum(moments["_maximum"], value, out=moments["_maximum"])
 

@@ -37,12 +37,13 @@ class Moments:
     def add(self, value: float, samples: float = 1) -> None:
         """Take in one finite number, the average over `samples` samples."""
         self.count += 1
-        self.samples = total = self.samples + samples
+        before = self.samples
+        self.samples = total = before + samples
         delta = value - self._mean
         step = delta * samples / total
         self._mean += step
         # Not delta * (value - mean): rounding could make that negative.
-        self._squares += (total - samples) * delta * step
+        self._squares += before * delta * step
         if value < self._minimum:
             self._minimum = value
         if value > self._maximum:
