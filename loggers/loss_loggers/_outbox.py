@@ -21,16 +21,26 @@ class Outbox:
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self.lock = Condition()
         self.max_rows = max_rows
+        self._many = max(1, max_rows // 2)
         self._waiting: deque[Item] = deque()
         self._under_way: list[Item] = []
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._under_way)
 
+    @property
+    def is_crowded(self) -> bool:
+        """Whether it is half full."""
+        return len(self._waiting) >= self._many
+
     def put(self, item: Item) -> bool:
-        """Take an item; whether there was room for it."""
+        """Take an item; whether there was room for it. Half full, it wakes who waits for items."""
         self._waiting.append(item)
-        return len(self._waiting) <= self.max_rows or not self.keep_all_but(self.max_rows)
+        waiting = len(self._waiting)
+        if waiting == self._many:
+            with self.lock:
+                self.lock.notify_all()
+        return waiting <= self.max_rows or not self.keep_all_but(self.max_rows)
 
     def take(self, limit: int) -> list[Item]:
         """The oldest ones, now under way; hyperparameters go alone."""

@@ -22,8 +22,8 @@ ROOM = 0.75
 class Worker:
     """A daemon thread, started when there is work.
 
-    It wakes by itself after every interval: to wake it with each row would cost the thread that
-    trains more than the row does.
+    It wakes by itself after every interval, or when many rows wait: to wake it with each row would
+    cost the thread that trains more than the row does.
     """
 
     def __init__(self, logger: Logger, outbox: Outbox, interval: float) -> None:
@@ -102,7 +102,8 @@ class Worker:
     def _next(self) -> tuple[int, bool]:
         """Wait for the next turn; what was asked for by then, and whether it is the last one."""
         with self._outbox.lock:
-            if self._asked == self._answered:
+            is_crowded = self._outbox.is_crowded and self.outage.is_time
+            if self._asked == self._answered and not is_crowded:
                 self._outbox.lock.wait(self._interval)
             return self._asked, self._is_last
 

@@ -105,6 +105,17 @@ def test_nobody_has_to_ask_for_them() -> None:
     logger.close()
 
 
+def test_many_rows_are_not_kept_waiting(tmp_path: Path) -> None:
+    moody = Moody()
+    logger = Background(moody, interval=60, max_rows=100, undelivered=tmp_path / "rows.jsonl")
+
+    send(logger, range(60))
+
+    until(lambda: len(moody.rows) >= 50)
+    logger.close()
+    assert logger.failed == 0
+
+
 def test_a_row_has_the_time_at_which_it_was_handed_over() -> None:
     memory = MemoryLogger()
 
