@@ -10,7 +10,7 @@ PIP := $(BIN)/python $(PIP_INSTALL)
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
 
-demo: $(VENV)/.demo  ## train the example on real data and record its losses (half a minute)
+demo: $(VENV)/.demo  ## train the example on real data and record its losses; ARGS=--serve shows them live
 	$(BIN)/losses demo $(ARGS)
 
 test: $(VENV)/.dev  ## run every test, with every extra installed
@@ -42,7 +42,7 @@ $(BIN)/python:
 # is needed for dependency groups.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) 'pip>=25.1'
-	$(PIP) --editable '.[demo]'
+	$(PIP) --editable '.[demo,dashboard]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

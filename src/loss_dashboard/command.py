@@ -33,7 +33,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "losses sync latest --to mlflow --uri http://localhost:5000",
         "losses sync gan --to wandb --project gan --dry-run",
     ),
-    demo: ("losses demo", "losses demo --weighting sum --out runs/sum"),
+    demo: (
+        "losses demo",
+        "losses demo --serve --open",
+        "losses demo --weighting sum --out runs/sum",
+    ),
     doctor: ("losses doctor", "losses doctor latest"),
 }
 """Each command with the examples that end its `--help`."""

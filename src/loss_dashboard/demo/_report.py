@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from rich.console import Group
 
+from loss_dashboard import beside
 from loss_dashboard._hints import hints, short
 from loss_dashboard._tables import figures, loss_table, table
+from loss_dashboard.installed import how_to_install
 
 from ._autoencoder import squared_error
 
@@ -56,7 +58,10 @@ def where_next(folder: Path, weighting: str) -> str:
     other = "cov" if weighting == "sum" else "sum"
     files = {short(folder / name): content for name, content in FILES.items()}
     run = short(folder)
+    first = f", after {how_to_install('dashboard')}" if beside.missing() else ""
     commands = {
+        f"losses serve {run} --open": f"all of it in the browser{first}",
+        "losses demo --serve --open": "the same, live while it trains",
         f"losses watch {run}": "losses, weights and CoV in this terminal",
         f"losses plot {run} -o losses.svg": "the picture again, for a paper",
         f"losses demo --weighting {other}": "the same network, weighted otherwise",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +27,7 @@ from ._train import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from rich.console import Console
@@ -44,25 +46,41 @@ WEIGHTINGS: dict[str, Callable[[], Weighting | None]] = {
 }
 
 
-def run_demo(weighting: str, steps: int, seed: int, out: Path, console: Console) -> bool:
-    """Train, record and report; whether it went through all steps."""
+def run_demo(
+    weighting: str,
+    steps: int,
+    seed: int,
+    out: Path,
+    console: Console,
+    page: Callable[[Path], AbstractContextManager[None]] | None = None,
+) -> bool:
+    """Train, record and report; whether it went through all steps.
+
+    A `page` of the run's folder stays for as long as this takes.
+    """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the fastest for layers this small, and the same sums every time
     images, held_out = load_images()
     model = AdversarialAutoencoder()
     before = quality(model, held_out)
 
-    with CsvLogger(out) as logger, Interrupt() as interrupt, progress(steps, console) as show:
-        group = LossGroup(NAMES, logger, weighting=WEIGHTINGS[weighting]())
-        for done in train(model, images, group, steps):
-            show(done, group)
-            if interrupt.asked:
-                break
+    with CsvLogger(out) as logger, page(logger.path) if page else nullcontext():
+        with Interrupt() as interrupt, progress(steps, console) as show:
+            group = LossGroup(NAMES, logger, weighting=WEIGHTINGS[weighting]())
+            for done in train(model, images, group, steps):
+                show(done, group)
+                if interrupt.asked:
+                    break
+        logger.close()  # while there is a page to say so
 
-    if done < steps:
-        console.print(f"Stopped by Ctrl-C after {done} of {steps} steps; all of them are recorded.")
-    console.print(results(group, before, quality(model, held_out)))
-    plot_run(logger.path, logger.path / "losses.png")
-    draw_digits(model, held_out, logger.path / "digits.png")
-    console.print(where_next(logger.path, weighting), markup=False, soft_wrap=True)
+        if done < steps:
+            console.print(
+                f"Stopped by Ctrl-C after {done} of {steps} steps; all of them are recorded."
+            )
+        console.print(results(group, before, quality(model, held_out)))
+        plot_run(logger.path, logger.path / "losses.png")
+        draw_digits(model, held_out, logger.path / "digits.png")
+        console.print(where_next(logger.path, weighting), markup=False, soft_wrap=True)
+        if page:
+            console.print("\nThe page ends here; `losses serve` above shows the run again.")
     return done == steps
