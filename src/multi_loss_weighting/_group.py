@@ -319,11 +319,13 @@ class LossGroup(nn.Module):
 
     def hyperparams(self) -> dict[str, Any]:
         """The names, the weighting and its settings, as loggers record them."""
+        limits = {name: loss.max_loss for name, loss in self._losses.items()}
+        finite = {name: limit for name, limit in limits.items() if limit < math.inf}
         return {
             "losses": [self._label(name) for name in self.names],
             self._label("weighting"): settings_of(self.weighting),
-            self._label("max_loss"): {name: loss.max_loss for name, loss in self._losses.items()},
             self._label("nonfinite"): self._on_nonfinite,
+            **({self._label("max_loss"): finite} if finite else {}),
         }
 
     def parameter_group(self) -> dict[str, Any]:
