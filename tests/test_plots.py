@@ -139,7 +139,7 @@ def test_smooth_agrees_with_a_mean_of_slices() -> None:
     values = np.random.default_rng(0).normal(size=100)
     values[[3, 50, 51]] = np.nan
 
-    expected = [np.nanmean(values[max(0, i - 5) : i + 6]) for i in range(100)]
+    expected = [np.nanmean(values[max(0, i - 9) : i + 1]) for i in range(100)]
 
     np.testing.assert_allclose(smooth(values, window=10), expected)
 

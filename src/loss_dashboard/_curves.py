@@ -14,28 +14,26 @@ if TYPE_CHECKING:
 
 
 def smooth(values: Values, window: int) -> Values:
-    """The mean of about `window` values around each step, without those that are not finite.
+    """The mean of the last `window` values at each step, without those that are not finite.
 
     >>> import numpy as np
     >>> smooth(np.array([1.0, 3.0, np.nan, 5.0]), window=3).tolist()
-    [2.0, 2.0, 4.0, 5.0]
+    [1.0, 2.0, 2.0, 4.0]
     """
     import numpy as np
 
     finite = np.isfinite(values)
-    sums = _sums_around(np.where(finite, values, 0.0), window // 2)
-    counts = _sums_around(finite.astype(np.float64), window // 2)
+    sums = _last_sums(np.where(finite, values, 0.0), window)
+    counts = _last_sums(finite.astype(np.float64), window)
     return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
 
-def _sums_around(values: Values, reach: int) -> Values:
+def _last_sums(values: Values, window: int) -> Values:
     import numpy as np
 
-    sums = np.concatenate([[0.0], np.cumsum(values)])
-    steps = np.arange(len(values))
-    after, before = np.minimum(steps + reach + 1, len(values)), np.maximum(steps - reach, 0)
-    around: Values = sums[after] - sums[before]
-    return around
+    sums = np.cumsum(values)
+    sums[window:] -= sums[:-window].copy()
+    return sums
 
 
 def spread(positions: Sequence[float], gap: float) -> list[float]:

@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 def missing() -> list[str]:
     """What the page needs and does not find."""
-    return [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    return [name for name in ("starlette", "uvicorn", "orjson") if find_spec(name) is None]
 
 
 @contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from threading import Lock
-from time import monotonic
+from time import monotonic, thread_time
 from typing import TYPE_CHECKING
 
 from loss_loggers.run_folder import INFO, parts
@@ -13,7 +14,7 @@ from .reader import RunReader
 from .runs import Summary, find_runs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from .alerts import Alert
@@ -25,34 +26,81 @@ REST = 1.0
 """Seconds between two searches for alerts, which look at the whole of a run."""
 
 
+SHARE = 0.015
+"""The part of a core that a live run may take, in reading and in answers."""
+
+
 class Shelf:
-    """One run with its reader, which one thread at a time may use."""
+    """One run with its reader, which one thread at a time may use.
+
+    After work it rests, so that rows that come without a break are shown together; the first row
+    after a pause is shown at once. Tabs that ask the same share an answer.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.lock = Lock()
         self.version = 0
         self.reader = RunReader(path, columns=(), patience=PATIENCE)
+        self._lock = Lock()
+        self._rests_until = 0.0
+        self._glanced: object = None
+        self._read_again = 0.0
         self._alerts: list[Alert] = []
         self._searched: tuple[int, float] = (-1, 0.0)
+        self._answers: dict[object, bytes] = {}
 
     def alerts(self) -> list[Alert]:
-        """What in the run deserves a look; who calls holds the lock."""
+        """What in the run deserves a look; for `make` in `answer`, which has the reader."""
         version, moment = self._searched
         if version != self.version and monotonic() > moment:
             self._alerts = find_alerts(self.reader)
             self._searched = self.version, monotonic() + REST
         return self._alerts
 
-    def poll(self) -> bool:
-        """Read what is new, unless somebody else is about to; whether there was anything."""
-        if not self.lock.acquire(blocking=False):
-            return False
+    @property
+    def rest(self) -> float:
+        """For how many seconds it does not look for new rows."""
+        return max(0.0, self._rests_until - monotonic())
+
+    @property
+    def has_news(self) -> bool:
+        """Whether reading may show more: the files differ, or a second has passed."""
+        if self.reader.progress < 1 or monotonic() > self._read_again:
+            return True
+        return self.reader.glance() != self._glanced
+
+    def poll(self) -> None:
+        """Read what is new, unless it rests or somebody else is about to read."""
+        if self.rest or not self._lock.acquire(blocking=False):
+            return
         try:
-            changed = self.reader.poll()
-            self.version += changed
-            return changed
+            with self._at_work():
+                self._read()
         finally:
-            self.lock.release()
+            self._lock.release()
+
+    def answer(self, question: object, make: Callable[[], bytes]) -> bytes:
+        """What `make` tells of the run as it has been read, made once for all who ask it."""
+        with self._lock, self._at_work():
+            if not self.rest:
+                self._read()
+            if question not in self._answers:
+                self._answers[question] = make()
+            return self._answers[question]
+
+    def _read(self) -> None:
+        self._glanced, self._read_again = self.reader.glance(), monotonic() + REST
+        if self.reader.poll():
+            self.version += 1
+            self._answers.clear()
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        start = thread_time()
+        try:
+            yield
+        finally:
+            rest = min(REST, (thread_time() - start) / SHARE)
+            self._rests_until = min(max(self._rests_until, monotonic()) + rest, monotonic() + REST)
 
 
 class Library:

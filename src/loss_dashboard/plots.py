@@ -28,7 +28,7 @@ SMOOTHED = 100  # the clear line is the mean of one such part of the run
 def plot_run(run: Run | str | Path, output: str | Path) -> Path:
     """Draw the losses and weights of a run.
 
-    Clear lines are the mean of a loss over the steps around, with the losses as they came behind
+    Clear lines are the mean of a loss over the last steps, with the losses as they came behind
     them; a cross marks a loss that was not finite.
 
     Args:
@@ -112,7 +112,7 @@ def _draw_losses(axes: Axes, curves: list[_Curve]) -> None:
     clear(axes, "losses")
     ends: dict[str, tuple[Values, str]] = {}
     for row, (name, color, run, losses, _) in enumerate(curves):
-        mean = smooth(losses.mean, window=len(losses.x) // SMOOTHED)
+        mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
         if run == 0:
             draw_band(axes, losses, color)
         draw_line(axes, losses.x, mean, color, run)

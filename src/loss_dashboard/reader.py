@@ -19,6 +19,7 @@ from .decimate import decimate as decimate
 if TYPE_CHECKING:
     from collections.abc import Collection
     from os import PathLike
+    from pathlib import Path
 
     from ._lines import Block, Values
 
@@ -128,6 +129,11 @@ class RunReader:
             self._notes["folder"] = f"{self.path} cannot be read: {error.strerror or error}."
         return self._now() != before
 
+    def glance(self) -> object:
+        """What differs once there is news; two quick looks at the disk."""
+        newest = self._tails[-1].path if self._tails else self.path
+        return _changed(self.path), _changed(newest)
+
     def _now(self) -> object:
         return self._lines_read, self.info, self.problems, self.state
 
@@ -206,15 +212,16 @@ class RunReader:
         """Give each loss its lines."""
         import numpy as np
 
-        for name in dict.fromkeys(block.names):
+        for name in block.names:
             if name not in self._names:
                 self._names[name] = len(self._names)
                 self._series[name.decode(errors="replace")] = Series(SHOWN)
-        codes = np.array([self._names[name] for name in block.names], dtype=np.int64)
         series = list(self._series.values())
-        for code in np.unique(codes).tolist():
-            series[code].extend(block.columns, block.values[:, codes == code])
-        self._lines_read += len(codes)
+        order = np.argsort(block.codes, kind="stable")
+        ends = np.cumsum(np.bincount(block.codes, minlength=len(block.names)))[:-1]
+        for name, own in zip(block.names, np.split(order, ends), strict=True):
+            series[self._names[name]].extend(block.columns, block.values[:, own])
+        self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
 
     def _note(self, topic: str, sentence: str) -> None:
@@ -222,6 +229,14 @@ class RunReader:
             self._notes[topic] = sentence
         else:
             self._notes.pop(topic, None)
+
+
+def _changed(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _missing(name: str, header: list[str]) -> str:

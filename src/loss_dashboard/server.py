@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from importlib.resources import files
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import orjson
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ._doors import Headers, Token
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from .library import Library, Shelf
 
 LOOPBACK = ["127.0.0.1", "localhost"]
-TICK = 0.03
+TICK = 0.015
 """Seconds between two looks at a run that is written."""
 
 REST = 1.0
@@ -60,6 +62,8 @@ def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "
         token: What a request has to bring, if anything.
     """
     server = _Server(library)
+    # Between two programs of one machine, packing costs more than it saves.
+    packing = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)] if hosts else []
     routes = [
         Route("/", server.page),
         Route("/api/runs", server.runs),
@@ -71,7 +75,7 @@ def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK),
         Middleware(Headers),
         Middleware(Token, token=token),
-        Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3),
+        *packing,
     ]
     return Starlette(routes=routes, middleware=middleware)
 
@@ -93,12 +97,9 @@ class _Server:
 
     async def runs(self, _: Request) -> Response:
         runs = await run_in_threadpool(self._library.runs)
-        return _json(
-            {
-                "places": [str(place) for place in self._library.places],
-                "runs": [describe(key, run) for key, run in runs.items()],
-            }
-        )
+        places = [str(place) for place in self._library.places]
+        listed = [describe(key, run) for key, run in runs.items()]
+        return _json(orjson.dumps({"places": places, "runs": listed}))
 
     async def run(self, request: Request) -> Response:
         query = request.query_params
@@ -109,7 +110,8 @@ class _Server:
         shelf = await run_in_threadpool(self._library.shelf, query.get("run", ""))
         if shelf is None:
             return PlainTextResponse("There is no such run.", 404)
-        return _json(await run_in_threadpool(_shown, shelf, choice))
+        answer = await run_in_threadpool(shelf.answer, choice, partial(_shown, shelf, choice))
+        return _json(answer)
 
     async def changes(self, request: Request) -> Response:
         keys = request.query_params.getlist("run")
@@ -121,17 +123,17 @@ class _Server:
         return StreamingResponse(stream, media_type="text/event-stream")
 
 
-def _shown(shelf: Shelf, choice: Choice) -> dict[str, Any]:
-    shelf.poll()
-    with shelf.lock:
-        return view(shelf.reader, choice, shelf.alerts())
+def _shown(shelf: Shelf, choice: Choice) -> bytes:
+    return orjson.dumps(view(shelf.reader, choice, shelf.alerts()))
 
 
 async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> AsyncIterator[str]:
     """An event for each change; many tabs of one run share what one of them reads."""
     seen, quiet = [-1] * len(shelves), 0.0
     while not is_ending():
-        await run_in_threadpool(lambda: [shelf.poll() for shelf in shelves])
+        for shelf in shelves:
+            if shelf.has_news:
+                await run_in_threadpool(shelf.poll)
         now = [shelf.version for shelf in shelves]
         if now != seen:
             seen, quiet = now, 0.0
@@ -140,6 +142,7 @@ async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> Async
             quiet = 0.0
             yield ": still here\n\n"
         pause = TICK if any(map(_is_busy, shelves)) else REST
+        pause = max(pause, min(shelf.rest for shelf in shelves))
         quiet += pause
         await asyncio.sleep(pause)
 
@@ -168,5 +171,6 @@ def _number(text: str | None) -> float | None:
     return number
 
 
-def _json(content: dict[str, Any]) -> Response:
-    return JSONResponse(content, headers={"Cache-Control": "no-store"})
+def _json(content: bytes) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(content, headers=headers, media_type="application/json")

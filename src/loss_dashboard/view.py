@@ -149,7 +149,7 @@ def _column(grid: Grid, own: dict[str, Values], values: Values) -> list[Number |
 
 
 def _recent_cov(loss: Values, window: int) -> Values:
-    """The coefficient of variation around each step."""
+    """The coefficient of variation of the last values at each step."""
     import numpy as np
 
     centre = np.nanmedian(loss[np.isfinite(loss)]) if np.isfinite(loss).any() else 0.0

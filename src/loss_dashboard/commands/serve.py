@@ -30,7 +30,7 @@ def serve(
     token: Annotated[str, typer.Option(help="What the address then has to contain.")] = "",
 ) -> None:
     """Show runs in the browser, live. Only this machine can see them."""
-    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    missing = [name for name in ("starlette", "uvicorn", "orjson") if find_spec(name) is None]
     if missing:
         fail(f"serve needs {' and '.join(missing)}: pip install 'multi-loss-weighting[dashboard]'")
     if host not in LOOPBACK and not token:
