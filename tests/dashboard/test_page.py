@@ -329,7 +329,7 @@ def test_a_hidden_tab_asks_for_nothing(
     with serve(str(tmp_path)) as address:
         page = one.open(address)
         ready(page, 3)
-        wait(page, "stream.readyState === 1 && !isAsking")
+        wait(page, "stream?.readyState === 1 && !isAsking")
         page.wait_for_timeout(1000)
         before = len(one.asked)
         page.wait_for_timeout(2500)
@@ -340,6 +340,78 @@ def test_a_hidden_tab_asks_for_nothing(
             "document.dispatchEvent(new Event('visibilitychange'))"
         )
         assert page.evaluate("stream === null")
+
+
+def test_eight_windows_of_one_browser_follow_a_live_run(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    first = tab()
+    windows = [first.page, *(first.context.new_page() for _ in range(7))]
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0}, step=0)
+        for page in windows:
+            page.goto(address)
+        for step in range(1, 200):
+            logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0}, step=step)
+        for page in windows:
+            wait(page, "views[0]?.step === 199")
+        assert sum(page.evaluate("stream !== null") for page in windows) == 4
+
+
+ALERTS: dict[str, tuple[str, Callable[[int], dict[str, float]], str]] = {
+    "nonfinite": ("CoVWeighting", lambda t: _of(math.nan if t == 9 else 1.0), "at step 9"),
+    "spike": ("CoVWeighting", lambda t: _of(50.0 if t == 99 else 1.0 + t % 2), "at step 99"),
+    "stopped": ("PlainSum", lambda t: _of(1.0) if t < 50 else {"loss/D": 1.0}, "since step 49"),
+    "small weight": ("CoVWeighting", lambda t: _of(1.0, 0.001 + t * 1e-6), "under 0.01"),
+    "large weight": ("CoVWeighting", lambda t: _of(1.0, 0.999 - t * 1e-6), "over 0.95"),
+    "frozen": ("CoVWeighting", lambda t: _of(1.0 + t % 3, 0.5), "stayed the same"),
+    "unmoved": ("UncertaintyWeighting", lambda t: _of(1.0 + t % 3, 0.5), "never moved"),
+}
+
+
+def _of(loss: float, weight: float = 0.4) -> dict[str, float]:
+    return {"loss/G": loss, "weight/G": weight, "loss/D": 1.0, "weight/D": 1 - weight}
+
+
+def test_each_alert_is_told_and_leads_to_its_step(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    for kind, (method, row, _) in ALERTS.items():
+        with CsvLogger(tmp_path / kind.replace(" ", "-")) as logger:
+            logger.log_hyperparams({"weighting": {"method": method}})
+            rows = [(step, 1e9 + step, row(step)) for step in range(300)]
+            logger.log_rows(rows)
+    page = tab().page
+    with serve(str(tmp_path)) as address:
+        for kind, (_, _, words) in ALERTS.items():
+            page.goto(f"{address}?run={kind.replace(' ', '-')}")
+            alert = page.locator("#alerts button", has_text=words).first
+            browsers.expect(alert).to_be_visible(timeout=15_000)
+            step = page.evaluate(f"views[0].alerts.find((one) => one.kind === {kind!r}).step")
+            alert.click()
+            wait(page, f"choice.first !== null && choice.first <= {step} && {step} <= choice.last")
+
+
+def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..., Tab]) -> None:
+    page = tab().page
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        logger.log_hyperparams({"losses": ["G"]})
+        page.goto(f"{address}?run=gan")
+        wait_for_text(page, "#state", "waiting")
+        logger.log_rows([(0, time.time() - 60, {"loss/G": 1.0})])
+        wait_for_text(page, "#state", "stale")
+        logger.log_metrics({"loss/G": 1.0}, step=1)
+        wait_for_text(page, "#state", "live")
+        info = tmp_path / "gan" / "run.json"
+        whole = info.read_text()
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        info.write_text(json.dumps({**json.loads(whole), "pid": dead.pid}))
+        wait_for_text(page, "#state", "crashed")
+        info.write_text(whole)
+        logger.close()
+        wait_for_text(page, "#state", "finished")
+    wait_for_text(page, "#state", "gone")
 
 
 def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]) -> None:

@@ -9,7 +9,7 @@ const POLL = 2000;
 const choice = readChoice();
 let library = { runs: [], places: [] };
 let views = [];
-let stream = null, timer = 0, isAsking = false, isBehind = false, isGone = false, asked = 0, answered = 0;
+let stream = null, leavePlace = null, attempts = 0, timer = 0, isAsking = false, isBehind = false, isGone = false, asked = 0, answered = 0;
 
 // ---- the choice, in the address
 
@@ -101,21 +101,45 @@ async function forget() {
   await start();
 }
 
-// A hidden tab holds no connection: browsers allow six to one server.
-function listen() {
+// Browsers allow six connections to one server, over all tabs and windows. So a hidden tab holds
+// none, four others may hold a stream, and the rest ask now and then.
+const STREAMS = 4;
+
+async function takePlace() {
+  if (!navigator.locks) return () => {};
+  for (let place = 0; place < STREAMS; place++) {
+    const leave = await new Promise((taken) => {
+      navigator.locks.request(`stream ${place}`, { ifAvailable: true }, (lock) => (lock ? new Promise(taken) : taken(null)));
+    });
+    if (leave) return leave;
+  }
+  return null;
+}
+
+function hush() {
   stream?.close();
   stream = null;
+  leavePlace?.();
+  leavePlace = null;
   clearTimeout(timer);
+}
+
+async function listen() {
+  hush();
+  const attempt = ++attempts;
   if (REPORT || document.hidden) return;
   if (!choice.runs.length) { timer = setTimeout(refreshLibrary, POLL); return; }
+  const leave = await takePlace();
+  if (attempt !== attempts) { leave?.(); return; }
+  if (!leave) { poll(); return; }
+  leavePlace = leave;
   const query = choice.runs.map((run) => `run=${encodeURIComponent(run)}`).join("&");
   stream = new EventSource(`api/changes?${query}`);
   let isOpen = false;
   stream.onopen = () => { isOpen = true; clearTimeout(timer); };
   stream.onmessage = () => { isOpen = true; ask(); };
   stream.onerror = () => { isGone = true; showState(); clearTimeout(timer); timer = setTimeout(revive, POLL); };
-  // Where six other tabs have the connections, this one asks now and then instead.
-  timer = setTimeout(() => { if (!isOpen) poll(); }, POLL);
+  timer = setTimeout(() => { if (!isOpen) { hush(); poll(); } }, POLL);
 }
 
 async function revive() {
@@ -128,10 +152,8 @@ async function revive() {
 }
 
 function poll() {
-  stream?.close();
-  stream = null;
   ask();
-  if (!document.hidden) timer = setTimeout(poll, POLL);
+  timer = setTimeout(listen, POLL);
 }
 
 async function refreshLibrary() {
