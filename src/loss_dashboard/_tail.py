@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-BLOCK = 1 << 20
+BLOCK = 1 << 22
 """Bytes read at once: enough to be fast, few enough that what is made of them stays at hand."""
 
 MARK = 256

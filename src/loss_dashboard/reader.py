@@ -41,8 +41,8 @@ class RunReader:
 
     Args:
         path: The folder.
-        columns: The statistics to read, beside those that are always; by default all. A million
-            lines take a tenth of a second for each.
+        columns: The statistics to read, beside those that are always; by default all. The
+            fewer, the sooner it is done.
         patience: The seconds after which a poll leaves what is still unread to the next one.
 
     Attributes:
@@ -139,7 +139,6 @@ class RunReader:
 
     def _forget(self) -> None:
         self._series: dict[str, Series] = {}
-        self._names: dict[bytes, int] = {}
         self._tails: list[Tail] = []
         self._headers: dict[Tail, list[str]] = {}
         self._pace = Pace()
@@ -212,15 +211,10 @@ class RunReader:
         """Give each loss its lines."""
         import numpy as np
 
-        for name in block.names:
-            if name not in self._names:
-                self._names[name] = len(self._names)
-                self._series[name.decode(errors="replace")] = Series(SHOWN)
-        series = list(self._series.values())
-        order = np.argsort(block.codes, kind="stable")
-        ends = np.cumsum(np.bincount(block.codes, minlength=len(block.names)))[:-1]
-        for name, own in zip(block.names, np.split(order, ends), strict=True):
-            series[self._names[name]].extend(block.columns, block.values[:, own])
+        for code in np.unique(block.codes).tolist():
+            name = block.names[code].decode(errors="replace")
+            own = self._series.setdefault(name, Series(SHOWN))
+            own.extend(block.columns, block.values[:, block.codes == code])
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
 
