@@ -4,6 +4,7 @@ import http.client
 import json
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -50,6 +51,36 @@ def test_it_serves_the_runs_of_a_folder(
     assert [loss["name"] for loss in shown["losses"]] == ["G", "D", "E"]
     assert shown["curves"]["each"]["D"]["loss"][:2] == [2.0, 1.0]
     assert shown["settings"]["weighting"]["method"] == "CoVWeighting"
+
+
+def follow(address: str, last_step: int) -> int:
+    """Follow a run as a tab does, until its last step is shown; how many changes that took."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+    connection.request("GET", "/api/changes?run=gan")
+    events = connection.getresponse()
+    changes = 0
+    while True:
+        if events.readline().startswith(b"data:"):
+            changes += 1
+            if run_of(address, "run=gan")["step"] == last_step:
+                connection.close()
+                return changes
+
+
+def test_ten_tabs_follow_a_run_of_a_thousand_rows_a_second(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    steps = 500
+    with serve(str(tmp_path)) as address, CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0}, step=0)
+        with ThreadPoolExecutor(10) as pool:
+            tabs = [pool.submit(follow, address, steps) for _ in range(10)]
+            for step in range(1, steps + 1):
+                logger.log_metrics({"loss/G": 1.0 / step, "loss/D": 2.0}, step=step)
+                time.sleep(0.002)
+            changes = [tab.result() for tab in tabs]
+
+    assert all(1 < count < steps for count in changes)  # what came together is shown together
 
 
 def test_a_window_and_smoothing_are_told_from_the_full_series(
