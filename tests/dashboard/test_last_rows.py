@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
 from loss_dashboard._last_rows import TAIL, LastRows
+from loss_dashboard.alerts import _marks
 from loss_dashboard.command import app
 from loss_loggers import CsvLogger
 from loss_loggers.run_folder import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def record(folder: Path, losses: list[float], nonfinite: int = 0) -> Path:
@@ -53,3 +57,25 @@ def test_ls_marks_a_loss_that_was_ever_lost_and_one_that_jumped(tmp_path: Path) 
     assert ends["lost"] == ends["now"] == ["G", "nan"]
     assert ends["high"] == ["G", "spike"]
     assert ends["calm"][-1] == "1"
+
+
+def test_ls_marks_what_the_page_alerts_of(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_hyperparams({"weighting": {"method": "CoVWeighting"}})
+        for step in range(300):
+            losses = {"loss/G": 50.0 if step == 150 else 1.0 + step % 2, "loss/D": 1.0}
+            logger.log_metrics({**losses, "weight/G": 0.001, "weight/D": 0.999}, step=step)
+
+    printed = CliRunner().invoke(app, ["ls", str(tmp_path)]).output
+
+    assert printed.splitlines()[1].count("G spike") == 1
+    assert {"G small weight", "D large weight"} <= set(re.split("  +|, ", printed.strip()))
+
+
+def test_ls_reads_only_the_end_of_a_large_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(tmp_path / "gan", [1.0] * 50 + [50.0] + [1.0] * 500)
+    monkeypatch.setattr(_marks, "LARGE", 1000)
+
+    assert "spike" not in CliRunner().invoke(app, ["ls", str(tmp_path)]).output

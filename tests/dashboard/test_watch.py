@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from loss_dashboard import _tail
 from loss_dashboard.command import app
 from loss_dashboard.reader import RunReader
 from loss_dashboard.terminal._canvas import Canvas
@@ -228,5 +229,26 @@ def test_resizing_changes_the_layout(run: Path) -> None:
         await pilot.resize_terminal(50, 40)
         await pilot.pause(0.2)
         assert watching.query_one("#loss").size.width == 48 > wide
+
+    drive(run, (80, 24), steps)
+
+
+def test_a_long_run_is_shown_while_it_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual", reason="the watching app is made with it")
+    from loss_dashboard.terminal import app as terminal
+
+    monkeypatch.setattr(_tail, "BLOCK", 4096)
+    monkeypatch.setattr(terminal, "READING", 0.0)
+    monkeypatch.setattr(terminal, "POLL", 3600)
+
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        early = text_of(watching, "#headline")
+        while watching.reader.progress < 1:
+            watching._poll()
+        await pilot.pause()
+
+        assert re.search(r"gan  read \d+%  PlainSum", early)
+        assert "read" not in text_of(watching, "#headline")
+        assert len(watching.reader.series("G")["loss"]) == 100
 
     drive(run, (80, 24), steps)

@@ -2,3 +2,4 @@
 
 from ._alert import Alert as Alert
 from ._find import find_alerts as find_alerts
+from ._marks import with_alerts as with_alerts

@@ -37,7 +37,7 @@ def _print(folder: Path, once: bool, plain: bool) -> None:
     from loss_dashboard.reader import RunReader
     from loss_dashboard.terminal.plain import follow, print_once
 
-    console, reader = Console(highlight=False), RunReader(folder)
+    console, reader = Console(highlight=False), RunReader(folder, columns=())
     try:
         if once:
             print_once(reader, console, charts=not plain)

@@ -32,6 +32,7 @@ def headline(reader: RunReader) -> Text:
     error = info.get("error") if reader.state == "crashed" else None
     parts = [
         (reader.path.name, "bold"),
+        (f"read {reader.progress:.0%}" if reader.progress < 1 else "", "yellow"),
         (method or "", ""),
         (reader.state, STATE_STYLES.get(reader.state, "dim")),
         (f"step {last_step(reader)}", ""),

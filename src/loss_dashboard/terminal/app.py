@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from asyncio import to_thread
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -24,9 +22,13 @@ from ._view import View
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.text import Text
+
     from loss_dashboard.alerts import Alert
 
 POLL = 0.5  # seconds
+READING = 0.4
+"""Seconds of reading after which a long run is shown as far as it was read, and keys are heard."""
 PATIENCE = 20  # alerts are looked for again after so many times as long as it took
 ALERTS = 3
 MAX_ZOOM = 12
@@ -75,7 +77,7 @@ class WatchApp(App[None]):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.reader = RunReader(folder)
+        self.reader = _reader(folder)
         self.view = View()
         self.alerts: list[Alert] = []
         self._look_at = 0.0
@@ -139,15 +141,10 @@ class WatchApp(App[None]):
         if folders:
             here = folders.index(self.reader.path) if self.reader.path in folders else -1
             following = folders[(here + 1) % len(folders)]
-            self.query_one("#headline", Static).update(Text(f"reading {following.name} …"))
-            self.run_worker(self._open(following), exclusive=True)
-
-    async def _open(self, folder: Path) -> None:
-        """Read another run, which takes a while if it is long, and show it."""
-        self.reader = await to_thread(RunReader, folder)
-        self.view = View(log=self.view.log)
-        self._look()
-        self.show()
+            self.reader = _reader(following)
+            self.view = View(log=self.view.log)
+            self._look()
+            self.show()
 
     def _poll(self) -> None:
         if self.reader.poll():
@@ -162,3 +159,7 @@ class WatchApp(App[None]):
         start = perf_counter()
         self.alerts = find_alerts(self.reader)
         self._look_at = perf_counter() + PATIENCE * (perf_counter() - start)
+
+
+def _reader(folder: Path) -> RunReader:
+    return RunReader(folder, columns=(), patience=READING)

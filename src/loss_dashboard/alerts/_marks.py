@@ -1,0 +1,31 @@
+"""The alerts of a run in a few words, for a list of runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from loss_loggers.run_folder import parts
+
+from ._find import find_alerts
+
+if TYPE_CHECKING:
+    from loss_dashboard.runs import Summary
+
+LARGE = 1 << 22
+"""Bytes over which a run is not read for a mark in a list: below it is 0.1 seconds at most."""
+
+
+def with_alerts(run: Summary) -> Summary:
+    """The run with all of its alerts as marks, unless it is large.
+
+    What its last rows tell of losses comes first in either case.
+    """
+    from loss_dashboard.reader import RunReader
+
+    if run.state == "unreadable" or sum(part.stat().st_size for part in parts(run.path)) > LARGE:
+        return run
+    alerts = find_alerts(RunReader(run.path, columns=()))
+    known = {"nonfinite": "nan"}
+    marks = [f"{alert.loss} {known.get(alert.kind, alert.kind)}".strip() for alert in alerts]
+    return replace(run, marks=tuple(dict.fromkeys([*run.marks, *marks])))
