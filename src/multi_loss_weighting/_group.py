@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from . import _compiled
 from ._batch import Batch
 from ._loss import REPORT, NamedLoss, checked_report
 from ._members import TOTAL, Members
@@ -116,7 +117,13 @@ class LossGroup(nn.Module):
             make_statistics=make_statistics,
         )
         self._members = None if names is None else self._make_members(names)
+        self._key = _compiled.register(self)
         self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy is a group of its own to compiled code."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._key = _compiled.register(self)
 
     # What there is to read.
 
@@ -152,24 +159,39 @@ class LossGroup(nn.Module):
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """
+        return self._known_members().history
+
+    def _known_members(self) -> Members:
         if self._members is None:
             msg = "a group without names knows its losses from the first step on; none came yet"
             raise RuntimeError(msg)
-        return self._members.history
+        return self._members
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the last step; before the first, those that it will have."""
         if self._members is None or self.step:
             return {name: loss.weight for name, loss in self._losses.items()}
+        return self.next_weights()
+
+    def next_weights(self) -> dict[str, float]:
+        """The weights that the next step will have, of losses that are all there.
+
+        Raises:
+            RuntimeError: If the names of the losses are not known yet.
+        """
+        members = self._known_members()
         zeros = torch.zeros(len(self))
-        first = self._weigh(self._members, Batch(zeros, zeros.tolist()), 0).weights
-        return dict(zip(self, first.tolist(), strict=True))
+        weights = self._weigh(members, Batch(zeros, zeros.tolist()), self.step).weights
+        return dict(zip(self, weights.tolist(), strict=True))
 
     # A step.
 
     def weigh(self, losses: Mapping[str, Any]) -> Tensor:
         """The objective for the losses of a step. It changes nothing.
+
+        Inside `torch.compile` it is part of one graph, whatever the weights become: give the group
+        its names, and call `record` outside.
 
         Args:
             losses: From name to loss: tensors of one element, numpy scalars or Python numbers,
@@ -182,10 +204,22 @@ class LossGroup(nn.Module):
             TypeError: If a loss is no number.
             ValueError: If a loss is unknown or has more than one element, or none was given.
         """
+        if torch.compiler.is_compiling():
+            return self._weigh_compiled(losses)
         members, batch = self._read(losses)
         return self._weigh(members, batch, self.step).total
 
     forward = weigh
+
+    def _weigh_compiled(self, losses: Mapping[str, Tensor]) -> Tensor:
+        losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
+        members = self._known_members()
+        stacked = _compiled.stack(losses, members.limits, self._keeps_nonfinite())
+        if isinstance(self.weighting, nn.Module):
+            members.history.present = _compiled.present(losses, members.limits, stacked)
+            return self.weighting.weigh(stacked, members.history).total
+        weights = _compiled.weights_of(self._key, len(members.limits))
+        return stacked.dot(weights.to(stacked))
 
     def record(
         self,

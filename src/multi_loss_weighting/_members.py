@@ -43,7 +43,7 @@ class Members:
                 f" pass over it with ignore={TOTAL!r}"
             )
             raise ValueError(msg)
-        limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
+        self.limits = limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
         self.history = _make_history(names, ratio, make_statistics)
         self.losses = {
             name: NamedLoss(name, own, max_loss=limits[name], report=report, scope=scope)

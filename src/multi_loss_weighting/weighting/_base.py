@@ -33,7 +33,9 @@ class Weighting(Protocol):
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective for `losses`, a tensor [K] in the order of `history.names`.
 
-        It changes nothing: the same losses and history give the same objective.
+        It changes nothing: the same losses and history give the same objective. Compiled code asks
+        for the weights alone and shows it zeros for losses, unless it is an `nn.Module`, which is
+        compiled itself.
         """
         ...
 

@@ -44,7 +44,8 @@ class LearnedWeighting(nn.Module):
     def forward(self, *losses: Tensor | float) -> Tensor:
         """The objective for the losses, one argument each: tensors or plain numbers."""
         self._check_count(len(losses))
-        self.watch()
+        if not torch.compiler.is_compiling():
+            self.watch()
         weights, penalty = self.weights_and_penalty()
         return (weights * torch.stack([self._tensor(loss) for loss in losses]) + penalty).sum()
 

@@ -1,0 +1,127 @@
+"""`weigh` inside torch.compile."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from multi_loss_weighting import (
+    AutomaticWeightedLoss,
+    CoVWeighting,
+    EqualWeighting,
+    LossGroup,
+    StaticWeighting,
+    UncertaintyWeighting,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMES = ("recon", "kl", "adv")
+WEIGHTINGS: dict[str, Callable[[], Any]] = {
+    "plain": lambda: None,
+    "equal": EqualWeighting,
+    "schedule": lambda: StaticWeighting(kl=lambda step: step / 100),
+    "cov": CoVWeighting,
+    "cov to K": lambda: CoVWeighting(sum_to="K", decay=0.9),
+    "automatic": lambda: AutomaticWeightedLoss(3),
+    "uncertainty": lambda: UncertaintyWeighting(3),
+}
+
+
+def losses_of(x: Tensor) -> dict[str, Tensor]:
+    return {"recon": (x**2).sum(), "kl": x.exp().sum(), "adv": (3 * x).cos().sum() + 4}
+
+
+@pytest.fixture(autouse=True)
+def fresh_compiler() -> None:
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("name", WEIGHTINGS)
+def test_a_compiled_step_is_one_graph_with_the_weights_of_each_step(name: str) -> None:
+    compiled, plain = (
+        LossGroup(NAMES, weighting=WEIGHTINGS[name](), max_loss={"kl": 4.0}) for _ in range(2)
+    )
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    @torch.compile(fullgraph=True, backend=keep)
+    def step(x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = losses_of(x)
+        return compiled.weigh(losses), losses
+
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(100):
+        values = torch.randn(4, generator=generator)
+        x, y = (values.clone().requires_grad_() for _ in range(2))
+        total, losses = step(x)
+        expected = plain.weigh(losses_of(y))
+        total.backward()  # type: ignore[no-untyped-call]
+        expected.backward()  # type: ignore[no-untyped-call]
+        compiled.record(losses)
+        plain.record(losses_of(y))
+        torch.testing.assert_close(total, expected)
+        torch.testing.assert_close(x.grad, y.grad)
+
+    assert len(graphs) == 1
+
+
+def test_backward_is_compiled_with_it() -> None:
+    group = LossGroup(NAMES, weighting=CoVWeighting())
+    step = torch.compile(lambda x: group.weigh(losses_of(x)), fullgraph=True, backend="aot_eager")
+    for seed in range(5):
+        torch.manual_seed(seed)
+        x = torch.randn(4, requires_grad=True)
+        step(x).backward()  # type: ignore[no-untyped-call]
+        y = x.detach().clone().requires_grad_()
+        group.weigh(losses_of(y)).backward()  # type: ignore[no-untyped-call]
+        torch.testing.assert_close(x.grad, y.grad)
+        group.record(losses_of(y))
+
+
+@pytest.mark.parametrize("weighting", [CoVWeighting(), UncertaintyWeighting(2)])
+def test_a_missing_loss_and_one_that_is_not_finite_add_nothing(weighting: Any) -> None:
+    group = LossGroup(["recon", "kl"], weighting=weighting)
+    step = torch.compile(group.weigh, fullgraph=True, backend="eager")
+    for losses in ({"recon": 2.0}, {"recon": 2.0, "kl": math.nan}, {"recon": 2.0, "kl": math.inf}):
+        tensors = {name: torch.tensor(loss) for name, loss in losses.items()}
+        assert step(tensors).item() == pytest.approx(group.weigh(tensors).item())
+
+
+def test_an_unknown_loss_is_an_error() -> None:
+    step = torch.compile(LossGroup(["recon"]).weigh, backend="eager")
+    with pytest.raises(ValueError, match="the losses of this group are recon; got L1"):
+        step({"L1": torch.tensor(1.0)})
+
+
+def test_a_group_without_names_takes_those_of_the_first_step() -> None:
+    group = LossGroup()
+    step = torch.compile(group.weigh, backend="eager")
+    assert [step({"recon": torch.tensor(2.0)}).item() for _ in range(2)] == [2.0, 2.0]
+    assert group.names == ("recon",)
+
+
+def test_automatic_weights_are_one_graph_by_themselves() -> None:
+    awl = AutomaticWeightedLoss(2)
+    step = torch.compile(awl, fullgraph=True, backend="eager")
+    losses = torch.tensor(1.0), torch.tensor(2.0)
+    assert step(*losses).item() == pytest.approx(awl(*losses).item())
+
+
+def test_a_copy_of_a_group_has_weights_of_its_own() -> None:
+    group = LossGroup(["recon", "kl"], weighting=StaticWeighting(kl=0.5))
+    other = copy.deepcopy(group)
+    assert isinstance(other.weighting, StaticWeighting)
+    other.weighting["kl"] = 3.0
+    losses = {"recon": torch.tensor(1.0), "kl": torch.tensor(1.0)}
+    totals = [torch.compile(one.weigh, backend="eager")(losses).item() for one in (group, other)]
+    assert totals == [1.5, 4.0]
