@@ -1,0 +1,243 @@
+"""How quick the page is, and what serving it costs, beside TensorBoard.
+
+    pip install 'multi-loss-weighting[dashboard,plot,tensorboard]' playwright psutil
+    python benchmarks/dashboard.py [--lines 10000 100000 1000000] [--seconds 20]
+
+Without TensorBoard its column is missing. Each server is a process of its own; Chromium opens our
+page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+from urllib.error import URLError
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import psutil  # type: ignore[import-untyped]
+from playwright.sync_api import sync_playwright
+
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NAMES = ("G", "D", "L1", "perceptual")
+COLUMNS = ("loss", "weight", "mean", "std", "cov", "weighted")
+PEER_LINES = 10**5  # writing more for TensorBoard takes minutes
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+READ = """
+import resource, sys, time
+start = time.perf_counter()
+from loss_dashboard.reader import RunReader
+RunReader(sys.argv[1], columns=())
+print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lines", type=int, nargs="+", default=[10**4, 10**5, 10**6])
+    parser.add_argument("--seconds", type=float, default=20.0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        path = shutil.which("chromium") or shutil.which("chromium-browser")
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        print("lines     reader s  reader MB  plot s  first page s  all of it s  TensorBoard s")
+        for lines in options.lines:
+            measure_size(Path(scratch), lines, browser)
+        measure_live(Path(scratch) / "live", browser, options.seconds)
+        browser.close()
+
+
+def rows(count: int) -> Iterator[dict[str, float]]:
+    for step in range(count):
+        yield {
+            f"{column}/{name}": (1 + place) / (1 + step / 100) + (step * 7919 % 1000) / 7e4
+            for column in COLUMNS
+            for place, name in enumerate(NAMES)
+        }
+
+
+def measure_size(scratch: Path, lines: int, browser: Any) -> None:
+    """A finished run of so many lines."""
+    folder = scratch / f"run-{lines}"
+    with CsvLogger(folder) as logger:
+        for step, row in enumerate(rows(lines // len(NAMES))):
+            logger.log_metrics(row, step=step)
+    read = [sys.executable, "-c", READ, str(folder)]
+    seconds, megabytes = map(float, subprocess.check_output(read, text=True).split())
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "loss_dashboard", "plot", str(folder)]
+    subprocess.check_output([*command, "-o", str(scratch / "run.png")])
+    plot = time.perf_counter() - start
+    first, whole = first_page(folder, browser)
+    has_peer = find_spec("tensorboard") and lines <= PEER_LINES
+    peer = tensorboard_start(scratch / f"tb-{lines}", lines) if has_peer else None
+    ours = f"{lines:<9} {seconds:8.2f} {megabytes:10.0f} {plot:7.2f} {first:13.2f} {whole:12.2f}"
+    print(f"{ours} {peer:14.2f}" if peer is not None else ours, flush=True)
+
+
+class Served:
+    """`losses serve` in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, "-m", "loss_dashboard", "serve", str(folder), "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.address = next(word for word in line.split() if word.startswith("http"))
+
+    def close(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def first_page(folder: Path, browser: Any) -> tuple[float, float]:
+    """Seconds from the start of the command to a chart, and to all of the run in it."""
+    page = browser.new_page()
+    start = time.perf_counter()
+    server = Served(folder)
+    try:
+        page.goto(server.address, wait_until="commit")
+        page.wait_for_selector("canvas")
+        first = time.perf_counter() - start
+        question = urlencode({"run": folder.name})
+        wait_for(lambda: ask(f"{server.address}api/run?{question}").get("progress") == 1, 0.05)
+        return first, time.perf_counter() - start
+    finally:
+        page.close()
+        server.close()
+
+
+def ask(address: str) -> Any:
+    with urlopen(address) as answer:
+        return json.load(answer)
+
+
+def wait_for(holds: Callable[[], bool], pause: float = 0.01, seconds: float = 120.0) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        if holds():
+            return
+        time.sleep(pause)
+    msg = f"it should have held within {seconds:.0f} seconds"
+    raise TimeoutError(msg)
+
+
+def tensorboard_start(folder: Path, lines: int) -> float:
+    """Seconds from the start of TensorBoard until its newest loss comes over HTTP."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    steps = lines // len(NAMES)
+    with SummaryWriter(str(folder)) as writer:
+        for step, row in enumerate(rows(steps)):
+            for name, value in row.items():
+                if name.partition("/")[0] in COLUMNS[:5]:
+                    writer.add_scalar(name, value, step)
+    start = time.perf_counter()
+    with tensorboard(folder) as address:
+        wait_for(lambda: newest(address) == steps - 1, 0.05)
+        return time.perf_counter() - start
+
+
+class tensorboard:  # noqa: N801, used like a function
+    """TensorBoard in a process of its own, which reads anew as often as it can be told to."""
+
+    def __init__(self, folder: Path) -> None:
+        port = 6100 + int(time.time()) % 800
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
+        command += ["--port", str(port), "--reload_interval", "1", "--samples_per_plugin"]
+        self.process = subprocess.Popen([*command, "scalars=1000"], stderr=subprocess.DEVNULL)
+        self.address = f"http://127.0.0.1:{port}/"
+
+    def __enter__(self) -> str:
+        return self.address
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def newest(address: str) -> int:
+    question = urlencode({"tag": f"loss/{NAMES[-1]}", "run": "."})
+    try:
+        points = ask(f"{address}data/plugin/scalars/scalars?{question}")
+    except (URLError, ConnectionError, ValueError):
+        return -1
+    return int(points[-1][1]) if points else -1
+
+
+def measure_live(folder: Path, browser: Any, seconds: float) -> None:
+    """A run that gets 100 rows a second while a tab shows it."""
+    with CsvLogger(folder) as logger:
+        source = rows(10**9)
+        logger.log_metrics(next(source), step=0)
+        server = Served(folder)
+        page = browser.new_page()
+        sizes: list[int] = []
+        page.on("response", lambda response: sizes.append(size_of(response)))
+        page.goto(server.address)
+        page.wait_for_selector("canvas")
+        page.wait_for_timeout(1500)
+        print(f"\npage with its first data: {sum(sizes) / 1000:.0f} kB in {len(sizes)} answers")
+        report_latency(logger, page, source)
+        report_cost(logger, page, source, server, seconds)
+        page.close()
+        server.close()
+
+
+def size_of(response: Any) -> int:
+    return int(response.headers.get("content-length") or 0)
+
+
+WAIT = """step => {
+    window.drawn = 0;
+    const drawn = () => requestAnimationFrame(() => { window.drawn = Date.now(); });
+    const look = () => document.body.innerText.replace(/[^0-9a-z]/g, "").includes(step)
+        ? drawn() : requestAnimationFrame(look);
+    look();
+}"""
+
+
+def report_latency(logger: CsvLogger, page: Any, source: Iterator[dict[str, float]]) -> None:
+    """From the write of a row to the frame after the one that says its step."""
+    delays = []
+    for number in range(1, 41):
+        step = 700_000 + number
+        page.evaluate(WAIT, str(step))
+        written = time.time()
+        logger.log_metrics(next(source), step=step)
+        wait_for(lambda: page.evaluate("() => window.drawn") > 0, 0.005, 10.0)
+        delays.append(page.evaluate("() => window.drawn") - 1000 * written)
+        page.wait_for_timeout(300 + number % 7 * 20)
+    cuts = quantiles(delays, n=20)
+    print(f"write to pixel: p50 {cuts[9]:.0f} ms, p95 {cuts[18]:.0f} ms")
+
+
+def report_cost(
+    logger: CsvLogger, page: Any, source: Iterator[dict[str, float]], server: Served, seconds: float
+) -> None:
+    process = psutil.Process(server.process.pid)
+    before, start = process.cpu_times(), time.perf_counter()
+    for step in range(int(100 * seconds)):
+        logger.log_metrics(next(source), step=800_000 + step)
+        page.wait_for_timeout(max(0.0, 1000 * (start + step / 100 - time.perf_counter())))
+    after = process.cpu_times()
+    used = after.user + after.system - before.user - before.system
+    share, memory = used / (time.perf_counter() - start), process.memory_info().rss / 1e6
+    print(f"server at 100 rows/s: {share:.1%} of a core, {memory:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
