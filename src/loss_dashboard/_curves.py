@@ -24,15 +24,26 @@ def smooth(values: Values, window: int) -> Values:
 
     finite = np.isfinite(values)
     sums = _last_sums(np.where(finite, values, 0.0), window)
-    counts = _last_sums(finite.astype(np.float64), window)
-    return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    counts = np.cumsum(finite)
+    counts[window:] -= counts[:-window].copy()
+    means: Values = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+    return means
 
 
 def _last_sums(values: Values, window: int) -> Values:
+    """Sums of what the window holds, by blocks: a huge value is gone when it leaves the window."""
     import numpy as np
 
-    sums = np.cumsum(values)
-    sums[window:] -= sums[:-window].copy()
+    length = len(values)
+    window = max(1, min(window, length))
+    if window == 1:
+        return values
+    blocks = np.zeros((-(-length // window), window))
+    blocks.flat[:length] = values
+    sums: Values = blocks.cumsum(axis=1).ravel()[:length]
+    rests = blocks[:, ::-1].cumsum(axis=1)[:, ::-1]
+    rests[:, 0] = 0.0  # of a whole block the sum is there already
+    sums[window:] += rests.ravel()[1 : length - window + 1]
     return sums
 
 

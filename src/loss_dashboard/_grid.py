@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .decimate import bucket_starts, reduce
+from .decimate import reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy import intp
+    from numpy.typing import NDArray
 
     from ._lines import Values
 
@@ -30,27 +33,35 @@ class Grid:
     >>> import numpy as np
     >>> often = {"step": np.arange(6.0), "time": np.arange(6.0)}
     >>> once = {"step": np.array([3.0]), "time": np.array([3.0])}
-    >>> grid = Grid([often, once], None, None, 3)
+    >>> grid = Grid([often, once], None, None, lambda length: np.arange(0, length, 2))
     >>> grid.steps.tolist(), grid.reduce(once, np.array([0.5])).mean.tolist()
     ([0.0, 2.0, 4.0], [nan, 0.5, nan])
+
+    Args:
+        losses: The columns of each.
+        first: The first step, by default of all.
+        last: The last step, likewise.
+        cut: Where among so many steps buckets begin.
 
     Attributes:
         steps: where each bucket begins.
         times: when.
-        range: the first and the last step of all, if any.
-        is_whole: whether each bucket is one step.
+        length: of how many steps the buckets are.
     """
 
     def __init__(
-        self, losses: Sequence[Columns], first: float | None, last: float | None, points: int
+        self,
+        losses: Sequence[Columns],
+        first: float | None,
+        last: float | None,
+        cut: Callable[[int], NDArray[intp]],
     ) -> None:
         steps, times = _union(losses)
-        self.range = [float(steps[0]), float(steps[-1])] if len(steps) else None
         self._first, self._last = first, last
         window = _between(steps, first, last)
-        starts = bucket_starts(len(steps[window]), points)
+        self.length = len(steps[window])
+        starts = cut(self.length)
         self.steps, self.times = steps[window][starts], times[window][starts]
-        self.is_whole = len(starts) == len(steps[window])
 
     def reduce(self, own: Columns, values: Values) -> Cells:
         """What values, one for each line of a loss, do in each bucket."""

@@ -61,6 +61,17 @@ def bucket_starts(length: int, buckets: int) -> NDArray[intp]:
     return np.arange(count, dtype=np.intp) * length // max(count, 1)
 
 
+def starts_of_size(length: int, size: int) -> NDArray[intp]:
+    """Where each bucket of so many values begins; the last may have fewer.
+
+    >>> starts_of_size(7, 3).tolist()
+    [0, 3, 6]
+    """
+    import numpy as np
+
+    return np.arange(0, length, size, dtype=np.intp)
+
+
 def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
     """What the values do in buckets that begin at these places, the last ending with the values."""
     import numpy as np

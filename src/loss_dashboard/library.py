@@ -5,29 +5,40 @@ from __future__ import annotations
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic, thread_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+import orjson
 
 from loss_loggers.run_folder import INFO, parts
 
+from ._live_curves import Choice, LiveCurves
 from .alerts import find_alerts
 from .reader import RunReader
 from .runs import Summary, find_runs
+from .view import view
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from .alerts import Alert
+
+Kept = TypeVar("Kept")
 
 PATIENCE = 0.3
 """Seconds of reading after which a page gets what there is of a long run."""
 
 REST = 1.0
-"""Seconds between two searches for alerts, which look at the whole of a run."""
-
+"""The longest rest in seconds, and the shortest between two searches for alerts."""
 
 SHARE = 0.015
 """The part of a core that a live run may take, in reading and in answers."""
+
+ALERTS_SHARE = 0.01
+"""The part of a core that may go into searches for alerts, which look at the whole of a run."""
+
+KEPT = 16
+"""Views kept of a run, for tabs that differ in what they show."""
 
 
 class Shelf:
@@ -45,16 +56,9 @@ class Shelf:
         self._glanced: object = None
         self._read_again = 0.0
         self._alerts: list[Alert] = []
-        self._searched: tuple[int, float] = (-1, 0.0)
-        self._answers: dict[object, bytes] = {}
-
-    def alerts(self) -> list[Alert]:
-        """What in the run deserves a look; for `make` in `answer`, which has the reader."""
-        version, moment = self._searched
-        if version != self.version and monotonic() > moment:
-            self._alerts = find_alerts(self.reader)
-            self._searched = self.version, monotonic() + REST
-        return self._alerts
+        self._is_searched, self._search_again = False, 0.0
+        self._answers: dict[Choice, bytes] = {}
+        self._curves: dict[Choice, LiveCurves] = {}
 
     @property
     def rest(self) -> float:
@@ -78,20 +82,37 @@ class Shelf:
         finally:
             self._lock.release()
 
-    def answer(self, question: object, make: Callable[[], bytes]) -> bytes:
-        """What `make` tells of the run as it has been read, made once for all who ask it."""
+    def answer(self, choice: Choice) -> bytes:
+        """A view of the run as it has been read, as JSON, made once for all who ask for it."""
         with self._lock, self._at_work():
             if not self.rest:
                 self._read()
-            if question not in self._answers:
-                self._answers[question] = make()
-            return self._answers[question]
+            if choice not in self._answers:
+                shown = view(self.reader, self._drawn(choice), self._alerts)
+                _keep(self._answers, choice, orjson.dumps(shown))
+            return self._answers[choice]
 
     def _read(self) -> None:
         self._glanced, self._read_again = self.reader.glance(), monotonic() + REST
-        if self.reader.poll():
+        changed = self.reader.poll()
+        self._is_searched &= not changed
+        if self._finds_alerts() or changed:
             self.version += 1
             self._answers.clear()
+
+    def _drawn(self, choice: Choice) -> LiveCurves:
+        return _keep(self._curves, choice, self._curves.get(choice) or LiveCurves(choice))
+
+    def _finds_alerts(self) -> bool:
+        """Look for alerts, the less often the longer that takes; whether they differ."""
+        is_written = self.reader.state in ("live", "waiting", "stale")
+        early = is_written and monotonic() < self._search_again
+        if self._is_searched or early or self.reader.progress < 1:
+            return False
+        start, before = thread_time(), self._alerts
+        self._alerts, self._is_searched = find_alerts(self.reader), True
+        self._search_again = monotonic() + max(REST, (thread_time() - start) / ALERTS_SHARE)
+        return self._alerts != before
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -140,6 +161,15 @@ class Library:
             if known and not any(is_within(known.reader.path, place) for place in self.places):
                 return None
             return known
+
+
+def _keep(known: dict[Choice, Kept], choice: Choice, kept: Kept) -> Kept:
+    """Keep what was made for the last few choices."""
+    known.pop(choice, None)
+    known[choice] = kept
+    if len(known) > KEPT:
+        del known[next(iter(known))]
+    return kept
 
 
 def is_within(folder: Path, place: Path) -> bool:

@@ -48,6 +48,7 @@ class RunReader:
     Attributes:
         path: the folder.
         info: the content of `run.json`, as it last made sense.
+        times_begun: how often it was read from the beginning, as when its files were replaced.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class RunReader:
         self.info: dict[str, Any] = {}
         self._columns = None if columns is None else {*SHOWN, *columns}
         self._notes: dict[str, str] = {}
+        self.times_begun = 0
         self._forget()
         self.poll()
 
@@ -138,6 +140,7 @@ class RunReader:
         return self._lines_read, self.info, self.problems, self.state
 
     def _forget(self) -> None:
+        self.times_begun += 1
         self._series: dict[str, Series] = {}
         self._tails: list[Tail] = []
         self._headers: dict[Tail, list[str]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from functools import partial
 from importlib.resources import files
 from math import isfinite
 from typing import TYPE_CHECKING
@@ -20,7 +19,7 @@ from starlette.routing import Route
 
 from ._doors import Headers, Token
 from .library import describe
-from .view import Choice, view
+from .view import Choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -62,20 +61,20 @@ def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "
         token: What a request has to bring, if anything.
     """
     server = _Server(library)
-    # Between two programs of one machine, packing costs more than it saves.
-    packing = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)] if hosts else []
+    # Between two programs of one machine, packing what is told again and again costs too much.
+    packed = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
+    is_far = not set(hosts or LOOPBACK) <= set(LOOPBACK)
     routes = [
-        Route("/", server.page),
+        Route("/", server.page, middleware=packed),
         Route("/api/runs", server.runs),
-        Route("/api/run", server.run),
+        Route("/api/run", server.run, middleware=packed if is_far else []),
         Route("/api/changes", server.changes),
-        Route("/{name}", server.asset),
+        Route("/{name}", server.asset, middleware=packed),
     ]
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK),
         Middleware(Headers),
         Middleware(Token, token=token),
-        *packing,
     ]
     return Starlette(routes=routes, middleware=middleware)
 
@@ -110,7 +109,7 @@ class _Server:
         shelf = await run_in_threadpool(self._library.shelf, query.get("run", ""))
         if shelf is None:
             return PlainTextResponse("There is no such run.", 404)
-        answer = await run_in_threadpool(shelf.answer, choice, partial(_shown, shelf, choice))
+        answer = await run_in_threadpool(shelf.answer, choice)
         return _json(answer)
 
     async def changes(self, request: Request) -> Response:
@@ -121,10 +120,6 @@ class _Server:
         ends = getattr(request.app.state, "is_ending", bool)
         stream = _changes([shelf for shelf in shelves if shelf], ends)
         return StreamingResponse(stream, media_type="text/event-stream")
-
-
-def _shown(shelf: Shelf, choice: Choice) -> bytes:
-    return orjson.dumps(view(shelf.reader, choice, shelf.alerts()))
 
 
 async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> AsyncIterator[str]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from ._curves import smooth
-from ._grid import Grid
+from ._live_curves import Choice as Choice
+from ._live_curves import LiveCurves
+from ._numbers import numbers, plain
 from .decimate import decimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._lines import Values
+    from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
 
@@ -20,41 +22,22 @@ RECENT = 50
 """Contributions are told from the mean of so many of the last steps."""
 
 SPARKS = 48
-POINTS = 8000
-"""All curves of a chart share them: many losses get fewer each, so that the page stays quick."""
-
-Number = float | None
 
 
-class Choice(NamedTuple):
-    """What is asked for.
-
-    Attributes:
-        first: the first step, by default of all.
-        last: the last step, likewise.
-        smoothing: losses are averaged over so many steps.
-        points: at most so many for each curve.
-        window: CoV is also told of so many of the last values.
-    """
-
-    first: float | None = None
-    last: float | None = None
-    smoothing: int = 0
-    points: int = 600
-    window: int = 100
-
-
-def view(reader: RunReader, choice: Choice, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
-    """Everything about a run that fits on a screen."""
+def view(
+    reader: RunReader, curves: Choice | LiveCurves, alerts: Sequence[Alert] = ()
+) -> dict[str, Any]:
+    """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
 
+    drawn = LiveCurves(curves) if isinstance(curves, Choice) else curves
     losses = {name: reader.series(name) for name in reader.losses}
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses),
-            "curves": _curves(losses, choice),
+            "curves": drawn.draw(losses, reader.times_begun),
         }
 
 
@@ -69,9 +52,9 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "settings": {key: value for key, value in hyperparameters.items() if key != "losses"},
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
-        "steps_per_second": _plain(reader.steps_per_second),
-        "elapsed": _plain(reader.elapsed),
-        "progress": _plain(reader.progress),
+        "steps_per_second": plain(reader.steps_per_second),
+        "elapsed": plain(reader.elapsed),
+        "progress": plain(reader.progress),
         "problems": reader.problems,
     }
 
@@ -84,7 +67,7 @@ def _table(reader: RunReader, losses: dict[str, dict[str, Values]]) -> list[dict
         {
             "name": name,
             "colour": reader.colours.get(name, "#777777"),
-            "share": _plain(parts[name] / total if total else float("nan")),
+            "share": plain(parts[name] / total if total else float("nan")),
             **_line(own),
         }
         for name, own in losses.items()
@@ -96,11 +79,11 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
 
     lost = ~np.isfinite(own["loss"])
     return {
-        **{column: _plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")},
+        **{column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")},
         "last": _last(own["loss"]),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
-        "spark": _list(decimate(own["step"], own["loss"], SPARKS).mean),
+        "spark": numbers(decimate(own["step"], own["loss"], SPARKS).mean),
     }
 
 
@@ -112,83 +95,6 @@ def _contribution(own: dict[str, Values]) -> float:
     return float(recent.mean()) if len(recent) else 0.0
 
 
-def _curves(losses: dict[str, dict[str, Values]], choice: Choice) -> dict[str, Any]:
-    """The curves of all losses over the same steps."""
-    points = min(choice.points, max(60, POINTS // max(1, len(losses))))
-    grid = Grid(list(losses.values()), choice.first, choice.last, points)
-    return {
-        "step": [float(step) for step in grid.steps.tolist()],
-        "time": [round(moment, 3) for moment in grid.times.tolist()],
-        "whole": grid.is_whole,
-        "range": grid.range,
-        "each": {name: _curve(grid, own, choice) for name, own in losses.items()},
-    }
-
-
-def _curve(grid: Grid, own: dict[str, Values], choice: Choice) -> dict[str, Any]:
-    loss, weight = own["loss"], own["weight"]
-    buckets = grid.reduce(own, loss)
-    curve = {
-        "loss": _cells(buckets.mean, buckets.seen),
-        "low": _cells(buckets.low, buckets.seen),
-        "high": _cells(buckets.high, buckets.seen),
-        "lost": [[index, int(n)] for index, n in enumerate(buckets.nonfinite.tolist()) if n > 0],
-        "weight": _column(grid, own, weight),
-        "part": _column(grid, own, smooth(loss * weight, max(1, choice.smoothing))),
-        "cov": _column(grid, own, own["cov"]),
-        "recent": _column(grid, own, _recent_cov(loss, choice.window)),
-    }
-    if choice.smoothing > 1:
-        curve["smooth"] = _column(grid, own, smooth(loss, choice.smoothing))
-    return curve
-
-
-def _column(grid: Grid, own: dict[str, Values], values: Values) -> list[Number | bool]:
-    buckets = grid.reduce(own, values)
-    return _cells(buckets.mean, buckets.seen)
-
-
-def _recent_cov(loss: Values, window: int) -> Values:
-    """The coefficient of variation of the last values at each step."""
-    import numpy as np
-
-    centre = np.nanmedian(loss[np.isfinite(loss)]) if np.isfinite(loss).any() else 0.0
-    shifted = loss - centre  # so that squares do not swallow what differs
-    mean = smooth(shifted, window)
-    variance = np.maximum(smooth(shifted**2, window) - mean**2, 0.0)
-    cov: Values = np.sqrt(variance) / np.abs(mean + centre)
-    return cov
-
-
-def _cells(values: Values, seen: Values) -> list[Number | bool]:
-    """Null where all values were lost, false where there was none to lose."""
-    cells: list[Number | bool] = list(_list(values))
-    for index in (~seen.astype(bool)).nonzero()[0].tolist():
-        cells[index] = False
-    return cells
-
-
-def _list(values: Values) -> list[Number]:
-    import numpy as np
-
-    finite = np.isfinite(values)
-    sizes = np.abs(np.where(finite & (values != 0), values, 1.0))
-    scales = 10.0 ** np.clip(5 - np.floor(np.log10(sizes)), -300, 300)
-    numbers: list[Number] = (np.round(values * scales) / scales).tolist()
-    for index in (~finite).nonzero()[0].tolist():
-        numbers[index] = None
-    return numbers
-
-
-def _plain(value: float) -> Number:
-    """Six digits are more than a screen has; JSON has no NaN.
-
-    >>> _plain(1 / 3), _plain(float("nan"))
-    (0.333333, None)
-    """
-    return float(f"{value:.6g}") if isfinite(value) else None
-
-
 def _last(loss: Values) -> Number | str:
     """The last loss, in words if it was lost."""
-    return _plain(loss[-1]) if isfinite(loss[-1]) else str(float(loss[-1]))
+    return plain(loss[-1]) if isfinite(loss[-1]) else str(float(loss[-1]))

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import statistics
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from loss_dashboard._curves import smooth
+from loss_dashboard._live_curves import LiveCurves
 from loss_dashboard.reader import RunReader
 from loss_dashboard.view import Choice, view
 from loss_loggers import CsvLogger
@@ -41,3 +46,74 @@ def test_losses_that_come_at_other_steps_share_an_axis(tmp_path: Path) -> None:
     assert curves["step"] == [0, 1, 2, 3]
     assert curves["each"]["val"]["loss"] == [False, False, 2.0, False]
     assert curves["each"]["val"]["weight"] == [False, False, None, False]
+
+
+def _write(logger: CsvLogger, steps: range) -> None:
+    """Losses at every step and at every seventh; one is lost now and then."""
+    for step in steps:
+        row = {"loss/G": math.nan if step % 50 == 9 else 1.5 + step % 7, "weight/G": 0.25 + step}
+        if step % 7 == 0:
+            row |= {"loss/val": 2.0 + step, "weight/val": 0.5}
+        logger.log_metrics(row, step=step)
+
+
+CHOICES = [
+    Choice(points=60),
+    Choice(points=60, smoothing=20, window=30),
+    Choice(points=60, first=35, smoothing=5),
+    Choice(points=60, first=35, last=170),
+    Choice(points=600),
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choice: Choice) -> None:
+    live = LiveCurves(choice)
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader = RunReader(logger.path)
+        for start in range(0, 240, 8):
+            _write(logger, range(start, start + 8))
+            reader.poll()
+            shown = view(reader, live)["curves"]
+    anew = view(RunReader(logger.path), choice._replace(points=4000))["curves"]
+
+    assert 2 <= len(shown["step"]) <= 1.25 * choice.points
+    assert shown["range"] == anew["range"]
+    edges = [*shown["step"], math.inf]
+    for name, curve in shown["each"].items():
+        exact = anew["each"][name]
+        for bucket, (start, end) in enumerate(itertools.pairwise(edges)):
+            inside = [i for i, step in enumerate(anew["step"]) if start <= step < end]
+            for column in curve.keys() - {"lost"}:
+                found = [exact[column][i] for i in inside if exact[column][i] is not False]
+                values = [value for value in found if value is not None]
+                summary = {"low": min, "high": max}.get(column, statistics.fmean)
+                empty = None if found else False
+                expected = pytest.approx(summary(values), rel=1e-4) if values else empty
+                assert curve[column][bucket] == expected, (name, column, start)
+            lost = sum(times for i, times in exact["lost"] if i in inside)
+            assert sum(times for i, times in curve["lost"] if i == bucket) == lost
+
+
+def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Path) -> None:
+    live = LiveCurves(Choice())
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader = RunReader(logger.path)
+        for steps in (range(50), range(40, 60)):
+            _write(logger, steps)
+            reader.poll()
+            shown = view(reader, live)["curves"]
+            assert shown == view(reader, Choice())["curves"]
+    rows = logger.path / "losses.csv"
+    text = rows.read_text().replace(",1.5,", ",2.5,")
+    rows.unlink()
+    rows.write_text(text)
+    reader.poll()
+
+    assert view(reader, live)["curves"] == view(reader, Choice())["curves"] != shown
+
+
+def test_a_huge_loss_is_forgotten_by_the_mean_of_the_steps_after_it() -> None:
+    losses = np.array([1.0, 1e300, 2.0, 3.0, 4.0, 5.0])
+
+    assert smooth(losses, window=2)[3:].tolist() == [2.5, 3.5, 4.5]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._losses import nonfinite, spikes, stopped
-from ._weights import extreme_weights, still_weights
+from ._weights import extreme_weights, find_groups, still_weights
 
 if TYPE_CHECKING:
     from loss_dashboard.reader import RunReader
@@ -35,11 +35,12 @@ def find_alerts(reader: RunReader) -> list[Alert]:
     ...     [alert.text for alert in find_alerts(RunReader(logger.path))]
     ['G was NaN or infinite 2 times, first at step 1']
     """
+    groups = list(find_groups(reader))
     alerts = [
         *nonfinite(reader),
         *spikes(reader),
         *stopped(reader),
-        *extreme_weights(reader),
-        *still_weights(reader),
+        *extreme_weights(groups),
+        *still_weights(groups),
     ]
     return sorted(alerts, key=lambda alert: alert.step)

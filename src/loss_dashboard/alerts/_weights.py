@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ._alert import Alert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy import bool_, intp
     from numpy.typing import NDArray
@@ -37,7 +37,7 @@ class Group(NamedTuple):
         return max(LONG, int(PART * len(self.steps)))
 
 
-def groups(reader: RunReader) -> Iterator[Group]:
+def find_groups(reader: RunReader) -> Iterator[Group]:
     """The groups whose weights are to change; a run names the method of each by its scope."""
     settings = reader.info.get("hyperparameters", {})
     keys = [key for key in settings if key.rpartition("/")[2] == "weighting"]
@@ -50,18 +50,18 @@ def groups(reader: RunReader) -> Iterator[Group]:
             yield _group(reader, method, names)
 
 
-def extreme_weights(reader: RunReader) -> Iterator[Alert]:
+def extreme_weights(groups: Iterable[Group]) -> Iterator[Alert]:
     """Losses that weighed next to nothing, or next to all, for long."""
-    for group in groups(reader):
+    for group in groups:
         small = min(SMALL, 0.1 / len(group.names))  # of a hundred losses each has a hundredth
         for name, share in zip(group.names, _shares(group.weights), strict=True):
             yield from _for_long(group, name, share < small, "small weight", f"under {small:.2g}")
             yield from _for_long(group, name, share > LARGE, "large weight", f"over {LARGE:g}")
 
 
-def still_weights(reader: RunReader) -> Iterator[Alert]:
+def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
     """Groups whose weights stopped moving, or never did."""
-    for group in groups(reader):
+    for group in groups:
         moves = _changes(group.weights)
         since = int(moves[-1]) if len(moves) else 0
         still = len(group.steps) - 1 - since
@@ -80,14 +80,26 @@ def _group(reader: RunReader, method: str, names: list[str]) -> Group:
     import numpy as np
 
     series = [reader.series(name) for name in names]
+    steps = series[0]["step"]
+    is_even = (steps[1:] > steps[:-1]).all()
+    if not is_even or not all(np.array_equal(own["step"], steps) for own in series):
+        steps, series = _at_common_steps(series)
+    losses, weights = (np.stack([own[key] for own in series]) for key in ("loss", "weight"))
+    return Group(method, names, steps, losses, weights)
+
+
+def _at_common_steps(series: list[dict[str, Values]]) -> tuple[Values, list[dict[str, Values]]]:
+    """The steps that all have, once each, and the lines at them."""
+    import numpy as np
+
     found = [np.unique(own["step"], return_index=True) for own in series]
     steps = reduce(np.intersect1d, [own for own, _ in found])
     lines = [index[np.searchsorted(own, steps)] for own, index in found]
-    losses, weights = (
-        np.stack([own[column][line] for own, line in zip(series, lines, strict=True)])
-        for column in ("loss", "weight")
-    )
-    return Group(method, names, steps, losses, weights)
+    cut = [
+        {column: own[column][line] for column in ("loss", "weight")}
+        for own, line in zip(series, lines, strict=True)
+    ]
+    return steps, cut
 
 
 def _shares(weights: Values) -> Values:

@@ -1,0 +1,171 @@
+"""The curves of a run that grows: what was drawn stays, and what was added is drawn on."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._grid import Grid
+from ._one_curve import draw_curve
+from .decimate import bucket_starts, starts_of_size
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ._lines import Values
+
+    Losses = Mapping[str, dict[str, Values]]
+
+POINTS = 8000
+"""All curves of a chart share them: many losses get fewer each, so that the page stays quick."""
+
+ROOM = 1.25
+"""A curve that grows may have so many times its points; then all of it is drawn anew."""
+
+
+class Choice(NamedTuple):
+    """What is asked for.
+
+    Attributes:
+        first: the first step, by default of all.
+        last: the last step, likewise.
+        smoothing: losses are averaged over so many steps.
+        points: at most so many for each curve.
+        window: CoV is also told of so many of the last values.
+    """
+
+    first: float | None = None
+    last: float | None = None
+    smoothing: int = 0
+    points: int = 600
+    window: int = 100
+
+
+class LiveCurves:
+    """The curves of all losses over the same steps, for one choice.
+
+    Buckets that are full never change: smoothing looks back only. So a look at a run costs as
+    much as what was added since the last one, however long the run is.
+    """
+
+    def __init__(self, choice: Choice) -> None:
+        self._choice = choice
+        self._back = max(choice.smoothing, choice.window)
+        self._begun: object = None
+        self._begin()
+
+    def draw(self, losses: Losses, times_begun: int = 0) -> dict[str, Any]:
+        """The curves as they are now; `times_begun` differs once losses were read anew."""
+        begun = times_begun, tuple(losses)
+        if begun != self._begun or not self._goes_on(losses):
+            self._begin()
+        self._begun = begun
+        points = min(self._choice.points, max(60, POINTS // max(1, len(losses))))
+        drawn = self._draw_on(losses, points)
+        if len(drawn["step"]) > ROOM * points:
+            self._begin()
+            drawn = self._draw_on(losses, points)
+        return {**drawn, "whole": self._size <= 1, "range": _range(losses)}
+
+    def _begin(self) -> None:
+        first = self._choice.first
+        self._from = -inf if first is None else first
+        self._lines: dict[str, int] | None = None
+        self._size = 0
+        self._full: dict[str, Any] = {"step": [], "time": [], "each": {}}
+
+    def _goes_on(self, losses: Losses) -> bool:
+        """Whether what was added comes after all that was drawn; a resumed run may go back."""
+        lines = self._lines or {}
+        steps = (losses[name]["step"][line:] for name, line in lines.items())
+        return all((own >= self._from).all() for own in steps)
+
+    def _draw_on(self, losses: Losses, points: int) -> dict[str, Any]:
+        lines = self._lines or _lines_from(losses, self._from) or dict.fromkeys(losses, 0)
+        shown = {name: self._part(own, lines[name]) for name, own in losses.items()}
+        cut = partial(starts_of_size, size=self._size) if self._size else None
+        first = None if self._from == -inf else self._from
+        grid = Grid(
+            list(shown.values()),
+            first,
+            self._choice.last,
+            cut or partial(bucket_starts, buckets=points),
+        )
+        self._size = self._size or ceil(grid.length / points)
+        fresh = {
+            "step": [float(step) for step in grid.steps.tolist()],
+            "time": [round(moment, 3) for moment in grid.times.tolist()],
+            "each": {name: draw_curve(grid, own, self._choice) for name, own in shown.items()},
+        }
+        drawn = _joined(self._full, fresh)
+        self._keep(drawn, losses, lines)
+        return drawn
+
+    def _part(self, own: dict[str, Values], line: int) -> dict[str, Values]:
+        """The lines from this one on, after as many as smoothing looks back at."""
+        import numpy as np
+
+        end, last = len(own["step"]), self._choice.last
+        if last is not None:
+            within = np.flatnonzero(own["step"][line:] <= last)
+            end = line + int(within[-1]) + 1 if len(within) else line
+        start = max(0, line - self._back)
+        return {column: values[start:end] for column, values in own.items()}
+
+    def _keep(self, drawn: dict[str, Any], losses: Losses, lines: dict[str, int]) -> None:
+        """Keep what is full: all but the last bucket."""
+        count = len(drawn["step"]) - 1
+        if count < 1:
+            return
+        if (found := _lines_from(losses, drawn["step"][-1], lines)) is not None:
+            self._lines, self._from = found, drawn["step"][-1]
+            self._full = _cut(drawn, count)
+
+
+def _lines_from(
+    losses: Losses, step: float, starts: Mapping[str, int] | None = None
+) -> dict[str, int] | None:
+    """The first line of each loss from a step on; None if an earlier line has a later step."""
+    import numpy as np
+
+    lines = {}
+    for name, own in losses.items():
+        start = starts[name] if starts else 0
+        early = np.flatnonzero(own["step"][start:] < step)
+        if len(early) and early[-1] + 1 != len(early):
+            return None
+        lines[name] = start + len(early)
+    return lines
+
+
+def _range(losses: Losses) -> list[float] | None:
+    """The first and the last step of all."""
+    if not losses:
+        return None
+    steps = [own["step"] for own in losses.values()]
+    return [float(min(own.min() for own in steps)), float(max(own.max() for own in steps))]
+
+
+def _joined(full: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+    """Two stretches of curves as one."""
+    before = len(full["step"])
+    each = {}
+    for name, curve in fresh["each"].items():
+        old = full["each"].get(name, dict.fromkeys(curve, ()))
+        each[name] = {column: [*old[column], *values] for column, values in curve.items()}
+        each[name]["lost"] = [*old["lost"], *([at + before, n] for at, n in curve["lost"])]
+    return {
+        "step": full["step"] + fresh["step"],
+        "time": full["time"] + fresh["time"],
+        "each": each,
+    }
+
+
+def _cut(drawn: dict[str, Any], count: int) -> dict[str, Any]:
+    """The first buckets of curves."""
+    each = {}
+    for name, curve in drawn["each"].items():
+        each[name] = {column: values[:count] for column, values in curve.items()}
+        each[name]["lost"] = [lost for lost in curve["lost"] if lost[0] < count]
+    return {"step": drawn["step"][:count], "time": drawn["time"][:count], "each": each}
