@@ -240,3 +240,48 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 1
     assert "pip install 'multi-loss-weighting[dashboard]'" in result.output
     assert result.output.count("\n") == 1
+
+
+def test_the_last_alert_of_a_run_is_told_though_it_comes_right_before_the_end(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    with serve(str(tmp_path)) as address:
+        with CsvLogger(tmp_path / "gan") as logger:
+            logger.log_metrics({"loss/G": 1.0}, step=0)
+            assert run_of(address, "run=gan")["alerts"] == []
+            logger.log_metrics({"loss/G": float("nan")}, step=1)
+        time.sleep(1)  # the longest rest
+        told = run_of(address, "run=gan")
+
+    assert [alert["step"] for alert in told["alerts"]] == [1]
+
+
+def test_only_another_machine_gets_packed_answers(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "gan")
+    packed = {"Accept-Encoding": "gzip"}
+    for arguments, expected in (((), None), (("--host", "127.0.0.2", "--token", "a"), "gzip")):
+        with serve(str(tmp_path), *arguments) as address:
+            connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
+            found = []
+            for path in ("/api/run?run=gan&token=a", "/charts.js?token=a"):
+                connection.request("GET", path, headers=packed)
+                response = connection.getresponse()
+                response.read()
+                found.append(response.headers["content-encoding"])
+            connection.close()
+        assert found == [expected, "gzip"]
+
+
+def test_the_answers_that_are_kept_are_few(tmp_path: Path, record: Callable[..., Path]) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard.library import KEPT, Shelf
+    from loss_dashboard.view import Choice
+
+    shelf = Shelf(record(tmp_path / "gan"))
+    choices = [Choice(first=float(first)) for first in range(2 * KEPT)]
+    answers = [shelf.answer(choice) for choice in choices]
+
+    assert [shelf.answer(choice) for choice in choices] == answers
+    assert len(shelf._answers) == len(shelf._curves) == KEPT
