@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(PIP_INSTALL)
 
-.PHONY: help demo test lint test-wheel bench clean
+.PHONY: help demo test lint test-wheel bench docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
 
@@ -31,6 +31,12 @@ test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, witho
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+docker-check: $(VENV)/.dev  ## build the images with buildah, as root, and talk to each service
+	if command -v npx; then npx --yes dclint@3.1.0 docker/compose.yaml; else echo 'no npx: dclint is skipped'; fi
+	tests/docker/build.sh
+	unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
+		$(BIN)/python -m pytest --quiet tests/docker/check_images.py $(ARGS)
 
 clean:  ## forget the environment and what was built
 	rm -rf $(VENV) $(BARE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
