@@ -82,7 +82,7 @@ def test_plain_follows_a_run_to_its_end(tmp_path: Path) -> None:
     write(logger, range(1))
 
     def finish() -> None:
-        time.sleep(0.5)
+        time.sleep(1.5)
         write(logger, range(1, 10))
         logger.close()
 
