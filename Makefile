@@ -8,7 +8,7 @@ PIP := $(BIN)/python $(PIP_INSTALL)
 
 .PHONY: help demo test lint test-wheel bench docker-check clean
 help:  ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 14
 
 demo: $(VENV)/.demo  ## train the example on real data and record its losses; ARGS=--serve shows them live
 	$(BIN)/losses demo $(ARGS)

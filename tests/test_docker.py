@@ -1,4 +1,4 @@
-"""The files of docker/ as linters see them; docker/check_images.py runs the images."""
+"""The files of docker/ as linters see them; tests/docker/check_images.py runs the images."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 # a base image of Debian's Python, with the certificates that this machine trusts, and an index with
 # the one torch that pip finds here.
 #
-#     stand_in.sh IMAGE FOLDER
+#     tests/docker/stand_in.sh localhost/python:3.11-slim /tmp/index
+#     BASE=localhost/python:3.11-slim TORCH_INDEX_URL=file:///tmp/index make docker-check
 set -euo pipefail
 image=$1 index=$2/torch
 constraints=$(cd "$(dirname "$0")/../.." && pwd)/constraints.txt
