@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from loss_dashboard._curves import smooth, spread
+from loss_dashboard._axes import spread
+from loss_dashboard._smooth import smooth
 from loss_dashboard.command import app
 from loss_dashboard.plots import draw_runs, plot_run
 from loss_dashboard.reader import RunReader

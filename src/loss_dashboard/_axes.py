@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._curves import spread
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.axes import Axes
 
-    from ._curves import Values
+    from ._lines import Values
     from .decimate import Decimated
 
     Dashes = tuple[int, tuple[float, ...]]
@@ -100,3 +100,32 @@ def _line_height(axes: Axes) -> float:
     """The height of a line of text, as a part of the panel's."""
     points = axes.bbox.height / axes.figure.dpi * 72
     return 1.4 * LABEL_SIZE / points
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Positions at least `gap` apart, in the order of the old ones and near them.
+
+    >>> spread([0.5, 0.5, 0.9], gap=0.25)
+    [0.375, 0.625, 0.9]
+    """
+    clusters: list[list[int]] = []
+    for index in sorted(range(len(positions)), key=positions.__getitem__):
+        clusters.append([index])
+        while len(clusters) > 1 and _overlap(positions, clusters[-2], clusters[-1], gap):
+            clusters[-2:] = [clusters[-2] + clusters[-1]]
+    spaced = {
+        index: _first(positions, cluster, gap) + rank * gap
+        for cluster in clusters
+        for rank, index in enumerate(cluster)
+    }
+    return [spaced[index] for index in range(len(positions))]
+
+
+def _first(positions: Sequence[float], cluster: list[int], gap: float) -> float:
+    """Where a cluster starts that is centred on the mean of its members."""
+    return sum(positions[index] for index in cluster) / len(cluster) - (len(cluster) - 1) * gap / 2
+
+
+def _overlap(positions: Sequence[float], lower: list[int], upper: list[int], gap: float) -> bool:
+    last = _first(positions, lower, gap) + (len(lower) - 1) * gap
+    return _first(positions, upper, gap) - last < gap - 1e-9

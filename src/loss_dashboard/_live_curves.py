@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ._grid import Grid
 from ._one_curve import draw_curve
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ._lines import Values
+    from .choice import Choice
 
     Losses = Mapping[str, dict[str, Values]]
 
@@ -22,24 +23,6 @@ POINTS = 8000
 
 ROOM = 1.25
 """A curve that grows may have so many times its points; then all of it is drawn anew."""
-
-
-class Choice(NamedTuple):
-    """What is asked for.
-
-    Attributes:
-        first: the first step, by default of all.
-        last: the last step, likewise.
-        smoothing: losses are averaged over so many steps.
-        points: at most so many for each curve.
-        window: CoV is also told of so many of the last values.
-    """
-
-    first: float | None = None
-    last: float | None = None
-    smoothing: int = 0
-    points: int = 600
-    window: int = 100
 
 
 class LiveCurves:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._curves import smooth
 from ._numbers import numbers
+from ._smooth import smooth
 
 if TYPE_CHECKING:
     from ._grid import Grid
     from ._lines import Values
-    from ._live_curves import Choice
     from ._numbers import Number
+    from .choice import Choice
 
 
 def draw_curve(grid: Grid, own: dict[str, Values], choice: Choice) -> dict[str, Any]:

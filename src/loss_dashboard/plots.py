@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loss_loggers import Run
 
 from ._axes import DASHES, GREY, INK, clear, draw_band, draw_line, label_ends, mark_nonfinite, scale
-from ._curves import smooth
+from ._smooth import smooth
 from .decimate import decimate
 from .reader import RunReader
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ._curves import Values
+    from ._lines import Values
     from .decimate import Decimated
 
 POINTS = 1000  # as many as a picture can show

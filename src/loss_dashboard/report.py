@@ -10,9 +10,11 @@ from pathlib import Path
 from re import findall, sub
 from typing import TYPE_CHECKING, Any
 
+from ._live_curves import LiveCurves
 from .alerts import find_alerts
+from .choice import Choice
 from .reader import RunReader
-from .view import Choice, view
+from .view import view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +39,10 @@ def write_report(runs: Sequence[str | PathLike[str]], output: str | PathLike[str
     readers = [RunReader(run, columns=()) for run in runs]
     losses = sum(len(reader.losses) for reader in readers)
     choice = Choice(points=max(60, min(POINTS, CURVES // max(1, losses))))
-    views = [{**view(one, choice, find_alerts(one)), "key": _key(one, readers)} for one in readers]
+    views = [
+        {**view(one, LiveCurves(choice), find_alerts(one)), "key": _key(one, readers)}
+        for one in readers
+    ]
     path = Path(output)
     path.write_text(_page({"views": views}), encoding="utf-8")
     return path

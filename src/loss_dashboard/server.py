@@ -18,15 +18,16 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ._doors import Headers, Token
-from .library import describe
-from .view import Choice
+from .catalogue import describe
+from .choice import Choice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from starlette.requests import Request
 
-    from .library import Library, Shelf
+    from ._shelf import Shelf
+    from .catalogue import Catalogue
 
 LOOPBACK = ["127.0.0.1", "localhost"]
 TICK = 0.015
@@ -52,15 +53,15 @@ ASSETS = {
 }
 
 
-def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "") -> Starlette:
+def make_app(catalogue: Catalogue, *, hosts: list[str] | None = None, token: str = "") -> Starlette:
     """The application for these runs; it answers questions and changes nothing.
 
     Args:
-        library: The runs to show.
+        catalogue: The runs to show.
         hosts: The names under which it may be asked for; by default those of this machine.
         token: What a request has to bring, if anything.
     """
-    server = _Server(library)
+    server = _Server(catalogue)
     # Between two programs of one machine, packing what is told again and again costs too much.
     packed = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
     is_far = not set(hosts or LOOPBACK) <= set(LOOPBACK)
@@ -82,8 +83,8 @@ def make_app(library: Library, *, hosts: list[str] | None = None, token: str = "
 class _Server:
     """The answers, one method each."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
 
     async def page(self, _: Request) -> Response:
         return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
@@ -95,8 +96,8 @@ class _Server:
         return Response((PAGE / name).read_bytes(), media_type=ASSETS[name])
 
     async def runs(self, _: Request) -> Response:
-        runs = await run_in_threadpool(self._library.runs)
-        places = [str(place) for place in self._library.places]
+        runs = await run_in_threadpool(self._catalogue.runs)
+        places = [str(place) for place in self._catalogue.places]
         listed = [describe(key, run) for key, run in runs.items()]
         return _json(orjson.dumps({"places": places, "runs": listed}))
 
@@ -106,7 +107,7 @@ class _Server:
             choice = _choice(dict(query))
         except ValueError:
             return PlainTextResponse("A number is needed.", 400)
-        shelf = await run_in_threadpool(self._library.shelf, query.get("run", ""))
+        shelf = await run_in_threadpool(self._catalogue.shelf, query.get("run", ""))
         if shelf is None:
             return PlainTextResponse("There is no such run.", 404)
         answer = await run_in_threadpool(shelf.answer, choice)
@@ -114,7 +115,7 @@ class _Server:
 
     async def changes(self, request: Request) -> Response:
         keys = request.query_params.getlist("run")
-        shelves = [await run_in_threadpool(self._library.shelf, key) for key in keys]
+        shelves = [await run_in_threadpool(self._catalogue.shelf, key) for key in keys]
         if not shelves or None in shelves:
             return PlainTextResponse("There is no such run.", 404)
         ends = getattr(request.app.state, "is_ending", bool)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import uvicorn
 
-from .library import Library
+from .catalogue import Catalogue
 from .server import LOOPBACK, make_app
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run_server(
     """Serve until Ctrl-C."""
     name, port = listener.getsockname()[:2]
     hosts = LOOPBACK if host in LOOPBACK else ["*"] if name in ("0.0.0.0", "::") else [host, name]
-    app = make_app(Library(places), hosts=hosts, token=token)
+    app = make_app(Catalogue(places), hosts=hosts, token=token)
     address = f"http://{_in_address(name)}:{port}/" + (f"?token={quote(token)}" if token else "")
     print(f"Watching {', '.join(map(str, places))} at {address}  (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ._live_curves import Choice as Choice
-from ._live_curves import LiveCurves
 from ._numbers import numbers, plain
 from .decimate import decimate
 
@@ -14,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._lines import Values
+    from ._live_curves import LiveCurves
     from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
@@ -24,20 +23,17 @@ RECENT = 50
 SPARKS = 48
 
 
-def view(
-    reader: RunReader, curves: Choice | LiveCurves, alerts: Sequence[Alert] = ()
-) -> dict[str, Any]:
+def view(reader: RunReader, curves: LiveCurves, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
 
-    drawn = LiveCurves(curves) if isinstance(curves, Choice) else curves
     losses = {name: reader.series(name) for name in reader.losses}
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses),
-            "curves": drawn.draw(losses, reader.times_begun),
+            "curves": curves.draw(losses, reader.times_begun),
         }
 
 

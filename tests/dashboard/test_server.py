@@ -276,8 +276,8 @@ def test_only_another_machine_gets_packed_answers(
 
 def test_the_answers_that_are_kept_are_few(tmp_path: Path, record: Callable[..., Path]) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard.library import KEPT, Shelf
-    from loss_dashboard.view import Choice
+    from loss_dashboard._shelf import KEPT, Shelf
+    from loss_dashboard.choice import Choice
 
     shelf = Shelf(record(tmp_path / "gan"))
     choices = [Choice(first=float(first)) for first in range(2 * KEPT)]

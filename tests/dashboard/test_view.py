@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loss_dashboard._curves import smooth
 from loss_dashboard._live_curves import LiveCurves
+from loss_dashboard._smooth import smooth
+from loss_dashboard.choice import Choice
 from loss_dashboard.reader import RunReader
-from loss_dashboard.view import Choice, view
+from loss_dashboard.view import view
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def test_numbers_have_six_digits_and_json_takes_them(tmp_path: Path) -> None:
         for step, value in enumerate(VALUES):
             logger.log_metrics({"loss/G": value, "weight/G": 1.0}, step=step)
 
-    shown = view(RunReader(logger.path), Choice())
+    shown = view(RunReader(logger.path), LiveCurves(Choice()))
 
     json.dumps(shown, allow_nan=False)
     expected = [float(f"{value:.6g}") for value in VALUES[:-2]]
@@ -41,7 +42,7 @@ def test_losses_that_come_at_other_steps_share_an_axis(tmp_path: Path) -> None:
             often = {"loss/G": 1.0, "weight/G": 1.0}
             logger.log_metrics(often | ({"loss/val": 2.0} if step == 2 else {}), step=step)
 
-    curves = view(RunReader(logger.path), Choice())["curves"]
+    curves = view(RunReader(logger.path), LiveCurves(Choice()))["curves"]
 
     assert curves["step"] == [0, 1, 2, 3]
     assert curves["each"]["val"]["loss"] == [False, False, 2.0, False]
@@ -75,7 +76,7 @@ def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choic
             _write(logger, range(start, start + 8))
             reader.poll()
             shown = view(reader, live)["curves"]
-    anew = view(RunReader(logger.path), choice._replace(points=4000))["curves"]
+    anew = view(RunReader(logger.path), LiveCurves(choice._replace(points=4000)))["curves"]
 
     assert 2 <= len(shown["step"]) <= 1.25 * choice.points
     assert shown["range"] == anew["range"]
@@ -103,14 +104,14 @@ def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Pa
             _write(logger, steps)
             reader.poll()
             shown = view(reader, live)["curves"]
-            assert shown == view(reader, Choice())["curves"]
+            assert shown == view(reader, LiveCurves(Choice()))["curves"]
     rows = logger.path / "losses.csv"
     text = rows.read_text().replace(",1.5,", ",2.5,")
     rows.unlink()
     rows.write_text(text)
     reader.poll()
 
-    assert view(reader, live)["curves"] == view(reader, Choice())["curves"] != shown
+    assert view(reader, live)["curves"] == view(reader, LiveCurves(Choice()))["curves"] != shown
 
 
 def test_a_huge_loss_is_forgotten_by_the_mean_of_the_steps_after_it() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loss_dashboard.runs import Summary
 
 LARGE = 1 << 22
-"""Bytes over which a run is not read for a mark in a list: below it is 0.1 seconds at most."""
+"""Bytes over which a run is not read for a mark in a list; below, hundredths of a second are enough."""
 
 
 def with_alerts(run: Summary) -> Summary:
@@ -23,7 +23,11 @@ def with_alerts(run: Summary) -> Summary:
     """
     from loss_dashboard.reader import RunReader
 
-    if run.state == "unreadable" or sum(part.stat().st_size for part in parts(run.path)) > LARGE:
+    try:
+        size = sum(part.stat().st_size for part in parts(run.path))
+    except OSError:
+        return run  # it was taken away just now
+    if run.state == "unreadable" or size > LARGE:
         return run
     alerts = find_alerts(RunReader(run.path, columns=()))
     known = {"nonfinite": "nan"}

@@ -1,4 +1,4 @@
-"""The runs that a server may show, and nothing else."""
+"""One run that a server shows: read while it is asked for, and shown once for all who ask."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
-from loss_loggers.run_folder import INFO, parts
-
-from ._live_curves import Choice, LiveCurves
+from ._live_curves import LiveCurves
 from .alerts import find_alerts
 from .reader import RunReader
-from .runs import Summary, find_runs
 from .view import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from .alerts import Alert
+    from .choice import Choice
 
 Kept = TypeVar("Kept")
 
@@ -124,45 +122,6 @@ class Shelf:
             self._rests_until = min(max(self._rests_until, monotonic()) + rest, monotonic() + REST)
 
 
-class Library:
-    """Runs by their keys; a key is looked up and never becomes a path.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> from pathlib import Path
-    >>> from loss_loggers import CsvLogger
-    >>> with TemporaryDirectory() as folder:
-    ...     with CsvLogger(f"{folder}/gan") as logger:
-    ...         logger.log_metrics({"loss/G": 0.5}, step=0)
-    ...     library = Library([Path(folder)])
-    ...     list(library.runs()), library.shelf("../../etc")
-    (['gan'], None)
-    """
-
-    def __init__(self, places: Iterable[Path]) -> None:
-        self.places = [place.resolve() for place in places]
-        self._shelves: dict[str, Shelf] = {}
-        self._lock = Lock()
-
-    def runs(self) -> dict[str, Summary]:
-        """The runs by their keys, the newest first."""
-        found: dict[str, Summary] = {}
-        for place in self.places:
-            for run in find_runs(place):
-                if is_within(run.path, place):
-                    found[_new_key(run.path, found)] = run
-        return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
-
-    def shelf(self, key: str) -> Shelf | None:
-        """The run with this key, which is read from now on; None if there is none."""
-        with self._lock:
-            known = self._shelves.get(key)
-            if known is None and (run := self.runs().get(key)):
-                known = self._shelves[key] = Shelf(run.path)
-            if known and not any(is_within(known.reader.path, place) for place in self.places):
-                return None
-            return known
-
-
 def _keep(known: dict[Choice, Kept], choice: Choice, kept: Kept) -> Kept:
     """Keep what was made for the last few choices."""
     known.pop(choice, None)
@@ -170,25 +129,3 @@ def _keep(known: dict[Choice, Kept], choice: Choice, kept: Kept) -> Kept:
     if len(known) > KEPT:
         del known[next(iter(known))]
     return kept
-
-
-def is_within(folder: Path, place: Path) -> bool:
-    """Whether a run and all its files are in a place, wherever links may lead.
-
-    A run that is gone is within: what was read of it before may be shown.
-    """
-    files = [folder, folder / INFO, *parts(folder)]
-    return all(file.resolve().is_relative_to(place) for file in files)
-
-
-def _new_key(path: Path, taken: Iterable[str]) -> str:
-    """The name of the folder; where two have the same, the later one gets a number."""
-    key, number = path.name, 2
-    while key in taken:
-        key, number = f"{path.name} ({number})", number + 1
-    return key
-
-
-def describe(key: str, run: Summary) -> dict[str, object]:
-    """A run in the list of all."""
-    return {"key": key, "state": run.state, "start": run.start, "step": run.last_step}

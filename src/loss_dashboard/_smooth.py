@@ -1,12 +1,10 @@
-"""The arithmetic behind a curve on paper."""
+"""The mean of the last values at each step, for a calmer line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy import float64
     from numpy.typing import NDArray
 
@@ -45,32 +43,3 @@ def _last_sums(values: Values, window: int) -> Values:
     rests[:, 0] = 0.0  # of a whole block the sum is there already
     sums[window:] += rests.ravel()[1 : length - window + 1]
     return sums
-
-
-def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Positions at least `gap` apart, in the order of the old ones and near them.
-
-    >>> spread([0.5, 0.5, 0.9], gap=0.25)
-    [0.375, 0.625, 0.9]
-    """
-    clusters: list[list[int]] = []
-    for index in sorted(range(len(positions)), key=positions.__getitem__):
-        clusters.append([index])
-        while len(clusters) > 1 and _overlap(positions, clusters[-2], clusters[-1], gap):
-            clusters[-2:] = [clusters[-2] + clusters[-1]]
-    spaced = {
-        index: _first(positions, cluster, gap) + rank * gap
-        for cluster in clusters
-        for rank, index in enumerate(cluster)
-    }
-    return [spaced[index] for index in range(len(positions))]
-
-
-def _first(positions: Sequence[float], cluster: list[int], gap: float) -> float:
-    """Where a cluster starts that is centred on the mean of its members."""
-    return sum(positions[index] for index in cluster) / len(cluster) - (len(cluster) - 1) * gap / 2
-
-
-def _overlap(positions: Sequence[float], lower: list[int], upper: list[int], gap: float) -> bool:
-    last = _first(positions, lower, gap) + (len(lower) - 1) * gap
-    return _first(positions, upper, gap) - last < gap - 1e-9

@@ -1,0 +1,76 @@
+"""The runs that a server may show, and nothing else."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from loss_loggers.run_folder import INFO, parts
+
+from ._shelf import Shelf
+from .runs import Summary, find_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Catalogue:
+    """Runs by their keys; a key is looked up and never becomes a path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from loss_loggers import CsvLogger
+    >>> with TemporaryDirectory() as folder:
+    ...     with CsvLogger(f"{folder}/gan") as logger:
+    ...         logger.log_metrics({"loss/G": 0.5}, step=0)
+    ...     catalogue = Catalogue([Path(folder)])
+    ...     list(catalogue.runs()), catalogue.shelf("../../etc")
+    (['gan'], None)
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        self.places = [place.resolve() for place in places]
+        self._shelves: dict[str, Shelf] = {}
+        self._lock = Lock()
+
+    def runs(self) -> dict[str, Summary]:
+        """The runs by their keys, the newest first."""
+        found: dict[str, Summary] = {}
+        for place in self.places:
+            for run in find_runs(place):
+                if is_within(run.path, place):
+                    found[_new_key(run.path, found)] = run
+        return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
+
+    def shelf(self, key: str) -> Shelf | None:
+        """The run with this key, which is read from now on; None if there is none."""
+        with self._lock:
+            known = self._shelves.get(key)
+            if known is None and (run := self.runs().get(key)):
+                known = self._shelves[key] = Shelf(run.path)
+            if known and not any(is_within(known.reader.path, place) for place in self.places):
+                return None
+            return known
+
+
+def is_within(folder: Path, place: Path) -> bool:
+    """Whether a run and all its files are in a place, wherever links may lead.
+
+    A run that is gone is within: what was read of it before may be shown.
+    """
+    files = [folder, folder / INFO, *parts(folder)]
+    return all(file.resolve().is_relative_to(place) for file in files)
+
+
+def _new_key(path: Path, taken: Iterable[str]) -> str:
+    """The name of the folder; where two have the same, the later one gets a number."""
+    key, number = path.name, 2
+    while key in taken:
+        key, number = f"{path.name} ({number})", number + 1
+    return key
+
+
+def describe(key: str, run: Summary) -> dict[str, object]:
+    """A run in the list of all."""
+    return {"key": key, "state": run.state, "start": run.start, "step": run.last_step}
