@@ -97,6 +97,14 @@ def test_a_missing_loss_and_one_that_is_not_finite_add_nothing(weighting: Any) -
         assert step(tensors).item() == pytest.approx(group.weigh(tensors).item())
 
 
+@pytest.mark.parametrize("value", [2.0, 8.0, math.inf])
+def test_a_loss_that_is_kept_is_kept_and_no_limit_acts_on_infinity(value: float) -> None:
+    group = LossGroup(["recon", "kl"], max_loss=4.0, nonfinite="keep")
+    step = torch.compile(group.weigh, fullgraph=True, backend="eager")
+    losses = {"recon": torch.tensor(1.0), "kl": torch.tensor(value)}
+    assert step(losses).item() == group.weigh(losses).item()
+
+
 def test_an_unknown_loss_is_an_error() -> None:
     step = torch.compile(LossGroup(["recon"]).weigh, backend="eager")
     with pytest.raises(ValueError, match="the losses of this group are recon; got L1"):

@@ -40,7 +40,7 @@ class BatchReader:
     """Reads the losses of each step, in the order of `limits`, which has the `max_loss` of each."""
 
     def __init__(self, limits: Mapping[str, float]) -> None:
-        self._limits = limits
+        self.limits = limits
         self._names = tuple(limits)
         self._finite_limits = [
             (index, limit) for index, limit in enumerate(limits.values()) if limit < math.inf
@@ -72,12 +72,12 @@ class BatchReader:
         return Batch(stacked, values, is_plain=True)
 
     def _read_carefully(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
+        self.check_names(losses)
         given = [name in losses for name in self._names]
-        self._check_names(losses, given)
         values = [read(losses[name], name) if name in losses else math.nan for name in self._names]
         stacked = _stack(
             [
-                _part(losses.get(name, 0.0), value, self._limits[name], keeps_nonfinite)
+                _part(losses.get(name, 0.0), value, self.limits[name], keeps_nonfinite)
                 for name, value in zip(self._names, values, strict=True)
             ]
         )
@@ -92,21 +92,22 @@ class BatchReader:
             None if all(present) else torch.tensor(present, device=stacked.device),
             tuple(
                 name
-                for (name, limit), value in zip(self._limits.items(), values, strict=True)
+                for (name, limit), value in zip(self.limits.items(), values, strict=True)
                 if limit < value < math.inf
             ),
         )
 
-    def _check_names(self, losses: Mapping[str, Any], given: list[bool]) -> None:
+    def check_names(self, losses: Mapping[str, Any]) -> None:
+        """Raise a ValueError if a loss is unknown, or none was given."""
         names = ", ".join(self._names)
-        unknown = [name for name in losses if name not in self._limits]
+        unknown = [name for name in losses if name not in self.limits]
         if unknown:
             msg = (
                 f"the losses of this group are {names}; got {', '.join(map(str, unknown))} as well:"
                 " name it in `names`, or in `ignore` to pass over it"
             )
             raise ValueError(msg)
-        if not any(given):
+        if not losses:
             msg = f"a step has one or more of the losses {names}; got none"
             raise ValueError(msg)
 

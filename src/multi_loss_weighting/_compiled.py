@@ -10,15 +10,18 @@ from __future__ import annotations
 
 import math
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
+from ._batch import Batch
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._batch import BatchReader
     from ._group import LossGroup
 
 _groups: WeakValueDictionary[int, LossGroup] = WeakValueDictionary()
@@ -35,9 +38,8 @@ def register(group: LossGroup) -> int:
 @torch.library.custom_op("multi_loss_weighting::weights", mutates_args=())
 def weights_of(key: int, length: int) -> Tensor:
     """The weights [K] of the step that begins, float64 on the CPU."""
-    weights = torch.tensor(list(_groups[key].next_weights().values()), dtype=torch.float64)
-    assert len(weights) == length
-    return weights
+    weights = _groups[key].next_weights()
+    return torch.tensor(list(weights.values()), dtype=torch.float64).reshape(length)
 
 
 @weights_of.register_fake
@@ -45,31 +47,26 @@ def _(key: int, length: int) -> Tensor:  # noqa: ARG001, the signature of the op
     return torch.empty(length, dtype=torch.float64)
 
 
-def stack(losses: Mapping[str, Any], limits: Mapping[str, float], keeps_nonfinite: bool) -> Tensor:
-    """The losses as they enter the objective, [K]: 0 where there is none or it is not finite.
+def read(reader: BatchReader, losses: Mapping[str, Tensor], keeps_nonfinite: bool) -> Batch:
+    """What `reader` reads, without a look at any value, which `values` therefore has none of.
 
     Raises:
         ValueError: If a loss is unknown, or none was given.
     """
-    unknown = [name for name in losses if name not in limits]
-    if unknown or not losses:
-        msg = f"the losses of this group are {', '.join(limits)}; got {', '.join(losses) or 'none'}"
-        raise ValueError(msg)
-    zero = torch.zeros_like(next(iter(losses.values())), requires_grad=False)
-    stacked = torch.stack([losses.get(name, zero).reshape(()) for name in limits])
-    if not keeps_nonfinite:
-        stacked = stacked.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    if any(limit < math.inf for limit in limits.values()):
-        most = stacked.new_tensor(list(limits.values()))
-        values = stacked.detach()
-        stacked = stacked * torch.where(values > most, most / values, 1.0)
-    return stacked
+    reader.check_names(losses)
+    missing = torch.full_like(next(iter(losses.values())), math.nan, requires_grad=False)
+    raw = torch.stack([losses.get(name, missing).reshape(()) for name in reader.limits])
+    present = raw.detach().isfinite()
+    if keeps_nonfinite:
+        given = torch.tensor([name in losses for name in reader.limits], device=raw.device)
+        present = present | given
+    return Batch(_clamped(torch.where(present, raw, 0.0), reader.limits), [], present=present)
 
 
-def present(losses: Mapping[str, Any], names: Mapping[str, float], stacked: Tensor) -> Tensor:
-    """Which losses take part in the step, a bool tensor [K]."""
-    zero = stacked.new_full((), math.nan)
-    raw = torch.stack(
-        [losses[name].detach().reshape(()) if name in losses else zero for name in names]
-    )
-    return raw.isfinite()
+def _clamped(losses: Tensor, limits: Mapping[str, float]) -> Tensor:
+    if not any(limit < math.inf for limit in limits.values()):
+        return losses
+    most = losses.new_tensor(list(limits.values()))
+    values = losses.detach()
+    is_high = (values > most) & (values < math.inf)
+    return losses * torch.where(is_high, most / values, 1.0)

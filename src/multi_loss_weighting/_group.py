@@ -191,7 +191,8 @@ class LossGroup(nn.Module):
         """The objective for the losses of a step. It changes nothing.
 
         Inside `torch.compile` it is part of one graph, whatever the weights become: give the group
-        its names, and call `record` outside.
+        its names, and call `record` outside. There a loss that is not finite adds 0 to the total,
+        but its gradient may still be nan, since leaving it out would take a look at it.
 
         Args:
             losses: From name to loss: tensors of one element, numpy scalars or Python numbers,
@@ -212,14 +213,13 @@ class LossGroup(nn.Module):
     forward = weigh
 
     def _weigh_compiled(self, losses: Mapping[str, Tensor]) -> Tensor:
-        losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
         members = self._known_members()
-        stacked = _compiled.stack(losses, members.limits, self._keeps_nonfinite())
+        batch = _compiled.read(members.reader, self._own(losses), self._keeps_nonfinite())
         if isinstance(self.weighting, nn.Module):
-            members.history.present = _compiled.present(losses, members.limits, stacked)
-            return self.weighting.weigh(stacked, members.history).total
-        weights = _compiled.weights_of(self._key, len(members.limits))
-        return stacked.dot(weights.to(stacked))
+            members.history.present = batch.present
+            return self.weighting.weigh(batch.losses, members.history).total
+        weights = _compiled.weights_of(self._key, len(members.losses))
+        return batch.losses.dot(weights.to(batch.losses))
 
     def record(
         self,
@@ -303,13 +303,17 @@ class LossGroup(nn.Module):
         return total
 
     def _read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
-        if self._ignored:
-            losses = {name: loss for name, loss in losses.items() if name not in self._ignored}
+        losses = self._own(losses)
         members = self._members or self._make_members(losses)
         batch = members.read(losses, self._keeps_nonfinite)
         if self._members is None:
             self._members = members
         return members, batch
+
+    def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
+        if not self._ignored:
+            return losses
+        return {name: loss for name, loss in losses.items() if name not in self._ignored}
 
     def _keeps_nonfinite(self) -> bool:
         return keeps_nonfinite(self._on_nonfinite, self._backward)

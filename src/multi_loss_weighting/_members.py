@@ -43,17 +43,17 @@ class Members:
                 f" pass over it with ignore={TOTAL!r}"
             )
             raise ValueError(msg)
-        self.limits = limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
+        limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
         self.history = _make_history(names, ratio, make_statistics)
         self.losses = {
             name: NamedLoss(name, own, max_loss=limits[name], report=report, scope=scope)
             for name, own in zip(names, self.history.statistics, strict=True)
         }
-        self._reader = BatchReader(limits)
+        self.reader = BatchReader(limits)
 
     def read(self, losses: Mapping[str, Any], keeps_nonfinite: Callable[[], bool]) -> Batch:
         """Read the losses of one step, in order."""
-        return self._reader.read(losses, keeps_nonfinite)
+        return self.reader.read(losses, keeps_nonfinite)
 
     def given(self, batch: Batch) -> Iterable[NamedLoss]:
         """The losses that there were in a step."""
