@@ -219,7 +219,7 @@ def test_no_service_is_root_or_can_change_its_image(machine: Machine, service: s
 
     assert machine.run(service, "id", "-u") == "1000\n"
     found = machine.run(service, "sh", "-c", f"{writable} 2>/dev/null || true").splitlines()
-    roots = ("/tmp", "/var/tmp", "/run/lock", "/work/runs", "/mlflow/")
+    roots = ("/tmp", "/var/tmp", "/run/lock", "/data/runs", "/mlflow/")
     assert [path for path in found if not path.startswith(roots)] == []
 
 
