@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from loss_dashboard.runs import Summary
 
 LARGE = 1 << 22
-"""Bytes over which a run is not read for a mark in a list; below, hundredths of a second are enough."""
+"""Bytes over which a run is not read for a mark in a list; below, hundredths of a second do."""
 
 
 def with_alerts(run: Summary) -> Summary:
