@@ -19,10 +19,11 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
-import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+yaml = pytest.importorskip("yaml", reason="reading compose.yaml needs PyYAML, of the dev group")
 
 COMPOSE = Path(__file__).parents[2] / "docker" / "compose.yaml"
 IMAGE = "localhost/multi-loss-weighting-{}"
