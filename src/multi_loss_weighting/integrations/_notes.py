@@ -1,0 +1,80 @@
+"""What a group was called with since its last row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from multi_loss_weighting import LossGroup
+
+
+class Notes:
+    """Notes the losses of each call `total = group(losses)`, and records their mean as one step.
+
+    `group.weigh` is the same without a note. Nothing is read from the device until `record`.
+
+    Args:
+        group: The group to listen to, until `stop`.
+        wanted: Asked at each call whether to note it; None for always.
+
+    >>> from multi_loss_weighting import LossGroup
+    >>> group = LossGroup(["recon", "kl"])
+    >>> notes = Notes(group)
+    >>> for recon in (1.0, 3.0):
+    ...     total = group({"recon": recon, "kl": 0.5})
+    >>> notes.record(step=0)
+    True
+    >>> group["recon"].value, group["recon"].count
+    (2.0, 1)
+    """
+
+    def __init__(self, group: LossGroup, wanted: Callable[[], bool] | None = None) -> None:
+        self.group = group
+        self._wanted = wanted
+        self._sums: dict[str, Any] = {}
+        self._counts: dict[str, int] = {}
+        self._hook = group.register_forward_hook(self._note, with_kwargs=True)
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Notes:
+        """A copy of the group, such as a moving average of the model, is not listened to."""
+        return self
+
+    def record(self, step: int) -> bool:
+        """Record the mean of what was noted as one step; False if that is nothing."""
+        if not self._sums:
+            return False
+        means = {name: total / self._counts[name] for name, total in self._sums.items()}
+        self.clear()
+        self.group.record(means, step=step)
+        return True
+
+    def clear(self) -> None:
+        """Forget what was noted."""
+        self._sums, self._counts = {}, {}
+
+    def stop(self) -> None:
+        """Listen no longer."""
+        self._hook.remove()
+
+    def _note(
+        self, group: LossGroup, args: tuple[Any, ...], kwargs: dict[str, Any], _: Tensor
+    ) -> None:
+        if group is not self.group or not (self._wanted is None or self._wanted()):
+            return
+        losses: Mapping[str, Any]
+        (losses,) = (*args, *kwargs.values())
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + _exact(loss)
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+
+def _exact(loss: Any) -> Any:
+    """The loss without its graph, and in float32 at least: means in bfloat16 have three digits."""
+    if not isinstance(loss, Tensor):
+        return loss
+    return loss.detach().to(torch.promote_types(loss.dtype, torch.float32))
