@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import csv
 import math
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -387,9 +389,23 @@ def test_a_second_trainer_and_one_after_a_crash_record_each_step_once(tmp_path: 
     assert not model.losses._forward_hooks
 
 
+def test_a_copy_of_the_model_that_training_makes_is_not_recorded(tmp_path: Path) -> None:
+    class Copying(VAE):
+        def on_train_batch_end(self, *_: Any) -> None:
+            for other in (copy.deepcopy(self.losses), pickle.loads(pickle.dumps(self.losses))):
+                other({"recon": 100.0, "kl": 100.0})
+
+    memory = MemoryLogger()
+    model = Copying(cov_group(memory))
+    make_trainer(tmp_path, accumulate_grad_batches=2).fit(model, loader(4))
+
+    assert model.losses["kl"].maximum < 100
+    assert model.losses["kl"].count == len(memory.rows) == 2
+
+
 def test_a_logger_that_fails_stops_no_training(tmp_path: Path) -> None:
     table = CSVLogger(tmp_path)
-    table.log_metrics = lambda *_, **__: 1 / 0  # type: ignore[assignment, misc]
+    table.log_metrics = lambda *_, **__: 1 / 0  # type: ignore[assignment]
     model = VAE(cov_group())
     with pytest.warns(RuntimeWarning, match="CSVLogger failed"):
         make_trainer(tmp_path, table).fit(model, loader(3))

@@ -40,9 +40,13 @@ class Notes:
         self._counts: dict[str, int] = {}
         self._hook = group.register_forward_hook(self._note, with_kwargs=True)
 
+    # A copy of the group, such as a moving average of the model, is not listened to.
+
     def __deepcopy__(self, memo: dict[int, object]) -> Notes:
-        """A copy of the group, such as a moving average of the model, is not listened to."""
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"group": None}
 
     def record(self, step: int) -> bool:
         """Record the mean of what was noted as one step; False if that is nothing."""
