@@ -223,7 +223,8 @@ def test_its_tensorboard_logger_lends_its_writer(tmp_path: Path) -> None:
     pytest.importorskip("tensorboardX", reason="needs tensorboardX")
     from ignite.handlers import TensorboardLogger
 
-    with TensorboardLogger(log_dir=str(tmp_path)) as theirs:
+    theirs = TensorboardLogger(log_dir=str(tmp_path))
+    with theirs:
         training = Training(cov_group(TensorBoardLogger(theirs.writer)))
         LossHandler(training.group).attach(training.engine)
         training.engine.run(batches(3))
