@@ -16,7 +16,7 @@ from multi_loss_weighting import CoVWeighting, LossGroup
 pytest.importorskip("lightning", reason="needs the lightning extra")
 
 from lightning.fabric import Fabric
-from lightning.fabric.loggers import CSVLogger
+from lightning.fabric.loggers.csv_logs import CSVLogger
 from lightning.fabric.plugins import MixedPrecision
 
 NAMES = ["recon", "kl"]
@@ -35,7 +35,7 @@ class Training:
         self.raw: list[float] = []
 
     def train(self, images: Tensor) -> None:
-        for batch in images.split(8):
+        for batch in torch.split(images, 8):
             self.optimizer.zero_grad()
             code = self.model(batch)
             losses = {"recon": ((code - 1) ** 2).mean(), "kl": code.float().exp().mean()}
