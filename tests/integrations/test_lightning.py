@@ -335,6 +335,21 @@ def test_a_validation_is_one_row_and_changes_no_training(tmp_path: Path) -> None
     assert len(memory.rows) == 6
 
 
+def test_a_validation_is_the_mean_over_samples_as_lightning_takes_it(tmp_path: Path) -> None:
+    class Logged(Validated):
+        def validation_step(self, batch: list[Tensor], index: int) -> None:
+            super().validation_step(batch, index)
+            self.log("theirs", self.seen[-1])
+
+    model = Logged(None)
+    uneven = DataLoader(TensorDataset(torch.randn(19, 4)), batch_size=8)
+    (theirs,) = make_trainer(tmp_path).validate(model, uneven, verbose=False)
+
+    recon, kl = model.validation["recon"].value, model.validation["kl"].value
+    assert recon + kl == pytest.approx(theirs["theirs"])
+    assert recon + kl != pytest.approx(sum(model.seen) / 3)
+
+
 def test_validate_and_test_without_training_record_the_scoped_group_alone(tmp_path: Path) -> None:
     model = Validated(None)
     for _ in range(2):

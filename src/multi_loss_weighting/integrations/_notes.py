@@ -20,7 +20,8 @@ class Notes:
 
     Args:
         group: The group to listen to, until `stop`.
-        wanted: Asked at each call whether to note it; None for always.
+        samples: Asked at each call how much it counts in the mean, e.g. the size of the batch; 0
+            for a call that is not noted. None for 1.
 
     >>> from multi_loss_weighting import LossGroup
     >>> group = LossGroup(["recon", "kl"])
@@ -33,9 +34,9 @@ class Notes:
     (2.0, 1)
     """
 
-    def __init__(self, group: LossGroup, wanted: Callable[[], bool] | None = None) -> None:
+    def __init__(self, group: LossGroup, samples: Callable[[], int] | None = None) -> None:
         self.group = group
-        self._wanted = wanted
+        self._samples = samples
         self._sums: dict[str, Any] = {}
         self._counts: dict[str, int] = {}
         self._hook = group.register_forward_hook(self._note, with_kwargs=True)
@@ -68,13 +69,16 @@ class Notes:
     def _note(
         self, group: LossGroup, args: tuple[Any, ...], kwargs: dict[str, Any], _: Tensor
     ) -> None:
-        if group is not self.group or not (self._wanted is None or self._wanted()):
+        if group is not self.group:
+            return
+        samples = 1 if self._samples is None else self._samples()
+        if not samples:
             return
         losses: Mapping[str, Any]
         (losses,) = (*args, *kwargs.values())
         for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, 0) + _exact(loss)
-            self._counts[name] = self._counts.get(name, 0) + 1
+            self._sums[name] = self._sums.get(name, 0) + _exact(loss) * samples
+            self._counts[name] = self._counts.get(name, 0) + samples
 
 
 def _exact(loss: Any) -> Any:

@@ -6,6 +6,9 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
 from multi_loss_weighting import LossGroup
 from multi_loss_weighting._warn import warn_user
 
@@ -43,7 +46,7 @@ class LossCallback(Callback):
     after the step. The step of a row is that of Lightning's own rows.
 
     In validation and tests a group with a `scope` that was not called in training gets one row a
-    run, of the mean over its batches; any other is weighed there and not recorded.
+    run, of the mean over the samples; any other is weighed there and not recorded.
 
     Rows go to the loggers of the trainer beside those of the group, from rank 0 alone.
     """
@@ -52,6 +55,7 @@ class LossCallback(Callback):
         self._notes: dict[LossGroup, Notes] = {}
         self._trained: set[LossGroup] = set()
         self._cleanup = ExitStack()
+        self._batch_size = 1
         self._last_step = -1
         self._has_stepped = self._has_recorded = False
 
@@ -72,17 +76,19 @@ class LossCallback(Callback):
     on_validation_start = on_test_start = on_fit_start
 
     def _listen(self, trainer: Trainer, name: str, group: LossGroup) -> None:
-        self._notes[group] = Notes(group, partial(self._wants, trainer, group))
+        self._notes[group] = Notes(group, partial(self._samples, trainer, group))
         self._cleanup.callback(self._notes[group].stop)
         rows = reporting(group, name, trainer.loggers, is_main=trainer.is_global_zero)
         self._cleanup.enter_context(rows)
 
-    def _wants(self, trainer: Trainer, group: LossGroup) -> bool:
+    def _samples(self, trainer: Trainer, group: LossGroup) -> int:
+        """How much a call counts: batches that accumulate alike, as their gradients do."""
         if trainer.training:
             self._trained.add(group)
-            return True
+            return 1
         is_evaluated = trainer.validating or trainer.testing
-        return is_evaluated and bool(group.scope) and group not in self._trained
+        is_own = bool(group.scope) and group not in self._trained
+        return self._batch_size if is_evaluated and is_own else 0
 
     def teardown(self, *_: Any, **__: Any) -> None:
         """Leave the groups as they were."""
@@ -129,8 +135,17 @@ class LossCallback(Callback):
             )
         self._has_recorded = False
 
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Take the length of the first tensor for the number of samples, as Lightning does."""
+        tensors = (leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+        self._batch_size = next((len(tensor) for tensor in tensors), 1)
+
+    on_test_batch_start = on_validation_batch_start
+
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Record the mean over the batches."""
+        """Record the mean over the samples."""
         for group, notes in self._notes.items():
             if group not in self._trained:
                 notes.record(_step(trainer))
