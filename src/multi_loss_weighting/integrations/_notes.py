@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from multi_loss_weighting import LossGroup
+
+    Losses = Mapping[str, Any]
 
 
 class Notes:
@@ -37,8 +39,7 @@ class Notes:
     def __init__(self, group: LossGroup, samples: Callable[[], int] | None = None) -> None:
         self.group = group
         self._samples = samples
-        self._sums: dict[str, Any] = {}
-        self._counts: dict[str, int] = {}
+        self._calls: list[tuple[Losses, int]] = []
         self._hook = group.register_forward_hook(self._note, with_kwargs=True)
 
     # A copy of the group, such as a moving average of the model, is not listened to.
@@ -51,16 +52,15 @@ class Notes:
 
     def record(self, step: int) -> bool:
         """Record the mean of what was noted as one step; False if that is nothing."""
-        if not self._sums:
+        if not self._calls:
             return False
-        means = {name: total / self._counts[name] for name, total in self._sums.items()}
-        self.clear()
-        self.group.record(means, step=step)
+        calls, self._calls = self._calls, []
+        self.group.record(calls[0][0] if len(calls) == 1 else _means(calls), step=step)
         return True
 
     def clear(self) -> None:
         """Forget what was noted."""
-        self._sums, self._counts = {}, {}
+        self._calls = []
 
     def stop(self) -> None:
         """Listen no longer."""
@@ -72,17 +72,28 @@ class Notes:
         if group is not self.group:
             return
         samples = 1 if self._samples is None else self._samples()
-        if not samples:
-            return
-        losses: Mapping[str, Any]
-        (losses,) = (*args, *kwargs.values())
-        for name, loss in losses.items():
-            self._sums[name] = self._sums.get(name, 0) + _exact(loss) * samples
-            self._counts[name] = self._counts.get(name, 0) + samples
+        if samples:
+            (losses,) = (*args, *kwargs.values())
+            self._calls.append(({name: _detached(losses[name]) for name in losses}, samples))
 
 
-def _exact(loss: Any) -> Any:
-    """The loss without its graph, and in float32 at least: means in bfloat16 have three digits."""
+def _detached(loss: Any) -> Any:
+    return loss.detach() if isinstance(loss, Tensor) else loss
+
+
+def _means(calls: Sequence[tuple[Losses, int]]) -> dict[str, Any]:
+    """The mean of each loss over the calls that had it."""
+    names = {name: None for losses, _ in calls for name in losses}
+    return {name: _mean([(one[name], n) for one, n in calls if name in one]) for name in names}
+
+
+def _mean(values: Sequence[tuple[Any, int]]) -> Any:
+    total = sum(_wide(value) * samples for value, samples in values)
+    return total / sum(samples for _, samples in values)
+
+
+def _wide(loss: Any) -> Any:
+    """In float32 at least: a sum in bfloat16 has three digits."""
     if not isinstance(loss, Tensor):
         return loss
-    return loss.detach().to(torch.promote_types(loss.dtype, torch.float32))
+    return loss.to(torch.promote_types(loss.dtype, torch.float32))
