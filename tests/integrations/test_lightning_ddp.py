@@ -66,6 +66,7 @@ trainer.fit(model, loader, loader)
 result = {
     "layer": model.layer.weight.tolist(),
     "learned": model.learned.weights,
+    "next_weights": model.losses.next_weights(),
     "counts": {name: model.losses[name].count for name in model.losses},
     "own_rows": len(model.memory.rows),
 }
@@ -86,6 +87,7 @@ def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> N
     ]
     assert ranks[0]["layer"] == ranks[1]["layer"]
     assert ranks[0]["learned"] == ranks[1]["learned"]
+    assert ranks[0]["next_weights"] == ranks[1]["next_weights"]
     assert ranks[0]["counts"] == ranks[1]["counts"] == {"recon": 4, "kl": 4}
     assert [rank["own_rows"] for rank in ranks] == [4, 0]
     with (tmp_path / "metrics.csv").open() as file:

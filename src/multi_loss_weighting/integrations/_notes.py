@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from multi_loss_weighting import LossGroup
-
-    Losses = Mapping[str, Any]
 
 
 class Notes:
@@ -39,7 +36,7 @@ class Notes:
     def __init__(self, group: LossGroup, samples: Callable[[], int] | None = None) -> None:
         self.group = group
         self._samples = samples
-        self._calls: list[tuple[Losses, int]] = []
+        self._calls: list[tuple[Mapping[str, Any], int]] = []
         self._hook = group.register_forward_hook(self._note, with_kwargs=True)
 
     # A copy of the group, such as a moving average of the model, is not listened to.
@@ -55,7 +52,10 @@ class Notes:
         if not self._calls:
             return False
         calls, self._calls = self._calls, []
-        self.group.record(calls[0][0] if len(calls) == 1 else _means(calls), step=step)
+        *earlier, (losses, samples) = calls
+        for other, count in earlier:
+            self.group.accumulate(other, samples=count)
+        self.group.record(losses, step=step, samples=samples)
         return True
 
     def clear(self) -> None:
@@ -79,21 +79,3 @@ class Notes:
 
 def _detached(loss: Any) -> Any:
     return loss.detach() if isinstance(loss, Tensor) else loss
-
-
-def _means(calls: Sequence[tuple[Losses, int]]) -> dict[str, Any]:
-    """The mean of each loss over the calls that had it."""
-    names = {name: None for losses, _ in calls for name in losses}
-    return {name: _mean([(one[name], n) for one, n in calls if name in one]) for name in names}
-
-
-def _mean(values: Sequence[tuple[Any, int]]) -> Any:
-    total = sum(_wide(value) * samples for value, samples in values)
-    return total / sum(samples for _, samples in values)
-
-
-def _wide(loss: Any) -> Any:
-    """In float32 at least: a sum in bfloat16 has three digits."""
-    if not isinstance(loss, Tensor):
-        return loss
-    return loss.to(torch.promote_types(loss.dtype, torch.float32))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import Tee
-from multi_loss_weighting._reporter import make_reporter
+from multi_loss_weighting._reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,16 +15,13 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def reporting(
-    group: LossGroup, name: str, loggers: Sequence[Any], *, is_main: bool = True
-) -> Iterator[None]:
-    """Report to these loggers beside those of the group; in other processes than the main to none.
+def reporting(group: LossGroup, name: str, loggers: Sequence[Any]) -> Iterator[None]:
+    """Report to these loggers beside those of the group.
 
     Args:
         group: The group.
         name: What it is called in the hyperparameters of these loggers.
         loggers: Those of the framework; one that the group has already gets no row twice.
-        is_main: Whether this is the process that reports.
 
     >>> from loss_loggers import MemoryLogger
     >>> from multi_loss_weighting import LossGroup
@@ -35,17 +32,18 @@ def reporting(
     >>> memory["loss/kl"]
     [(0, 0.5)]
     """
-    own = group._reporter
+    steps = group._steps
+    own = steps._reporter
     tee = own.logger if own else Tee()
     known = [guard.logger for guard in tee.guards]
     others = [logger for logger in loggers if not any(logger is one for one in known)]
-    if others or not is_main:
-        both = Tee(tee, _Named(name, others)) if is_main else None
-        group._reporter = make_reporter(both, group.hyperparams)
+    if others:
+        steps._reporter = Reporter(Tee(tee, _Named(name, others)), group.hyperparams)
     try:
         yield
     finally:
-        group._reporter = own
+        group.flush()
+        steps._reporter = own
 
 
 class _Named(Tee):

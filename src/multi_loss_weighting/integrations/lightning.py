@@ -78,8 +78,7 @@ class LossCallback(Callback):
     def _listen(self, trainer: Trainer, name: str, group: LossGroup) -> None:
         self._notes[group] = Notes(group, partial(self._samples, trainer, group))
         self._cleanup.callback(self._notes[group].stop)
-        rows = reporting(group, name, trainer.loggers, is_main=trainer.is_global_zero)
-        self._cleanup.enter_context(rows)
+        self._cleanup.enter_context(reporting(group, name, trainer.loggers))
 
     def _samples(self, trainer: Trainer, group: LossGroup) -> int:
         """How much a call counts: batches that accumulate alike, as their gradients do."""
