@@ -230,3 +230,44 @@ def test_a_loss_inside_vmap_is_refused_and_counts_nothing() -> None:
         torch.vmap(lambda x: group.update({"fit": x.sum()}, do_backwards=False))(torch.ones(2, 3))
 
     assert group.step == group["fit"].count == 0
+
+
+def test_micro_batches_are_one_step_of_their_mean() -> None:
+    micro, whole = (LossGroup(["a", "b"], weighting=CoVWeighting()) for _ in range(2))
+    for step in range(5):
+        weights = micro.next_weights()
+        for part in (1.0, 2.0, 6.0):
+            micro.accumulate({"a": part + step, "b": part * step})
+            assert micro.next_weights() == weights
+        micro.record()
+        whole.record({"a": 3.0 + step, "b": 3.0 * step})
+
+    assert (micro.step, micro["a"].count) == (5, 5)
+    assert micro.next_weights() == pytest.approx(whole.next_weights())
+    assert micro["b"].std == pytest.approx(whole["b"].std)
+
+
+def test_a_micro_batch_counts_by_its_samples_and_its_nan_is_seen() -> None:
+    group = LossGroup(["a", "b"])
+    group.accumulate({"a": 1.0, "b": math.nan}, samples=3)
+    group.accumulate({"a": 5.0}, samples=1)
+
+    with pytest.warns(RuntimeWarning, match="'b' is nan at step 0"):
+        group.record()
+
+    assert (group["a"].mean, group["a"].count) == (2.0, 1)
+    assert (group["b"].nonfinite, group["b"].count, bool(group.finite)) == (1, 0, False)
+
+
+def test_micro_batches_survive_a_restart_and_can_be_given_up() -> None:
+    group, other = LossGroup(["a"]), LossGroup(["a"])
+    group.accumulate({"a": 1.0})
+    other.load_state_dict(group.state_dict())
+    group.forget_accumulated()
+
+    other.record({"a": 3.0})
+
+    assert other["a"].value == 2.0
+    with pytest.raises(ValueError, match="accumulated; got none"):
+        group.record()
+    assert group.step == 0

@@ -31,8 +31,10 @@ class CsvLogger(BaseLogger):
 
     Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
     A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
-    starts `losses-2.csv`. On another rank than the first of a distributed run the folder is made
-    with the first row, which a group does not report there unless it is told to. Read all of it with `read_run`, or a file with `pandas.read_csv`.
+    starts `losses-2.csv`. Read all of it with `read_run`, or a file with `pandas.read_csv`.
+
+    On another rank than the first of a distributed run there is no folder before the first row,
+    and a group reports none there unless it is told to.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:

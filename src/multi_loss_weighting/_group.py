@@ -298,6 +298,10 @@ class LossGroup(nn.Module):
             _, batch = self._steps.read(self._own(losses))
             self._steps.accumulate(batch, samples)
 
+    def forget_accumulated(self) -> None:
+        """Take back what was accumulated since the last step, e.g. of a step that was given up."""
+        self._steps.forget_accumulated()
+
     def record(
         self,
         losses: Mapping[str, Any] | None = None,

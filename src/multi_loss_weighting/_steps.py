@@ -201,6 +201,10 @@ class Steps:
         sums = tally(losses, batch.given, samples)
         self._sums = sums if self._sums is None else self._sums + sums
 
+    def forget_accumulated(self) -> None:
+        """Take back the micro-batches since the last step."""
+        self._sums = None
+
     @torch.no_grad()
     def record_means(
         self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int

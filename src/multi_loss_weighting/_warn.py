@@ -5,11 +5,19 @@ from __future__ import annotations
 import sys
 import warnings
 
-_INSIDE = ("multi_loss_weighting", "torch")
+_INSIDE = (
+    "multi_loss_weighting",
+    "torch",
+    "accelerate",
+    "ignite",
+    "lightning",
+    "pytorch_lightning",
+    "transformers",
+)
 
 
 def warn_user(message: str) -> None:
-    """A RuntimeWarning at the first line outside of this package and torch that led here."""
+    """A RuntimeWarning at the first line outside of this package and the frameworks it runs in."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1

@@ -38,12 +38,12 @@ def reporting(group: LossGroup, name: str, loggers: Sequence[Any]) -> Iterator[N
     known = [guard.logger for guard in tee.guards]
     others = [logger for logger in loggers if not any(logger is one for one in known)]
     if others:
-        steps._reporter = Reporter(Tee(tee, _Named(name, others)), group.hyperparams)
+        steps.report_to(Reporter(Tee(tee, _Named(name, others)), group.hyperparams))
     try:
         yield
     finally:
         group.flush()
-        steps._reporter = own
+        steps.report_to(own)
 
 
 class _Named(Tee):
