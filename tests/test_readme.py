@@ -1,4 +1,4 @@
-"""Every Python snippet of the README and of the page on loggers runs, each by itself."""
+"""Every Python snippet of the README and of the pages in docs/ runs, each by itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from loss_loggers import MemoryLogger
 
 TOP = Path(__file__).parent.parent
-SDKS = ("accelerate", "comet_ml", "lightning", "mlflow", "tensorboard", "wandb")
+SDKS = ("accelerate", "comet_ml", "lightning", "mlflow", "tensorboard", "transformers", "wandb")
 
 
 def snippets(page: str) -> list[str]:
@@ -21,7 +21,7 @@ def snippets(page: str) -> list[str]:
     return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
 
 
-PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md")}
+PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md", "docs/integrations.md")}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
     for page, found in PAGES.items()
@@ -51,6 +51,15 @@ def what_snippets_leave_open() -> dict[str, Any]:
         "experiment": MemoryLogger(),
         "remote": MemoryLogger(),
         "EPOCH_BATCHES": 5,
+        "dataset": [{"images": torch.randn(4), "targets": torch.randn(2)} for _ in range(16)],
+        "sentences": [
+            {
+                "input_ids": torch.randint(99, (8,)),
+                "labels": torch.randint(99, (8,)),
+                "next_sentence_label": torch.randint(2, ()),
+            }
+            for _ in range(16)
+        ],
     }
 
 
@@ -75,7 +84,7 @@ def test_a_snippet_runs(snippet: str) -> None:
 
     exec(compile(snippet, "a snippet", "exec"), names)
 
-    trains = "optimizer.step()" in snippet
+    trains = re.search(r"optimizer\.step\(\)|^    model,$", snippet, re.MULTILINE) is not None
     moved = any(
         not torch.equal(old, new)
         for old, new in zip(before, names["model"].parameters(), strict=True)
