@@ -13,6 +13,7 @@ from multi_loss_weighting import LossGroup
 from multi_loss_weighting._warn import warn_user
 
 from ._over_ranks import average_gradients, detached, mean_over_ranks, mean_over_samples
+from ._trainer_checks import check_best_metric, check_loss_func, named_fields
 from ._window import Window
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class LossGroupMixin(Base):
 
     Raises:
         ValueError: If the best model would be the one with the greatest loss.
+        TypeError: If the installed Transformers does not divide what a `compute_loss_func` returns.
 
     Attributes:
         loss_group: The group, with the statistics of training.
@@ -95,7 +97,8 @@ class LossGroupMixin(Base):
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        _check_best_metric(self.args)
+        check_best_metric(self.args)
+        check_loss_func(self.compute_loss_func, hasattr(super(), "loss_is_scaled_for_ga"))
         # Else the model would get `num_items_in_batch` and divide its loss by it.
         self.model_accepts_loss_kwargs = False
         self.loss_group = loss_group.to(self.args.device)
@@ -116,7 +119,7 @@ class LossGroupMixin(Base):
         if self._losses is not None:
             loss = self._losses(outputs, given)
         elif not isinstance(loss, Mapping):
-            loss = _named_fields(outputs, self.loss_group.names)
+            loss = named_fields(outputs, self.loss_group.names)
         total = self.weigh_losses(loss)
         return (total, outputs) if return_outputs else total
 
@@ -254,26 +257,3 @@ class _Steps(TrainerCallback):
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
         self._trainer.loss_group.zero_grad()
-
-
-def _named_fields(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Those fields of a model's output that are called as the losses, or so with `_loss`."""
-    fields = outputs if isinstance(outputs, Mapping) else {}
-    found = {name: fields.get(name, fields.get(f"{name}_loss")) for name in names}
-    losses = {name: loss for name, loss in found.items() if loss is not None}
-    if not losses:
-        wanted = f"the fields {', '.join(names)}" if names else "names in the LossGroup"
-        got = ", ".join(map(str, fields)) or type(outputs).__name__
-        msg = (
-            f"the output of the model needs {wanted} (or a dict as its loss, or pass losses=, a"
-            f" function from outputs and inputs to losses by name); got {got}"
-        )
-        raise ValueError(msg)
-    return losses
-
-
-def _check_best_metric(args: Any) -> None:
-    metric = args.metric_for_best_model
-    if metric and "loss/" in metric and args.greater_is_better:
-        msg = f"of {metric!r} less is better: pass greater_is_better=False; got True"
-        raise ValueError(msg)
