@@ -454,6 +454,14 @@ class WeighingTrainer(LossGroupTrainer):
         return (loss, output) if return_outputs else loss
 
 
+class PoppingBase(Trainer):
+    """It takes the labels out of the inputs, as the Trainer does to smooth them."""
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        output = model(labels=inputs.pop("labels"), **inputs)
+        return output["loss"], output
+
+
 class TrlTrainer(Trainer):
     """Built as TRL's are: what it measures is logged by a `log` of its own."""
 
@@ -475,6 +483,10 @@ class TrlTrainer(Trainer):
         super().log(logs, start_time)
 
 
+class PoppingTrainer(LossGroupMixin, PoppingBase):
+    pass
+
+
 class OurDictTrainer(LossGroupMixin, DictTrainer):
     pass
 
@@ -483,8 +495,9 @@ class OurTrlTrainer(LossGroupMixin, TrlTrainer):
     pass
 
 
-def by_function(outputs: Any, inputs: Any) -> dict[str, Tensor]:
+def by_function(loss: Any, outputs: Any, inputs: Any) -> dict[str, Tensor]:
     assert set(inputs) == {"x", "labels"}
+    assert loss == outputs["loss"]
     return {"recon": outputs["recon_loss"], "kl": outputs["kl"]}
 
 
@@ -500,6 +513,7 @@ class BareModel(Model):
 
 WAYS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "a function of the user's": (LossGroupTrainer, {"losses": by_function}),
+    "a function that sees all inputs": (PoppingTrainer, {"losses": by_function}),
     "a dict as the model's loss": (LossGroupTrainer, {"model": DictModel}),
     "a compute_loss_func": (
         LossGroupTrainer,
@@ -587,10 +601,15 @@ def texts(count: int = 8) -> list[dict[str, Tensor]]:
     return found
 
 
-def test_a_loss_over_tokens_enters_the_statistics_unscaled(tmp_path: Path) -> None:
+@pytest.mark.parametrize("asks_for_it", [True, False], ids=["version 5", "version 4"])
+def test_a_loss_over_tokens_enters_the_statistics_unscaled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asks_for_it: bool
+) -> None:
     """Else a language model divides its loss by the tokens of all micro-batches."""
+    if not asks_for_it:
+        monkeypatch.setattr(LossGroupMixin, "loss_is_scaled_for_ga", None)
 
-    def losses(outputs: Any, _: Any) -> dict[str, Tensor]:
+    def losses(_: Any, outputs: Any, __: Any) -> dict[str, Tensor]:
         return {"lm": outputs["loss"], "size": outputs["logits"].pow(2).mean()}
 
     model, logger = lm().eval(), MemoryLogger()
@@ -609,6 +628,7 @@ def test_a_loss_over_tokens_enters_the_statistics_unscaled(tmp_path: Path) -> No
             per_device_train_batch_size=1,
             gradient_accumulation_steps=4,
             learning_rate=0.0,
+            logging_steps=1,
             train_sampling_strategy="sequential",
         ),
         train_dataset=texts(),
@@ -623,12 +643,13 @@ def test_a_loss_over_tokens_enters_the_statistics_unscaled(tmp_path: Path) -> No
     trainer.train()
 
     assert logger.values("loss/lm") == pytest.approx(expected, rel=1e-5)
+    assert logs(trainer, "loss") == pytest.approx(logger.values("loss/total"), rel=1e-5)
 
 
 def test_bert_learns_both_of_its_pretraining_tasks(tmp_path: Path) -> None:
     """It returns the sum alone; a function has the two from its output and inputs."""
 
-    def losses(outputs: Any, inputs: Any) -> dict[str, Tensor]:
+    def losses(_: Any, outputs: Any, inputs: Any) -> dict[str, Tensor]:
         words = outputs.prediction_logits.flatten(0, 1)
         return {
             "mlm": nn.functional.cross_entropy(words, inputs["labels"].flatten()),
@@ -654,7 +675,7 @@ def test_bert_learns_both_of_its_pretraining_tasks(tmp_path: Path) -> None:
         loss_group=LossGroup(),
         losses=losses,
     )
-    alone = Trainer(trainer.model, trainer.args, train_dataset=rows, eval_dataset=rows)
+    alone = Trainer(trainer.model, arguments(tmp_path), eval_dataset=rows)
 
     trainer.train()
     metrics = trainer.evaluate()

@@ -20,7 +20,7 @@ def named_fields(outputs: Any, names: tuple[str, ...]) -> dict[str, Any]:
         got = ", ".join(map(str, fields)) or type(outputs).__name__
         msg = (
             f"the output of the model needs {wanted} (or a dict as its loss, or pass losses=, a"
-            f" function from outputs and inputs to losses by name); got {got}"
+            f" function from loss, outputs and inputs to losses by name); got {got}"
         )
         raise ValueError(msg)
     return losses

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     Base = object  # so that it can stand before any kind of Trainer
 
-LossesOf = Callable[[Any, Mapping[str, Any]], Mapping[str, Any]]
+LossesOf = Callable[[Any, Any, Mapping[str, Any]], Mapping[str, Any]]
 STATE_NAME = "loss_group.pt"
 """The file in a checkpoint with the statistics, the learned weights and their like."""
 
@@ -49,7 +49,8 @@ class LossGroupMixin(Base):
     Args:
         *args: For the class behind it.
         loss_group: Weighs the losses and keeps their statistics.
-        losses: From the output and the inputs of the model to the losses by name.
+        losses: From the loss that the class behind it has, the model's output and its inputs to
+            the losses by name, e.g. `lambda loss, outputs, inputs: {"lm": loss, "z": ...}`.
         eval_logger: Gets a row per evaluation, e.g. with `loss/eval/kl`, beside the Trainer's logs.
         loss_weight_lr: The learning rate of learned weights; None for that of the network, by
             which they may hardly move.
@@ -99,7 +100,8 @@ class LossGroupMixin(Base):
         super().__init__(*args, **kwargs)
         check_best_metric(self.args)
         check_loss_func(self.compute_loss_func, hasattr(super(), "loss_is_scaled_for_ga"))
-        # Else the model would get `num_items_in_batch` and divide its loss by it.
+        # A model that would divide its loss by `num_items_in_batch` does not get it. Older versions
+        # ask this before they divide by the number of micro-batches, and not the attribute above.
         self.model_accepts_loss_kwargs = False
         self.loss_group = loss_group.to(self.args.device)
         self.eval_groups: dict[str, LossGroup] = {}
@@ -117,7 +119,7 @@ class LossGroupMixin(Base):
         given = dict(inputs)  # the Trainer may take the labels out of it
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
         if self._losses is not None:
-            loss = self._losses(outputs, given)
+            loss = self._losses(loss, outputs, given)
         elif not isinstance(loss, Mapping):
             loss = named_fields(outputs, self.loss_group.names)
         total = self.weigh_losses(loss)
