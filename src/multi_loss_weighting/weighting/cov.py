@@ -39,7 +39,6 @@ class CoVWeighting:
         spike: A loss above `spike` times its running mean is kept out of the statistics; with
             `decay` also one below 1 / `spike` of it.
         patience: After so many in a row the statistics of that loss start again.
-        floor: A running mean up to this counts as 0, over which the ratio is 1.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
@@ -61,7 +60,6 @@ class CoVWeighting:
         warmup: int = 2,
         spike: float = 100.0,
         patience: int = 10,
-        floor: float = 1e-12,
     ) -> None:
         if sum_to not in (1, "K"):
             msg = f'sum_to is 1 or "K"; got {sum_to!r}'
@@ -71,9 +69,7 @@ class CoVWeighting:
             raise ValueError(msg)
         self.sum_to = sum_to
         self.warmup = warmup
-        self.ratio_settings = RatioSettings(
-            decay=decay, spike=spike, patience=patience, floor=floor
-        )
+        self.ratio_settings = RatioSettings(decay=decay, spike=spike, patience=patience)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their normalised coefficients of variation."""
@@ -93,7 +89,6 @@ class CoVWeighting:
             "warmup": self.warmup,
             "spike": settings.spike,
             "patience": settings.patience,
-            "floor": settings.floor,
         }
 
 
