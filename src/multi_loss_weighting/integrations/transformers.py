@@ -32,10 +32,11 @@ STATE_NAME = "loss_group.pt"
 class LossGroupMixin(Base):
     """Before a `Trainer` class, it weighs each loss, logs it and takes it into the checkpoints.
 
-    The losses of a micro-batch are what the class behind it has for the loss, if that is a dict:
-    from its `compute_loss`, from a `compute_loss_func` or as `loss` of the model's output. Else
-    they are those fields of the output that the group names, `kl` or `kl_loss`, or what `losses`
-    makes of it. Who overrides `compute_loss` returns `self.weigh_losses(losses)`.
+    The losses of a micro-batch are what `losses` returns. Without it they are what the class behind
+    this one has for the loss, if that is a dict: from its `compute_loss`, from a
+    `compute_loss_func` or as `loss` of the model's output; else those fields of the output that the
+    group names, `kl` or `kl_loss`. Who overrides `compute_loss` returns
+    `self.weigh_losses(losses)` from it.
 
     The statistics take one step per step of the optimizer: the mean of each loss over micro-batches
     and ranks. Therefore each loss is a mean itself, and no model gets `num_items_in_batch`.
