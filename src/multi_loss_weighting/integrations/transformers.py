@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import Trainer, TrainerCallback
 
-from multi_loss_weighting import LossGroup
+from multi_loss_weighting import LossGroup, Statistics
 from multi_loss_weighting._warn import warn_user
 
-from ._over_ranks import average_gradients, detached, mean_over_ranks, mean_over_samples
+from ._mean_over_samples import mean_over_samples
 from ._trainer_checks import check_best_metric, check_loss_func, named_fields
 from ._window import Window
 
@@ -107,8 +107,9 @@ class LossGroupMixin(Base):
         self.loss_group = loss_group.to(self.args.device)
         self.eval_groups: dict[str, LossGroup] = {}
         self._losses, self._eval_logger, self._loss_weight_lr = losses, eval_logger, loss_weight_lr
-        self._micro_batches: list[Mapping[str, Any]] = []
-        self._since_log, self._evaluation = Window(), Window()
+        self._is_pending = False
+        self._logged: dict[str, int] = {}
+        self._evaluation = Window()
         self.add_callback(_Steps(self))
 
     # A micro-batch.
@@ -136,7 +137,8 @@ class LossGroupMixin(Base):
             losses = {name: torch.as_tensor(loss).mean() for name, loss in losses.items()}
         total = self.loss_group.weigh(losses)
         if torch.is_grad_enabled():
-            self._micro_batches.append(detached(losses))
+            self.loss_group.accumulate(losses)
+            self._is_pending = True
         else:
             names, size = self.loss_group.names, self.args.eval_batch_size
             self._evaluation.add(*mean_over_samples(self.accelerator, names, losses, size))
@@ -162,24 +164,32 @@ class LossGroupMixin(Base):
         return optimizer
 
     def _begin(self) -> None:
-        self._micro_batches.clear()
-        self._since_log.take()
+        self._since_log()
         self.loss_group.zero_grad()
 
     def _record_step(self) -> None:
-        if self._micro_batches:
-            group = self.loss_group
-            means = mean_over_ranks(self.accelerator, group.names, self._micro_batches)
-            self._micro_batches.clear()
-            group.record(means)
-            self._since_log.add(means)
-        average_gradients(self.accelerator, self.loss_group)
+        if self._is_pending:
+            self._is_pending = False
+            self.loss_group.record()
+
+    def _since_log(self) -> dict[str, Statistics]:
+        """Of each loss that came since the last call, the statistics over what is kept of it."""
+        found = {}
+        for name in self.loss_group:
+            updates = self.loss_group[name].statistics.updates
+            values = self.loss_group[name].get_history(updates - self._logged.get(name, 0))
+            self._logged[name] = updates
+            if values:
+                found[name] = Statistics()
+                for value in values:
+                    found[name].add(value)
+        return found
 
     # What is seen of it.
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log as the Trainer does, with each loss."""
-        taken = self._since_log.take() if "loss" in logs else {}
+        taken = self._since_log() if "loss" in logs else {}
         if taken:
             group = self.loss_group
             nonfinite = {name: group[name].nonfinite for name in group if group[name].nonfinite}
