@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from loss_loggers import MemoryLogger
 
 TOP = Path(__file__).parent.parent
-SDKS = ("accelerate", "comet_ml", "lightning", "mlflow", "tensorboard", "transformers", "wandb")
+SDKS = (
+    *("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "transformers"),
+    "wandb",
+)
 
 
 def snippets(page: str) -> list[str]:
@@ -44,10 +48,11 @@ class Model(nn.Module):
 def what_snippets_leave_open() -> dict[str, Any]:
     torch.manual_seed(0)
     model = Model()
+    data = TensorDataset(torch.randn(40, 4), torch.randn(40, 2))
     return {
         "model": model,
         "optimizer": torch.optim.SGD(model.parameters(), lr=1e-3),
-        "loader": [(torch.randn(8, 4), torch.randn(8, 2)) for _ in range(5)],
+        "loader": DataLoader(data, batch_size=8),
         "experiment": MemoryLogger(),
         "remote": MemoryLogger(),
         "EPOCH_BATCHES": 5,
@@ -84,7 +89,8 @@ def test_a_snippet_runs(snippet: str) -> None:
 
     exec(compile(snippet, "a snippet", "exec"), names)
 
-    trains = re.search(r"optimizer\.step\(\)|^    model,$", snippet, re.MULTILINE) is not None
+    calls = r"optimizer\.step\(\)|trainer\.fit\(|^    model,$"
+    trains = re.search(calls, snippet, re.MULTILINE) is not None
     moved = any(
         not torch.equal(old, new)
         for old, new in zip(before, names["model"].parameters(), strict=True)
@@ -95,3 +101,4 @@ def test_a_snippet_runs(snippet: str) -> None:
 def test_every_kind_of_loop_and_logger_is_shown() -> None:
     assert len(PAGES["README.md"]) >= 8
     assert len(PAGES["docs/loggers.md"]) >= 8
+    assert len(PAGES["docs/integrations.md"]) >= 5
