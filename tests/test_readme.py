@@ -14,7 +14,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from loss_loggers import MemoryLogger
 
 TOP = Path(__file__).parent.parent
-SDKS = ("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "wandb")
+SDKS = (
+    *("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "transformers"),
+    "wandb",
+)
 
 
 def snippets(page: str) -> list[str]:
@@ -53,6 +56,15 @@ def what_snippets_leave_open() -> dict[str, Any]:
         "experiment": MemoryLogger(),
         "remote": MemoryLogger(),
         "EPOCH_BATCHES": 5,
+        "dataset": [{"images": torch.randn(4), "targets": torch.randn(2)} for _ in range(16)],
+        "sentences": [
+            {
+                "input_ids": torch.randint(99, (8,)),
+                "labels": torch.randint(99, (8,)),
+                "next_sentence_label": torch.randint(2, ()),
+            }
+            for _ in range(16)
+        ],
     }
 
 
@@ -77,7 +89,8 @@ def test_a_snippet_runs(snippet: str) -> None:
 
     exec(compile(snippet, "a snippet", "exec"), names)
 
-    trains = "optimizer.step()" in snippet or "trainer.fit(" in snippet
+    calls = r"optimizer\.step\(\)|trainer\.fit\(|^    model,$"
+    trains = re.search(calls, snippet, re.MULTILINE) is not None
     moved = any(
         not torch.equal(old, new)
         for old, new in zip(before, names["model"].parameters(), strict=True)
