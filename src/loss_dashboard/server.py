@@ -6,6 +6,7 @@ import asyncio
 import json
 from importlib.resources import files
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -40,16 +41,11 @@ PULSE = 15.0
 """After so many quiet seconds a stream says that it is still there."""
 
 PAGE = files("loss_dashboard") / "page"
+KINDS = {".css": "text/css", ".js": "text/javascript"}
 ASSETS = {
-    "page.css": "text/css",
-    "uPlot.min.css": "text/css",
-    "uPlot.min.js": "text/javascript",
-    "format.js": "text/javascript",
-    "table.js": "text/javascript",
-    "charts.js": "text/javascript",
-    "picture.js": "text/javascript",
-    "compare.js": "text/javascript",
-    "page.js": "text/javascript",
+    file.name: KINDS[Path(file.name).suffix]
+    for file in PAGE.iterdir()
+    if Path(file.name).suffix in KINDS
 }
 
 
