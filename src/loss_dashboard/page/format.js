@@ -19,6 +19,7 @@ function percent(value) {
 function duration(seconds) {
   if (seconds == null) return "–";
   const [sign, s, m, h] = clockParts(seconds);
+  if (h >= 48) return `${sign}${Math.floor(h / 24)} d ${h % 24} h`;
   if (h) return `${sign}${h} h ${String(m).padStart(2, "0")} min`;
   if (m) return `${sign}${m} min ${String(Math.floor(s)).padStart(2, "0")} s`;
   return `${sign}${s < 10 && s % 1 ? s.toFixed(1) : Math.floor(s)} s`;
@@ -26,8 +27,9 @@ function duration(seconds) {
 
 // The same for a scale, where what is zero is left out.
 function roundDuration(seconds) {
-  const [sign, s, m, h] = clockParts(seconds);
-  const parts = [h && `${h} h`, m && `${m} min`, s && `${Number(s.toPrecision(3))} s`].filter(Boolean);
+  const [sign, s, m, hours] = clockParts(seconds);
+  const [d, h] = [Math.floor(hours / 24), hours % 24];
+  const parts = [d && `${d} d`, h && `${h} h`, m && `${m} min`, s && `${Number(s.toPrecision(3))} s`].filter(Boolean);
   return sign + (parts.join(" ") || "0");
 }
 

@@ -1,7 +1,8 @@
 "use strict";
 // Scales of the charts: linear, logarithmic, and both ways from zero; and the numbers beside them.
 
-const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+const DAY = 86400;
+const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 60, 90, 180, 365, 730, 3650].map((days) => days * DAY)];
 
 function scaleOf(model) {
   if (model.key !== "loss") return { kind: "linear" };
@@ -38,15 +39,17 @@ function verticalOf(model) {
 function horizontalOf(choice) {
   const scale = { time: choice.x === "time" };
   if (choice.x === "step") return { scale, axis: { values: (_, splits) => splits.map(grouped) } };
-  if (choice.x === "time") return { scale, axis: { space: 84, values: (u, splits, axis, space, step) => splits.map((moment) => clock(moment, step)) } };
-  return { scale, axis: { space: 84, incrs: SECONDS, values: (_, splits) => splits.map(roundDuration) } };
+  const isClock = choice.x === "time";
+  const space = (u, axis, low, high) => (isClock ? (high - low < 600 ? 66 : 48) : 70);
+  const values = isClock ? (u, splits, axis, room, step) => splits.map((moment) => clock(moment, step)) : (_, splits) => splits.map(roundDuration);
+  return { scale, axis: { space, incrs: SECONDS, values } };
 }
 
 function clock(moment, step) {
   const date = new Date(moment * 1000);
   const isMidnight = date.getHours() + date.getMinutes() + date.getSeconds() === 0;
-  if (step >= 86400 || isMidnight) return date.toLocaleDateString([], { day: "numeric", month: "short" });
-  return date.toLocaleTimeString([], { hour: "numeric", minute: "2-digit", second: step < 60 ? "2-digit" : undefined });
+  if (step >= DAY || isMidnight) return date.toLocaleDateString([], { day: "numeric", month: "short" });
+  return date.toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: step < 60 ? "2-digit" : undefined, fractionalSecondDigits: step < 1 ? 1 : undefined });
 }
 
 function logRange(low, high) {
