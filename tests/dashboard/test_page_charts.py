@@ -59,6 +59,10 @@ def size_of(png: bytes) -> tuple[int, int]:
     return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
 
 
+def twice(svg: ElementTree.Element) -> tuple[float, float]:
+    return 2 * float(svg.get("width", "0")), 2 * float(svg.get("height", "0"))
+
+
 def colours_of(page: Any, png: bytes) -> set[str]:
     """The colours of a picture, as the browser decodes it."""
     found: list[str] = page.evaluate(
@@ -90,7 +94,7 @@ def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable
     svg = ElementTree.fromstring(saved["SVG"])
     assert len(svg.findall(f".//{SVG}path")) == 3
     assert {"Losses", "G", "D", "E"} <= {text.text for text in svg.iter(f"{SVG}text")}
-    assert size_of(saved["PNG"]) == (2 * float(svg.get("width")), 2 * float(svg.get("height")))
+    assert size_of(saved["PNG"]) == twice(svg)
     assert {colour.lower() for colour in drawn} <= colours
     assert saved["CSV"].decode().splitlines()[:2] == ['step,"G","D","E"', "0,1,2,3"]
 
@@ -141,7 +145,7 @@ def test_small_multiples_show_what_is_lost_and_are_saved(
 
     svg = ElementTree.fromstring(saved["SVG"])
     assert len(svg.findall(f".//{SVG}svg")) == 64
-    assert size_of(saved["PNG"]) == (2 * float(svg.get("width")), 2 * float(svg.get("height")))
+    assert size_of(saved["PNG"]) == twice(svg)
     head, *rows = saved["CSV"].decode().splitlines()
     assert head.split(",") == ["step", *(f'"{name}"' for name in NAMES)]
     assert rows[0].startswith("0,1")
