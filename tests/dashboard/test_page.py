@@ -335,3 +335,50 @@ def test_on_a_phone_names_are_read_and_nothing_lies_beside_the_screen(
         assert cut == []
         assert max(right) <= 0
         assert max(top) - min(top) < 4
+
+
+def test_what_is_wrong_with_the_files_is_said_beside_what_can_be_read(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    folder = record(tmp_path / "gan", names=("G",), steps=20)
+    rows = folder / "losses.csv"
+    whole = rows.read_text()
+    page = tab().page
+    with serve(str(tmp_path)) as address:
+        page.goto(address)
+        ready(page, 1)
+        rows.write_text("\n".join(whole.splitlines()[:11]) + "\n")
+        wait_for_text(page, "#alerts", "read again")
+        wait(page, "plots.get('loss').chart.data[0].length === 10")
+        (folder / "run.json").write_text("{")
+        wait_for_text(page, "#alerts", "run.json is missing or makes no sense")
+        rows.write_text(whole.replace(",weight,", ",heaviness,", 1))
+        wait_for_text(page, "#alerts", "no column weight")
+        wait(page, "plots.get('loss').chart.data[0].length === 20")
+
+
+def test_keys_are_enough_and_the_focus_is_seen(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", names=("G", "D"))
+    one = tab(reduced_motion="reduce")
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 2)
+        reached = {}
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            focus = page.evaluate(
+                """(() => {
+                    const own = document.activeElement;
+                    const name = own.id || own.getAttribute('aria-label') || own.textContent;
+                    return [name, getComputedStyle(own).outlineStyle];
+                })()"""
+            )
+            reached[focus[0]] = focus[1]
+        for name in ("run", "theme", "G", "Hide or show D", "smooth", "grid"):
+            assert reached[name] in ("solid", "auto"), name
+        assert any(name.startswith("CoV: G") for name in reached)
+        assert "Save Contribution as CSV" in reached
+        motion = "getComputedStyle($('#state'), '::before').animationName"
+        assert page.evaluate(motion) == "none"
