@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
-from re import findall, sub
 from typing import TYPE_CHECKING, Any
 from zlib import compress
 
+from ._page_files import document, script, style
 from ._report_curves import plan
 from .alerts import find_alerts
 from .reader import RunReader
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
     from .alerts import Alert
 
-PAGE = files("loss_dashboard") / "page"
 MOST = 490_000
 """So many bytes can still be sent by mail."""
 
@@ -73,19 +71,13 @@ def _key(reader: RunReader, readers: list[RunReader]) -> str:
 
 
 def _page(content: dict[str, Any]) -> str:
-    """The page with its files inside, and a policy that lets these scripts run and no others."""
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
-    scripts = [f"\n{_text(name)}" for name in findall(r'<script src="(.+)" defer>', html)]
-    html = sub(r'<script src=".+" defer></script>\n', "", html)
-    html = sub(r'<link rel="stylesheet" href="(.+)">', lambda link: _style(link[1]), html)
-    html = html.replace("<head>", f"<head>\n{_policy(scripts)}")
-    inside = [_data(content), *(f"<script>{script}</script>" for script in scripts)]
-    start, end = html.split("</body>")
-    return "\n".join([start, *inside, f"</body>{end}"])
-
-
-def _text(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")
+    """The page with its files inside, and a policy that lets its script run and no other."""
+    code = f"\n{script()}"
+    html = document().replace("<head>", f"<head>\n{_policy(code)}")
+    html = html.replace('<script src="scripts.js" defer></script>\n', "")
+    link = '<link rel="stylesheet" href="styles.css">'
+    start, end = html.replace(link, f"<style>\n{style()}</style>").split("</body>")
+    return "\n".join([start, _data(content), f"<script>{code}</script>", f"</body>{end}"])
 
 
 def _data(content: dict[str, Any]) -> str:
@@ -94,16 +86,11 @@ def _data(content: dict[str, Any]) -> str:
     return f'<script type="application/octet-stream" id="embedded">{packed}</script>'
 
 
-def _style(name: str) -> str:
-    return f"<style>\n{_text(name)}</style>"
-
-
-def _policy(scripts: list[str]) -> str:
-    digests = (sha256(script.encode()).digest() for script in scripts)
-    hashes = (f"'sha256-{b64encode(digest).decode()}'" for digest in digests)
+def _policy(code: str) -> str:
+    digest = b64encode(sha256(code.encode()).digest()).decode()
     rules = [
         "default-src 'none'",
-        f"script-src {' '.join(hashes)}",
+        f"script-src 'sha256-{digest}'",
         "style-src 'unsafe-inline'",
         "img-src data: blob:",
     ]

@@ -152,6 +152,22 @@ def test_small_multiples_show_what_is_lost_and_are_saved(
     assert sum("nan" in row for row in rows) <= 1
 
 
+def test_a_cell_keeps_the_focus_while_rows_come(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0}, step=0)
+        page = tab().open(f"{address}?grid=1")
+        wait_for_text(page, ".many button[title=D]", "2")
+        page.focus(".many button[title=D]")
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 0.125}, step=1)
+        wait_for_text(page, ".many button[title=D]", "0.125")
+
+        assert page.evaluate("document.activeElement.title") == "D"
+        page.keyboard.press("Enter")
+        wait(page, "plots.get('loss').chart?.model.lines[0].name === 'D'")
+
+
 def test_the_tip_tells_all_losses_sorted(
     tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
 ) -> None:

@@ -4,21 +4,34 @@
 const CELL = { width: 170, height: 54 };
 
 function showMany(figure, view, choice, change) {
-  clearFigure(figure);
-  for (const name of ["role", "tabindex", "aria-label"]) figure.plot.removeAttribute(name);
+  const home = figure.plot.querySelector(".many") ?? newGrid(figure);
   const model = modelOf("loss", figure.title, [view], choice);
   const wanted = choice.search.toLowerCase();
   const lines = model.lines.filter((line) => line.name.toLowerCase().includes(wanted));
   figure.model = { ...model, lines };
   const lost = model.marks.reduce((sum, mark) => sum + mark.count, 0);
   figure.note.textContent = figure.note.title = [lost && `× ${lost} not finite`, `${lines.length} losses, each on its own scale`].filter(Boolean).join(" · ");
-  figure.plot.replaceChildren(element("div", { class: "many" }, ...lines.map((line) => cellOf(line, model.marks, change))));
+  const before = [...home.children], known = new Map(before.map((cell) => [cell.title, cell]));
+  const cells = lines.map((line) => filledCell(known.get(line.name) ?? newCell(line.name, change), line, model.marks));
+  if (cells.length !== before.length || cells.some((cell, index) => cell !== before[index])) home.replaceChildren(...cells);
 }
 
-function cellOf(line, marks, change) {
-  const name = element("b", {}, `${line.name} `, element("span", { class: "quiet" }, figures(lossOf(line).last)));
-  const cell = element("button", { type: "button", title: line.name }, name, cellPicture(line, marks));
-  onClickOrTwo(cell, () => change.alone(line.name), () => change.hide(line.name));
+function newGrid(figure) {
+  clearFigure(figure);
+  for (const name of ["role", "tabindex", "aria-label"]) figure.plot.removeAttribute(name);
+  return figure.plot.appendChild(element("div", { class: "many" }));
+}
+
+// A cell stays while its loss does, and so does the focus.
+function newCell(name, change) {
+  const cell = element("button", { type: "button", title: name }, element("b", {}, `${name} `, element("span", { class: "quiet" })), drawn("svg", {}));
+  onClickOrTwo(cell, () => change.alone(name), () => change.hide(name));
+  return cell;
+}
+
+function filledCell(cell, line, marks) {
+  cell.querySelector(".quiet").textContent = figures(lossOf(line).last);
+  cell.querySelector("svg").replaceWith(cellPicture(line, marks));
   return cell;
 }
 
