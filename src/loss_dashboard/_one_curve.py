@@ -24,13 +24,20 @@ def draw_curve(grid: Grid, own: dict[str, Values], choice: Choice) -> dict[str, 
         "high": _cells(buckets.high, buckets.seen),
         "lost": [[index, int(n)] for index, n in enumerate(buckets.nonfinite.tolist()) if n > 0],
         "weight": _column(grid, own, weight),
-        "part": _column(grid, own, smooth(loss * weight, max(1, choice.smoothing))),
+        "part": _column(grid, own, loss * weight),
         "cov": _column(grid, own, own["cov"]),
         "recent": _column(grid, own, _recent_cov(loss, choice.window)),
     }
-    if choice.smoothing > 1:
-        curve["smooth"] = _column(grid, own, smooth(loss, choice.smoothing))
-    return curve
+    return curve | (draw_smoothed(grid, own, choice.smoothing) if choice.smoothing > 1 else {})
+
+
+def draw_smoothed(grid: Grid, own: dict[str, Values], window: int) -> dict[str, Any]:
+    """What changes with smoothing: the mean of so many of the last losses, and contributions."""
+    loss, weight = own["loss"], own["weight"]
+    return {
+        "smooth": _column(grid, own, smooth(loss, window)),
+        "part": _column(grid, own, smooth(loss * weight, window)),
+    }
 
 
 def _column(grid: Grid, own: dict[str, Values], values: Values) -> list[Number | bool]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
-from re import findall, sub
 from typing import TYPE_CHECKING, Any
+from zlib import compress
 
-from ._live_curves import LiveCurves
+from ._page_files import document, script, style
+from ._report_curves import plan
 from .alerts import find_alerts
-from .choice import Choice
 from .reader import RunReader
 from .view import view
 
@@ -20,14 +19,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-PAGE = files("loss_dashboard") / "page"
-POINTS = 800
-CURVES = 5000
-"""So many points of curves fit into a file that can still be sent by mail."""
+    from .alerts import Alert
+
+MOST = 490_000
+"""So many bytes can still be sent by mail."""
+
+NUMBERS = 70_000
+"""So many numbers of curves usually fit beside the page itself."""
 
 
 def write_report(runs: Sequence[str | PathLike[str]], output: str | PathLike[str]) -> Path:
     """Write the page with these runs in it; it opens from the disk and asks nobody for anything.
+
+    Smoothing is told for each window that the page offers, from all steps. The longer a run, the
+    more steps lie between two points of a curve, which the page says; none is left out of means,
+    extremes and marks.
 
     Args:
         runs: The folders of up to six runs.
@@ -37,15 +43,26 @@ def write_report(runs: Sequence[str | PathLike[str]], output: str | PathLike[str
         The path written.
     """
     readers = [RunReader(run, columns=()) for run in runs]
-    losses = sum(len(reader.losses) for reader in readers)
-    choice = Choice(points=max(60, min(POINTS, CURVES // max(1, losses))))
-    views = [
-        {**view(one, LiveCurves(choice), find_alerts(one)), "key": _key(one, readers)}
-        for one in readers
-    ]
+    alerts = [find_alerts(reader) for reader in readers]
+    numbers = NUMBERS
+    page = _page(_content(readers, alerts, numbers))
+    while len(page) > MOST and numbers > NUMBERS // 8:
+        numbers = numbers * 3 // 4
+        page = _page(_content(readers, alerts, numbers))
     path = Path(output)
-    path.write_text(_page({"views": views}), encoding="utf-8")
+    path.write_text(page, encoding="utf-8")
     return path
+
+
+def _content(readers: list[RunReader], alerts: list[list[Alert]], numbers: int) -> dict[str, Any]:
+    """All that the page shows of the runs, with so many numbers in their curves."""
+    losses = [reader.series(name)["step"] for reader in readers for name in reader.losses]
+    curves = plan(max(map(len, losses), default=0), len(losses), numbers)
+    views = [
+        {**view(reader, curves, told), "key": _key(reader, readers)}
+        for reader, told in zip(readers, alerts, strict=True)
+    ]
+    return {"views": views, "windows": curves.windows}
 
 
 def _key(reader: RunReader, readers: list[RunReader]) -> str:
@@ -54,37 +71,26 @@ def _key(reader: RunReader, readers: list[RunReader]) -> str:
 
 
 def _page(content: dict[str, Any]) -> str:
-    """The page with its files inside, and a policy that lets these scripts run and no others."""
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
-    scripts = [f"\n{_text(name)}" for name in findall(r'<script src="(.+)" defer>', html)]
-    html = sub(r'<script src=".+" defer></script>\n', "", html)
-    html = sub(r'<link rel="stylesheet" href="(.+)">', lambda link: _style(link[1]), html)
-    html = html.replace("<head>", f"<head>\n{_policy(scripts)}")
-    inside = [_data(content), *(f"<script>{script}</script>" for script in scripts)]
-    start, end = html.split("</body>")
-    return "\n".join([start, *inside, f"</body>{end}"])
-
-
-def _text(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")
+    """The page with its files inside, and a policy that lets its script run and no other."""
+    code = f"\n{script()}"
+    html = document().replace("<head>", f"<head>\n{_policy(code)}")
+    html = html.replace('<script src="scripts.js" defer></script>\n', "")
+    link = '<link rel="stylesheet" href="styles.css">'
+    start, end = html.replace(link, f"<style>\n{style()}</style>").split("</body>")
+    return "\n".join([start, _data(content), f"<script>{code}</script>", f"</body>{end}"])
 
 
 def _data(content: dict[str, Any]) -> str:
-    # The name of a loss may hold what ends a script, so no "<" is written as it is.
-    text = json.dumps(content, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return f'<script type="application/json" id="embedded">{text}</script>'
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    packed = b64encode(compress(text.encode(), 9)).decode()
+    return f'<script type="application/octet-stream" id="embedded">{packed}</script>'
 
 
-def _style(name: str) -> str:
-    return f"<style>\n{_text(name)}</style>"
-
-
-def _policy(scripts: list[str]) -> str:
-    digests = (sha256(script.encode()).digest() for script in scripts)
-    hashes = (f"'sha256-{b64encode(digest).decode()}'" for digest in digests)
+def _policy(code: str) -> str:
+    digest = b64encode(sha256(code.encode()).digest()).decode()
     rules = [
         "default-src 'none'",
-        f"script-src {' '.join(hashes)}",
+        f"script-src 'sha256-{digest}'",
         "style-src 'unsafe-inline'",
         "img-src data: blob:",
     ]

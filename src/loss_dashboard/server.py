@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from importlib.resources import files
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from . import _page_files
 from ._doors import Headers, Token
 from .catalogue import describe
 from .choice import Choice
@@ -39,17 +39,9 @@ REST = 1.0
 PULSE = 15.0
 """After so many quiet seconds a stream says that it is still there."""
 
-PAGE = files("loss_dashboard") / "page"
 ASSETS = {
-    "page.css": "text/css",
-    "uPlot.min.css": "text/css",
-    "uPlot.min.js": "text/javascript",
-    "format.js": "text/javascript",
-    "table.js": "text/javascript",
-    "charts.js": "text/javascript",
-    "picture.js": "text/javascript",
-    "compare.js": "text/javascript",
-    "page.js": "text/javascript",
+    "styles.css": ("text/css", _page_files.style),
+    "scripts.js": ("text/javascript", _page_files.script),
 }
 
 
@@ -87,13 +79,14 @@ class _Server:
         self._catalogue = catalogue
 
     async def page(self, _: Request) -> Response:
-        return Response((PAGE / "index.html").read_bytes(), media_type="text/html")
+        return Response(_page_files.document(), media_type="text/html")
 
     async def asset(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in ASSETS:
             return PlainTextResponse("There is no such file.", 404)
-        return Response((PAGE / name).read_bytes(), media_type=ASSETS[name])
+        kind, content = ASSETS[name]
+        return Response(content(), media_type=kind)
 
     async def runs(self, _: Request) -> Response:
         runs = await run_in_threadpool(self._catalogue.runs)

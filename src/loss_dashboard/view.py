@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ._numbers import numbers, plain
 from .decimate import decimate
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._lines import Values
-    from ._live_curves import LiveCurves
     from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
@@ -23,7 +22,14 @@ RECENT = 50
 SPARKS = 48
 
 
-def view(reader: RunReader, curves: LiveCurves, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
+class Curves(Protocol):
+    """Draws the curves of a run."""
+
+    def draw(self, losses: dict[str, dict[str, Values]], times_begun: int, /) -> dict[str, Any]:
+        """The curves of the losses, which were read from the beginning so many times."""
+
+
+def view(reader: RunReader, curves: Curves, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,8 @@ from loss_loggers import CsvLogger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from .browser import Tab
 
 
 @contextmanager
@@ -56,3 +58,33 @@ def write_row(logger: CsvLogger, names: tuple[str, ...], step: int) -> None:
         row |= {f"loss/{name}": loss, f"weight/{name}": 1 / len(names), f"mean/{name}": loss}
         row |= {f"std/{name}": 0.1, f"cov/{name}": 0.2 * place}
     logger.log_metrics(row, step=step)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, without a window."""
+    from .browser import CHROMIUM, FLAGS, browsers
+
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed")
+    with browsers.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
+    """Opens tabs, in which nothing may go wrong."""
+    from .browser import Tab
+
+    tabs: list[Tab] = []
+
+    def make(**options: Any) -> Tab:
+        tabs.append(Tab(browser, **options))
+        return tabs[-1]
+
+    yield make
+    for one in tabs:
+        one.context.close()
+        assert one.wrong == []

@@ -107,6 +107,18 @@ def test_everything_can_be_drawn(losses: list[float]) -> None:
     assert ("x" in texts(svg)) == (len(losses) == 3)
 
 
+def test_numbers_beside_a_chart_are_within_the_picture() -> None:
+    memory = Memory("gan")
+    for step, loss in enumerate([-12345.6, 0.0257123, 12345.6]):
+        memory.add("G", step, loss, 0.123456)
+
+    root = ElementTree.fromstring(draw(memory.title(), memory.curves()))
+
+    ends = [text for text in root.iter(f"{SVG}text") if text.get("text-anchor") == "end"]
+    assert min(float(text.get("x", 0)) - 6.1 * len(text.text or "") for text in ends) >= 0
+    assert "max-width: 100%" in root.get("style", "")
+
+
 def test_a_long_run_makes_a_small_figure_that_keeps_its_nan() -> None:
     memory = Memory("long")
     for step in range(50_000):

@@ -8,89 +8,17 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loss_loggers import CsvLogger
 
+from .browser import ODD, Tab, browsers, ready, wait, wait_for_text
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-browsers = pytest.importorskip("playwright.sync_api", reason="it drives the browser")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-
-ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "val/deep/G", "🙂", "x" * 200, "__proto__"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsers.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-class Tab:
-    """A page, and what went wrong on it."""
-
-    def __init__(self, browser: Any, width: int = 1440, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        self.page = self.context.new_page()
-        self.wrong: list[str] = []
-        self.asked: list[str] = []
-        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", self._listen)
-
-    def _listen(self, message: Any) -> None:
-        if message.type == "error" and "ERR_" not in message.text:
-            self.wrong.append(message.text)
-
-    def open(self, address: str) -> Any:
-        self.page.goto(address)
-        return self.page
-
-    def lines(self, chart: str) -> list[str]:
-        """The names of the lines of a chart, as they are drawn."""
-        drawn = f"plots.get('{chart}').model.lines.map((line) => line.name)"
-        lines: list[str] = self.page.evaluate(drawn)
-        return lines
-
-
-@pytest.fixture
-def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
-    tabs: list[Tab] = []
-
-    def make(**options: Any) -> Tab:
-        tabs.append(Tab(browser, **options))
-        return tabs[-1]
-
-    yield make
-    for one in tabs:
-        one.context.close()
-        assert one.wrong == []
-
-
-def wait(page: Any, expression: str) -> None:
-    """Until it holds; the page's own policy keeps the browser from asking itself."""
-    end = time.monotonic() + 15
-    while not page.evaluate(expression):
-        assert time.monotonic() < end, f"never true: {expression}"
-        page.wait_for_timeout(20)
-
-
-def ready(page: Any, lines: int) -> None:
-    wait(page, f"plots.get('part')?.model?.lines.length === {lines}")
-
-
-def wait_for_text(page: Any, selector: str, text: str) -> None:
-    browsers.expect(page.locator(selector)).to_contain_text(text, timeout=15_000)
+    from collections.abc import Callable
+    from pathlib import Path
 
 
 def test_a_run_appears_and_each_row_reaches_the_screen(
@@ -102,6 +30,7 @@ def test_a_run_appears_and_each_row_reaches_the_screen(
         wait_for_text(page, "#empty", "No run yet")
         wait_for_text(page, "#empty code >> nth=1", str(tmp_path.resolve()))
 
+        assert "from multi_loss_weighting import LossGroup" in page.text_content("#empty pre")
         with CsvLogger(tmp_path / "gan") as logger:
             wait_for_text(page, "#empty", "Waiting for the first row")
             wait_for_text(page, "#state", "waiting")
@@ -193,23 +122,6 @@ def test_controls_are_kept_in_the_address(
         assert page.evaluate("plots.get('loss').chart.data[0][0]") < 60
 
 
-def test_the_tip_tells_all_losses_sorted(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
-) -> None:
-    record(tmp_path / "gan")
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 3)
-        page.hover("[data-chart=loss] .u-over")
-
-        rows = page.locator("#tip .row").all_text_contents()
-        assert [row[0] for row in rows] == ["E", "D", "G"]
-        assert page.evaluate("plots.get('cov').chart.cursor.idx") == page.evaluate(
-            "plots.get('loss').chart.cursor.idx"
-        )
-
-
 def test_names_of_any_kind_are_only_ever_text(
     tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
 ) -> None:
@@ -254,30 +166,6 @@ def test_what_is_lost_or_not_positive_is_seen(
         assert 50 in page.evaluate("views[0].curves.step")
 
 
-def test_two_runs_are_compared(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
-) -> None:
-    record(tmp_path / "old", steps=20)
-    folder = record(tmp_path / "new", names=("G", "D"))
-    info = json.loads((folder / "run.json").read_text())
-    info["hyperparameters"]["weighting"]["spike"] = 10.0
-    (folder / "run.json").write_text(json.dumps(info))
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?run=old")
-        ready(page, 3)
-        page.click("#others summary")
-        page.check("#choices input[value=new]")
-        ready(page, 5)
-
-        wait_for_text(page, "#comparison", "weighting.spike")
-        wait_for_text(page, "#comparison", "-60 %")
-        assert "weighting.method" not in page.text_content("#comparison")
-        dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
-        assert dashes == [False] * 3 + [True] * 2
-        assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
-
-
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_the_screen_and_its_light(
@@ -296,7 +184,7 @@ def test_it_fits_the_screen_and_its_light(
         columns = page.evaluate(
             "getComputedStyle(document.querySelector('#charts')).gridTemplateColumns"
         )
-        assert len(columns.split()) == (2 if width == 1440 else 1)
+        assert len(columns.split()) == (3 if width == 1440 else 1)
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         page.click("#theme")
         assert page.evaluate("document.documentElement.dataset.theme") != scheme
@@ -414,39 +302,83 @@ def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..
     wait_for_text(page, "#state", "gone")
 
 
-def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]) -> None:
-    record(tmp_path / "gan")
-    one = tab()
+def test_a_run_that_ended_without_a_row_is_not_waited_for(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    CsvLogger(tmp_path / "gan").close()
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        wait_for_text(page, "#empty", "No row was recorded")
+        assert page.locator("#facts div").count() == 0
+
+
+def test_on_a_phone_names_are_read_and_nothing_lies_beside_the_screen(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", names=("reconstruction", "adversarial"))
+    record(tmp_path / "other")
+    with serve(str(tmp_path)) as address:
+        page = tab(width=390).open(f"{address}?run=gan")
+        ready(page, 2)
+        names = page.locator("#table .loss span")
+        cut = names.evaluate_all("all => all.filter((one) => one.scrollWidth > one.clientWidth)")
+        right = page.locator("#table, .bar, #controls, .plot, .note").evaluate_all(
+            "all => all.map((one) => one.scrollWidth - one.clientWidth)"
+        )
+        top = page.locator("#run, #others, #theme").evaluate_all(
+            "all => all.map((one) => Math.round(one.getBoundingClientRect().bottom))"
+        )
+
+        columns = page.evaluate("getComputedStyle($('#charts')).gridTemplateColumns")
+
+        assert len(columns.split()) == 1
+        assert cut == []
+        assert max(right) <= 0
+        assert max(top) - min(top) < 4
+
+
+def test_what_is_wrong_with_the_files_is_said_beside_what_can_be_read(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    folder = record(tmp_path / "gan", names=("G",), steps=20)
+    rows = folder / "losses.csv"
+    whole = rows.read_text()
+    page = tab().page
+    with serve(str(tmp_path)) as address:
+        page.goto(address)
+        ready(page, 1)
+        rows.write_text("\n".join(whole.splitlines()[:11]) + "\n")
+        wait_for_text(page, "#alerts", "read again")
+        wait(page, "plots.get('loss').chart.data[0].length === 10")
+        (folder / "run.json").write_text("{")
+        wait_for_text(page, "#alerts", "run.json is missing or makes no sense")
+        rows.write_text(whole.replace(",weight,", ",heaviness,", 1))
+        wait_for_text(page, "#alerts", "no column weight")
+        wait(page, "plots.get('loss').chart.data[0].length === 20")
+
+
+def test_keys_are_enough_and_the_focus_is_seen(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", names=("G", "D"))
+    one = tab(reduced_motion="reduce")
     with serve(str(tmp_path)) as address:
         page = one.open(address)
-        ready(page, 3)
-        saved = {}
-        for kind in ("PNG", "SVG", "CSV"):
-            with page.expect_download() as download:
-                page.click(f"[data-chart=loss] button:text('{kind}')")
-            saved[download.value.suggested_filename] = Path(download.value.path()).read_bytes()
-
-    assert saved["gan-loss.png"].startswith(b"\x89PNG")
-    assert saved["gan-loss.svg"].count(b"<path") == 3
-    assert saved["gan-loss.csv"].decode().splitlines()[:2] == ['step,"G","D","E"', "0,1,2,3"]
-
-
-def test_a_report_opens_from_the_disk(tmp_path: Path, record: Any, tab: Callable[..., Tab]) -> None:
-    record(tmp_path / "odd", names=tuple(ODD), steps=3000)
-    record(tmp_path / "gan", names=("G", "D"))
-    command = [sys.executable, "-m", "loss_dashboard", "report", "odd", "gan", "-o", "r.html"]
-    command[4:6] = [str(tmp_path / "odd"), str(tmp_path / "gan")]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-
-    one = tab()
-    page = one.open((tmp_path / "r.html").as_uri())
-    ready(page, len(ODD) + 2)
-    page.click("#table .loss >> nth=2")
-    ready(page, 1)
-    page.evaluate("change.zoom(1000, 2000)")
-    steps = page.evaluate("plots.get('loss').chart.data[0]")
-
-    assert steps[0] >= 1000
-    assert steps[-1] <= 2000
-    assert (tmp_path / "r.html").stat().st_size < 500_000
-    assert all(asked.startswith(("file:", "data:")) for asked in one.asked)
+        ready(page, 2)
+        reached = {}
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            focus = page.evaluate(
+                """(() => {
+                    const own = document.activeElement;
+                    const name = own.id || own.getAttribute('aria-label') || own.textContent;
+                    return [name, getComputedStyle(own).outlineStyle];
+                })()"""
+            )
+            reached[focus[0]] = focus[1]
+        for name in ("run", "theme", "G", "Hide or show D", "smooth", "grid"):
+            assert reached[name] in ("solid", "auto"), name
+        assert any(name.startswith("CoV: G") for name in reached)
+        assert "Save Contribution as CSV" in reached
+        motion = "getComputedStyle($('#state'), '::before').animationName"
+        assert page.evaluate(motion) == "none"

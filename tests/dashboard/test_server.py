@@ -106,7 +106,7 @@ def test_a_window_and_smoothing_are_told_from_the_full_series(
         "/%2e%2e/%2e%2e/etc/passwd",
         "//etc/passwd",
         "/server.py",
-        "/page.css/../../server.py",
+        "/styles.css/../../server.py",
         "/..%5cserver.py",
         "/api/run?run=../secret",
         "/api/run?run=..%2fsecret",
@@ -265,7 +265,7 @@ def test_only_another_machine_gets_packed_answers(
         with serve(str(tmp_path), *arguments) as address:
             connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
             found = []
-            for path in ("/api/run?run=gan&token=a", "/charts.js?token=a"):
+            for path in ("/api/run?run=gan&token=a", "/scripts.js?token=a"):
                 connection.request("GET", path, headers=packed)
                 response = connection.getresponse()
                 response.read()
@@ -285,3 +285,15 @@ def test_the_answers_that_are_kept_are_few(tmp_path: Path, record: Callable[...,
 
     assert [shelf.answer(choice) for choice in choices] == answers
     assert len(shelf._answers) == len(shelf._curves) == KEPT
+
+
+def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    from loss_dashboard._page_files import PAGE, SCRIPTS, STYLES
+
+    with serve(str(tmp_path)) as address:
+        sent = [ask(address, f"/{name}")[1] for name in ("", "styles.css", "scripts.js")]
+
+    unsent = {"index.html", "uPlot.LICENSE"}
+    assert {file.name for file in PAGE.iterdir()} - unsent == {*SCRIPTS, *STYLES}
+    assert all((PAGE / name).read_text(encoding="utf-8") in sent[2] for name in SCRIPTS)
+    assert sum(len(part.encode()) for part in sent) < 250_000

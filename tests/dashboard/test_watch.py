@@ -17,6 +17,7 @@ from loss_dashboard import _tail
 from loss_dashboard.command import app
 from loss_dashboard.reader import RunReader
 from loss_dashboard.terminal._canvas import Canvas
+from loss_dashboard.terminal._chart import chart
 from loss_dashboard.terminal._panels import bar, loss_table
 from loss_dashboard.terminal._view import View
 from loss_loggers import CsvLogger
@@ -219,6 +220,57 @@ def test_n_goes_through_the_runs_of_the_folder(run: Path) -> None:
             await pilot.press("n")
             await watching.workers.wait_for_complete()
             assert watching.reader.path.name == name
+
+    drive(run, (80, 24), steps)
+
+
+def test_a_small_terminal_tells_the_weight_and_the_last_value_of_each_loss(run: Path) -> None:
+    async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
+        lines = text_of(watching, "#table").replace("│", " ").splitlines()[1:4]
+        head, *losses = (line.split() for line in lines)
+        assert head == ["loss", "weight", "last"]
+        assert [[*line[:2], *line[-2:]] for line in losses] == [
+            ["1", "G", "0.250", "0.138"],
+            ["2", "D", "0.750", "3.00"],
+        ]
+
+    drive(run, (80, 24), steps)
+
+
+@pytest.mark.parametrize("width", [30, 38, 60, 100])
+def test_no_number_in_the_table_is_cut(tmp_path: Path, width: int) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(3):
+            row = {"loss/reconstruction": 1.0, "loss/kl": -0.000195 * (step + 1)}
+            logger.log_metrics(row | {"weight/kl": 0.00905}, step=step)
+    table = loss_table(RunReader(logger.path), width, set())
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+
+    assert "0.00905" in capture.get()
+    assert "-0.000585" in capture.get()
+    assert all(len(line.rstrip()) <= width for line in capture.get().splitlines())
+
+
+def test_losses_below_zero_do_not_hide_the_others(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(50):
+            row = {"loss/G": 10.0, "loss/D": 0.1, "loss/E": 0.001 - 0.0001 * step}
+            logger.log_metrics(row, step=step)
+    lines = View().lines(RunReader(logger.path), "loss", 100)
+    rows = chart(lines, 60, 20, log=True, marks=True).plain.splitlines()
+
+    drawn = [row for row in rows[:-1] if any("\u2800" < letter <= "\u28ff" for letter in row)]
+    assert len(drawn) >= 3  # a row for each, at the least
+    assert drawn[1] != rows[-2]
+
+
+def test_q_quits(run: Path) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        await pilot.press("q")
+        await pilot.pause()
+        assert not watching.is_running
 
     drive(run, (80, 24), steps)
 

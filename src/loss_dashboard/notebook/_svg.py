@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from ._source import Curve
 
-WIDTH, CHART, TOP, HEIGHT, ROW, LEFT = 760, 372, 48, 190, 20, 44
-GREY, FAINT = "#808080", "#80808040"  # to be read on light and on dark pages
+WIDTH, CHART, TOP, HEIGHT, ROW, LEFT = 760, 372, 48, 190, 20, 62
+GREY, FAINT = "#767676", "#76767640"  # to be read on light and on dark pages
 POINTS = 400
 NAME, BAR = 22, 170  # characters of a name, and where the bars begin
 COLUMNS = {"weight": 300, "last": 380, "mean": 470, "std": 560, "CoV": 650}
@@ -29,6 +29,7 @@ def draw(title: str, curves: Sequence[Curve]) -> str:
     height = HEIGHT + 40 + ROW * (len(curves) + 1)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
+        f' style="max-width: 100%; height: auto"'
         f' role="img" font-family="sans-serif" font-size="12" fill="{GREY}">',
         f"<title>{escape(title)}</title>",
         _text(0, 14, title, weight="bold"),
@@ -98,8 +99,8 @@ def _scale(frame: _Frame) -> list[str]:
     left, right = frame.x + LEFT, frame.x + CHART
     return [
         *(_rule(frame.x, y) for y in (TOP, HEIGHT)),
-        _text(left - 4, TOP + 4, f"{frame.high:.4g}", "end"),
-        _text(left - 4, HEIGHT, f"{frame.low:.4g}", "end"),
+        _text(left - 4, TOP + 4, f"{frame.high:.3g}", "end"),
+        _text(left - 4, HEIGHT, f"{frame.low:.3g}", "end"),
         _text(left, HEIGHT + 14, f"{frame.first:.0f}"),
         _text(right, HEIGHT + 14, f"{frame.last:.0f}", "end"),
     ]

@@ -2,18 +2,22 @@
 // Two to six runs side by side: how the losses ended, and which settings differ.
 
 function showComparison(views) {
-  const home = document.querySelector("#comparison");
+  const home = $("#comparison");
   home.hidden = views.length < 2;
   if (home.hidden) return home.replaceChildren();
-  const first = views[0];
   const names = [...new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)))];
-  const heads = views.map((view, run) => element("th", { scope: "col" }, dashSample(run), ` ${view.name}`));
-  const head = element("tr", {}, element("th", { scope: "col" }, "last loss"), ...heads);
-  const rows = names.map((name) => element("tr", {}, element("td", {}, shortened(name, 60)), ...views.map((view, run) => lastCell(view, first, name, run))));
-  const different = differences(views).map(([key, values]) => element("tr", {}, element("td", {}, key), ...values.map((value) => element("td", {}, shortened(value, 40)))));
-  if (!different.length) different.push(element("tr", {}, element("td", { colspan: views.length + 1, class: "quiet" }, "no setting differs")));
-  const table = element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows, ...different));
-  home.replaceChildren(element("h2", {}, "Comparison"), element("div", { class: "scroll" }, table));
+  const losses = names.map((name) => rowOf(shortened(name, 60), views.map((view, run) => lastCell(view, views[0], name, run))));
+  const settings = differences(views).map(([key, values]) => rowOf(key, values.map((value) => element("td", {}, shortened(value, 40)))));
+  if (!settings.length) settings.push(element("tr", {}, element("td", { colspan: views.length + 1, class: "quiet" }, "no setting differs")));
+  const runs = views.map((view, run) => element("th", { scope: "col" }, dashSample(run), ` ${view.name}`));
+  const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "last loss"), ...runs));
+  const between = element("tr", {}, element("th", { scope: "colgroup", colspan: views.length + 1, class: "between" }, "settings that differ"));
+  const table = element("table", {}, head, element("tbody", {}, ...losses), element("tbody", {}, between, ...settings));
+  home.replaceChildren(element("h2", {}, "Comparison"), element("div", { class: "scroll", tabindex: 0 }, table));
+}
+
+function rowOf(name, cells) {
+  return element("tr", {}, element("td", {}, name), ...cells);
 }
 
 function dashSample(run) {
@@ -26,8 +30,8 @@ function lastCell(view, first, name, run) {
   const other = first.losses.find((loss) => loss.name === name)?.last;
   const known = run && typeof own === "number" && typeof other === "number" && other !== 0;
   const change = known ? (own - other) / Math.abs(other) : 0;
-  const delta = known ? element("span", { class: "quiet" }, ` ${change > 0 ? "+" : ""}${percent(change)}`) : null;
-  return element("td", {}, figures(own ?? null), delta);
+  const delta = run ? element("span", { class: "delta quiet" }, known ? `${change > 0 ? "+" : ""}${percent(change)}` : "") : null;
+  return element("td", {}, figures(own ?? null), " ", delta);
 }
 
 function flat(settings, prefix = "") {

@@ -2,7 +2,7 @@
 // The table: a row for each loss, changed in place so that focus and selection stay.
 
 function showTable(view, choice, change) {
-  const body = document.querySelector("#table tbody");
+  const body = $("#table tbody");
   const wanted = choice.search.toLowerCase();
   const known = new Map([...body.rows].map((row) => [row.dataset.name, row]));
   for (const loss of view.losses) {
@@ -15,12 +15,8 @@ function showTable(view, choice, change) {
     row.hidden = !loss.name.toLowerCase().includes(wanted);
   }
   known.forEach((row) => row.remove());
-  document.querySelector("#search").hidden = view.losses.length < 9;
-  document.querySelector("#all").hidden = !choice.only.length && !choice.hide.length;
-}
-
-function isVisible(choice, name) {
-  return choice.only.length ? choice.only.includes(name) : !choice.hide.includes(name);
+  $("#search").hidden = view.losses.length < 9;
+  $("#all").hidden = !choice.only.length && !choice.hide.length;
 }
 
 function newRow(loss, change) {
@@ -33,17 +29,6 @@ function newRow(loss, change) {
   for (const at of [2, 7]) row.cells[at].append(element("span", { class: "meter" }, element("i")));
   onClickOrTwo(row, () => change.isolate(loss.name), () => change.hide(loss.name));
   return row;
-}
-
-// A click waits a moment for a second one; a key does not.
-function onClickOrTwo(target, once, twice) {
-  let timer = 0;
-  target.addEventListener("click", (event) => {
-    clearTimeout(timer);
-    if (event.detail === 0) once();
-    else if (event.detail === 1) timer = setTimeout(once, 220);
-  });
-  target.addEventListener("dblclick", () => { clearTimeout(timer); twice(); });
 }
 
 function fillRow(row, loss, view) {
@@ -71,20 +56,4 @@ function fillBar(cell, part, colour) {
   const bar = cell.querySelector("i");
   bar.style.width = `${Math.min(100, 100 * part)}%`;
   bar.style.background = colour;
-}
-
-function sparkline(values, colour, width, height) {
-  const finite = values.filter((value) => value != null);
-  const logs = finite.every((value) => value > 0) ? Math.log : (value) => value;
-  const [low, high] = [Math.min(...finite.map(logs)), Math.max(...finite.map(logs))];
-  let path = "";
-  values.forEach((value, index) => {
-    if (value == null) return;
-    const x = (index / Math.max(1, values.length - 1)) * (width - 2) + 1;
-    const y = height - 2 - ((logs(value) - low) / (high - low || 1)) * (height - 4);
-    const joined = path && values[index - 1] != null;
-    path += `${joined ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-  });
-  const line = drawn("path", { d: path || "M0 0", fill: "none", stroke: colour, "stroke-width": 1.5, "vector-effect": "non-scaling-stroke" });
-  return drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" }, line);
 }

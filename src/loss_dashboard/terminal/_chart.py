@@ -45,19 +45,34 @@ def chart(lines: Sequence[Line], width: int, height: int, *, log: bool, marks: b
 
 
 class _Scale:
-    """From values to heights, 0 at the bottom and 1 at the top."""
+    """From values to heights, 0 at the bottom and 1 at the top.
+
+    A logarithmic one is so both ways from zero if some values are not positive.
+    """
 
     def __init__(self, values: Values, *, log: bool) -> None:
+        import numpy as np
+
         self.low, self.high = float(values.min()), float(values.max())
-        self.is_log = log and self.low > 0
+        self._log = log
+        sizes = np.abs(values[values != 0])
+        self._floor = max(sizes.min(), sizes.max() / 1000) if len(sizes) else 1.0
 
     def __call__(self, values: Values) -> Values:
         import numpy as np
 
-        low, high = self.low, self.high
-        if self.is_log:
-            values, low, high = np.log(values), float(np.log(low)), float(np.log(high))
-        return (values - low) / (high - low) if high > low else np.full(len(values), 0.5)
+        low, high, places = (self._scaled(np.asarray(one)) for one in (self.low, self.high, values))
+        return (places - low) / (high - low) if high > low else np.full(len(values), 0.5)
+
+    def _scaled(self, values: Values) -> Values:
+        import numpy as np
+
+        if not self._log:
+            return values
+        if self.low > 0:
+            return np.log(values)
+        scaled: Values = np.sign(values) * np.log1p(np.abs(values) / self._floor)
+        return scaled
 
 
 def _draw(

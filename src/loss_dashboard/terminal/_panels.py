@@ -10,7 +10,7 @@ from rich.text import Text
 
 from loss_dashboard._tables import STATE_STYLES, figures
 
-from ._view import color_of
+from ._view import color_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from loss_dashboard.reader import RunReader
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-BAR = 8
-NAME = 16
-COLUMNS = {"last": 0, "mean": 36, "CoV": 44, "std": 52, "contributes": 64}
-"""From so many characters on there is room for each column of numbers."""
+BAR, NAME = 8, 16
+NARROW_BAR, SHORTEST_NAME = 4, 4
+NARROW = 48
+"""In fewer characters a table has short bars."""
+
+FIRST = 2
+"""So many numbers are always there: the weight and the last value."""
+
+COLUMNS = ("last", "mean", "CoV", "std", "contributes")
+"""The numbers, in the order in which they get room."""
 
 
 def headline(reader: RunReader) -> Text:
@@ -45,26 +51,45 @@ def headline(reader: RunReader) -> Text:
 
 def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
     """A line per loss: a bar for its weight, then as many numbers as there is room for."""
-    shown = [column for column, needed in COLUMNS.items() if width >= needed]
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("", style="dim")
-    table.add_column("loss", no_wrap=True, max_width=NAME, overflow="ellipsis")
-    table.add_column("weight", no_wrap=True, min_width=BAR)
-    for column in ("", *shown):
-        table.add_column(column, justify="right", no_wrap=True)
     rows = {name: last_row(reader, name) for name in reader.losses}
     weights = shares_of({name: row["weight"] for name, row in rows.items()})
     contributions = shares_of({name: row["weight"] * row["last"] for name, row in rows.items()})
-    for number, (name, row) in enumerate(rows.items(), 1):
+    for name, row in rows.items():
         row["contributes"] = contributions[name]
-        style = "dim" if name in hidden else color_of(reader, name)
+    cells = {
+        column: [figures(row[column]) for row in rows.values()] for column in ("weight", *COLUMNS)
+    }
+    size = NARROW_BAR if width < NARROW else BAR
+    shown, name_width = _layout(cells, width - len(str(len(rows))) - size - 2, list(rows))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("", style="dim", no_wrap=True, min_width=len(str(len(rows))))
+    table.add_column("loss", no_wrap=True, width=name_width, overflow="ellipsis")
+    table.add_column("", no_wrap=True, width=size)
+    for column in shown:
+        table.add_column(column, justify="right", no_wrap=True)
+    for index, name in enumerate(rows):
+        style = "dim" if name in hidden else readable(color_of(reader, name))
         table.add_row(
-            str(number),
+            str(index + 1),
             Text(name, f"strike {style}" if name in hidden else f"bold {style}"),
-            Text(bar(weights[name]), style),
-            *(figures(row[column]) for column in ("weight", *shown)),
+            Text(bar(weights[name], size), style),
+            *(cells[column][index] for column in shown),
         )
     return table
+
+
+def _layout(cells: dict[str, list[str]], width: int, names: Sequence[str]) -> tuple[list[str], int]:
+    """The columns that there is room for, beside the longest name; names are cut for the first."""
+    longest = min(NAME, max(map(len, [*names, "loss"])))
+    room = width - longest - 1
+    shown: list[str] = []
+    for column, numbers in cells.items():
+        needed = 1 + max(map(len, [column, *numbers]))
+        if len(shown) >= FIRST and needed > room:
+            break
+        room -= needed
+        shown.append(column)
+    return shown, max(SHORTEST_NAME, longest + min(0, room))
 
 
 def shares_of(parts: dict[str, float]) -> dict[str, float]:
@@ -97,16 +122,16 @@ def last_step(reader: RunReader) -> str:
     return f"{max(steps):.0f}" if steps else "none yet"
 
 
-def bar(share: float) -> str:
-    """A share of 1 as a bar.
+def bar(share: float, size: int = BAR) -> str:
+    """A share of 1 as a bar of so many characters.
 
     >>> bar(0.5), bar(0.3)
     ('████    ', '██▍     ')
     """
     if not 0 <= share <= 1:
-        return " " * BAR
-    full, eighths = divmod(round(share * BAR * 8), 8)
-    return ("█" * full + EIGHTHS[eighths].strip()).ljust(BAR)
+        return " " * size
+    full, eighths = divmod(round(share * size * 8), 8)
+    return ("█" * full + EIGHTHS[eighths].strip()).ljust(size)
 
 
 def _clock(seconds: float) -> str:

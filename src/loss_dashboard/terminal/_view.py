@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from loss_dashboard.reader import RunReader
 
 GREY = "#777777"
+LUMA = (0.2126, 0.7152, 0.0722)
+DARK = 105
+"""Colours darker than this, of 255, are hard to read on black."""
 
 
 class Line(NamedTuple):
@@ -45,7 +48,7 @@ class View:
         """The shown losses, with as many points as there is room for."""
         names = [name for name in reader.losses if name not in self.hidden]
         cut = partial(_cut, column=column, start=self._start(reader), points=points)
-        return [Line(color_of(reader, name), cut(reader.series(name))) for name in names]
+        return [Line(readable(color_of(reader, name)), cut(reader.series(name))) for name in names]
 
     def _start(self, reader: RunReader) -> float:
         """The first step shown."""
@@ -59,6 +62,18 @@ def color_of(reader: RunReader, name: str) -> str:
     """The colour that the run gave to a loss."""
     color = reader.info.get("losses", {}).get(name)
     return color if isinstance(color, str) else GREY
+
+
+def readable(color: str) -> str:
+    """A colour of a run, lifted if it is too dark for a dark terminal; a light one takes both.
+
+    >>> readable("#332288"), readable("#d55e00")
+    ('#6d61aa', '#d55e00')
+    """
+    channels = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+    light = sum(part * channel for part, channel in zip(LUMA, channels, strict=True))
+    lift = max(0.0, (DARK - light) / (255 - light))
+    return "#" + "".join(f"{round(channel + (255 - channel) * lift):02x}" for channel in channels)
 
 
 def _cut(series: dict[str, Values], column: str, start: float, points: int) -> Decimated:

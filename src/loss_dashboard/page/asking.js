@@ -1,0 +1,54 @@
+"use strict";
+// Asking the server for what is chosen, one question after the other.
+
+let library = { runs: [], places: [] };
+let views = [];
+let isAsking = false, isBehind = false, isGone = false, asked = 0, answered = 0;
+
+async function get(address) {
+  const response = await fetch(address, { credentials: "same-origin" });
+  if (!response.ok) throw Object.assign(new Error(await response.text()), { status: response.status });
+  return response.json();
+}
+
+function question(run) {
+  const query = new URLSearchParams({ run });
+  if (choice.smooth) query.set("smooth", choice.smooth);
+  const width = choice.last - choice.first, end = views[0]?.curves.range?.[1];
+  const follows = choice.follow && choice.first !== null && end != null;
+  if (choice.first !== null) query.set("first", follows ? end - width : choice.first);
+  if (choice.last !== null && !follows) query.set("last", choice.last);
+  query.set("points", innerWidth < 700 ? 300 : 600);
+  return `api/run?${query}`;
+}
+
+async function ask() {
+  isBehind = true;
+  if (isAsking) return;
+  isAsking = true;
+  while (isBehind) {
+    isBehind = false;
+    asked = performance.now();
+    try {
+      views = (await Promise.all(choice.runs.map((run) => get(question(run)).then((view) => ({ ...view, key: run }))))).filter(Boolean);
+      isGone = false;
+      draw();
+    } catch (error) {
+      if (error.status === 404) await forget();
+      else { isGone = true; showState(); }
+    }
+    answered = performance.now();
+    // The first change is asked for at once, later ones ten times a second, or less often if that is slow.
+    await new Promise((done) => setTimeout(done, Math.min(1000, Math.max(100, 4 * (answered - asked)))));
+    await new Promise((done) => requestAnimationFrame(done));
+  }
+  isAsking = false;
+}
+
+async function forget() {
+  library = await get("api/runs");
+  const known = library.runs.map((run) => run.key);
+  choice.runs = choice.runs.filter((run) => known.includes(run));
+  if (!choice.runs.length) views = [];
+  await start();
+}

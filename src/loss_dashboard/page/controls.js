@@ -1,0 +1,43 @@
+"use strict";
+// The controls: shown as they are chosen, and heard.
+
+function showControls() {
+  for (const key of ["log", "follow", "stack", "recent", "grid"]) $(`#${key}`).checked = choice[key];
+  for (const key of ["smooth", "x"]) $(`#${key}`).value = String(choice[key]);
+  if (document.activeElement !== $("#search")) $("#search").value = choice.search;
+  $("#unzoom").hidden = choice.first === null && choice.last === null;
+  $("#theme").textContent = isDark() ? "☀" : "☾";
+  $("#follow").parentElement.hidden = Boolean(REPORT);
+}
+
+function wire() {
+  wireRuns();
+  for (const key of ["log", "stack", "recent", "grid"]) $(`#${key}`).addEventListener("change", (event) => choose({ [key]: event.target.checked }));
+  $("#follow").addEventListener("change", (event) => choose({ follow: event.target.checked }, true));
+  $("#smooth").addEventListener("change", (event) => choose({ smooth: Number(event.target.value) }, true));
+  $("#x").addEventListener("change", (event) => choose({ x: event.target.value }));
+  $("#search").addEventListener("input", (event) => choose({ search: event.target.value }));
+  $("#all").addEventListener("click", () => choose({ only: [], hide: [] }));
+  $("#unzoom").addEventListener("click", () => change.zoom(null, null));
+  $("#theme").addEventListener("click", () => choose({ theme: isDark() ? "light" : "dark" }));
+  document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden && !REPORT) ask(); });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+}
+
+function wireRuns() {
+  $("#run").addEventListener("change", (event) => {
+    if (REPORT) return turnTo(event.target.value);
+    views = [];
+    choose({ runs: [event.target.value], first: null, last: null }, true);
+    listen();
+  });
+  $("#choices").addEventListener("change", (event) => {
+    const { value, checked } = event.target;
+    choose({ runs: checked ? [...choice.runs, value] : choice.runs.filter((run) => run !== value), x: checked && choice.x === "time" ? "step" : choice.x }, true);
+    listen();
+  });
+  $("#run").addEventListener("pointerdown", () => { if (!REPORT) refreshLibrary(); });
+  $("#others").addEventListener("toggle", () => { if ($("#others").open) refreshLibrary(); });
+  document.addEventListener("click", (event) => { if (!$("#others").contains(event.target)) $("#others").open = false; });
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("#others").open = false; });
+}

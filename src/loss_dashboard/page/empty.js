@@ -1,0 +1,31 @@
+"use strict";
+// What is said while there is nothing to draw.
+
+const SNIPPET = `from loss_loggers import CsvLogger
+from multi_loss_weighting import LossGroup
+
+group = LossGroup(["G", "D"], CsvLogger("runs/gan"))
+group.update({"G": loss_g, "D": loss_d})  # each step`;
+
+function showEmpty(view) {
+  const home = $("#empty");
+  home.hidden = Boolean(view?.losses.length) || isGone;
+  if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), watchedPaths(view));
+}
+
+function wordsOfWaiting(view) {
+  const title = (text) => element("h1", {}, text);
+  if (["finished", "crashed"].includes(view.state)) return [title("No row was recorded"), element("p", {}, "The run ended before its first loss.")];
+  return [title("Waiting for the first row"), element("p", {}, "The run has begun and has recorded no loss yet.")];
+}
+
+function wordsOfWelcome() {
+  const demo = element("p", {}, "Or type ", element("code", {}, "losses demo"), " for one of its own.");
+  return [element("h1", {}, "No run yet"), element("p", {}, "Record one, and it appears here:"), element("pre", {}, SNIPPET), demo];
+}
+
+function watchedPaths(view) {
+  const paths = view ? [view.path] : library.places;
+  const words = paths.flatMap((path, index) => [index ? ", " : "", element("code", {}, path)]);
+  return element("p", { class: "quiet" }, "Watching ", ...words, ".");
+}

@@ -1,0 +1,66 @@
+"use strict";
+// The top of the page: which run, how it fares, and what in it deserves a look.
+
+const GRAVE = ["crashed", "nonfinite"];
+
+function showPicker() {
+  const select = $("#run");
+  const keys = library.runs.map((run) => run.key);
+  if (keys.join("\n") !== [...select.options].map((option) => option.value).join("\n")) {
+    select.replaceChildren(...keys.map((key) => element("option", { value: key }, key)));
+    $("#choices").replaceChildren(...keys.map((key) => element("label", {}, element("input", { type: "checkbox", value: key }), key)));
+  }
+  select.value = choice.runs[0] ?? "";
+  $(".picker").hidden = !keys.length;
+  $("#others").hidden = keys.length < 2 || Boolean(REPORT);
+  for (const box of document.querySelectorAll("#choices input")) {
+    box.checked = choice.runs.includes(box.value);
+    box.disabled = box.value === choice.runs[0] || (!box.checked && choice.runs.length >= MOST);
+  }
+}
+
+function showState() {
+  const view = views[0], pill = $("#state");
+  const state = isGone ? "gone" : !view ? "" : view.progress < 0.999 ? "reading" : view.state;
+  const words = { gone: "server gone, retrying", reading: `reading ${percent(view?.progress)}` };
+  pill.dataset.state = state;
+  pill.hidden = !state;
+  if (pill.textContent !== (words[state] ?? state)) pill.textContent = words[state] ?? state;
+  const facts = view?.step == null ? [] : [["step", grouped(view.step)], ["steps/s", figures(view.steps_per_second, 3)], ["elapsed", duration(view.elapsed)]];
+  if ($("#facts").children.length !== facts.length) $("#facts").replaceChildren(...facts.map(([name]) => element("div", {}, element("dt", {}, name), element("dd"))));
+  facts.forEach(([, value], index) => { $("#facts").children[index].lastChild.textContent = value; });
+}
+
+function showSettings(view) {
+  $("#settings").replaceChildren(...(view ? settingsOf(view) : []));
+}
+
+function settingsOf(view) {
+  const { weighting, ...others } = view.settings;
+  const { method, ...own } = weighting ?? {};
+  const words = [...flat(own), ...flat(others)].filter(([, value]) => value !== "none");
+  const shown = words.slice(0, 14).map(([key, value]) => element("span", {}, `${key} ${shortened(value, 40)}`));
+  return [method ? element("b", {}, method) : null, ...shown].filter(Boolean);
+}
+
+function showAlerts(view) {
+  const error = view?.state === "crashed" ? [view.error ?? "The process ended without a word."] : [];
+  const said = [...error.map((text) => ({ text, kind: "crashed" })), ...(view?.alerts ?? []), ...(view?.problems ?? []).map((text) => ({ text }))];
+  const before = JSON.stringify(said);
+  if ($("#alerts").dataset.said === before) return;
+  $("#alerts").dataset.said = before;
+  $("#alerts").replaceChildren(...said.map((alert) => alertItem(view, alert)));
+}
+
+function alertItem(view, alert) {
+  const text = alert.loss && !alert.text.includes(alert.loss) ? `${alert.loss}: ${alert.text}` : alert.text;
+  const shown = alert.step == null ? element("span", {}, text) : element("button", { type: "button", onclick: () => jump(view, alert) }, text);
+  return element("li", { class: GRAVE.includes(alert.kind) ? "bad" : null }, shown);
+}
+
+function jump(view, alert) {
+  const [first, last] = view.curves.range ?? [0, 0];
+  const reach = Math.max(10, (last - first) / 20);
+  change.zoom(Math.max(first, Math.floor(alert.step - reach)), Math.min(last, Math.ceil(alert.step + reach)));
+  $("#charts").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}

@@ -1,0 +1,127 @@
+"use strict";
+// What a chart shows: the lines of the chosen losses over one axis, and where losses were lost.
+
+const RUN_DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 2]];
+const SHOWS_LOST = ["loss", "part"];
+
+function modelOf(key, title, views, choice) {
+  const model = { key, title, choice, stacked: isStacked(key, choice, views), ...linesOf(key, views, choice) };
+  return { ...model, scale: scaleOf(model), equal: equalWeight(model, views[0]) };
+}
+
+function isStacked(key, choice, views) {
+  return views.length === 1 && ((key === "weight" && choice.stack) || key === "part");
+}
+
+function xOf(curves, choice, start) {
+  if (choice.x === "step") return curves.step;
+  return choice.x === "time" ? curves.time : curves.time.map((moment) => moment - start);
+}
+
+function startOf(view) {
+  return view.start ?? view.curves.time[0] ?? 0;
+}
+
+// The curves of several runs over one axis: missing points are undefined, lost ones null.
+function aligned(views, choice) {
+  const axes = views.map((view) => xOf(view.curves, choice, startOf(view)));
+  if (axes.length === 1) return { x: axes[0], spread: known, places: (index) => index, near: (index) => index };
+  const x = [...new Set(axes.flat())].sort((a, b) => a - b);
+  const place = new Map(x.map((value, index) => [value, index]));
+  const spread = (values, run) => {
+    const all = new Array(x.length).fill(undefined);
+    known(values).forEach((value, index) => { all[place.get(axes[run][index])] = value; });
+    return all;
+  };
+  const own = axes.map((axis) => axis.map((value) => place.get(value)));
+  return { x, spread, places: (index, run) => own[run][index], near: (index, run) => nearestOf(own[run], x, index) };
+}
+
+function known(values) {
+  return values.map((value) => (value === false ? undefined : value));
+}
+
+// The one of these places on an axis that is nearest to a place; undefined outside of them.
+function nearestOf(places, x, index) {
+  let low = 0, high = places.length - 1;
+  if (!places.length || index < Math.min(places[low], places[high]) || index > Math.max(places[low], places[high])) return undefined;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (places[middle] < index) low = middle + 1;
+    else high = middle;
+  }
+  const [before, after] = [places[Math.max(0, low - 1)], places[low]];
+  return x[index] - x[before] < x[after] - x[index] ? before : after;
+}
+
+function linesOf(key, views, choice) {
+  const { x, spread, places, near } = aligned(views, choice);
+  const lines = [], marks = [];
+  views.forEach((view, run) => {
+    const shares = key === "part" || (key === "weight" && choice.stack) ? sharesOf(view, key) : null;
+    const lost = [];
+    view.losses.filter((loss) => isVisible(choice, loss.name) && view.curves.each[loss.name]).forEach((loss) => {
+      const curve = view.curves.each[loss.name];
+      const column = key === "cov" && choice.recent ? "recent" : key;
+      const raw = spread(shares ? shares[loss.name] : curve[column], run);
+      const line = { name: loss.name, run, view, colour: onPage(loss.colour), dash: run ? RUN_DASHES[run] : dashOf(view, loss.name), raw, values: raw, near: (index) => near(index, run) };
+      if (key === "loss") addBand(line, curve, spread);
+      if (SHOWS_LOST.includes(key) && curve.lost.length) lost.push([line, curve.lost]);
+      lines.push(line);
+    });
+    lost.forEach(([line, own], row) => own.forEach(([index, count]) => marks.push({ at: places(index, run), row, colour: line.colour, count, name: line.name, run })));
+  });
+  return { x, lines, marks };
+}
+
+// A loss is drawn smoothed, over what it is smoothed from: all points, or how far they reach.
+function addBand(line, curve, spread) {
+  const { run, view } = line;
+  if (curve.smooth) line.values = spread(curve.smooth, run);
+  if (run) return;
+  if (view.curves.whole) line.faint = Boolean(curve.smooth);
+  else line.band = [spread(curve.low, run), spread(curve.high, run)];
+}
+
+function sharesOf(view, key) {
+  const names = view.losses.map((loss) => loss.name);
+  const totals = view.curves.step.map((_, index) => names.reduce((sum, name) => sum + Math.abs(view.curves.each[name][key][index] || 0), 0));
+  const share = (value, index) => (value === false || value == null ? value : totals[index] ? Math.abs(value) / totals[index] : null);
+  return Object.fromEntries(names.map((name) => [name, view.curves.each[name][key].map(share)]));
+}
+
+// The weight that each would have if all were equal.
+function equalWeight(model, view) {
+  if (model.key !== "weight" || model.stacked || !model.lines.length) return null;
+  return view.losses.reduce((sum, loss) => sum + (loss.weight ?? 0), 0) / view.losses.length;
+}
+
+// The sums of lines that lie on each other, from the lowest.
+function stacksOf(model) {
+  const sums = model.x.map(() => 0);
+  return model.lines.map((line) => line.values.map((value, index) => (sums[index] += value || 0)));
+}
+
+function noteOf(model, views, choice) {
+  const notes = [], { lines, marks, key } = model;
+  const lost = marks.reduce((sum, mark) => sum + mark.count, 0);
+  if (lost && key === "loss") notes.push(`× ${lost} not finite`);
+  if (model.scale.kind === "symlog") notes.push("symlog, since some values are not positive");
+  if (key === "loss" && choice.smooth > 1) notes.push(`mean of ${grouped(choice.smooth)} steps`);
+  if (lines.some((line) => line.band)) notes.push("line: mean, band: smallest to largest");
+  if (key === "loss" && views[0].told) notes.push(views[0].told);
+  if (key === "weight") notes.push(model.stacked ? "share of each" : "dotted: equal weights");
+  if (key === "cov") notes.push(choice.recent ? "std / mean of the last 100" : "std / mean so far");
+  if (key === "part") notes.push("share of weight × loss");
+  return notes.join(" · ");
+}
+
+function spoken(model) {
+  const ends = model.lines.slice(0, 8).map((line) => `${line.name} ${figures(lastOf(line.values) ?? null, 3)}`);
+  return `${model.title}: ${ends.join(", ")}. Arrows move the cursor, plus and minus zoom.`;
+}
+
+function lastOf(values) {
+  for (let at = values.length - 1; at >= 0; at--) if (values[at] != null) return values[at];
+  return undefined;
+}

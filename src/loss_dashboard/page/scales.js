@@ -1,0 +1,102 @@
+"use strict";
+// Scales of the charts: linear, logarithmic, and both ways from zero; and the numbers beside them.
+
+const DAY = 86400;
+const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 60, 90, 180, 365, 730, 3650].map((days) => days * DAY)];
+
+function scaleOf(model) {
+  if (model.key !== "loss") return { kind: "linear" };
+  let low = Infinity, floor = Infinity, top = 1e-300;
+  for (const line of model.lines) {
+    for (const value of [...line.values, ...(line.band?.[0] ?? line.raw)]) {
+      if (value == null) continue;
+      if (value < low) low = value;
+      if (value && Math.abs(value) < floor) floor = Math.abs(value);
+      top = Math.max(top, Math.abs(value));
+    }
+  }
+  if (!model.choice.log || low === Infinity) return { kind: "linear" };
+  return low > 0 ? { kind: "log" } : { kind: "symlog", floor: Math.max(floor, top / 1000) };
+}
+
+// The vertical scale and axis for uPlot.
+function verticalOf(model) {
+  const { kind, floor } = model.scale;
+  const isShare = model.key === "part" || model.stacked;
+  const values = (_, splits) => splits.map((value) => (value === null ? "" : isShare ? percent(value) : figures(value, 3)));
+  if (kind === "log") return {
+    scale: { distr: 3, range: (_, low, high) => logRange(low, high) },
+    axis: { values, splits: (u, _, low, high) => logSplits(low, high), filter: (_, splits) => splits },
+  };
+  if (kind === "symlog") return {
+    scale: { distr: 100, fwd: (value) => symlog(value, floor), bwd: (value) => unsymlog(value, floor), range: (_, low, high) => [low < 0 ? low * 1.3 : -floor / 2, high > 0 ? high * 1.3 : floor] },
+    axis: { values, splits: (u, _, low, high) => symlogSplits(low, high, floor), filter: apart },
+  };
+  return { scale: model.stacked ? { range: [0, 1] } : {}, axis: { values } };
+}
+
+// The horizontal one: steps, moments, or time since the start.
+function horizontalOf(choice) {
+  const scale = { time: choice.x === "time" };
+  if (choice.x === "step") return { scale, axis: { values: (_, splits) => splits.map(grouped) } };
+  const isClock = choice.x === "time";
+  const space = (u, axis, low, high) => (isClock ? (high - low < 600 ? 66 : 48) : 70);
+  const values = isClock ? (u, splits, axis, room, step) => splits.map((moment) => clock(moment, step)) : (_, splits) => splits.map(roundDuration);
+  return { scale, axis: { space, incrs: SECONDS, values } };
+}
+
+function clock(moment, step) {
+  const date = new Date(moment * 1000);
+  const isMidnight = date.getHours() + date.getMinutes() + date.getSeconds() === 0;
+  if (step >= DAY || isMidnight) return date.toLocaleDateString([], { day: "numeric", month: "short" });
+  return date.toLocaleTimeString([], { hourCycle: "h23", hour: "2-digit", minute: "2-digit", second: step < 60 ? "2-digit" : undefined, fractionalSecondDigits: step < 1 ? 1 : undefined });
+}
+
+function logRange(low, high) {
+  if (!(low > 0) || !(high > 0)) return [0.1, 1];
+  const room = Math.pow(high / low, 0.06) * 1.03;
+  return [low / room, high * room];
+}
+
+function logSplits(low, high) {
+  const decades = Math.log10(high / low);
+  if (decades < 0.7) return evenSplits(low, high);
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += Math.max(1, Math.round(decades / 6))) {
+    for (const digit of decades < 3 ? [1, 2, 5] : [1]) {
+      const value = digit * 10 ** power;
+      if (value >= low && value <= high) found.push(value);
+    }
+  }
+  return found;
+}
+
+function evenSplits(low, high) {
+  const rough = (high - low) / 4, size = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map((digit) => digit * size).find((one) => one >= rough);
+  const found = [];
+  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(value);
+  return found;
+}
+
+function symlog(value, floor) { return Math.sign(value) * Math.log10(1 + Math.abs(value) / floor); }
+function unsymlog(value, floor) { return Math.sign(value) * floor * (10 ** Math.abs(value) - 1); }
+
+function symlogSplits(low, high, floor) {
+  const top = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))));
+  const bottom = Math.max(Math.ceil(Math.log10(floor)), top - 14);
+  const stride = Math.max(1, Math.round((top - bottom) / 3));
+  const found = [0];
+  for (let power = top; power >= bottom; power -= stride) found.push(10 ** power, -(10 ** power));
+  return found.filter((value) => value >= low && value <= high).sort((a, b) => a - b);
+}
+
+// Numbers that would touch are left out, those nearest to zero first.
+function apart(u, splits) {
+  const kept = [];
+  for (const value of [0, ...splits.filter((one) => one).sort((a, b) => Math.abs(b) - Math.abs(a))]) {
+    const at = u.valToPos(value, "y");
+    if (splits.includes(value) && kept.every((other) => Math.abs(u.valToPos(other, "y") - at) > 13)) kept.push(value);
+  }
+  return splits.map((value) => (kept.includes(value) ? value : null));
+}

@@ -1,0 +1,59 @@
+"""A tab of a real browser, and what it takes to wait for a page."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+import pytest
+
+browsers = pytest.importorskip("playwright.sync_api", reason="it drives the browser")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "val/deep/G", "🙂", "x" * 200, "__proto__"]
+
+
+class Tab:
+    """A page, and what went wrong on it."""
+
+    def __init__(self, browser: Any, width: int = 1440, **options: Any) -> None:
+        self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self.page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", self._listen)
+
+    def _listen(self, message: Any) -> None:
+        if message.type == "error" and "ERR_" not in message.text:
+            self.wrong.append(message.text)
+
+    def open(self, address: str) -> Any:
+        self.page.goto(address)
+        return self.page
+
+    def lines(self, chart: str) -> list[str]:
+        """The names of the lines of a chart, as they are drawn."""
+        drawn = f"plots.get('{chart}').model.lines.map((line) => line.name)"
+        lines: list[str] = self.page.evaluate(drawn)
+        return lines
+
+
+def wait(page: Any, expression: str) -> None:
+    """Until it holds; the page's own policy keeps the browser from asking itself."""
+    end = time.monotonic() + 15
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"never true: {expression}"
+        page.wait_for_timeout(20)
+
+
+def ready(page: Any, lines: int) -> None:
+    wait(page, f"plots.get('part')?.model?.lines.length === {lines}")
+
+
+def wait_for_text(page: Any, selector: str, text: str) -> None:
+    browsers.expect(page.locator(selector)).to_contain_text(text, timeout=15_000)

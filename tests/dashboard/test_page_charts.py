@@ -1,0 +1,343 @@
+"""The charts of the page in a real browser: what they tell, how they are pointed at and saved."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from loss_loggers import CsvLogger
+
+from .browser import Tab, ready, wait, wait_for_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SVG = "{http://www.w3.org/2000/svg}"
+NAMES = tuple(f"task/{number}" for number in range(64))
+
+
+def over(page: Any, chart: str = "loss") -> dict[str, float]:
+    """Where on the screen a chart draws its lines."""
+    page.locator(f"[data-chart={chart}]").scroll_into_view_if_needed()
+    box: dict[str, float] = page.locator(f"[data-chart={chart}] .u-over").bounding_box()
+    return box
+
+
+def place_of(page: Any, chart: str, name: str, index: int) -> tuple[float, float]:
+    """Where on the screen a line is at an index."""
+    box = over(page, chart)
+    left, top = page.evaluate(
+        f"""(() => {{
+            const u = plots.get('{chart}').chart;
+            const line = u.model.lines.find((line) => line.name === '{name}');
+            const value = u.data[line.layer][{index}];
+            return [u.valToPos(u.data[0][{index}], 'x'), u.valToPos(value, 'y')];
+        }})()"""
+    )
+    return box["x"] + left, box["y"] + top
+
+
+def save(page: Any, chart: str) -> dict[str, bytes]:
+    """What the three buttons of a chart give, by kind."""
+    saved = {}
+    for kind in ("PNG", "SVG", "CSV"):
+        with page.expect_download() as download:
+            page.click(f"[data-chart={chart}] button:text('{kind}')")
+        assert download.value.suggested_filename == f"gan-{chart}.{kind.lower()}"
+        saved[kind] = Path(download.value.path()).read_bytes()
+    return saved
+
+
+def size_of(png: bytes) -> tuple[int, int]:
+    assert png.startswith(b"\x89PNG")
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
+def twice(svg: ElementTree.Element) -> tuple[float, float]:
+    return 2 * float(svg.get("width", "0")), 2 * float(svg.get("height", "0"))
+
+
+def colours_of(page: Any, png: bytes) -> set[str]:
+    """The colours of a picture, as the browser decodes it."""
+    found: list[str] = page.evaluate(
+        """async (bytes) => {
+            const blob = new Blob([Uint8Array.from(bytes)], { type: 'image/png' });
+            const picture = await createImageBitmap(blob);
+            const canvas = new OffscreenCanvas(picture.width, picture.height);
+            const context = canvas.getContext('2d');
+            context.drawImage(picture, 0, 0);
+            const { data } = context.getImageData(0, 0, picture.width, picture.height);
+            const pixels = new Uint32Array(data.buffer);
+            return [...new Set(pixels)].map((pixel) => [0, 8, 16].map((at) =>
+                ((pixel >> at) & 255).toString(16).padStart(2, '0')).join(''));
+        }""",
+        list(png),
+    )
+    return {f"#{colour}" for colour in found}
+
+
+def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]) -> None:
+    record(tmp_path / "gan")
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 3)
+        saved = save(page, "loss")
+        colours = colours_of(page, saved["PNG"])
+        drawn = page.evaluate("plots.get('loss').model.lines.map((line) => line.colour)")
+
+    svg = ElementTree.fromstring(saved["SVG"])
+    assert len(svg.findall(f".//{SVG}path")) == 3
+    assert {"Losses", "G", "D", "E"} <= {text.text for text in svg.iter(f"{SVG}text")}
+    assert size_of(saved["PNG"]) == twice(svg)
+    assert {colour.lower() for colour in drawn} <= colours
+    assert saved["CSV"].decode().splitlines()[:2] == ['step,"G","D","E"', "0,1,2,3"]
+
+
+def test_stacks_bands_and_equal_weights_are_in_the_picture(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", steps=3000)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 3)
+        pictures = {
+            chart: ElementTree.fromstring(save(page, chart)["SVG"])
+            for chart in ("loss", "weight", "part")
+        }
+
+    filled = {
+        chart: sum(path.get("fill") != "none" for path in svg.iter(f"{SVG}path"))
+        for chart, svg in pictures.items()
+    }
+    dotted = [
+        line for line in pictures["weight"].iter(f"{SVG}line") if line.get("stroke-dasharray")
+    ]
+    assert filled == {"loss": 3, "weight": 0, "part": 3}
+    assert len(dotted) == 1
+
+
+def test_small_multiples_show_what_is_lost_and_are_saved(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(200):
+            row = {f"loss/{name}": 1.0 + step for name in NAMES}
+            row["loss/task/3"] = math.nan if step == 100 else 0.5
+            logger.log_metrics(row, step=step)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?grid=1")
+        wait(page, "document.querySelectorAll('.many button').length === 64")
+        wait_for_text(page, "[data-chart=loss] .note", "1 not finite")
+        assert page.locator(".many button[title='task/3'] path").count() == 3  # band, line, cross
+        assert page.locator(".many button[title='task/4'] path").count() == 2
+        saved = save(page, "loss")
+
+        page.dblclick(".many button[title='task/4']")
+        wait(page, "document.querySelectorAll('.many button').length === 63")
+        page.click(".many button[title='task/3']")
+        wait(page, "plots.get('loss').chart?.model.lines.length === 1")
+
+    svg = ElementTree.fromstring(saved["SVG"])
+    assert len(svg.findall(f".//{SVG}svg")) == 64
+    assert size_of(saved["PNG"]) == twice(svg)
+    head, *rows = saved["CSV"].decode().splitlines()
+    assert head.split(",") == ["step", *(f'"{name}"' for name in NAMES)]
+    assert rows[0].startswith("0,1")
+    assert sum("nan" in row for row in rows) <= 1
+
+
+def test_a_cell_keeps_the_focus_while_rows_come(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 2.0}, step=0)
+        page = tab().open(f"{address}?grid=1")
+        wait_for_text(page, ".many button[title=D]", "2")
+        page.focus(".many button[title=D]")
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 0.125}, step=1)
+        wait_for_text(page, ".many button[title=D]", "0.125")
+
+        assert page.evaluate("document.activeElement.title") == "D"
+        page.keyboard.press("Enter")
+        wait(page, "plots.get('loss').chart?.model.lines[0].name === 'D'")
+
+
+def test_the_tip_tells_all_losses_sorted(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 3)
+        page.hover("[data-chart=loss] .u-over")
+
+        rows = page.locator("#tip .row").all_text_contents()
+        assert [row[0] for row in rows] == ["E", "D", "G"]
+        assert page.evaluate("plots.get('cov').chart.cursor.idx") == page.evaluate(
+            "plots.get('loss').chart.cursor.idx"
+        )
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_the_tip_stays_on_the_screen_with_many_losses(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], width: int
+) -> None:
+    record(tmp_path / "gan", names=NAMES)
+    with serve(str(tmp_path)) as address:
+        page = tab(width=width).open(address)
+        ready(page, 64)
+        for part in (0.02, 0.5, 0.98):
+            box = over(page)
+            page.mouse.move(box["x"] + part * box["width"], box["y"] + 60)
+            tip = page.locator("#tip").bounding_box()
+            assert page.locator("#tip .row").count() == 64
+            assert tip["x"] >= 0
+            assert tip["y"] >= 0
+            assert tip["x"] + tip["width"] <= width
+            assert tip["y"] + tip["height"] <= 900
+
+
+def test_two_runs_are_compared(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "old", steps=20)
+    folder = record(tmp_path / "new", names=("G", "D"))
+    info = json.loads((folder / "run.json").read_text())
+    info["hyperparameters"]["weighting"]["spike"] = 10.0
+    (folder / "run.json").write_text(json.dumps(info))
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=old")
+        ready(page, 3)
+        page.click("#others summary")
+        page.check("#choices input[value=new]")
+        ready(page, 5)
+
+        wait_for_text(page, "#comparison", "weighting.spike")
+        wait_for_text(page, "#comparison", "-60 %")
+        assert "weighting.method" not in page.text_content("#comparison")
+        dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
+        assert dashes == [False] * 3 + [True] * 2
+        assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
+
+
+def test_the_tip_has_all_runs_though_they_were_recorded_at_other_steps(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    for name, every in (("even", 2), ("third", 3)):
+        with CsvLogger(tmp_path / name) as logger:
+            for step in range(0, 60, every):
+                logger.log_metrics({"loss/G": 1.0 + step}, step=step)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=even&run=third")
+        ready(page, 2)
+        page.focus("[data-chart=loss] .plot")
+        page.keyboard.press("Home")
+        for _ in range(5):
+            page.keyboard.press("ArrowRight")  # 0, 2, 3, 4, 6, 8
+
+        assert "step 8" in page.text_content("#tip")
+        rows = page.locator("#tip .row").all_text_contents()
+        assert rows == ["G · third 10", "G · even 9"]
+        assert "G · third 10" in page.text_content("#said")
+        page.keyboard.press("End")
+        assert page.locator("#tip .row").all_text_contents() == ["G · even 59"]
+
+
+def test_a_line_in_a_chart_is_isolated_and_hidden_as_in_the_table(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(address)
+        ready(page, 3)
+        page.mouse.click(*place_of(page, "cov", "D", 25))
+        ready(page, 1)
+        assert one.lines("loss") == ["D"]
+        page.click("#all")
+        ready(page, 3)
+
+        page.mouse.dblclick(*place_of(page, "cov", "D", 25))
+        ready(page, 2)
+        assert one.lines("loss") == ["G", "E"]
+        left, top = place_of(page, "part", "E", 25)
+        page.mouse.dblclick(left, top + 10)  # within the part of E
+        ready(page, 1)
+        assert one.lines("loss") == ["G"]
+
+        page.evaluate("change.zoom(10, 20)")
+        wait(page, "views[0].curves.step.length === 11")
+        box = over(page, "weight")
+        page.mouse.dblclick(box["x"] + 5, box["y"] + 5)  # where no line is
+        wait(page, "views[0].curves.step.length === 50")
+
+
+def test_among_many_losses_the_one_that_is_pointed_at_stands_out(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", names=NAMES)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 64)
+        page.mouse.move(*place_of(page, "cov", "task/40", 25))
+        series = "plots.get('cov').chart.series.slice(1)"
+        bright = f"{series}.filter((one) => one.alpha === 1).map((one) => one.label)"
+        wait(page, f"{bright}.length === 1")
+        assert page.evaluate(bright) == ["task/40"]
+        assert page.text_content("#tip .near").startswith("task/40")
+        page.mouse.move(5, 5)
+        wait(page, f"{bright}.length === 64")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_names_in_charts_can_be_read(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], scheme: str
+) -> None:
+    record(tmp_path / "gan", names=NAMES[:12])
+    with serve(str(tmp_path)) as address:
+        page = tab(color_scheme=scheme).open(address)
+        ready(page, 12)
+        contrasts = page.evaluate(
+            """(() => {
+                const card = ink('card').replace(/^#(.)(.)(.)$/, '#$1$1$2$2$3$3');
+                const { lines } = plots.get('loss').model;
+                return lines.map((line) => contrast(readable(line.colour), card));
+            })()"""
+        )
+        assert min(contrasts) >= 4.5
+
+
+def test_numbers_below_the_charts_do_not_touch(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    spans = {"blink": 0.01, "minutes": 5, "days": 3600, "months": 90_000}
+    for name, seconds in spans.items():
+        with CsvLogger(tmp_path / name) as logger:
+            rows = [(step, 1.7e9 + step * seconds, {"loss/G": 1.0}) for step in range(100)]
+            logger.log_rows(rows)
+        info = json.loads((tmp_path / name / "run.json").read_text())
+        (tmp_path / name / "run.json").write_text(json.dumps({**info, "start": 1.7e9}))
+    page = tab(width=390).page
+    with serve(str(tmp_path)) as address:
+        for name, x in itertools.product(spans, ("time", "relative")):
+            page.goto(f"{address}?run={name}&x={x}")
+            ready(page, 1)
+            labels = page.evaluate(
+                """(() => {
+                    const u = plots.get('loss').chart, { _splits, _values } = u.axes[0];
+                    u.ctx.font = '11.5px system-ui, sans-serif';
+                    const widthOf = (text) => u.ctx.measureText(text).width;
+                    const placeOf = (value) => u.valToPos(value, 'x');
+                    return _values.map((text, at) => [placeOf(_splits[at]), widthOf(text), text]);
+                })()"""
+            )
+            assert len(labels) >= 2, (name, x)
+            for (left, width, _), (right, other, _) in itertools.pairwise(labels):
+                assert right - left > (width + other) / 2, (name, x)
+            assert len({words for _, _, words in labels}) == len(labels), (name, x)
