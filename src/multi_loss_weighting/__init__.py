@@ -14,6 +14,7 @@ from .weighting import CoVWeighting as CoVWeighting
 from .weighting import EqualWeighting as EqualWeighting
 from .weighting import PlainSum as PlainSum
 from .weighting import StaticWeighting as StaticWeighting
+from .weighting import TorchJDWeighting as TorchJDWeighting
 from .weighting import UncertaintyWeighting as UncertaintyWeighting
 from .weighting import Weighted as Weighted
 from .weighting import Weighting as Weighting
