@@ -1,5 +1,6 @@
 """Track, weigh and log the losses of a network that has more than one."""
 
+from ._gradient_diagnostics import GradientDiagnostics as GradientDiagnostics
 from ._group import LossGroup as LossGroup
 from ._history import History as History
 from ._loss import REPORT as REPORT
