@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -52,8 +53,10 @@ import resource, sys, time
 start = time.perf_counter()
 from loss_dashboard.reader import RunReader
 RunReader(sys.argv[1], columns=())
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
+EMPTY = "from matplotlib.figure import Figure; Figure().savefig('empty.png')"
 
 
 def main() -> None:
@@ -65,7 +68,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        print("lines     reader s  reader MB  plot s  first page s  all of it s")
+        print("seconds (of processor time in brackets)")
+        print(
+            "lines     reader                   plot          empty picture  first page  all of it"
+        )
         for lines in options.lines:
             measure_size(Path(scratch), lines, browser)
         measure_live(Path(scratch) / "live", browser, options.seconds)
@@ -80,16 +86,24 @@ def measure_size(scratch: Path, lines: int, browser: Any) -> None:
         for step, row in enumerate(rows(lines // len(NAMES))):
             logger.log_metrics(row, step=step)
     read = [sys.executable, "-c", READ, str(folder)]
-    seconds, megabytes = map(float, subprocess.check_output(read, text=True).split())
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "loss_dashboard", "plot", str(folder)]
-    subprocess.check_output([*command, "-o", str(scratch / "run.png")])
-    plot = time.perf_counter() - start
-    first, whole = first_page(folder, browser)
-    print(
-        f"{lines:<9} {seconds:8.2f} {megabytes:10.0f} {plot:7.2f} {first:13.2f} {whole:12.2f}",
-        flush=True,
+    seconds, used, megabytes = map(float, subprocess.check_output(read, text=True).split())
+    plot, plot_used = cost_of(
+        "-m", "loss_dashboard", "plot", str(folder), "-o", "run.png", at=scratch
     )
+    floor, floor_used = cost_of("-c", EMPTY, at=scratch)
+    first, whole = first_page(folder, browser)
+    print(f"{lines:<9} {seconds:6.2f} ({used:5.2f}) {megabytes:6.0f} MB", end="   ")
+    print(f"{plot:5.2f} ({plot_used:.2f})  {floor:5.2f} ({floor_used:.2f})", end="  ")
+    print(f"{first:6.2f}  {whole:6.2f}", flush=True)
+
+
+def cost_of(*arguments: str, at: Path) -> tuple[float, float]:
+    """Seconds that a Python takes, and those of all cores."""
+    start, before = time.perf_counter(), os.times()
+    subprocess.check_output([sys.executable, *arguments], cwd=at)
+    seconds, after = time.perf_counter() - start, os.times()
+    used = after.children_user + after.children_system
+    return seconds, used - before.children_user - before.children_system
 
 
 def measure_peers(scratch: Path, sizes: list[int], trackio: str) -> None:
