@@ -87,7 +87,6 @@ def assert_same(one: Any, other: Any) -> None:
         decay=st.sampled_from([None, 0.8]),
         spike=st.sampled_from([100.0, 3.0]),
         patience=st.sampled_from([1, 2, 10]),
-        floor=st.sampled_from([0.0, 1e-12]),
     ),
     st.sampled_from([{}, {"block_size": 3, "decay": 0.9, "history": 5}]),
     st.integers(0, 40),

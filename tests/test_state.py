@@ -191,7 +191,7 @@ def changed(state: Mapping[str, Any], *path: str, to: Any) -> dict[str, Any]:
 
 BAD_TRACKER = [
     (("name",), "G", "the state of loss 'b' is needed; got that of 'G'"),
-    (("step",), ..., "needs the keys name, .*, step; got"),
+    (("step",), ..., "needs the keys name, .*, step, device; got"),
     (("more",), 1, "needs the keys .* got .* more"),
     (("step",), "three", "'step', needs a number; got 'three'"),
     (("statistics",), {}, r"'statistics', needs the keys .*; got \(none\)"),

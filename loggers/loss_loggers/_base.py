@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
@@ -28,6 +29,8 @@ class BaseLogger:
     must_stay_on_thread: ClassVar[str] = ""
     """Why it has to be called on the thread that trains, if so; `Background` then refuses it."""
 
+    _before_close: tuple[Callable[[], object], ...] = ()
+
     @property
     def failed(self) -> int:
         """Rows that it took and could not deliver."""
@@ -45,6 +48,16 @@ class BaseLogger:
 
     def keep_in(self, folder: Path) -> None:
         """Keep what cannot be delivered in this run folder, if it keeps anything."""
+
+    def before_close(self, deliver: Callable[[], object]) -> None:
+        """Have `deliver` called when it is closed: there may be rows that did not come yet."""
+        self._before_close = (*self._before_close, deliver)
+
+    def hear_out(self) -> None:
+        """Let those deliver that asked for it in `before_close`; each is asked once."""
+        asked, self._before_close = self._before_close, ()
+        for deliver in asked:
+            deliver()
 
     def close(self, error: BaseException | None = None) -> None:
         """Deliver what is left; `error` is what ended the work, if it did not end well."""

@@ -89,5 +89,6 @@ class Background(Tee):
 
     def close(self, error: BaseException | None = None, *, timeout: float | None = None) -> None:
         """Deliver what waits, and end; what is left after `timeout` goes to the file."""
+        self.hear_out()
         self._finalizer.detach()
         self._lanes.close(error, self._timeout if timeout is None else timeout)

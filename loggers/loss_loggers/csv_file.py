@@ -99,6 +99,7 @@ class CsvLogger(BaseLogger):
 
     def close(self, error: BaseException | None = None) -> None:
         """Mark the run finished, or crashed with this error; a second call does nothing."""
+        self.hear_out()
         self._finalizer.detach()
         if not self._record.why_not():
             with self._lock:

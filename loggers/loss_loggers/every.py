@@ -62,6 +62,7 @@ class Every(Tee):
 
     def close(self, error: BaseException | None = None) -> None:
         """Send what is pending, then close the loggers."""
+        self.hear_out()
         self.flush()
         super().close(error)
 

@@ -10,7 +10,7 @@ from ._remote import target_of
 from .csv_file import CsvLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ._logger import Loggers, Metrics, Row
@@ -61,6 +61,13 @@ class Tee(BaseLogger):
             if isinstance(guard.logger, BaseLogger):
                 guard.logger.keep_in(folder)
 
+    def before_close(self, deliver: Callable[[], object]) -> None:
+        """Have `deliver` called when it, or one of its loggers, is closed."""
+        super().before_close(deliver)
+        for guard in self.guards:
+            if isinstance(guard.logger, BaseLogger):
+                guard.logger.before_close(deliver)
+
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Send one row to each."""
         for guard in self.guards:
@@ -78,6 +85,7 @@ class Tee(BaseLogger):
 
     def close(self, error: BaseException | None = None) -> None:
         """Close each logger that is a `BaseLogger`."""
+        self.hear_out()
         for guard in self.guards:
             guard.close(error)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import compress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -12,7 +13,10 @@ from ._nonfinite import left_out
 from ._value import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+
+_WEIGHED = torch.empty(0)
 
 
 class Batch(NamedTuple):
@@ -26,6 +30,7 @@ class Batch(NamedTuple):
         present: Whether each takes part, a bool tensor [K]; None where all do.
         clamped: The names of the losses that were clamped.
         is_plain: Whether all were given, finite and within their limits.
+        raw: On an accelerator, the raw losses there, a tensor [K], and no `values`.
     """
 
     losses: Tensor
@@ -34,6 +39,7 @@ class Batch(NamedTuple):
     present: Tensor | None = None
     clamped: tuple[str, ...] = ()
     is_plain: bool = False
+    raw: Tensor | None = None
 
 
 class BatchReader:
@@ -46,21 +52,17 @@ class BatchReader:
             (index, limit) for index, limit in enumerate(limits.values()) if limit < math.inf
         ]
 
-    def read(self, losses: Mapping[str, Any], keeps_nonfinite: Callable[[], bool]) -> Batch:
-        """Read the losses of one step.
+    def read_plain(self, losses: Mapping[str, Any]) -> Batch | None:
+        """The usual case, fast; None where it is not.
 
-        Raises:
-            TypeError: If a loss is no number.
-            ValueError: If a loss is unknown or has more than one element, or none was given.
+        All are given, 0-d tensors on the CPU, finite and within their limits.
         """
-        return self._read_plain(losses) or self._read_carefully(losses, keeps_nonfinite())
-
-    def _read_plain(self, losses: Mapping[str, Any]) -> Batch | None:
-        """The usual case, fast: all given, all 0-d tensors, finite and within their limits."""
         if len(losses) != len(self._names):
             return None
         try:
             stacked = torch.stack([losses[name] for name in self._names])
+            if not stacked.is_cpu:
+                return None
             values = stacked.tolist()
             is_plain = stacked.is_floating_point() and math.isfinite(sum(values))
         except (KeyError, TypeError, RuntimeError):
@@ -71,7 +73,13 @@ class BatchReader:
             return None
         return Batch(stacked, values, is_plain=True)
 
-    def _read_carefully(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
+    def read_carefully(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
+        """Read the losses of one step, whatever they are.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given.
+        """
         self.check_names(losses)
         given = [name in losses for name in self._names]
         values = [read(losses[name], name) if name in losses else math.nan for name in self._names]
@@ -90,11 +98,40 @@ class BatchReader:
             values,
             None if all(given) else given,
             None if all(present) else torch.tensor(present, device=stacked.device),
-            tuple(
-                name
-                for (name, limit), value in zip(self.limits.items(), values, strict=True)
-                if limit < value < math.inf
-            ),
+            self.clamped(values),
+        )
+
+    def read_means(self, means: list[float], given: list[bool]) -> Batch:
+        """Means over micro-batches or ranks as the losses of one step."""
+        losses = compress(zip(self._names, means, strict=True), given)
+        return self.read_carefully(dict(losses), keeps_nonfinite=False)
+
+    def read_nothing(self, device: torch.device | None) -> Batch:
+        """The step of a rank that has none of the losses."""
+        count = len(self._names)
+        missing = torch.full((count,), math.nan, device=device)
+        present = torch.zeros(count, dtype=torch.bool, device=device)
+        raw = None if device is None else missing
+        return Batch(
+            torch.zeros_like(missing),
+            missing.tolist() if raw is None else [],
+            [False] * count,
+            present,
+            raw=raw,
+        )
+
+    def known(self, values: list[float], given: list[bool] | None) -> Batch:
+        """What was read back of a step that was weighed before."""
+        clamped = self.clamped(values)
+        is_plain = given is None and not clamped and math.isfinite(sum(values))
+        return Batch(_WEIGHED, values, given, None, clamped, is_plain)
+
+    def clamped(self, values: list[float]) -> tuple[str, ...]:
+        """The names of the losses above their limits."""
+        return tuple(
+            name
+            for (name, limit), value in zip(self.limits.items(), values, strict=True)
+            if limit < value < math.inf
         )
 
     def check_names(self, losses: Mapping[str, Any]) -> None:

@@ -36,15 +36,14 @@ def register(group: LossGroup) -> int:
 
 
 @torch.library.custom_op("multi_loss_weighting::weights", mutates_args=())
-def weights_of(key: int, length: int) -> Tensor:
-    """The weights [K] of the step that begins, float64 on the CPU."""
-    weights = _groups[key].next_weights()
-    return torch.tensor(list(weights.values()), dtype=torch.float64).reshape(length)
+def weights_of(key: int, losses: Tensor) -> Tensor:
+    """The weights [K] of the step that begins, for losses [K]."""
+    return _groups[key].weights_for(losses)
 
 
 @weights_of.register_fake
-def _(key: int, length: int) -> Tensor:  # noqa: ARG001, the signature of the operator
-    return torch.empty(length, dtype=torch.float64)
+def _(key: int, losses: Tensor) -> Tensor:  # noqa: ARG001, the signature of the operator
+    return torch.empty_like(losses)
 
 
 def read(reader: BatchReader, losses: Mapping[str, Tensor], keeps_nonfinite: bool) -> Batch:

@@ -10,20 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from . import _compiled
-from ._batch import Batch
 from ._loss import REPORT, NamedLoss, checked_report
-from ._members import TOTAL, Members
-from ._nonfinite import (
-    OnNonfinite,
-    checked_nonfinite,
-    describe,
-    keeps_nonfinite,
-    warn_skipped,
-)
+from ._members import TOTAL, make_members
+from ._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
+from ._ranks import Ranks
 from ._ratio import RatioSettings
 from ._reporter import make_reporter
 from ._state import State, check_state
 from ._statistics import Statistics
+from ._steps import Steps
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
@@ -35,7 +30,10 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
+    from ._batch import Batch
     from ._history import History
+    from ._members import Members
+    from ._ranks import ProcessGroup
 
 
 class LossGroup(nn.Module):
@@ -68,6 +66,13 @@ class LossGroup(nn.Module):
         history: How many of the last values are kept of each loss.
         decay: Of the exponential means, e.g. 0.98; None for none.
         report: The statistics in a row, out of `STATISTICS`.
+        log_every: How many steps on an accelerator are read back at once, each with its own row
+            and time; a kill loses those since the last read. None for 50 there, and for each step
+            on the CPU. What is read in between, e.g. `group["kl"].mean`, waits for the device.
+        process_group: The ranks whose mean of each loss makes the statistics and the weights. Each
+            of them has to `record` each step. "default" is all of them, once `torch.distributed`
+            is initialised; None is for what one rank records alone.
+        report_all: Whether each rank reports its rows, and not the first of them alone.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
@@ -97,28 +102,44 @@ class LossGroup(nn.Module):
         history: int = 1000,
         decay: float | None = None,
         report: Iterable[str] = REPORT,
+        log_every: int | None = None,
+        process_group: ProcessGroup = "default",
+        report_all: bool = False,
     ) -> None:
         super().__init__()
         self.weighting = PlainSum() if weighting is None else checked_weighting(weighting)
         self.step = 0
         self.scope = scope
-        self._reporter = make_reporter(logger, self.hyperparams)
         self._backward = backward
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
         make_statistics = partial(Statistics, block_size=block_size, history=history, decay=decay)
         make_statistics()  # a bad setting is an error now, not at the first step
-        self._make_members = partial(
-            Members,
+        make_own = partial(
+            make_members,
             ratio=getattr(self.weighting, "ratio_settings", RatioSettings()),
             max_loss=max_loss,
             report=checked_report(report),
             scope=scope,
             make_statistics=make_statistics,
         )
-        self._members = None if names is None else self._make_members(names)
+        self._steps = Steps(
+            make_own,
+            names,
+            ranks=Ranks(process_group, report_all=report_all),
+            on_nonfinite=self._on_nonfinite,
+            keeps_nonfinite=self._keeps_nonfinite,
+            log_every=log_every,
+            reporter=make_reporter(logger, self.hyperparams),
+            total=f"loss/{self._label(TOTAL)}",
+        )
         self._key = _compiled.register(self)
         self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy knows everything that this group was told."""
+        self.flush()
+        return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy is a group of its own to compiled code."""
@@ -129,7 +150,8 @@ class LossGroup(nn.Module):
 
     @property
     def _losses(self) -> Mapping[str, NamedLoss]:
-        return {} if self._members is None else self._members.losses
+        members = self._steps.members
+        return {} if members is None else members.losses
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -159,18 +181,19 @@ class LossGroup(nn.Module):
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """
-        return self._known_members().history
+        return self._steps.history(self._known_members())
 
     def _known_members(self) -> Members:
-        if self._members is None:
+        members = self._steps.members
+        if members is None:
             msg = "a group without names knows its losses from the first step on; none came yet"
             raise RuntimeError(msg)
-        return self._members
+        return members
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the last step; before the first, those that it will have."""
-        if self._members is None or self.step:
+        if not self._losses or self.step:
             return {name: loss.weight for name, loss in self._losses.items()}
         return self.next_weights()
 
@@ -181,9 +204,38 @@ class LossGroup(nn.Module):
             RuntimeError: If the names of the losses are not known yet.
         """
         members = self._known_members()
-        zeros = torch.zeros(len(self))
-        weights = self._weigh(members, Batch(zeros, zeros.tolist()), self.step).weights
+        weights = self._steps.weights(self.weighting, members, torch.zeros(len(self)), self.step)
         return dict(zip(self, weights.tolist(), strict=True))
+
+    def weights_for(self, losses: Tensor) -> Tensor:
+        """The weights [K] that the next step will have, for losses [K] and where those are.
+
+        Raises:
+            RuntimeError: If the names of the losses are not known yet.
+        """
+        weights = self._steps.weights(self.weighting, self._known_members(), losses, self.step)
+        return torch.as_tensor(weights).to(losses, non_blocking=True)
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether all losses of the last recorded step were finite, on all ranks.
+
+        A bool tensor of no dimension, where the losses are. On an accelerator nothing but you can
+        look at it, so that you may skip the optimizer's step of a nan there.
+        """
+        return self._steps.finite
+
+    def flush(self) -> None:
+        """Wait for the losses that are on their way from an accelerator, and report their rows.
+
+        It comes by itself when a logger of this package closes, when a statistic or a state is
+        read, and when the interpreter ends.
+
+        Raises:
+            FloatingPointError: If one of them is not finite and `nonfinite="raise"`.
+        """
+        self._steps.backlog.catch_up()
+        self._steps.raise_error()
 
     # A step.
 
@@ -207,7 +259,7 @@ class LossGroup(nn.Module):
         """
         if torch.compiler.is_compiling():
             return self._weigh_compiled(losses)
-        members, batch = self._read(losses)
+        members, batch = self._steps.read(self._own(losses))
         return self._weigh(members, batch, self.step).total
 
     forward = weigh
@@ -218,12 +270,37 @@ class LossGroup(nn.Module):
         if isinstance(self.weighting, nn.Module):
             members.history.present = batch.present
             return self.weighting.weigh(batch.losses, members.history).total
-        weights = _compiled.weights_of(self._key, len(members.losses))
-        return batch.losses.dot(weights.to(batch.losses))
+        return batch.losses.dot(_compiled.weights_of(self._key, batch.losses.detach()))
+
+    def accumulate(self, losses: Mapping[str, Any], *, samples: float = 1) -> None:
+        """Take in the losses of a micro-batch; the next `record()` is of the means of all of them.
+
+        Until then the statistics, and so the weights, stay as they are. What the gradient of a
+        micro-batch is divided by is yours: `(group.weigh(losses) / 4).backward()`.
+
+        Args:
+            losses: As for `weigh`.
+            samples: How many samples the losses are the mean of; the means weigh by it.
+
+        Raises:
+            TypeError: If a loss is no number.
+            ValueError: If a loss is unknown or has more than one element, or none was given.
+
+        >>> group = LossGroup(["recon", "kl"])
+        >>> for recon in (1.0, 3.0):
+        ...     group.accumulate({"recon": recon, "kl": 0.5})
+        >>> group.record()
+        >>> group.step, group["recon"].value, group["recon"].count
+        (1, 2.0, 1)
+        """
+        samples = checked_samples(samples)
+        with torch.no_grad():
+            _, batch = self._steps.read(self._own(losses))
+            self._steps.accumulate(batch, samples)
 
     def record(
         self,
-        losses: Mapping[str, Any],
+        losses: Mapping[str, Any] | None = None,
         *,
         step: int | None = None,
         extra: Mapping[str, Any] | None = None,
@@ -231,10 +308,11 @@ class LossGroup(nn.Module):
     ) -> None:
         """Take the losses of a step into the statistics, and report one row.
 
-        Call it before the optimizer's step, which changes learned weights.
+        Call it after backward, whose gradients of learned weights it brings into step over the
+        ranks, and before the optimizer's step.
 
         Args:
-            losses: As for `weigh`.
+            losses: As for `weigh`; None for the means of those that were accumulated.
             step: The step of the row; by default one more than the last, from 0.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
             samples: How many samples the losses are the mean of; mean and variance weigh by it.
@@ -248,10 +326,13 @@ class LossGroup(nn.Module):
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
         step = self.step if step is None else int(step)
+        if losses is None:
+            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step)
+            self._end_step(step)
+            return
         with torch.no_grad():
-            members, batch = self._read(losses)
-            weighted = self._weigh(members, batch, step)
-        self._record(members, batch, weighted, samples, own_metrics, step)
+            members, batch = self._steps.read(self._own(losses))
+        self._record(members, batch, None, samples, own_metrics, step)
 
     def update(
         self,
@@ -288,27 +369,21 @@ class LossGroup(nn.Module):
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
         step = self.step if step is None else int(step)
-        members, batch = self._read(losses)
+        members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
             msg = (
-                f"update calls backward, and none of {', '.join(losses)} has a gradient: pass"
-                " do_backwards=False to track them only"
+                f"update calls backward, and none of {', '.join(losses) or 'no loss'} has a"
+                " gradient: pass do_backwards=False to track them only. DDP on other ranks waits"
+                " for this one: there add 0 times the sum of each parameter, and let it"
+                " find_unused_parameters where only some losses are missing"
             )
             raise ValueError(msg)
         weighted = self._weigh(members, batch, step)
-        total = weighted.total
         if do_backwards:
-            total = run_backward(total, self._backward, retain_graph)
+            total = run_backward(weighted.total, self._backward, retain_graph)
+            weighted = weighted._replace(total=total)
         self._record(members, batch, weighted, samples, own_metrics, step)
-        return total
-
-    def _read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
-        losses = self._own(losses)
-        members = self._members or self._make_members(losses)
-        batch = members.read(losses, self._keeps_nonfinite)
-        if self._members is None:
-            self._members = members
-        return members, batch
+        return weighted.total
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self._ignored:
@@ -319,38 +394,26 @@ class LossGroup(nn.Module):
         return keeps_nonfinite(self._on_nonfinite, self._backward)
 
     def _weigh(self, members: Members, batch: Batch, step: int) -> Weighted:
-        history = members.history
-        history.step, history.present = step, batch.present
-        return self.weighting.weigh(batch.losses, history)
+        return self._steps.weigh(self.weighting, members, batch, step)
 
     def _record(
         self,
         members: Members,
         batch: Batch,
-        weighted: Weighted,
+        weighted: Weighted | None,
         samples: float,
-        own_metrics: dict[str, float],
+        own_metrics: dict[str, Any],
         step: int,
     ) -> None:
-        members.record(batch, weighted.weights.tolist(), samples, step)
+        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
+        self._end_step(step)
+
+    def _end_step(self, step: int) -> None:
         # nn.Module's own way to set an attribute costs a microsecond.
         self.__dict__["step"] = step + 1
         if isinstance(self.weighting, LearnedWeighting):
             self.weighting.watch()
-        if self._reporter is not None:
-            total = {f"loss/{self._label(TOTAL)}": weighted.total.item()}
-            self._reporter.report(members.row(batch) | total | own_metrics, step)
-        if not batch.is_plain:
-            self._complain(members.given(batch), step)
-
-    def _complain(self, losses: Iterable[NamedLoss], step: int) -> None:
-        for loss in losses:
-            if math.isfinite(loss.value):
-                continue
-            if self._on_nonfinite == "raise":
-                raise FloatingPointError(describe(loss.name, loss.value, step))
-            if loss.nonfinite == 1:
-                warn_skipped(loss.name, loss.value, step)
+        self._steps.raise_error()
 
     def _label(self, name: str) -> str:
         return f"{self.scope}/{name}" if self.scope else name
@@ -375,8 +438,7 @@ class LossGroup(nn.Module):
 
     def reset(self) -> None:
         """Forget every loss. Learned weights stay, and the step goes on."""
-        if self._members is not None:
-            self._members = self._make_members(self.names)
+        self._steps.reset()
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
@@ -396,7 +458,7 @@ class LossGroup(nn.Module):
             "step": self.step,
             "method": type(self.weighting).__name__,
             "weighting": {} if isinstance(self.weighting, nn.Module) else own(),
-            "losses": {} if self._members is None else self._members.state_dict(),
+            **self._steps.state_dict(),
         }
 
     def set_extra_state(self, state: State) -> None:
@@ -408,18 +470,15 @@ class LossGroup(nn.Module):
         members = self.check_state(state)
         if state["weighting"]:
             self.weighting.load_state_dict(state["weighting"])  # type: ignore[attr-defined]
-        if members is not None:
-            members.load_state_dict(state["losses"])
-        self._members = members
+        self._steps.load_state_dict(state, members)
         self.step = state["step"]
 
     def check_state(self, state: State) -> Members | None:
         """The losses that the state is of; a ValueError unless they and the rest of it fit."""
-        members = self._members
-        if members is None and state.get("losses"):
-            members = self._make_members(state["losses"])
+        own = self.get_extra_state()
+        members = self._steps.fitting(state)
         losses = {} if members is None else members.state_dict()
-        own = self.get_extra_state() | {"losses": losses, "weighting": 0}
+        own |= {"losses": losses, "weighting": 0}
         check_state(own, {**state, "weighting": 0}, "the state of the group")
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"

@@ -52,6 +52,31 @@ class History:
             if is_given:
                 statistics.add(value, samples, step)
 
+    def add_means(
+        self,
+        values: Sequence[float],
+        samples: Sequence[float],
+        nonfinite: Sequence[float],
+        step: int,
+    ) -> None:
+        """Take in one step whose losses are means over micro-batches or ranks.
+
+        Args:
+            values: The means of what was finite; nan where nothing was.
+            samples: What each mean weighs.
+            nonfinite: How many were left out of each; one of which nothing is left counts as nan.
+            step: The step.
+        """
+        for statistics, value, weight, left_out in zip(
+            self.statistics, values, samples, nonfinite, strict=True
+        ):
+            if value == value:
+                statistics.add(value, weight, step)
+                if left_out:
+                    statistics.count_nonfinite(step)
+            elif left_out:
+                statistics.add(value, 1, step)
+
     def gather(self, name: str) -> Vector:
         """A number of each loss's `Statistics`."""
         return np.array([getattr(statistics, name) for statistics in self.statistics])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._state import State, check_state
 
 if TYPE_CHECKING:
+    from ._backlog import Backlog
     from ._statistics import Statistics
 
 _ATTRIBUTES = {
@@ -40,7 +41,8 @@ REPORT = ("loss", "weight", "weighted", "mean", "std", "var", "cov", "cov_weight
 class NamedLoss:
     """One loss by its name: its statistics, how it was weighed last, and its part of a row.
 
-    `used_weight` is the weight of the last update, `clamped` counts how often `max_loss` acted.
+    Whatever is read here is up to date: of losses on an accelerator, reading waits for those that
+    are still on their way.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class NamedLoss:
         max_loss: float = math.inf,
         report: Iterable[str] = REPORT,
         scope: str = "",
+        backlog: Backlog,
     ) -> None:
         self.name = checked_name(name)
-        self.statistics = statistics
+        self._statistics = statistics
+        self._backlog = backlog
         self.max_loss = checked_max_loss(max_loss, name)
         self.forget_weight()
         label = f"{scope}/{name}" if scope else name
@@ -65,15 +69,36 @@ class NamedLoss:
         self._block_keys = (f"block_mean/{label}", f"block_std/{label}")
 
     @property
+    def statistics(self) -> Statistics:
+        """Everything that is known of the loss."""
+        if self._backlog:
+            self._backlog.catch_up()
+        return self._statistics
+
+    @property
     def weight(self) -> float:
         """The weight of the last update; nan before the first."""
         return self.used_weight
 
     @property
+    def used_weight(self) -> float:
+        """The weight of the last update; nan before the first."""
+        if self._backlog:
+            self._backlog.catch_up()
+        return self._used_weight
+
+    @property
+    def clamped(self) -> int:
+        """How often `max_loss` acted."""
+        if self._backlog:
+            self._backlog.catch_up()
+        return self._clamped
+
+    @property
     def weighted(self) -> float:
         """The last loss, clamped and times its weight; not finite where the loss is not."""
         value = self.statistics.value
-        return self.used_weight * (self.max_loss if self.max_loss < value < math.inf else value)
+        return self._used_weight * (self.max_loss if self.max_loss < value < math.inf else value)
 
     @property
     def value(self) -> float:
@@ -164,8 +189,8 @@ class NamedLoss:
 
     def forget_weight(self) -> None:
         """Forget how losses went into the objective."""
-        self.clamped = 0
-        self.used_weight = math.nan
+        self._clamped = 0
+        self._used_weight = math.nan
         self._reported_blocks = 0
 
     def row(self) -> dict[str, float]:
@@ -201,7 +226,7 @@ class NamedLoss:
         """
         self.check_state(state)
         self.statistics.load_state_dict(state["statistics"])
-        self.used_weight, self.clamped = state["used_weight"], state["clamped"]
+        self._used_weight, self._clamped = state["used_weight"], state["clamped"]
         self._reported_blocks = state["reported_blocks"]
 
     def check_state(self, state: State) -> None:

@@ -106,7 +106,7 @@ class ManyHistory(History):
         value = np.array(values)
         settings, reference = self._settings, self._ratios["reference"]
         ratio = np.abs(value) / np.maximum(reference, _TINY)
-        is_usual = (ratio <= settings.highest) & (reference > max(settings.floor, _TINY))
+        is_usual = (ratio <= settings.highest) & (reference > _TINY)
         if settings.lowest:
             is_usual &= ratio >= settings.lowest
         if is_usual.all():

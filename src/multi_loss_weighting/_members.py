@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ._batch import Batch, BatchReader
 from ._history import History
@@ -13,11 +13,13 @@ from ._many import MANY, ManyHistory
 from ._ratio import LossRatio, RatioSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from functools import partial
 
+    from ._backlog import Backlog
     from ._state import State
     from ._statistics import Statistics
+    from ._tally import Tallied
 
 TOTAL = "total"
 """The objective of a group stands in its rows as `loss/total`."""
@@ -27,33 +29,12 @@ class Members:
     """K losses in order: read together, recorded together, reported in one row."""
 
     def __init__(
-        self,
-        names: Iterable[str],
-        *,
-        ratio: RatioSettings,
-        max_loss: float | Mapping[str, float],
-        report: tuple[str, ...],
-        scope: str,
-        make_statistics: partial[Statistics],
+        self, losses: dict[str, NamedLoss], history: History, ratio: RatioSettings
     ) -> None:
-        names = checked_names(names)
-        if TOTAL in names:
-            msg = (
-                f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise, or"
-                f" pass over it with ignore={TOTAL!r}"
-            )
-            raise ValueError(msg)
-        limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
-        self.history = _make_history(names, ratio, make_statistics)
-        self.losses = {
-            name: NamedLoss(name, own, max_loss=limits[name], report=report, scope=scope)
-            for name, own in zip(names, self.history.statistics, strict=True)
-        }
-        self.reader = BatchReader(limits)
-
-    def read(self, losses: Mapping[str, Any], keeps_nonfinite: Callable[[], bool]) -> Batch:
-        """Read the losses of one step, in order."""
-        return self.reader.read(losses, keeps_nonfinite)
+        self.losses = losses
+        self.history = history
+        self.ratio = ratio
+        self.reader = BatchReader({name: loss.max_loss for name, loss in losses.items()})
 
     def given(self, batch: Batch) -> Iterable[NamedLoss]:
         """The losses that there were in a step."""
@@ -63,10 +44,18 @@ class Members:
     def record(self, batch: Batch, weights: list[float], samples: float, step: int) -> None:
         """Take one step into the statistics."""
         self.history.add(batch.values, batch.given, samples, step)
+        self._note(batch, weights)
+
+    def record_means(self, batch: Batch, weights: list[float], tallied: Tallied, step: int) -> None:
+        """Take one step into the statistics whose losses are means."""
+        self.history.add_means(tallied.losses, tallied.samples, tallied.nonfinite, step)
+        self._note(batch, weights)
+
+    def _note(self, batch: Batch, weights: list[float]) -> None:
         for loss, weight in zip(self.losses.values(), weights, strict=True):
-            loss.used_weight = weight
+            loss._used_weight = weight
         for name in batch.clamped:
-            self.losses[name].clamped += 1
+            self.losses[name]._clamped += 1
 
     def row(self, batch: Batch) -> dict[str, float]:
         """What there is to report of one step."""
@@ -83,6 +72,39 @@ class Members:
         """Continue from `state_dict()`."""
         for name, loss in self.losses.items():
             loss.load_state_dict(state[name])
+
+
+def make_members(
+    names: Iterable[str],
+    *,
+    ratio: RatioSettings,
+    max_loss: float | Mapping[str, float],
+    report: tuple[str, ...],
+    scope: str,
+    make_statistics: partial[Statistics],
+    backlog: Backlog,
+) -> Members:
+    """The losses of a group by their names.
+
+    Raises:
+        ValueError: If a name comes twice or is that of the objective, or a setting names another.
+    """
+    names = checked_names(names)
+    if TOTAL in names:
+        msg = (
+            f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise, or"
+            f" pass over it with ignore={TOTAL!r}"
+        )
+        raise ValueError(msg)
+    limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
+    history = _make_history(names, ratio, make_statistics)
+    losses = {
+        name: NamedLoss(
+            name, own, max_loss=limits[name], report=report, scope=scope, backlog=backlog
+        )
+        for name, own in zip(names, history.statistics, strict=True)
+    }
+    return Members(losses, history, ratio)
 
 
 def _make_history(

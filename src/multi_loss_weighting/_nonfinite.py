@@ -12,7 +12,7 @@ from ._warn import warn_user
 OnNonfinite = Literal["skip", "keep", "raise"]
 
 
-def checked_nonfinite(policy: str) -> str:
+def checked_nonfinite(policy: OnNonfinite) -> OnNonfinite:
     """`policy` itself, if it is one."""
     if policy not in get_args(OnNonfinite):
         msg = f'nonfinite is "skip", "keep" or "raise"; got {policy!r}'

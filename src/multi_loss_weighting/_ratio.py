@@ -39,9 +39,8 @@ class RatioSettings:
             a million would hold nearly all the weight for hundreds of steps. With `decay` so is
             one below 1 / `spike` of it, since mean and variance fade, and their CoV grows without
             bound, when a loss stays near 0.
-        patience: After this many in a row the loss has moved, and its ratio starts again. This
-            also cures a first value that is 0 or tiny.
-        floor: A running mean up to this counts as 0, over which there is no ratio: it is 1.
+        patience: After this many in a row the loss has moved: its ratio starts again with the next
+            one. This also cures a first value that is tiny; one of 0 starts nothing.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
@@ -50,7 +49,6 @@ class RatioSettings:
     decay: float | None = None
     spike: float = 100.0
     patience: int = 10
-    floor: float = 1e-12
 
     def __post_init__(self) -> None:
         if self.decay is not None:
@@ -60,9 +58,6 @@ class RatioSettings:
             raise ValueError(msg)
         if self.patience < 1:
             msg = f"patience counts spikes in a row, so it is 1 or more; got {self.patience}"
-            raise ValueError(msg)
-        if not self.floor >= 0:
-            msg = f"floor bounds a magnitude, so it is 0 or more; got {self.floor}"
             raise ValueError(msg)
 
     @property
@@ -85,8 +80,8 @@ class LossRatio:
     """The ratio of one loss to its running mean, with its own mean, std and CoV.
 
     `value` is the last ratio, `reference` the running mean of the loss's magnitude, `count` how
-    many values entered since the start or the last restart. `spikes` and `restarts` count what
-    the guards did.
+    many values entered since it began: at first, and when a loss has moved, it is 0. `spikes` and
+    `restarts` count what the guards did.
 
     >>> ratio = LossRatio()
     >>> for loss in (2.0, 4.0, 3.0):
@@ -95,13 +90,12 @@ class LossRatio:
     (1.0, 3.0)
     """
 
-    __slots__ = (*KEPT, "_floor", "_highest", "_least", "_lowest", "_patience")
+    __slots__ = (*KEPT, "_highest", "_least", "_lowest", "_patience")
 
     def __init__(self, settings: RatioSettings | None = None) -> None:
         settings = settings or RatioSettings()
         self._least, self._highest = settings.least, settings.highest
-        self._patience, self._floor = settings.patience, settings.floor
-        self._lowest = settings.lowest
+        self._patience, self._lowest = settings.patience, settings.lowest
         self.value = math.nan
         self.reference = 0.0
         self.count = 0
@@ -114,7 +108,10 @@ class LossRatio:
     def add(self, loss: float) -> None:
         """Take in one finite loss."""
         size, reference = abs(loss), self.reference
-        ratio = size / reference if reference > self._floor else self._ratio_over_nothing(size)
+        if not reference:
+            self._begin(size)
+            return
+        ratio = size / reference
         if self._lowest <= ratio <= self._highest:
             self.streak = 0
             self.count = count = self.count + 1
@@ -128,28 +125,27 @@ class LossRatio:
             step = share * delta
             self.mean = mean + step
             self.variance = (1 - share) * (self.variance + step * delta)
-        elif not self.count or self._is_settled(ratio):
-            self._begin(size)
-
-    def _ratio_over_nothing(self, size: float) -> float:
-        """The ratio to a running mean that counts as 0, or to none."""
-        return 1.0 if self.count and size <= self._highest * self.reference else math.inf
+        else:
+            self._keep_out(ratio)
 
     def _begin(self, size: float) -> None:
-        self.value = self.mean = 1.0
-        self.reference = size
-        self.variance = 0.0
-        self.count = 1
-        self.streak = 0
+        """Measure by this loss, unless it is 0, by which nothing can be measured."""
+        if size:
+            self.restarts += self.spikes > 0
+            self.value = self.mean = 1.0
+            self.reference = size
+            self.variance = 0.0
+            self.count = 1
+            self.streak = 0
 
-    def _is_settled(self, ratio: float) -> bool:
-        """Count a ratio that is kept out; true where so many in a row are the new level."""
+    def _keep_out(self, ratio: float) -> None:
+        """Count it; so many in a row are the new level, where the next one begins."""
+        self.value = ratio
         self.spikes += 1
         self.streak += 1
-        self.value = ratio
-        settled = self.streak >= self._patience
-        self.restarts += settled
-        return settled
+        if self.streak >= self._patience:
+            self.count = 0
+            self.reference = 0.0
 
     @property
     def std(self) -> float:

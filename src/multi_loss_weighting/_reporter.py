@@ -9,6 +9,8 @@ from loss_loggers import Loggers, as_tee
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from loss_loggers import Row
+
 
 class Reporter:
     """Sends rows to the loggers, and before the first one what `introduce` says of the losses."""
@@ -24,6 +26,13 @@ class Reporter:
             self._is_introduced = True
             self.logger.log_hyperparams(self._introduce())
         self.logger.log_metrics(row, step=step)
+
+    def report_rows(self, rows: list[Row]) -> None:
+        """Send rows that come late, each with its own time."""
+        if not self._is_introduced:
+            self._is_introduced = True
+            self.logger.log_hyperparams(self._introduce())
+        self.logger.log_rows(rows)
 
 
 def make_reporter(

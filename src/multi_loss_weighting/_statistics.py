@@ -84,7 +84,7 @@ class Statistics(Moments):
             self.add_to_windows(value, samples)
         self.updates += 1
         if not isfinite(value):
-            self._count_nonfinite(self.updates - 1 if step is None else step)
+            self.count_nonfinite(self.updates - 1 if step is None else step)
             return
         # Moments.add, spelled out: the call is a tenth of what a step costs.
         self.count += 1
@@ -110,7 +110,8 @@ class Statistics(Moments):
         for window in self._windows:
             window.add(value, samples)
 
-    def _count_nonfinite(self, step: int) -> None:
+    def count_nonfinite(self, step: int) -> None:
+        """Count a value that was not finite."""
         if not self.nonfinite:
             self.first_nonfinite_step = step
         self.last_nonfinite_step = step

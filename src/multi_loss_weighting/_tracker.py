@@ -8,9 +8,12 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import Tensor
 
+from ._history import History
 from ._loss import REPORT, NamedLoss
+from ._members import Members
 from ._nonfinite import (
     OnNonfinite,
     checked_nonfinite,
@@ -19,14 +22,19 @@ from ._nonfinite import (
     left_out,
     warn_skipped,
 )
+from ._ranks import Ranks
 from ._ratio import LossRatio, RatioSettings
 from ._reporter import make_reporter
 from ._statistics import Statistics
+from ._steps import Steps
 from ._value import checked_samples, read, read_metrics
+from .weighting import Weighted, weighted_sum
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers
 
+    from ._backlog import Backlog
+    from ._ranks import ProcessGroup
     from ._state import State
 
 Backward = Callable[..., object]
@@ -58,6 +66,13 @@ class LossTracker(NamedLoss):
         decay: Of the `exponential_mean`, e.g. 0.98; None for none.
         ratio: How the statistics of the loss ratio, and so `cov_weight`, are kept.
         report: The statistics in a row, out of `STATISTICS`.
+        log_every: How many losses on an accelerator are read back at once, each with its own row
+            and time; a kill loses those since the last read. None for 50 there, and for each
+            update on the CPU. What is read in between, e.g. `mean`, waits for the device.
+        process_group: The ranks whose mean loss makes the statistics and `cov_weight`. Each of
+            them has to make each update. "default" is all of them, once `torch.distributed` is
+            initialised; None is for what one rank tracks alone.
+        report_all: Whether each rank reports its rows, and not the first of them alone.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
@@ -85,6 +100,9 @@ class LossTracker(NamedLoss):
         decay: float | None = None,
         ratio: RatioSettings | None = None,
         report: Iterable[str] = REPORT,
+        log_every: int | None = None,
+        process_group: ProcessGroup = "default",
+        report_all: bool = False,
     ) -> None:
         if not warmup >= 0:
             msg = f"warmup counts updates, so it is 0 or more; got {warmup}"
@@ -93,14 +111,28 @@ class LossTracker(NamedLoss):
         self._make_statistics = partial(
             Statistics, block_size=block_size, history=history, decay=decay
         )
-        statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
-        super().__init__(name, statistics, max_loss=max_loss, report=report)
-        self.warmup = warmup
-        self.weight = weight
-        self.step = 0
         self._backward = backward
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._reporter = make_reporter(logger, self.hyperparams)
+        self._ranks = Ranks(process_group, report_all=report_all)
+        self._is_late = log_every is not None
+        self._steps = Steps(
+            self._members,
+            None,
+            ranks=self._ranks,
+            on_nonfinite=self._on_nonfinite,
+            keeps_nonfinite=self._keeps_nonfinite,
+            log_every=log_every,
+            reporter=self._reporter,
+        )
+        statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
+        super().__init__(
+            name, statistics, max_loss=max_loss, report=report, backlog=self._steps.backlog
+        )
+        self._seen = 0
+        self.warmup = warmup
+        self.weight = weight
+        self.step = 0
 
     @property
     def weight(self) -> float:
@@ -112,7 +144,7 @@ class LossTracker(NamedLoss):
 
     @weight.setter
     def weight(self, weight: float) -> None:
-        if self.statistics.updates >= max(self.warmup, 1):
+        if self._updates >= max(self.warmup, 1):
             msg = (
                 f"after warmup the weight of {self.name!r} is its cov_weight: set"
                 f" tracker.warmup = math.inf before a weight of your own; got {weight}"
@@ -156,6 +188,12 @@ class LossTracker(NamedLoss):
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
         try:
+            is_usual = loss.is_cpu and not (self._is_late or self._ranks.are_many)
+        except AttributeError:
+            is_usual = not (self._is_late or self._ranks.are_many)
+        if not is_usual:
+            return self._update_in_steps(loss, do_backwards, step, extra, samples, retain_graph)
+        try:
             value = loss.item()
             is_finite = isfinite(value)
         except (AttributeError, TypeError, ValueError, RuntimeError):
@@ -168,7 +206,7 @@ class LossTracker(NamedLoss):
             check_backward(loss, self.name)
         step = self.step if step is None else int(step)
 
-        statistics = self.statistics
+        statistics = self._statistics
         weight = self._static_weight if statistics.updates < self.warmup else self.weight
         is_clamped = False
         if not is_finite:
@@ -182,25 +220,106 @@ class LossTracker(NamedLoss):
             weighted = run_backward(weighted, self._backward, retain_graph)
 
         statistics.add(value, samples, step)
-        self.used_weight = weight
+        self._used_weight = weight
         if is_clamped:
-            self.clamped += 1
+            self._clamped += 1
         self.step = step + 1
-        if self._reporter is not None:
+        if self._reporter is not None and self._ranks.is_reporter:
             self._reporter.report(self.row() | (own_metrics or {}), step)
         if not is_finite:
             self._complain(value, step)
         return weighted
 
     def _weigh_nonfinite(self, loss: Any, weight: float) -> Any:
-        keep = keeps_nonfinite(self._on_nonfinite, self._backward)
-        return loss * weight if keep else left_out(loss)
+        return loss * weight if self._keeps_nonfinite() else left_out(loss)
+
+    def _keeps_nonfinite(self) -> bool:
+        return keeps_nonfinite(self._on_nonfinite, self._backward)
 
     def _complain(self, value: float, step: int) -> None:
         if self._on_nonfinite == "raise":
             raise FloatingPointError(describe(self.name, value, step))
         if self.nonfinite == 1:
             warn_skipped(self.name, value, step)
+
+    @property
+    def log_every(self) -> int:
+        """How many losses on an accelerator are read back at once."""
+        return self._steps.backlog.every
+
+    @property
+    def ranks(self) -> Ranks:
+        """Whose mean loss makes the statistics."""
+        return self._ranks
+
+    def share_backlog(self, backlog: Backlog) -> None:
+        """Have the losses on an accelerator read back with those of others."""
+        self._backlog = self._steps.backlog = backlog
+
+    # On an accelerator, and on several ranks, a tracker takes the way of a group of one loss.
+
+    def _update_in_steps(
+        self,
+        loss: Any,
+        do_backwards: bool,
+        step: int | None,
+        extra: Mapping[str, Any] | None,
+        samples: float,
+        retain_graph: bool,
+    ) -> Any:
+        own_metrics = read_metrics(extra) if extra else {}
+        samples = checked_samples(samples)
+        if do_backwards:
+            check_backward(loss, self.name)
+        step = self.step if step is None else int(step)
+        members, batch = self._steps.read({self.name: loss})
+        weighted = self._steps.weigh(self, members, batch, step)
+        if do_backwards:
+            total = run_backward(weighted.total, self._backward, retain_graph)
+            weighted = weighted._replace(total=total)
+        self._seen = self._updates + 1
+        self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
+        self.step = step + 1
+        self._steps.raise_error()
+        return weighted.total
+
+    @property
+    def _updates(self) -> int:
+        """How many updates there were, those on their way from a device among them."""
+        return max(self._statistics.updates, self._seen)
+
+    def _members(self, names: Any, backlog: Backlog) -> Members:  # noqa: ARG002, as for a group
+        history = History((self.name,), [self._statistics])
+        return Members({self.name: self}, history, self._ratio or RatioSettings())
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The weighting of a group of this one loss."""
+        if self._updates < self.warmup:
+            return weighted_sum(losses, np.array([self._static_weight]))
+        cov = history.ratio_cov
+        is_young = history.ratio_count < _ENOUGH_FOR_SPREAD
+        if isinstance(cov, Tensor):
+            return weighted_sum(losses, cov.masked_fill_(is_young, self._static_weight))
+        return weighted_sum(losses, np.where(is_young, self._static_weight, cov))
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
+        return self._steps.finite
+
+    def flush(self) -> None:
+        """Wait for the losses that are on their way from an accelerator, and report their rows.
+
+        It comes by itself when a logger of this package closes, when a statistic or a state is
+        read, and when the interpreter ends.
+        """
+        self._steps.backlog.catch_up()
+        self._steps.raise_error()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy knows everything that this tracker was told."""
+        self.flush()
+        return self.__dict__.copy()
 
     def hyperparams(self) -> dict[str, Any]:
         """The name and the settings of this loss, as loggers record them."""
@@ -210,12 +329,20 @@ class LossTracker(NamedLoss):
 
     def reset(self) -> None:
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
-        self.statistics = self._make_statistics(loss_ratio=LossRatio(self._ratio))
+        self.flush()
+        self._statistics = self._make_statistics(loss_ratio=LossRatio(self._ratio))
+        self._seen = 0
+        self._steps.reset()
         self.forget_weight()
 
     def state_dict(self) -> State:
         """Every number that must survive a restart; JSON and `torch.save` take it."""
-        return {**super().state_dict(), "static_weight": self._static_weight, "step": self.step}
+        return {
+            **super().state_dict(),
+            "static_weight": self._static_weight,
+            "step": self.step,
+            "device": self._steps.device_state(),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Continue from `state_dict()`, to the last bit.
@@ -225,6 +352,8 @@ class LossTracker(NamedLoss):
         """
         super().load_state_dict(state)
         self._static_weight, self.step = state["static_weight"], state["step"]
+        self._steps.load_device_state(state["device"])
+        self._seen = 0
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""

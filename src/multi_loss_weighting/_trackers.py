@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from ._backlog import Backlog
 from ._loss import by_name, checked_names
 from ._reporter import make_reporter
 from ._state import State, check_state
@@ -12,7 +15,7 @@ from ._tracker import LossTracker
 from ._value import read_metrics
 
 if TYPE_CHECKING:
-    from loss_loggers import Loggers
+    from loss_loggers import Loggers, Row
 
 
 class Trackers(Mapping[str, LossTracker]):
@@ -50,6 +53,19 @@ class Trackers(Mapping[str, LossTracker]):
         self._reporter = make_reporter(logger, self.hyperparams)
         self._updates = dict.fromkeys(names, 0)
         self._step = 0
+        self._share_backlog()
+
+    def _share_backlog(self) -> None:
+        """Have losses on an accelerator read back together, in the order in which they came."""
+        one = self._trackers[next(iter(self))]
+        self._ranks = one.ranks
+        # A step leaves one entry for each loss, and one for itself.
+        every = one.log_every * (len(self) + 1)
+        self._backlog = Backlog(every, self._report_late)
+        for tracker in self.values():
+            tracker.share_backlog(self._backlog)
+        if self._reporter is not None:
+            self._reporter.logger.before_close(self._backlog.catch_up_later())
 
     def __getitem__(self, name: str) -> LossTracker:
         return self._trackers[name]
@@ -71,15 +87,52 @@ class Trackers(Mapping[str, LossTracker]):
         """
         own_metrics = read_metrics(extra) if extra else {}
         step = self._step if step is None else int(step)
-        row: dict[str, float] = {}
+        for tracker in self.values():
+            tracker.step = step + 1
+        self._step = step + 1
+        if self._backlog:
+            self._end_later(step, own_metrics)
+            return
+        row = self._row()
+        if self._reporter is not None and self._ranks.is_reporter:
+            own = {name: float(value) for name, value in own_metrics.items()}
+            self._reporter.report(row | own, step)
+
+    def _row(self) -> dict[str, Any]:
+        row: dict[str, Any] = {}
         for name, tracker in self.items():
             if tracker.statistics.updates != self._updates[name]:
                 self._updates[name] = tracker.statistics.updates
                 row |= tracker.row()
-            tracker.step = step + 1
-        self._step = step + 1
-        if self._reporter is not None:
-            self._reporter.report(row | own_metrics, step)
+        return row
+
+    # On an accelerator a step ends when its losses have been read back.
+
+    def _end_later(self, step: int, own_metrics: dict[str, Any]) -> None:
+        later = {name: value for name, value in own_metrics.items() if isinstance(value, Tensor)}
+
+        def take_in(*values: list[float]) -> dict[str, Any] | None:
+            row = self._row()
+            if self._reporter is None or not self._ranks.is_reporter:
+                return None
+            own = {name: value for name, (value,) in zip(later, values, strict=True)}
+            return row | own_metrics | own
+
+        self._backlog.add(step, list(later.values()), take_in)
+
+    def _report_late(self, rows: list[Row]) -> None:
+        if self._reporter is not None and rows:
+            self._reporter.report_rows(rows)
+
+    def flush(self) -> None:
+        """Wait for the losses that are on their way from an accelerator, and report their rows."""
+        for tracker in self.values():
+            tracker.flush()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy knows everything that these trackers were told."""
+        self.flush()
+        return self.__dict__.copy()
 
     def hyperparams(self) -> dict[str, Any]:
         """The names and the settings of the losses, as loggers record them."""
@@ -96,6 +149,7 @@ class Trackers(Mapping[str, LossTracker]):
 
     def state_dict(self) -> State:
         """Every number that must survive a restart; JSON and `torch.save` take it."""
+        self._backlog.catch_up()
         return {
             "step": self._step,
             "updates": dict(self._updates),

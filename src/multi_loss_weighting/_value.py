@@ -45,9 +45,42 @@ def _explained(loss: Any, name: str, error: Exception) -> Exception:
     return TypeError(f"{msg} ({error})" if str(error) else msg)
 
 
-def read_metrics(extra: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers of the user's own, as they go into a row."""
-    return {name: read(value, name) for name, value in extra.items()}
+def read_metrics(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of the user's own, as they go into a row; those on a device are not read yet."""
+    return {
+        name: value.detach() if lives_elsewhere(value) else read(value, name)
+        for name, value in extra.items()
+    }
+
+
+def device_of(losses: Mapping[str, Any]) -> torch.device | None:
+    """Where the losses are: the accelerator, if one is; None for plain numbers."""
+    devices = [loss.device for loss in losses.values() if isinstance(loss, torch.Tensor)]
+    return next((device for device in devices if device.type != "cpu"), None) or next(
+        iter(devices), None
+    )
+
+
+def lives_elsewhere(loss: Any) -> bool:
+    """Whether reading it would make the host wait."""
+    return isinstance(loss, torch.Tensor) and not loss.is_cpu
+
+
+def check_device_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
+    """Raise unless it is one number on this device. That is seen without reading it.
+
+    Raises:
+        TypeError: If it is complex, or a batch of `torch.func`.
+        ValueError: If it has no or more than one element, or is on another device.
+    """
+    if loss.numel() != 1 or loss.is_complex():
+        raise _explained(loss, name, TypeError())
+    if torch._C._functorch.is_functorch_wrapped_tensor(loss):
+        msg = f"loss {name!r} is a number outside of torch.func; got one inside a transform of it"
+        raise TypeError(msg)
+    if loss.device != device:
+        msg = f"the losses of a step are on one device, {device}; got {name!r} on {loss.device}"
+        raise ValueError(msg)
 
 
 def checked_samples(samples: Any) -> float:

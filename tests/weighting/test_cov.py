@@ -102,7 +102,7 @@ def test_during_warmup_all_weigh_the_same(warmup: int) -> None:
 
 def test_a_loss_that_starts_again_weighs_its_share_and_the_others_divide_the_rest() -> None:
     losses = noise(40)
-    moved = [[row[0], 1e6 * row[1], row[2]] for row in noise(10, seed=1)]
+    moved = [[row[0], 1e6 * row[1], row[2]] for row in noise(11, seed=1)]
 
     before = next_weights(fed([*losses, *moved[:9]]))
     group = fed([*losses, *moved])
@@ -194,7 +194,7 @@ def test_a_loss_that_becomes_zero_does_not_take_the_weight_when_forgetting() -> 
 
 
 def test_the_settings_reach_the_record_of_the_run(tmp_path: Path) -> None:
-    weighting = CoVWeighting(decay=0.9, sum_to="K", warmup=7, spike=50.0, patience=3, floor=1e-6)
+    weighting = CoVWeighting(decay=0.9, sum_to="K", warmup=7, spike=50.0, patience=3)
 
     with CsvLogger(tmp_path / "run") as logger:
         group = LossGroup(ABC, logger, weighting=weighting)
@@ -207,7 +207,6 @@ def test_the_settings_reach_the_record_of_the_run(tmp_path: Path) -> None:
         "warmup": 7,
         "spike": 50.0,
         "patience": 3,
-        "floor": 1e-6,
     }
 
 
@@ -219,7 +218,6 @@ def test_the_settings_reach_the_record_of_the_run(tmp_path: Path) -> None:
         ({"decay": 1.0}, "between 0 and 1; got 1.0"),
         ({"spike": 0.5}, "above 1; got 0.5"),
         ({"patience": 0}, "1 or more; got 0"),
-        ({"floor": -1.0}, "0 or more; got -1.0"),
     ],
 )
 def test_a_setting_without_sense_is_an_error(settings: dict[str, Any], message: str) -> None:

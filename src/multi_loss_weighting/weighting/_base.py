@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -33,7 +34,9 @@ class Weighting(Protocol):
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective for `losses`, a tensor [K] in the order of `history.names`.
 
-        It changes nothing: the same losses and history give the same objective. Compiled code asks
+        It changes nothing: the same losses and history give the same objective. On an accelerator
+        the vectors of the history are tensors there; weights that are numpy all the same say that
+        the objective is the weighted sum. Compiled code asks
         for the weights alone and shows it zeros for losses, unless it is an `nn.Module`, which is
         compiled itself.
         """
@@ -43,19 +46,32 @@ class Weighting(Protocol):
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
-def weighted_sum(losses: Tensor, weights: NDArray[np.float64]) -> Weighted:
+def weighted_sum(losses: Tensor, weights: Tensor | NDArray[np.float64]) -> Weighted:
     """The sum of `losses` [K] times `weights` [K] that are known before.
 
     >>> weighted_sum(torch.tensor([1.0, 2.0]), np.array([0.5, 0.25])).total
     tensor(1.)
     """
+    if isinstance(weights, Tensor):
+        return Weighted(losses.dot(weights.to(losses.dtype)), weights)
     # Rounding in numpy costs a fifth of what a conversion between tensors does.
     numpy_type = _NUMPY_TYPES.get(losses.dtype)
-    if numpy_type is None or not losses.is_cpu:
-        constant = torch.as_tensor(weights, dtype=losses.dtype, device=losses.device)
-    else:
+    if losses.is_cpu and numpy_type is not None:
         constant = torch.from_numpy(weights.astype(numpy_type))
+    else:
+        constant = _on_device(
+            np.asarray(weights, np.float64).tobytes(), losses.dtype, losses.device
+        )
     return Weighted(losses.dot(constant), weights)
+
+
+@lru_cache(maxsize=64)
+def _on_device(weights: bytes, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Weights on the device of the losses, sent again only when they change."""
+    # Made in inference mode, it could not be used in training.
+    with torch.inference_mode(False):
+        values = torch.frombuffer(bytearray(weights), dtype=torch.float64)
+        return values.to(dtype).to(device, non_blocking=True)
 
 
 def checked_weighting(weighting: Any) -> Weighting:

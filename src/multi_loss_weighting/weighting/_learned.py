@@ -26,7 +26,7 @@ class LearnedWeighting(nn.Module):
         super().__init__()
         self.params = nn.Parameter(params)
         self._steps = 0
-        self._params_before: Tensor | None = None
+        self._version = 0
 
     @abstractmethod
     def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
@@ -63,9 +63,10 @@ class LearnedWeighting(nn.Module):
         """Count a step of training, and warn once if by now the weights should have moved."""
         if self._steps > _PATIENCE or not (self.params.requires_grad and torch.is_grad_enabled()):
             return
-        if self._params_before is None:
-            self._params_before = self.params.detach().cpu().clone()
-        if self._steps == _PATIENCE and self._params_before.equal(self.params.cpu()):
+        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
+        if self._steps == 0:
+            self._version = self.params._version
+        if self._steps == _PATIENCE and self._version == self.params._version:
             msg = (
                 f"the weights of {type(self).__name__} have not moved in {_PATIENCE} steps: give"
                 " its parameters to the optimizer, with weight_decay 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import torch
 
 from multi_loss_weighting._ratio import RatioSettings
 
@@ -39,7 +40,6 @@ class CoVWeighting:
         spike: A loss above `spike` times its running mean is kept out of the statistics; with
             `decay` also one below 1 / `spike` of it.
         patience: After so many in a row the statistics of that loss start again.
-        floor: A running mean up to this counts as 0, over which the ratio is 1.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
@@ -61,7 +61,6 @@ class CoVWeighting:
         warmup: int = 2,
         spike: float = 100.0,
         patience: int = 10,
-        floor: float = 1e-12,
     ) -> None:
         if sum_to not in (1, "K"):
             msg = f'sum_to is 1 or "K"; got {sum_to!r}'
@@ -71,18 +70,20 @@ class CoVWeighting:
             raise ValueError(msg)
         self.sum_to = sum_to
         self.warmup = warmup
-        self.ratio_settings = RatioSettings(
-            decay=decay, spike=spike, patience=patience, floor=floor
-        )
+        self.ratio_settings = RatioSettings(decay=decay, spike=spike, patience=patience)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their normalised coefficients of variation."""
+        weights = self._weights(history)
+        return weighted_sum(losses, weights * len(weights) if self.sum_to == "K" else weights)
+
+    def _weights(self, history: History) -> Any:
         cov = history.ratio_cov
+        if isinstance(cov, torch.Tensor):
+            return _shares_on_device(cov, history.ratio_count < self.warmup)
         if history.youngest_ratio >= self.warmup:
-            weights = cov / cov.sum()
-        else:
-            weights = _shares_beside_young(cov, history.ratio_count < self.warmup)
-        return weighted_sum(losses, weights * len(cov) if self.sum_to == "K" else weights)
+            return cov / cov.sum()
+        return _shares_beside_young(cov, history.ratio_count < self.warmup)
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
@@ -93,7 +94,6 @@ class CoVWeighting:
             "warmup": self.warmup,
             "spike": settings.spike,
             "patience": settings.patience,
-            "floor": settings.floor,
         }
 
 
@@ -102,3 +102,12 @@ def _shares_beside_young(cov: Vector, is_young: Vector) -> Vector:
     settled = np.where(is_young, 0.0, cov)
     rest = 1 - is_young.sum() / count
     return np.where(is_young, 1 / count, rest * settled / (settled.sum() or 1.0))
+
+
+def _shares_on_device(cov: torch.Tensor, is_young: torch.Tensor) -> torch.Tensor:
+    """The same without a look at any value; where all are young, what is divided by 0 is masked."""
+    count = len(cov)
+    settled = cov.masked_fill(is_young, 0.0)
+    shares = settled / settled.sum()
+    shares.addcmul_(shares, is_young.sum(dtype=cov.dtype), value=-1 / count)
+    return shares.masked_fill_(is_young, 1 / count)

@@ -1,0 +1,344 @@
+"""The way of a step's losses into the statistics: at once, or when they have been read back."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from itertools import compress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ._backlog import LOG_EVERY, Backlog
+from ._batch import Batch
+from ._device_means import widest
+from ._nonfinite import describe, warn_skipped
+from ._on_device import OnDevice
+from ._tally import Tallied, means_of, read_tally, tally
+from ._value import device_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from loss_loggers import Row
+
+    from ._history import History
+    from ._loss import NamedLoss
+    from ._members import Members
+    from ._nonfinite import OnNonfinite
+    from ._ranks import Ranks
+    from ._reporter import Reporter
+    from ._state import State
+    from .weighting import Weighted, Weighting
+
+_CPU = torch.device("cpu")
+
+
+class Steps:
+    """Reads the losses of each step of a group, weighs them, and takes them in.
+
+    Losses on the CPU are read at once. On an accelerator a step leaves what it has to tell in the
+    backlog, and the weighting gets a history that is kept there. Where there are several
+    micro-batches or ranks, their mean counts as the loss of the step.
+
+    Args:
+        make_members: Makes the losses out of their names.
+        names: Their names, if they are known.
+        ranks: Who shares the objective.
+        on_nonfinite: What to do with a loss that is not finite.
+        keeps_nonfinite: Whether it stays in the objective.
+        log_every: Steps between two reads; None for the choice by device.
+        reporter: Gets the rows.
+        total: The name of the objective in a row; None for none.
+    """
+
+    def __init__(
+        self,
+        make_members: Callable[..., Members],
+        names: Any,
+        *,
+        ranks: Ranks,
+        on_nonfinite: OnNonfinite,
+        keeps_nonfinite: Callable[[], bool],
+        log_every: int | None,
+        reporter: Reporter | None,
+        total: str | None = None,
+    ) -> None:
+        self.backlog = Backlog(LOG_EVERY if log_every is None else log_every, self._report_late)
+        self._make_members = make_members
+        self.members = None if names is None else self.make_members(names)
+        self._ranks = ranks
+        self._on_nonfinite = on_nonfinite
+        self._keeps_nonfinite = keeps_nonfinite
+        self._is_always_late = log_every is not None
+        self._reporter = reporter
+        self._total = total
+        self._place: OnDevice | None = None
+        self._saved: State = {}
+        self._sums: Tensor | None = None
+        self._finite: bool | Callable[[], Tensor] = True
+        self._error: FloatingPointError | None = None
+        if reporter is not None:
+            reporter.logger.before_close(self.backlog.catch_up_later())
+
+    def make_members(self, names: Any) -> Members:
+        """The losses of these names."""
+        return self._make_members(names, backlog=self.backlog)
+
+    # A step is read and weighed.
+
+    def read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
+        """The losses of one step in order, and whose they are."""
+        members = self.members or self.make_members(losses)
+        batch = self._read(members, losses)
+        if self.members is None:
+            self.members = members
+        return members, batch
+
+    def _read(self, members: Members, losses: Mapping[str, Any]) -> Batch:
+        if self._place is None and not self._is_always_late:
+            batch = members.reader.read_plain(losses)
+            if batch is not None:
+                return batch
+        if not losses and self.members is not None and self._ranks.are_many:
+            return members.reader.read_nothing(None if self._place is None else self._place.device)
+        device = device_of(losses) or _CPU
+        if device == _CPU and not self._is_always_late:
+            self._leave()
+            return members.reader.read_carefully(losses, self._keeps_nonfinite())
+        return self._at(device, members).read(losses, self._keeps_nonfinite())
+
+    def _leave(self) -> None:
+        if self._place is not None:
+            self.backlog.catch_up()
+            self._place = None
+
+    def _at(self, device: torch.device, members: Members) -> OnDevice:
+        if self._place is None or self._place.device != device:
+            self.backlog.catch_up()
+            state = self.device_state()
+            self._place = OnDevice(members, device, self.backlog.catch_up)
+            self._place.history.load_state_dict(state)
+        return self._place
+
+    def history(self, members: Members) -> History:
+        """What the weighting knows, where the losses are."""
+        return members.history if self._place is None else self._place.history
+
+    def weigh(self, weighting: Weighting, members: Members, batch: Batch, step: int) -> Weighted:
+        """The objective of a step."""
+        history = self.history(members)
+        history.step, history.present = step, batch.present
+        return weighting.weigh(batch.losses, history)
+
+    def weights(self, weighting: Weighting, members: Members, losses: Tensor, step: int) -> Any:
+        """The weights of a step of losses [K] that are all there."""
+        zeros = torch.zeros_like(losses)
+        if losses.is_cpu and self._place is None:
+            batch = Batch(zeros, zeros.tolist())
+        elif self._place is not None and losses.is_cpu:
+            batch = self._place.read_means(zeros.to(self._place.device))
+        else:
+            batch = self._at(losses.device, members).read_means(zeros)
+        return self.weigh(weighting, members, batch, step).weights
+
+    # A step is taken in.
+
+    @torch.no_grad()
+    def record(
+        self,
+        weighting: Weighting,
+        members: Members,
+        batch: Batch,
+        weighted: Weighted | None,
+        samples: float,
+        extra: dict[str, Any],
+        step: int,
+    ) -> None:
+        """Take in a step, which ends the micro-batches before it; `weighted` if it is known."""
+        if self._sums is not None or self._ranks.are_many:
+            self.accumulate(batch, samples)
+            self.record_means(weighting, members, extra, step)
+            return
+        weighted = weighted or self.weigh(weighting, members, batch, step)
+        if batch.raw is None:
+            self._saved = {}
+            self._count(members, batch, weighted.weights.tolist(), samples, step)
+            self._report(members, batch, weighted.total, extra, step)
+        else:
+            assert self._place is not None
+            self._place.history.take_in(batch.raw, samples)
+            self._finite = partial(self._place.are_finite, batch)
+            self._count_later(members, batch.raw, batch.given, weighted, samples, extra, step)
+
+    def accumulate(self, batch: Batch, samples: float) -> None:
+        """Add one micro-batch to the step."""
+        if batch.raw is None:
+            losses = torch.tensor(batch.values, dtype=torch.float64)
+        else:
+            losses = batch.raw.to(widest(batch.raw.device))
+        sums = tally(losses, batch.given, samples)
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    @torch.no_grad()
+    def record_means(
+        self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
+    ) -> None:
+        """Take in a step whose losses are means over micro-batches and ranks.
+
+        Raises:
+            ValueError: If nothing was accumulated.
+        """
+        if self._sums is None:
+            msg = "record() is of the losses that were accumulated; got none: accumulate(losses)"
+            raise ValueError(msg)
+        sums, self._sums = self._sums, None
+        if self._ranks.are_many:
+            sums = self._ranks.share(sums, weighting)
+        if self._place is None:
+            tallied = read_tally(sums.flatten().tolist())
+            batch = members.reader.read_means(tallied.losses, tallied.given)
+            weighted = self.weigh(weighting, members, batch, step)
+            self._count(members, batch, weighted.weights.tolist(), tallied, step)
+            self._report(members, batch, weighted.total, extra, step)
+        else:
+            means, samples = means_of(sums)
+            batch = self._place.read_means(means)
+            weighted = self.weigh(weighting, members, batch, step)
+            self._place.history.take_in(means, samples)
+            self._finite = partial(torch.eq, sums[3].sum(), 0)
+            self._count_later(members, sums, None, weighted, None, extra, step)
+
+    def _count(
+        self,
+        members: Members,
+        batch: Batch,
+        weights: list[float],
+        measured: float | Tallied,
+        step: int,
+    ) -> None:
+        if isinstance(measured, Tallied):
+            members.record_means(batch, weights, measured, step)
+            bad = [count > 0 for count in measured.nonfinite]
+        else:
+            members.record(batch, weights, measured, step)
+            if batch.is_plain:
+                self._finite = True
+                return
+            bad = [not math.isfinite(value) for value in batch.values]
+            if batch.given is not None:
+                bad = [is_bad and it for is_bad, it in zip(bad, batch.given, strict=True)]
+        self._finite = not any(bad)
+        for loss in compress(members.losses.values(), bad):
+            self._complain(loss, step)
+
+    def _complain(self, loss: NamedLoss, step: int) -> None:
+        if self._on_nonfinite == "raise":
+            self._error = self._error or FloatingPointError(describe(loss.name, loss.value, step))
+        elif loss.nonfinite == 1:
+            warn_skipped(loss.name, loss.value, step)
+
+    def raise_error(self) -> None:
+        """Raise what is to be raised about a loss that was not finite, once."""
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _report(
+        self, members: Members, batch: Batch, total: Tensor, extra: dict[str, Any], step: int
+    ) -> None:
+        if self._reporter is not None and self._ranks.is_reporter:
+            own = {name: float(value) for name, value in extra.items()}
+            row = members.row(batch)
+            if self._total is not None:
+                row[self._total] = total.item()
+            self._reporter.report(row | own, step)
+
+    # A step on an accelerator is taken in when it has been read back.
+
+    def _count_later(
+        self,
+        members: Members,
+        measured: Tensor,
+        given: list[bool] | None,
+        weighted: Weighted,
+        samples: float | None,
+        extra: dict[str, Any],
+        step: int,
+    ) -> None:
+        weights = weighted.weights
+        later = {name: value for name, value in extra.items() if isinstance(value, Tensor)}
+        known = {name: value for name, value in extra.items() if name not in later}
+        total = weighted.total.detach() if weighted.total.requires_grad else weighted.total
+        tensors = [measured, total, *later.values()]
+        if isinstance(weights, Tensor):
+            tensors.append(weights)
+
+        def take_in(numbers: list[float], total: list[float], *more: Any) -> dict[str, Any] | None:
+            used = more[-1] if isinstance(weights, Tensor) else weights.tolist()
+            if samples is None:
+                tallied = read_tally(numbers)
+                batch = members.reader.known(tallied.losses, tallied.given)
+                self._count(members, batch, used, tallied, step)
+            else:
+                batch = members.reader.known(numbers, given)
+                self._count(members, batch, used, samples, step)
+            if self._reporter is None or not self._ranks.is_reporter:
+                return None
+            own = {name: value for name, (value,) in zip(later, more, strict=False)}
+            objective = {} if self._total is None else {self._total: total[0]}
+            return members.row(batch) | objective | known | own
+
+        self.backlog.add(step, tensors, take_in)
+
+    def _report_late(self, rows: list[Row]) -> None:
+        if self._reporter is not None and rows:
+            self._reporter.report_rows(rows)
+
+    # What else there is to know.
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether every loss of the last step was finite, on all ranks: a 0-d bool tensor."""
+        return torch.tensor(self._finite) if isinstance(self._finite, bool) else self._finite()
+
+    def reset(self) -> None:
+        """Forget every loss."""
+        self.backlog.catch_up()
+        if self.members is not None:
+            self.members = self.make_members(tuple(self.members.losses))
+        self._place = self._sums = None
+        self._saved = {}
+
+    def state_dict(self) -> State:
+        """Every number that must survive a restart."""
+        self.backlog.catch_up()
+        return {
+            "losses": {} if self.members is None else self.members.state_dict(),
+            "device": self.device_state(),
+            "accumulated": [] if self._sums is None else self._sums.flatten().tolist(),
+        }
+
+    def device_state(self) -> State:
+        """What is kept on the device alone: the last bits of it differ from those on the host."""
+        return self._saved if self._place is None else self._place.history.state_dict()
+
+    def load_device_state(self, state: State) -> None:
+        """Continue from `device_state()` when the next losses are on a device."""
+        self._place, self._saved = None, state
+
+    def fitting(self, state: State) -> Members | None:
+        """The losses that a state is of: those of the group, or its own where they are unknown."""
+        if self.members is None and state.get("losses"):
+            return self.make_members(state["losses"])
+        return self.members
+
+    def load_state_dict(self, state: State, members: Members | None) -> None:
+        """Continue from `state_dict()`, with the losses that fit it."""
+        self.members = members
+        if members is not None:
+            members.load_state_dict(state["losses"])
+        self.load_device_state(state["device"])
+        sums = torch.tensor(state["accumulated"], dtype=torch.float64)
+        self._sums = sums.reshape(4, -1) if len(sums) else None
