@@ -71,7 +71,7 @@ class Dispatched(TorchDispatchMode):
     """Counts the operations that torch hands to a device."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.names: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -110,10 +110,10 @@ def test_a_step_looks_at_no_value(kind: str, nonfinite: Any) -> None:
         nonfinite=nonfinite,
         log_every=NEVER,
     )
-    for step in range(120):  # so long that learned weights are looked after
+    for step in range(4):
         parameter = torch.ones((), device="meta", requires_grad=True)
-        losses = {name: parameter * step for name in NAMES}
-        group.update(losses, extra={"norm": parameter * 2, "lr": 0.1})
+        losses = dict.fromkeys(NAMES, parameter * step)
+        group.update(losses, extra={"norm": parameter * 2, "lr": 0.1}, retain_graph=True)
         group.weigh(losses).backward()  # type: ignore[no-untyped-call]
         group.record({"a": losses["a"]}, samples=3)
         group.accumulate(losses)
@@ -121,13 +121,24 @@ def test_a_step_looks_at_no_value(kind: str, nonfinite: Any) -> None:
         assert parameter.grad is not None
         assert group.finite.device.type == "meta"
 
-    assert group.step == 360
+    assert group.step == 12
     with pytest.raises(NotImplementedError, match="meta"):
         group.flush()
 
 
+def test_whether_learned_weights_move_is_known_without_a_look_at_them() -> None:
+    weighting = AutomaticWeightedLoss(1).to("meta")
+    group = LossGroup(["loss 0"], weighting=weighting, log_every=NEVER)
+
+    def train() -> None:
+        for _ in range(101):
+            group.record(meta_losses(1))
+
+    with pytest.warns(RuntimeWarning, match="have not moved in 100 steps"):
+        train()
+
+
 def test_a_weighting_of_the_users_own_looks_at_no_value_either() -> None:
-    group = LossGroup(NAMES, weighting=InverseMean(), log_every=NEVER)
     names = [f"loss {index}" for index in range(3)]
     group = LossGroup(names, weighting=InverseMean(), log_every=NEVER)
 
@@ -144,7 +155,8 @@ def test_an_update_of_a_tracker_looks_at_no_value(warmup: float) -> None:
     for step in range(20):
         parameter = torch.ones((), device="meta", requires_grad=True)
         weighted = tracker.update(parameter * step)
-        tracker.weight = 0.25 if step < 1 else tracker._static_weight
+        if step < warmup - 1:
+            tracker.weight = 0.25
 
         assert parameter.grad is not None
         assert weighted.device.type == "meta"
@@ -247,13 +259,11 @@ def test_low_precision_accumulates_in_high(dtype: torch.dtype) -> None:
     assert (group["a"].mean, group["a"].std, group["a"].count) == (1.0, 0.0, 1000)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)]
-)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_what_is_kept_on_a_device_stays_true_over_many_steps(
     dtype: torch.dtype, tolerance: float
 ) -> None:
-    losses = np.random.default_rng(0).lognormal(0, 0.3, (100_000, 2))
+    losses = np.random.default_rng(0).lognormal(0, 0.3, (20_000, 2))
     host = History(("a", "b"), [Statistics(), Statistics()])
     device = DeviceHistory(
         History(("a", "b"), [Statistics(), Statistics()]),
@@ -273,7 +283,7 @@ def test_what_is_kept_on_a_device_stays_true_over_many_steps(
         np.testing.assert_allclose(
             getattr(device, name).numpy(), getattr(host, name), rtol=tolerance, err_msg=name
         )
-    assert device.count.tolist() == device.ratio_count.tolist() == [100_000, 100_000]
+    assert device.count.tolist() == device.ratio_count.tolist() == [20_000, 20_000]
 
 
 def test_a_float32_device_counts_beyond_what_float32_can() -> None:
@@ -316,12 +326,11 @@ def test_a_loss_that_is_not_finite_takes_no_part() -> None:
     x = torch.tensor([2.0, 3.0], requires_grad=True)
     group = LossGroup(["a", "b"], log_every=10)
 
-    with pytest.warns(RuntimeWarning, match="'b' is inf at step 0"):
-        total = group.update({"a": x[0], "b": x[1] * math.inf})
-        is_finite = bool(group.finite)
-        group.flush()
+    total = group.update({"a": x[0], "b": x[1] * math.inf})
 
-    assert (total.item(), is_finite) == (2.0, False)
+    assert (total.item(), group.finite.item()) == (2.0, False)
+    with pytest.warns(RuntimeWarning, match="'b' is inf at step 0"):
+        group.flush()
     assert x.grad is not None
     assert x.grad[0] == 1.0
     assert group["b"].nonfinite == 1
@@ -410,7 +419,7 @@ def test_trackers_share_rows_that_are_read_together() -> None:
     host = Trackers(["G", "D"], theirs, warmup=4)
 
     for trackers in (device, host):
-        for step, row in enumerate(wild(30)[5:, :2] + 1):
+        for step, row in enumerate(wild(120)[60:85, :2] + 1):
             trackers["G"].update(torch.tensor(row[0]), do_backwards=False)
             if step % 3:
                 trackers["D"].update(torch.tensor(row[1]), do_backwards=False)
@@ -444,7 +453,7 @@ def weights_from(group: LossGroup, losses: Iterable[Any]) -> list[Any]:
     for row in losses:
         tensors = dict(zip(NAMES, torch.tensor(row).unbind(), strict=True))
         totals.append(group.update(tensors, do_backwards=False).item())
-    return [totals, group.state_dict()]
+    return [totals, repr(group.get_extra_state())]
 
 
 @pytest.mark.parametrize("kind", ["cov", "cov that forgets", "uncertainty"])
@@ -496,17 +505,19 @@ def test_a_copy_goes_on_from_where_the_original_is(make_copy: Callable[[Any], An
     assert weights_from(other, losses[20:])[0] == pytest.approx(
         weights_from(group, losses[20:])[0], rel=1e-12
     )
-    assert other_tracker.state_dict()["statistics"] == tracker.state_dict()["statistics"]
-    assert others.state_dict() == trackers.state_dict()
+    assert repr(other_tracker.state_dict()) == repr(tracker.state_dict())
+    assert repr(others.state_dict()) == repr(trackers.state_dict())
 
 
 def test_learned_weights_move_with_the_group() -> None:
-    group = LossGroup(NAMES, weighting=AutomaticWeightedLoss(3), log_every=NEVER).to("meta")
+    weighting = AutomaticWeightedLoss(3)
+    group = LossGroup(NAMES, weighting=weighting, log_every=NEVER).to("meta")
     x = torch.ones((), device="meta", requires_grad=True)
 
-    group.update({name: x * 2 for name in NAMES})
+    group.update(dict.fromkeys(NAMES, x * 2))
 
-    assert group.weighting.params.grad.device.type == "meta"  # type: ignore[union-attr]
+    assert weighting.params.grad is not None
+    assert weighting.params.grad.device.type == "meta"
 
 
 def test_losses_move_from_the_cpu_to_a_device() -> None:

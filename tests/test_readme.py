@@ -1,4 +1,4 @@
-"""Every Python snippet of the README and of the page on loggers runs, each by itself."""
+"""Every Python snippet of the README and of the pages in docs/ runs, each by itself."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from loss_loggers import MemoryLogger
 
 TOP = Path(__file__).parent.parent
-SDKS = ("accelerate", "comet_ml", "lightning", "mlflow", "tensorboard", "wandb")
+SDKS = ("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "wandb")
 
 
 def snippets(page: str) -> list[str]:
@@ -21,7 +22,7 @@ def snippets(page: str) -> list[str]:
     return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
 
 
-PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md")}
+PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md", "docs/integrations.md")}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
     for page, found in PAGES.items()
@@ -44,10 +45,11 @@ class Model(nn.Module):
 def what_snippets_leave_open() -> dict[str, Any]:
     torch.manual_seed(0)
     model = Model()
+    data = TensorDataset(torch.randn(40, 4), torch.randn(40, 2))
     return {
         "model": model,
         "optimizer": torch.optim.SGD(model.parameters(), lr=1e-3),
-        "loader": [(torch.randn(8, 4), torch.randn(8, 2)) for _ in range(5)],
+        "loader": DataLoader(data, batch_size=8),
         "experiment": MemoryLogger(),
         "remote": MemoryLogger(),
         "EPOCH_BATCHES": 5,
@@ -75,7 +77,7 @@ def test_a_snippet_runs(snippet: str) -> None:
 
     exec(compile(snippet, "a snippet", "exec"), names)
 
-    trains = "optimizer.step()" in snippet
+    trains = "optimizer.step()" in snippet or "trainer.fit(" in snippet
     moved = any(
         not torch.equal(old, new)
         for old, new in zip(before, names["model"].parameters(), strict=True)
@@ -86,3 +88,4 @@ def test_a_snippet_runs(snippet: str) -> None:
 def test_every_kind_of_loop_and_logger_is_shown() -> None:
     assert len(PAGES["README.md"]) >= 8
     assert len(PAGES["docs/loggers.md"]) >= 8
+    assert len(PAGES["docs/integrations.md"]) >= 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -75,8 +76,13 @@ class Guard(BaseLogger):
         log_hyperparams = getattr(self.logger, "log_hyperparams", None)
         if log_hyperparams is None:
             return
+
+        def log(hyperparams: dict[str, Any]) -> None:
+            with suppress(NotImplementedError):  # how Fabric's loggers say that they record none
+                log_hyperparams(hyperparams)
+
         start, before = perf_counter(), self._silent_until
-        self._try(log_hyperparams, hyperparams)
+        self._try(log, hyperparams)
         if perf_counter() - start < 1:
             # Refused at once, which says nothing about rows: some take no value twice.
             self._silent_until = before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from threading import RLock
@@ -30,7 +31,8 @@ class CsvLogger(BaseLogger):
 
     Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
     A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
-    starts `losses-2.csv`. Read all of it with `read_run`, or a file with `pandas.read_csv`.
+    starts `losses-2.csv`. On another rank than the first of a distributed run the folder is made
+    with the first row, which a group does not report there unless it is told to. Read all of it with `read_run`, or a file with `pandas.read_csv`.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -52,7 +54,8 @@ class CsvLogger(BaseLogger):
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self._lock = RLock()
         self._finalizer = weakref.finalize(self, self._record.close_unasked)
-        self._open()
+        if _is_first_rank():
+            self._open()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
@@ -127,3 +130,9 @@ class CsvLogger(BaseLogger):
             msg = f"{self!r} records nothing more: {reason}"
             warnings.warn(msg, RuntimeWarning, stacklevel=4)
         return bool(reason)
+
+
+def _is_first_rank() -> bool:
+    """Whether the launcher of a distributed run, if there is one, calls this process the first."""
+    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
+    return rank in ("0", "")

@@ -48,7 +48,7 @@ class Backlog:
         self._parcel: _Parcel | None = None
         self._is_busy = False
         # The interpreter ends the youngest first, and so before the loggers that the rows go to.
-        weakref.finalize(self, self.catch_up_later())
+        weakref.finalize(self, LastCall(self))
 
     def __bool__(self) -> bool:
         """Whether there is anything that the host does not know, and is not just taking in."""
@@ -72,17 +72,6 @@ class Backlog:
         self._send()
         self._take_in()
         _waiting.discard(self)
-
-    def catch_up_later(self) -> Callable[[], None]:
-        """A function that catches up if there still is something to catch up with."""
-        reference = weakref.ref(self)
-
-        def catch_up() -> None:
-            backlog = reference()
-            if backlog is not None:
-                backlog.try_to_catch_up()
-
-        return catch_up
 
     def try_to_catch_up(self) -> None:
         """Catch up, or say what is lost: at the end of a run there may be no device any more."""
@@ -115,6 +104,21 @@ class Backlog:
             self._deliver(rows)
 
 
+class LastCall:
+    """Catches up with a backlog that still is there; a copy of it has nothing to do."""
+
+    def __init__(self, backlog: Backlog | None = None) -> None:
+        self._backlog = (lambda: None) if backlog is None else weakref.ref(backlog)
+
+    def __call__(self) -> None:
+        backlog = self._backlog()
+        if backlog is not None:
+            backlog.try_to_catch_up()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LastCall, ()
+
+
 class _Step:
     def __init__(
         self, number: int, moment: float, tensors: Sequence[Tensor], take_in: TakeIn
@@ -143,7 +147,7 @@ class _Parcel:
 
     def has_arrived(self) -> bool:
         events = (event for _, event in self._sent.values() if event is not None)
-        return all(event.query() for event in events)
+        return all(event.query() for event in events)  # type: ignore[no-untyped-call]
 
     def open(self) -> Iterator[tuple[_Step, list[list[float]]]]:
         """Each step and the values of its tensors."""

@@ -47,6 +47,7 @@ class DeviceHistory(History):
         self._dtype = dtype or widest(device)
         self._settings = settings
         self._catch_up = catch_up
+        self._is_ahead = False
         self._ratios: DeviceRatios | None = None
         self._moments: DeviceMoments | None = None
         self._saved: State = {}
@@ -79,6 +80,7 @@ class DeviceHistory(History):
 
     def take_in(self, losses: Tensor, samples: float | Tensor) -> None:
         """Take in one step: the losses [K], nan for one that was not given."""
+        self._is_ahead = True
         if self._ratios is not None:
             self._ratios.add(losses)
         if self._moments is not None:
@@ -89,7 +91,7 @@ class DeviceHistory(History):
     def ratios(self) -> DeviceRatios:
         """The loss ratios, kept from now on."""
         if self._ratios is None:
-            self._catch_up()
+            self._know_all()
             self._ratios = DeviceRatios(self._settings, self._loss_ratios, self.device, self._dtype)
             _fill(self._ratios.tensors(), self._saved.pop("ratios", None))
         return self._ratios
@@ -97,10 +99,15 @@ class DeviceHistory(History):
     def moments(self) -> DeviceMoments:
         """The moments, kept from now on."""
         if self._moments is None:
-            self._catch_up()
+            self._know_all()
             self._moments = DeviceMoments(self.statistics, self.device, self._dtype)
             _fill(self._moments.tensors(), self._saved.pop("moments", None))
         return self._moments
+
+    def _know_all(self) -> None:
+        """Have the host know all steps; before the first one here it does."""
+        if self._is_ahead:
+            self._catch_up()
 
     def state_dict(self) -> State:
         """Every number that is kept here: rounded otherwise than on the host, by a last bit."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ._batch import Batch
 from ._device_history import DeviceHistory
-from ._value import check_device_loss
+from ._value import check_device_loss, read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +75,7 @@ class OnDevice:
 
     def _part(self, loss: Any, name: str) -> Tensor:
         if not isinstance(loss, Tensor):
-            return torch.full((), float(loss), device=self.device)
+            return torch.full((), read(loss, name), device=self.device)
         check_device_loss(loss, name, self.device)
         return loss.reshape(()) if loss.ndim else loss
 

@@ -8,9 +8,9 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ._backlog import LOG_EVERY, Backlog
+from ._backlog import LOG_EVERY, Backlog, LastCall
 from ._batch import Batch
 from ._device_means import widest
 from ._nonfinite import describe, warn_skipped
@@ -72,19 +72,36 @@ class Steps:
         self._on_nonfinite = on_nonfinite
         self._keeps_nonfinite = keeps_nonfinite
         self._is_always_late = log_every is not None
-        self._reporter = reporter
         self._total = total
         self._place: OnDevice | None = None
         self._saved: State = {}
         self._sums: Tensor | None = None
         self._finite: bool | Callable[[], Tensor] = True
         self._error: FloatingPointError | None = None
-        if reporter is not None:
-            reporter.logger.before_close(self.backlog.catch_up_later())
+        self.report_to(reporter)
 
     def make_members(self, names: Any) -> Members:
         """The losses of these names."""
         return self._make_members(names, backlog=self.backlog)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has the numbers of the device, and puts them there with its next losses."""
+        state = self.__dict__.copy()
+        return state | {
+            "_place": None,
+            "_saved": self.device_state(),
+            "_finite": bool(self.finite),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.report_to(self._reporter)
+
+    def report_to(self, reporter: Reporter | None) -> None:
+        """Who gets the rows from now on."""
+        self._reporter = reporter
+        if reporter is not None:
+            reporter.logger.before_close(LastCall(self.backlog))
 
     # A step is read and weighed.
 
@@ -116,7 +133,8 @@ class Steps:
 
     def _at(self, device: torch.device, members: Members) -> OnDevice:
         if self._place is None or self._place.device != device:
-            self.backlog.catch_up()
+            if self._place is not None:
+                self.backlog.catch_up()
             state = self.device_state()
             self._place = OnDevice(members, device, self.backlog.catch_up)
             self._place.history.load_state_dict(state)
@@ -128,6 +146,8 @@ class Steps:
 
     def weigh(self, weighting: Weighting, members: Members, batch: Batch, step: int) -> Weighted:
         """The objective of a step."""
+        if batch.raw is not None and isinstance(weighting, nn.Module):
+            _check_device(weighting, batch.raw.device)
         history = self.history(members)
         history.step, history.present = step, batch.present
         return weighting.weigh(batch.losses, history)
@@ -231,13 +251,15 @@ class Steps:
                 bad = [is_bad and it for is_bad, it in zip(bad, batch.given, strict=True)]
         self._finite = not any(bad)
         for loss in compress(members.losses.values(), bad):
-            self._complain(loss, step)
+            # A mean is over what was finite.
+            value = math.nan if math.isfinite(loss.value) else loss.value
+            self._complain(loss, value, step)
 
-    def _complain(self, loss: NamedLoss, step: int) -> None:
+    def _complain(self, loss: NamedLoss, value: float, step: int) -> None:
         if self._on_nonfinite == "raise":
-            self._error = self._error or FloatingPointError(describe(loss.name, loss.value, step))
+            self._error = self._error or FloatingPointError(describe(loss.name, value, step))
         elif loss.nonfinite == 1:
-            warn_skipped(loss.name, loss.value, step)
+            warn_skipped(loss.name, value, step)
 
     def raise_error(self) -> None:
         """Raise what is to be raised about a loss that was not finite, once."""
@@ -342,3 +364,13 @@ class Steps:
         self.load_device_state(state["device"])
         sums = torch.tensor(state["accumulated"], dtype=torch.float64)
         self._sums = sums.reshape(4, -1) if len(sums) else None
+
+
+def _check_device(weighting: nn.Module, device: torch.device) -> None:
+    for parameter in weighting.parameters():
+        if parameter.device != device:
+            msg = (
+                f"the losses are on {device} and the learned weights on {parameter.device}: call"
+                f" group.to({str(device)!r}) before they go to the optimizer"
+            )
+            raise ValueError(msg)

@@ -294,9 +294,10 @@ class LossTracker(NamedLoss):
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The weighting of a group of this one loss."""
-        if self._updates < self.warmup:
+        # Asked for from the first step on, since a device keeps only what somebody asks for.
+        cov = history.ratio_cov if self.warmup < math.inf else None
+        if cov is None or self._updates < self.warmup:
             return weighted_sum(losses, np.array([self._static_weight]))
-        cov = history.ratio_cov
         is_young = history.ratio_count < _ENOUGH_FOR_SPREAD
         if isinstance(cov, Tensor):
             return weighted_sum(losses, cov.masked_fill_(is_young, self._static_weight))

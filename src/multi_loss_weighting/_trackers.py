@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ._backlog import Backlog
+from ._backlog import Backlog, LastCall
 from ._loss import by_name, checked_names
 from ._reporter import make_reporter
 from ._state import State, check_state
@@ -65,7 +65,7 @@ class Trackers(Mapping[str, LossTracker]):
         for tracker in self.values():
             tracker.share_backlog(self._backlog)
         if self._reporter is not None:
-            self._reporter.logger.before_close(self._backlog.catch_up_later())
+            self._reporter.logger.before_close(LastCall(self._backlog))
 
     def __getitem__(self, name: str) -> LossTracker:
         return self._trackers[name]

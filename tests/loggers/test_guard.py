@@ -141,6 +141,17 @@ def test_a_logger_that_refuses_hyperparameters_gets_its_rows() -> None:
     assert guard.failed == guard.withheld == 0
 
 
+def test_a_logger_that_records_no_hyperparameters_may_say_so() -> None:
+    class Theirs(MemoryLogger):
+        def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+            raise NotImplementedError
+
+    guard = Guard(Theirs())
+    guard.log_hyperparams({"losses": ["G"]})  # a warning would be an error here
+
+    assert guard.last_error is None
+
+
 def test_only_a_base_logger_is_closed() -> None:
     closed: list[object] = []
 

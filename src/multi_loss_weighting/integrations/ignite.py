@@ -1,0 +1,88 @@
+"""Ignite: a handler that records a group at an event, and rows among the metrics of an engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ignite.engine import Events
+
+from ._notes import Notes
+
+if TYPE_CHECKING:
+    from ignite.engine import Engine
+
+    from multi_loss_weighting import LossGroup
+
+
+class LossHandler:
+    """Record a group at an event of an engine: each iteration, or the mean of several.
+
+    The step of the engine calls the group::
+
+        def step(engine, batch):
+            optimizer.zero_grad()
+            losses = model(batch)  # {"recon": ..., "kl": ...}
+            group(losses).backward()
+            optimizer.step()
+
+        trainer = Engine(step)
+        LossHandler(group).attach(trainer)
+
+    Gradients that accumulate over 4 iterations are one row with
+    `attach(trainer, Events.ITERATION_COMPLETED(every=4))`, and a validation with
+    `attach(evaluator, Events.COMPLETED, trainer)`: of the mean over what there was since the last.
+
+    The step of a row is the iteration, from 1, as in Ignite's own rows. The optimizer has stepped
+    by then, so learned weights are shown as they are after it.
+    """
+
+    def __init__(self, group: LossGroup) -> None:
+        self.group = group
+
+    def attach(
+        self,
+        engine: Engine,
+        event: Any = Events.ITERATION_COMPLETED,
+        trainer: Engine | None = None,
+    ) -> None:
+        """Record at each `event` of the engine.
+
+        Args:
+            engine: The engine whose step calls the group.
+            event: When to record.
+            trainer: Whose iteration is the step of a row; by default the engine's own.
+        """
+        notes, clock = Notes(self.group), trainer or engine
+        engine.add_event_handler(Events.STARTED, notes.clear)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._tell, clock)
+        engine.add_event_handler(event, self._record, notes, clock)
+
+    def _tell(self, clock: Engine) -> None:
+        """The iteration, to schedules of weights."""
+        self.group.step = clock.state.iteration
+
+    def _record(self, notes: Notes, clock: Engine) -> None:
+        notes.record(clock.state.iteration)
+
+
+class MetricsLogger:
+    """Rows among the metrics of an engine, whence any logger of Ignite takes them.
+
+    Ignite's MLflowLogger is a logger as it is, and for its TensorBoard and W&B loggers there is
+    better: `TensorBoardLogger(theirs.writer)` and `WandbLogger(theirs.run)`. For the others::
+
+        group = LossGroup(["recon", "kl"], MetricsLogger(trainer))
+        LossHandler(group).attach(trainer)
+        theirs.attach_output_handler(
+            trainer, Events.ITERATION_COMPLETED, tag="training", metric_names="all"
+        )
+
+    Attach the handler before them.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        """Show one row, until the next."""
+        self._engine.state.metrics.update(metrics)

@@ -1,0 +1,157 @@
+"""Lightning: a callback that records the groups of a module, one row per optimizer step."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from multi_loss_weighting import LossGroup
+from multi_loss_weighting._warn import warn_user
+
+from ._notes import Notes
+from ._reporting import reporting
+
+try:
+    from lightning.pytorch import Callback
+except ModuleNotFoundError:  # the same under its older name
+    from pytorch_lightning import Callback  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+
+class LossCallback(Callback):
+    """Record each `LossGroup` of a module, with rows to the loggers of the trainer.
+
+    A group is an attribute of the module, so its state is in every checkpoint, and it is called
+    in `training_step`::
+
+        class VAE(LightningModule):
+            def __init__(self):
+                super().__init__()
+                self.losses = LossGroup(["recon", "kl"], weighting=CoVWeighting())
+
+            def training_step(self, batch):
+                return self.losses(self.model(batch))  # the total of {"recon": ..., "kl": ...}
+
+        Trainer(callbacks=[LossCallback()])
+
+    A row is made just before the optimizer steps, of the mean over the batches that accumulated.
+    With manual optimization it is made at the end of a batch in which an optimizer stepped,
+    however many did: a GAN counts each batch once, and learned weights are shown as they are
+    after the step. The step of a row is that of Lightning's own rows.
+
+    In validation and tests a group with a `scope` that was not called in training gets one row a
+    run, of the mean over the samples; any other is weighed there and not recorded.
+
+    Rows go to the loggers of the trainer beside those of the group, from rank 0 alone.
+    """
+
+    def __init__(self) -> None:
+        self._notes: dict[LossGroup, Notes] = {}
+        self._trained: set[LossGroup] = set()
+        self._cleanup = ExitStack()
+        self._batch_size = 1
+        self._last_step = -1
+        self._has_stepped = self._has_recorded = False
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Find the groups."""
+        named = pl_module.named_modules()
+        groups = {name: one for name, one in named if isinstance(one, LossGroup)}
+        if not groups:
+            msg = (
+                "LossCallback records the groups that are attributes of the module, as in"
+                f" self.losses = LossGroup(); {type(pl_module).__name__} has none"
+            )
+            raise ValueError(msg)
+        for name, group in groups.items():
+            if group not in self._notes:
+                self._listen(trainer, name, group)
+
+    on_validation_start = on_test_start = on_fit_start
+
+    def _listen(self, trainer: Trainer, name: str, group: LossGroup) -> None:
+        self._notes[group] = Notes(group, partial(self._samples, trainer, group))
+        self._cleanup.callback(self._notes[group].stop)
+        self._cleanup.enter_context(reporting(group, name, trainer.loggers))
+
+    def _samples(self, trainer: Trainer, group: LossGroup) -> int:
+        """How much a call counts: batches that accumulate alike, as their gradients do."""
+        if trainer.training:
+            self._trained.add(group)
+            return 1
+        is_evaluated = trainer.validating or trainer.testing
+        is_own = bool(group.scope) and group not in self._trained
+        return self._batch_size if is_evaluated and is_own else 0
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Leave the groups as they were."""
+        self._cleanup.close()
+        self._notes, self._trained = {}, set()
+
+    on_exception = teardown
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin at the step of the trainer, with schedules of weights too."""
+        self._last_step = -1
+        for group in self._notes:
+            group.step = _step(trainer)
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Any
+    ) -> None:
+        """Record, while learned weights are still those of the step."""
+        self._has_stepped = True
+        if pl_module.automatic_optimization:
+            self._record(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        """Record, where the module steps its optimizers itself."""
+        if self._has_stepped:
+            self._record(trainer)
+        self._has_stepped = False
+
+    def _record(self, trainer: Trainer) -> None:
+        step = _step(trainer)
+        for group, notes in self._notes.items():
+            if step == self._last_step:
+                notes.clear()  # LBFGS calls the step again; what counts is what it began with
+            elif group in self._trained:
+                self._has_recorded |= notes.record(step)
+        self._last_step = step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say so if there was nothing to record."""
+        if not self._has_recorded:
+            warn_user(
+                "LossCallback saw no losses in an epoch: call the group in training_step, as in"
+                " total = self.losses(losses), and step the optimizers of self.optimizers()"
+            )
+        self._has_recorded = False
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any, **__: Any
+    ) -> None:
+        """Take the length of the first tensor for the number of samples, as Lightning does."""
+        tensors = (leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor) and leaf.ndim)
+        self._batch_size = next((len(tensor) for tensor in tensors), 1)
+
+    on_test_batch_start = on_validation_batch_start
+
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the mean over the samples."""
+        for group, notes in self._notes.items():
+            if group not in self._trained:
+                notes.record(_step(trainer))
+
+    on_test_epoch_end = on_validation_epoch_end
+
+
+def _step(trainer: Trainer) -> int:
+    """The step of the rows that Lightning logs; `global_step` counts each optimizer by itself."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+FRAMEWORKS = {"accelerate", "ignite", "lightning", "pytorch_lightning", "transformers"}
+
+
+def test_a_framework_is_loaded_by_its_own_integration_alone() -> None:
+    code = (
+        "import sys, multi_loss_weighting, multi_loss_weighting.integrations;"
+        f"print({FRAMEWORKS} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "set()"
