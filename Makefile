@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint c
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint test-wheel test-frameworks bench docker-check clean
+.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -38,6 +38,14 @@ test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in a
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
+	rm -rf $(VENV)/notebooks && cp -r notebooks $(VENV)/notebooks  # their runs are not to stay
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False \
+		--Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
+		$(VENV)/notebooks/*.ipynb
+	cp $(VENV)/notebooks/*.ipynb notebooks
 
 docker-check: $(VENV)/.dev  ## build the images with buildah, as root, and talk to each service
 	if command -v npx; then npx --yes dclint@3.1.0 docker/compose.yaml; else echo 'no npx: dclint is skipped'; fi

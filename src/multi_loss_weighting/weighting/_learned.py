@@ -27,6 +27,7 @@ class LearnedWeighting(nn.Module):
         self.params = nn.Parameter(params)
         self._steps = 0
         self._version = 0
+        self._params_before: Tensor | None = None
 
     @abstractmethod
     def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
@@ -63,16 +64,25 @@ class LearnedWeighting(nn.Module):
         """Count a step of training, and warn once if by now the weights should have moved."""
         if self._steps > _PATIENCE or not (self.params.requires_grad and torch.is_grad_enabled()):
             return
-        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
         if self._steps == 0:
             self._version = self.params._version
-        if self._steps == _PATIENCE and self._version == self.params._version:
+            self._params_before = self.params.detach().clone()
+        if self._steps == _PATIENCE and not self._have_moved():
             msg = (
                 f"the weights of {type(self).__name__} have not moved in {_PATIENCE} steps: give"
                 " its parameters to the optimizer, with weight_decay 0"
             )
             warn_user(msg)
         self._steps += 1
+
+    def _have_moved(self) -> bool:
+        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
+        if self._version != self.params._version or self._params_before is None:
+            return True
+        if self.params.is_meta:  # it has no values
+            return False
+        # A fused optimizer writes past that count: where it stands still, the values decide.
+        return not torch.equal(self._params_before.to(self.params), self.params)
 
 
 def checked_count(count: int) -> int:
