@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BARE := .venv-bare
+FRAMEWORKS := .venv-frameworks
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(PIP_INSTALL)
+FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint test-wheel bench docker-check clean
+.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docker-check clean
 help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
 demo: $(VENV)/.demo  ## train the example on real data and record its losses; ARGS=--serve shows them live
 	$(BIN)/losses demo $(ARGS)
@@ -29,8 +31,21 @@ test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, witho
 	$(BARE)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
 	$(BARE)/bin/python -m pytest --quiet tests
 
+test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
+	$(FRAMEWORKS)/bin/python -m pytest --quiet tests/frameworks $(ARGS)
+	for backend in jax torch; do KERAS_BACKEND=$$backend \
+		$(FRAMEWORKS)/bin/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
+
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
+	rm -rf $(VENV)/notebooks && cp -r notebooks $(VENV)/notebooks  # their runs are not to stay
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m nbconvert --to notebook --execute --inplace \
+		--ExecutePreprocessor.record_timing=False \
+		--Exporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
+		$(VENV)/notebooks/*.ipynb
+	cp $(VENV)/notebooks/*.ipynb notebooks
 
 docker-check: $(VENV)/.dev  ## build the images with buildah, as root, and talk to each service
 	if command -v npx; then npx --yes dclint@3.1.0 docker/compose.yaml; else echo 'no npx: dclint is skipped'; fi
@@ -39,7 +54,7 @@ docker-check: $(VENV)/.dev  ## build the images with buildah, as root, and talk 
 		$(BIN)/python -m pytest --quiet tests/docker/check_images.py $(ARGS)
 
 clean:  ## forget the environment and what was built
-	rm -rf $(VENV) $(BARE) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -60,4 +75,10 @@ $(BARE)/.requirements: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BARE)
 	$(BARE)/bin/python $(PIP_INSTALL) 'pip>=25.1'
 	$(BARE)/bin/python $(PIP_INSTALL) dist/*.whl --group test
+	touch $@
+
+$(FRAMEWORKS)/.requirements: pyproject.toml constraints-frameworks.txt
+	$(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS_PIP) 'pip>=25.1'
+	$(FRAMEWORKS_PIP) --editable . --group frameworks
 	touch $@

@@ -1,26 +1,28 @@
-"""How quick the page is, and what serving it costs, beside TensorBoard.
+"""How quick the page is, and what serving it costs, beside TensorBoard and Trackio.
 
     pip install 'multi-loss-weighting[dashboard,plot,tensorboard]' playwright psutil
     python benchmarks/dashboard.py [--lines 10000 100000 1000000] [--seconds 20]
 
-Without TensorBoard its column is missing. Each server is a process of its own; Chromium opens our
-page.
+Each server is a process of its own; Chromium opens our page. Without TensorBoard it is left out,
+and so is Trackio without `--trackio trackio/bin/python`, the Python of an environment that has it
+(`dashboard_peers.py` says how to make one).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import quantiles
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -32,41 +34,49 @@ from loss_loggers import CsvLogger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NAMES = ("G", "D", "L1", "perceptual")
-COLUMNS = ("loss", "weight", "mean", "std", "cov", "weighted")
-PEER_LINES = 10**5  # writing more for TensorBoard takes minutes
+    from benchmarks.dashboard_peers import (
+        Peer,
+        TensorBoard,
+        Trackio,
+        measure_latency,
+        measure_start,
+    )
+    from benchmarks.dashboard_rows import NAMES, rows
+else:
+    from dashboard_peers import TensorBoard, Trackio, measure_latency, measure_start
+    from dashboard_rows import NAMES, rows
+
+PEER_LINES = 10**6  # writing more for others takes a quarter of an hour
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 READ = """
 import resource, sys, time
 start = time.perf_counter()
 from loss_dashboard.reader import RunReader
 RunReader(sys.argv[1], columns=())
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
+EMPTY = "from matplotlib.figure import Figure; Figure().savefig('empty.png')"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--lines", type=int, nargs="+", default=[10**4, 10**5, 10**6])
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--trackio", default="", help="a Python that has Trackio")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        print("lines     reader s  reader MB  plot s  first page s  all of it s  TensorBoard s")
+        print("seconds (of processor time in brackets)")
+        print(
+            "lines     reader                   plot          empty picture  first page  all of it"
+        )
         for lines in options.lines:
             measure_size(Path(scratch), lines, browser)
         measure_live(Path(scratch) / "live", browser, options.seconds)
         browser.close()
-
-
-def rows(count: int) -> Iterator[dict[str, float]]:
-    for step in range(count):
-        yield {
-            f"{column}/{name}": (1 + place) / (1 + step / 100) + (step * 7919 % 1000) / 7e4
-            for column in COLUMNS
-            for place, name in enumerate(NAMES)
-        }
+        measure_peers(Path(scratch), options.lines, options.trackio)
 
 
 def measure_size(scratch: Path, lines: int, browser: Any) -> None:
@@ -76,16 +86,39 @@ def measure_size(scratch: Path, lines: int, browser: Any) -> None:
         for step, row in enumerate(rows(lines // len(NAMES))):
             logger.log_metrics(row, step=step)
     read = [sys.executable, "-c", READ, str(folder)]
-    seconds, megabytes = map(float, subprocess.check_output(read, text=True).split())
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "loss_dashboard", "plot", str(folder)]
-    subprocess.check_output([*command, "-o", str(scratch / "run.png")])
-    plot = time.perf_counter() - start
+    seconds, used, megabytes = map(float, subprocess.check_output(read, text=True).split())
+    plot, plot_used = cost_of(
+        "-m", "loss_dashboard", "plot", str(folder), "-o", "run.png", at=scratch
+    )
+    floor, floor_used = cost_of("-c", EMPTY, at=scratch)
     first, whole = first_page(folder, browser)
-    has_peer = find_spec("tensorboard") and lines <= PEER_LINES
-    peer = tensorboard_start(scratch / f"tb-{lines}", lines) if has_peer else None
-    ours = f"{lines:<9} {seconds:8.2f} {megabytes:10.0f} {plot:7.2f} {first:13.2f} {whole:12.2f}"
-    print(f"{ours} {peer:14.2f}" if peer is not None else ours, flush=True)
+    print(f"{lines:<9} {seconds:6.2f} ({used:5.2f}) {megabytes:6.0f} MB", end="   ")
+    print(f"{plot:5.2f} ({plot_used:.2f})  {floor:5.2f} ({floor_used:.2f})", end="  ")
+    print(f"{first:6.2f}  {whole:6.2f}", flush=True)
+
+
+def cost_of(*arguments: str, at: Path) -> tuple[float, float]:
+    """Seconds that a Python takes, and those of all cores."""
+    start, before = time.perf_counter(), os.times()
+    subprocess.check_output([sys.executable, *arguments], cwd=at)
+    seconds, after = time.perf_counter() - start, os.times()
+    used = after.children_user + after.children_system
+    return seconds, used - before.children_user - before.children_system
+
+
+def measure_peers(scratch: Path, sizes: list[int], trackio: str) -> None:
+    """The same rows in TensorBoard and in Trackio, where they are."""
+    makers: dict[str, Callable[[Path], Peer]] = {}
+    if find_spec("tensorboard"):
+        makers["TensorBoard"] = TensorBoard
+    if trackio:
+        makers["Trackio"] = partial(Trackio, python=trackio)
+    for name, make in makers.items():
+        for lines in (size for size in sizes if size <= PEER_LINES):
+            cost = measure_start(make(scratch / f"{name}-{lines}"), lines // len(NAMES))
+            print(f"{name:<12} {lines:<9} {cost}", flush=True)
+        latency = measure_latency(make(scratch / f"{name}-live"))
+        print(f"{name:<12} write to answer: {latency}", flush=True)
 
 
 class Served:
@@ -135,53 +168,10 @@ def wait_for(holds: Callable[[], bool], pause: float = 0.01, seconds: float = 12
     raise TimeoutError(msg)
 
 
-def tensorboard_start(folder: Path, lines: int) -> float:
-    """Seconds from the start of TensorBoard until its newest loss comes over HTTP."""
-    from torch.utils.tensorboard import SummaryWriter
-
-    steps = lines // len(NAMES)
-    with SummaryWriter(str(folder)) as writer:
-        for step, row in enumerate(rows(steps)):
-            for name, value in row.items():
-                if name.partition("/")[0] in COLUMNS[:5]:
-                    writer.add_scalar(name, value, step)
-    start = time.perf_counter()
-    with tensorboard(folder) as address:
-        wait_for(lambda: newest(address) == steps - 1, 0.05)
-        return time.perf_counter() - start
-
-
-class tensorboard:  # noqa: N801, used like a function
-    """TensorBoard in a process of its own, which reads anew as often as it can be told to."""
-
-    def __init__(self, folder: Path) -> None:
-        port = 6100 + int(time.time()) % 800
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder)]
-        command += ["--port", str(port), "--reload_interval", "1", "--samples_per_plugin"]
-        self.process = subprocess.Popen([*command, "scalars=1000"], stderr=subprocess.DEVNULL)
-        self.address = f"http://127.0.0.1:{port}/"
-
-    def __enter__(self) -> str:
-        return self.address
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def newest(address: str) -> int:
-    question = urlencode({"tag": f"loss/{NAMES[-1]}", "run": "."})
-    try:
-        points = ask(f"{address}data/plugin/scalars/scalars?{question}")
-    except (URLError, ConnectionError, ValueError):
-        return -1
-    return int(points[-1][1]) if points else -1
-
-
 def measure_live(folder: Path, browser: Any, seconds: float) -> None:
     """A run that gets 100 rows a second while a tab shows it."""
     with CsvLogger(folder) as logger:
-        source = rows(10**9)
+        source = rows()
         logger.log_metrics(next(source), step=0)
         server = Served(folder)
         page = browser.new_page()

@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
+from loss_dashboard._tables import run_table
 from loss_dashboard.command import app
 from loss_dashboard.commands.demo import Method
+from loss_dashboard.runs import Summary
 from loss_loggers import CsvLogger
 
 HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "multi_loss_weighting")
@@ -45,6 +50,36 @@ def test_ls_shows_the_newest_run_first(tmp_path: Path) -> None:
     assert [line[:2] for line in lines] == [["new", "finished"], ["old", "finished"]]
     assert [line[-3:] for line in lines] == [["G", "D", "6"], ["G", "D", "4"]]
     assert "2033" in printed
+
+
+def test_ls_keeps_names_whole_on_a_narrow_terminal() -> None:
+    marks = ("label spike", "alcohol small weight", "recon spike", "recon nan")
+    run = Summary(Path("automatic-0.05-seed-0"), "finished", 1e9, ("label", "recon"), 199, marks)
+    narrow = Console(width=80, file=StringIO())
+
+    with narrow.capture() as captured:
+        narrow.print(run_table([run]))
+
+    printed = captured.get()
+    assert "automatic-0.05-seed-0  finished" in printed
+    assert set(" ".join(marks).split()) <= set(printed.replace(",", "").split())
+    assert max(map(len, printed.splitlines())) <= 80
+
+
+def test_ls_in_a_pipe_is_as_wide_as_its_lines_also_where_colors_are_forced(tmp_path: Path) -> None:
+    name = "x" * 100
+    record(tmp_path / name)
+    environment = {**os.environ, "FORCE_COLOR": "1", "COLUMNS": "80"}
+
+    done = subprocess.run(
+        [sys.executable, "-m", "loss_dashboard", "ls", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+
+    assert name in done.stdout
 
 
 def test_ls_shows_a_run_by_its_own_folder(tmp_path: Path) -> None:

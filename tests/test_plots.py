@@ -92,6 +92,20 @@ def test_several_runs_share_a_panel_and_the_colors_of_the_first(tmp_path: Path) 
     assert [text.get_text().split()[0] for text in axes.texts] == ["G", "D", "E"]
 
 
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e5, -1e5])
+def test_numbers_and_names_are_within_the_picture(tmp_path: Path, scale: float) -> None:
+    losses = {name: [1.3 * scale, 2.7 * scale, 2.0 * scale] for name in ("G", "D" * 20)}
+    runs = [record(tmp_path / f"run {number}", losses) for number in range(4)]
+    figure = draw_runs([RunReader(run) for run in runs])
+
+    figure.draw_without_rendering()
+
+    drawn = [axes.get_tightbbox() for axes in figure.axes]
+    assert all(box and box.x0 > 0 and box.x1 < figure.bbox.x1 for box in drawn)
+    assert all(box and box.y0 > 0 and box.y1 < figure.bbox.y1 for box in drawn)
+    assert figure.axes[0].bbox.width > 0.5 * figure.bbox.width
+
+
 def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     values = [1.0] * 30_000
     values[7_777], values[20_001] = 900.0, math.nan

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ._lines import Values
     from .decimate import Decimated
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 INK, GREY, FAINT = "#333333", "#777777", "#e5e5e5"
 LABEL_SIZE = 10
+EDGE = 0.025  # of the width, beside all that is drawn
+NARROW = 0.3  # of the width, which the longest names leave to the panels
 DASHES: tuple[Dashes, ...] = ((0, ()), (0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
 """How the lines of the first run are drawn, and those of the others."""
 
@@ -87,6 +90,29 @@ def label_ends(axes: Axes, curves: dict[str, tuple[Values, str]]) -> None:
             fontweight="bold",
             va="center",
         )
+
+
+def fit(figure: Figure, above: float) -> None:
+    """Give the panels what the numbers on their left and the names on their right leave.
+
+    A layout engine measures everything, several times, for a tenth of a second.
+
+    Args:
+        figure: Panels above one another.
+        above: The part of the height that is left for what stands above them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    FigureCanvasAgg(figure)  # which measures for it
+    width = figure.bbox.width
+    numbers = [axes.yaxis.get_tightbbox() for axes in figure.axes]
+    starts = [axes.bbox.x0 - box.x0 for axes, box in zip(figure.axes, numbers, strict=True) if box]
+    names = [(axes, text.get_window_extent()) for axes in figure.axes for text in axes.texts]
+    ends = [box.x1 - axes.bbox.x1 for axes, box in names]
+    left, right = EDGE + max(starts, default=0) / width, EDGE + max(ends, default=0) / width
+    figure.subplots_adjust(
+        left=left, right=max(left + NARROW, 1 - right), top=1 - above, bottom=0.09, hspace=0.17
+    )
 
 
 def _height(axes: Axes, value: float) -> float:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import csv
+import io
+import sys
 from typing import TYPE_CHECKING, NamedTuple
+
+from loss_loggers._lines import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from numpy import float64, intp
+    from numpy import float64, signedinteger
     from numpy.typing import NDArray
 
     Values = NDArray[float64]
-    Codes = NDArray[intp]
+    Codes = NDArray[signedinteger]
 
 WORTH = 1 << 21
 """From so many bytes on pyarrow, which takes a tenth of a second to load, is quicker."""
+
+WORTH_NOW = 1 << 16
+"""The same once it is loaded."""
 
 
 class Block(NamedTuple):
@@ -35,8 +42,28 @@ class Block(NamedTuple):
     values: Values
     refused: int
 
+    def by_name(self) -> dict[str, Values]:
+        """For each name its lines, as one row of numbers for each column."""
+        import numpy as np
 
-def parse(lines: bytes, header: Sequence[str], wanted: Collection[str] | None = None) -> Block:
+        if not len(self.codes):
+            return {}
+        # Few names are sorted by counting, as long as their codes are short.
+        order = np.argsort(self.codes.astype(np.min_scalar_type(len(self.names))), kind="stable")
+        ends = np.cumsum(np.bincount(self.codes, minlength=len(self.names)))
+        parts = np.split(np.take(self.values, order, axis=1), ends[:-1], axis=1)
+        names = [name.decode(errors="replace") for name in self.names]
+        # Names that are no text may become the same.
+        each: dict[str, Values] = {}
+        for name, part in zip(names, parts, strict=True):
+            if part.shape[1]:
+                each[name] = np.hstack([each[name], part]) if name in each else part
+        return each
+
+
+def parse(
+    lines: bytes | memoryview, header: Sequence[str], wanted: Collection[str] | None = None
+) -> Block:
     r"""The numbers of whole lines; statistics that are empty throughout are left out.
 
     >>> block = parse(b"0,1.5,G,0.25,\n0,1.5,D,nan,\n", ["step", "time", "name", "loss", "std"])
@@ -45,31 +72,34 @@ def parse(lines: bytes, header: Sequence[str], wanted: Collection[str] | None = 
     """
     import numpy as np
 
-    taken = [name for name in header if name in ("step", "time") or _is_wanted(name, wanted)]
-    large = _parse_many(lines, header, taken) if len(lines) >= WORTH else None
+    taken = ["step", "time", *(name for name in header if _is_wanted(name, wanted))]
+    is_large = len(lines) >= (WORTH_NOW if "pyarrow.csv" in sys.modules else WORTH)
+    large = _parse_many(lines, header, taken) if is_large else None
     block = large or _parse_any(lines, header, taken)
-    known = np.isfinite(block.values[block.columns.index("step")])
+    known = np.isfinite(block.values[0])
     if known.all():
         return block
     refused = block.refused + int((~known).sum())
     return block._replace(codes=block.codes[known], values=block.values[:, known], refused=refused)
 
 
-def header_of(lines: bytes) -> tuple[list[str], bytes]:
+def header_of(lines: memoryview) -> tuple[list[str], memoryview]:
     r"""The names of the columns, and the lines below them.
 
-    >>> header_of(b"step,time,name\n0,1.5,G\n")
+    >>> header, rest = header_of(memoryview(b"step,time,name\n0,1.5,G\n"))
+    >>> header, bytes(rest)
     (['step', 'time', 'name'], b'0,1.5,G\n')
     """
-    line, _, rest = lines.partition(b"\n")
-    return next(csv.reader([line.decode(errors="replace")]), []), rest
+    line = io.BytesIO(lines).readline()
+    header = next(csv.reader([str(line, "utf-8", "replace").removesuffix("\n")]), [])
+    return header, lines[len(line) :]
 
 
 def _is_wanted(name: str, wanted: Collection[str] | None) -> bool:
-    return name != "name" and (wanted is None or name in wanted)
+    return name not in KEYS and (wanted is None or name in wanted)
 
 
-def _parse_many(lines: bytes, header: Sequence[str], taken: list[str]) -> Block | None:
+def _parse_many(lines: bytes | memoryview, header: Sequence[str], taken: list[str]) -> Block | None:
     """With pyarrow; None without it, and where a line makes no sense to it."""
     import numpy as np
 
@@ -85,15 +115,15 @@ def _parse_many(lines: bytes, header: Sequence[str], taken: list[str]) -> Block 
     try:
         table = read_csv(
             pa.py_buffer(lines),
-            ReadOptions(column_names=header),
+            ReadOptions(column_names=header, block_size=len(lines) + 1, use_threads=False),
             ParseOptions(ignore_empty_lines=False),
             convert,
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError):
         return None
-    name = table["name"].unify_dictionaries()
-    names: list[bytes] = name.chunk(0).dictionary.to_pylist()
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in name.chunks]).astype(np.intp)
+    name = table["name"].chunk(0)
+    names: list[bytes] = name.dictionary.to_pylist()
+    codes = name.indices.to_numpy()
     columns = [
         column
         for column in taken
@@ -103,11 +133,11 @@ def _parse_many(lines: bytes, header: Sequence[str], taken: list[str]) -> Block 
     return Block(names, codes, columns, values, 0)
 
 
-def _parse_any(lines: bytes, header: Sequence[str], taken: list[str]) -> Block:
+def _parse_any(lines: bytes | memoryview, header: Sequence[str], taken: list[str]) -> Block:
     """With the standard library, which reads whatever there is."""
     import numpy as np
 
-    text = lines.decode(errors="replace").replace("\0", "\ufffd")
+    text = str(lines, "utf-8", "replace").replace("\0", "\ufffd")
     rows = list(csv.reader(text.split("\n")[:-1]))
     whole = [row for row in rows if len(row) == len(header)]
     cells = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}

@@ -38,9 +38,11 @@ class Series:
         end = self.count + values.shape[1]
         self._make_room(columns, end)
         fresh = self._room[:, self.count : end]
-        if list(columns) != self._names:
+        if list(columns) == self._names:
+            fresh[:] = values
+        else:
             fresh[:] = float("nan")
-        fresh[[self._names.index(name) for name in columns]] = values
+            fresh[[self._names.index(name) for name in columns]] = values
         self.count = end
 
     def _make_room(self, columns: Sequence[str], length: int) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from threading import Lock
-from time import monotonic, thread_time
+from time import monotonic, sleep, thread_time
 from typing import TYPE_CHECKING, TypeVar
 
 import orjson
 
 from ._live_curves import LiveCurves
 from .alerts import find_alerts
+from .choice import Choice
 from .reader import RunReader
 from .view import view
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .alerts import Alert
-    from .choice import Choice
 
 Kept = TypeVar("Kept")
 
@@ -34,6 +34,9 @@ SHARE = 0.015
 
 ALERTS_SHARE = 0.01
 """The part of a core that may go into searches for alerts, which look at the whole of a run."""
+
+TURN = 0.002
+"""Seconds between two stretches of reading, in which whoever waits gets what there is."""
 
 KEPT = 16
 """Views kept of a run, for tabs that differ in what they show."""
@@ -80,6 +83,15 @@ class Shelf:
         finally:
             self._lock.release()
 
+    def read_through(self) -> None:
+        """Read all that there is, and draw it as the page asks for it first."""
+        before = -1.0
+        while before < self.reader.progress < 1:
+            before = self.reader.progress
+            self.poll()
+            sleep(TURN)
+        self.answer(Choice())
+
     def answer(self, choice: Choice) -> bytes:
         """A view of the run as it has been read, as JSON, made once for all who ask for it."""
         with self._lock, self._at_work():
@@ -118,7 +130,8 @@ class Shelf:
         try:
             yield
         finally:
-            rest = min(REST, (thread_time() - start) / SHARE)
+            is_behind = self.reader.progress < 1  # somebody waits for the rest of a long run
+            rest = 0.0 if is_behind else min(REST, (thread_time() - start) / SHARE)
             self._rests_until = min(max(self._rests_until, monotonic()) + rest, monotonic() + REST)
 
 

@@ -23,7 +23,8 @@ UNLIMITED = 100_000
 def stdout() -> Console:
     """The terminal; a pipe gets lines as long as they are, for the next program to read."""
     console = Console(highlight=False)
-    if not console.is_terminal:
+    # Asked of the file itself: a notebook sets FORCE_COLOR, which makes every pipe a terminal.
+    if not console.file.isatty():
         console.width = UNLIMITED
     return console
 
@@ -61,6 +62,8 @@ def run_table(runs: Iterable[Summary]) -> Table:
     lines = table("run", "state", "started", "losses", "last step", "alerts")
     for column in lines.columns:
         column.justify = "right" if column.header == "last step" else "left"
+        # On a narrow terminal these go on below, so that the names of the runs stay whole.
+        column.no_wrap = column.header not in ("losses", "alerts")
     for run in runs:
         lines.add_row(
             Text(run.path.name),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
     from pathlib import Path
-    from typing import BinaryIO
 
 BLOCK = 1 << 22
 """Bytes read at once: enough to be fast, few enough that what is made of them stays at hand."""
@@ -32,6 +34,10 @@ class Tail:
         """Whether the file was touched since it was last read."""
         return self._now() != self._seen
 
+    def has_much(self) -> bool:
+        """Whether more than a block is left to read."""
+        return self._now()[1] - self.offset > BLOCK
+
     def why_changed(self) -> str:
         """Why what was read is no longer what the file says, if so."""
         with self.path.open("rb") as file:
@@ -40,16 +46,18 @@ class Tail:
             file.seek(self.offset - len(self._mark))
             return "" if file.read(len(self._mark)) == self._mark else "was replaced"
 
-    def read(self) -> Iterator[bytes]:
-        """Blocks of whole lines; who stops early goes on with the next call."""
+    def read(self, until: float = inf) -> Iterator[memoryview]:
+        """Blocks of whole lines, up to a monotonic time; the next call goes on."""
         seen = self._now()
         self.size = seen[1]
-        with self.path.open("rb") as file:
+        with self.path.open("rb", buffering=0) as file:
             while lines := self._lines(file):
                 yield lines
+                if monotonic() > until:
+                    return
         self._seen = seen
 
-    def _lines(self, file: BinaryIO) -> bytes:
+    def _lines(self, file: FileIO) -> memoryview:
         file.seek(self.offset)
         data = file.read(BLOCK)
         end = data.rfind(b"\n") + 1
@@ -57,7 +65,7 @@ class Tail:
         self.offset += end
         if end:
             self._mark = data[max(0, end - MARK) : end]
-        return data[:end]
+        return memoryview(data)[:end]
 
     def _now(self) -> tuple[int, ...]:
         status = self.path.stat()

@@ -57,6 +57,7 @@ def page_beside(run: Path, *, open_page: bool) -> Iterator[None]:
 
 def _serve(run: Path) -> None:
     """Serve until whoever started this closes its standard input, or is gone itself."""
+    from .catalogue import Catalogue
     from .commands.serve import PORT
     from .serving import listen, run_server
 
@@ -66,7 +67,7 @@ def _serve(run: Path) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     host = "127.0.0.1"
-    run_server(listen(host, None, PORT), [run], host, "", open_page=False)
+    run_server(listen(host, None, PORT), Catalogue([run]), host, "", open_page=False)
 
 
 if __name__ == "__main__":

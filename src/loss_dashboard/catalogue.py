@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from threading import Lock
+from contextlib import suppress
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from loss_loggers.run_folder import INFO, parts
@@ -42,6 +43,16 @@ class Catalogue:
                 if is_within(run.path, place):
                     found[_new_key(run.path, found)] = run
         return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
+
+    def read_ahead(self) -> None:
+        """Begin to read the newest run, which the page shows first, while others go on."""
+        Thread(target=self._read_newest, daemon=True).start()
+
+    def _read_newest(self) -> None:
+        newest = next(iter(self.runs()), None)
+        with suppress(RuntimeError):  # no thread can begin once the program ends
+            if newest is not None and (shelf := self.shelf(newest)):
+                shelf.read_through()
 
     def shelf(self, key: str) -> Shelf | None:
         """The run with this key, which is read from now on; None if there is none."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers import Run
 
-from ._axes import DASHES, GREY, INK, clear, draw_band, draw_line, label_ends, mark_nonfinite, scale
+from ._axes import (
+    DASHES,
+    GREY,
+    INK,
+    clear,
+    draw_band,
+    draw_line,
+    fit,
+    label_ends,
+    mark_nonfinite,
+    scale,
+)
 from ._smooth import smooth
 from .decimate import decimate
 from .reader import RunReader
@@ -51,22 +64,34 @@ def plot_runs(runs: Sequence[Run | str | Path], output: str | Path) -> Path:
     Returns:
         The path written.
     """
+    readers = _read_while_matplotlib_loads(
+        [run.path if isinstance(run, Run) else run for run in runs]
+    )
     from matplotlib import rc_context
 
-    readers = [RunReader(run.path if isinstance(run, Run) else run, columns=()) for run in runs]
+    # A picture of few colours gains little from being packed for long.
+    is_png = Path(output).suffix.lower() == ".png"
+    packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if is_png else {}
     with rc_context({"pdf.fonttype": 42}):  # letters that journals take, and that can be searched
-        draw_runs(readers).savefig(output, dpi=150)
+        draw_runs(readers).savefig(output, dpi=150, **packing)
     return Path(output)
+
+
+def _read_while_matplotlib_loads(paths: Sequence[str | Path]) -> list[RunReader]:
+    import numpy as np  # noqa: F401, both need it, and two threads should not load it at once
+
+    with ThreadPoolExecutor(1) as pool:
+        reading = [pool.submit(RunReader, path, ()) for path in paths]
+        import matplotlib.figure  # noqa: F401
+
+        return [reader.result() for reader in reading]
 
 
 def draw_runs(readers: Sequence[RunReader]) -> Figure:
     """The figure of runs that were read."""
     from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(
-        figsize=(10, 6.6), layout=ConstrainedLayoutEngine(w_pad=0.25, h_pad=0.14, hspace=0.03)
-    )
+    figure = Figure(figsize=(10, 6.6))
     losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     curves = _curves(readers)
     _draw_losses(losses, curves)
@@ -75,8 +100,8 @@ def draw_runs(readers: Sequence[RunReader]) -> Figure:
     titles = [_title(reader) for reader in readers]
     title = titles[0] if len(titles) == 1 else " · ".join(reader.path.name for reader in readers)
     figure.suptitle(title, x=0.025, ha="left", color=INK, fontsize=13, fontweight="bold")
-    if len(titles) > 1:
-        _name_runs(losses, titles)
+    rows = _name_runs(losses, titles) if len(titles) > 1 else 0
+    fit(figure, above=0.12 + 0.03 * max(0, rows - 1))
     return figure
 
 
@@ -132,11 +157,12 @@ def _draw_weights(axes: Axes, curves: list[_Curve]) -> None:
     label_ends(axes, ends)
 
 
-def _name_runs(axes: Axes, titles: Sequence[str]) -> None:
-    """Say which line is whose, above the panel."""
+def _name_runs(axes: Axes, titles: Sequence[str]) -> int:
+    """Say which line is whose, above the panel; in how many rows."""
     for run, title in enumerate(titles):
         axes.plot([], [], color=GREY, linestyle=DASHES[run % len(DASHES)], label=title)
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, labelcolor=INK)
+    return ceil(len(titles) / 3)
 
 
 def _title(reader: RunReader) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers._lines import KEYS
 from loss_loggers.run_folder import INFO, folder_at, parts, run_info
 
+from ._ahead import map_ahead
 from ._lines import header_of, parse
 from ._pace import Pace
 from ._series import Series
@@ -17,7 +19,7 @@ from .decimate import Decimated as Decimated
 from .decimate import decimate as decimate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from os import PathLike
     from pathlib import Path
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """Statistics that every series has, if only as NaN."""
+
+COLUMNS = ("step", "time", *SHOWN)
 
 
 class RunReader:
@@ -186,10 +190,25 @@ class RunReader:
         self._note(f"half of {name}", torn if is_torn else "")
 
     def _read_blocks(self, tail: Tail) -> None:
-        for lines in tail.read():
-            self._add(tail, lines)
-            if monotonic() > self._until:
-                return
+        # While the lines of one block are handed out, those of the next ones are parsed.
+        each = map_ahead if tail.has_much() else map
+        for block, series in each(partial(self._parse, tail), self._below_header(tail)):
+            self._add(block, series)
+
+    def _below_header(self, tail: Tail) -> Iterator[memoryview]:
+        """What is new, without the line that names the columns, if there is any sense in it."""
+        for lines in tail.read(self._until):
+            below = lines
+            if tail not in self._headers:
+                self._headers[tail], below = header_of(lines)
+                note = _missing(tail.path.name, self._headers[tail])
+                self._note(f"header of {tail.path.name}", note)
+            if below and set(KEYS) <= set(self._headers[tail]):
+                yield below
+
+    def _parse(self, tail: Tail, lines: memoryview) -> tuple[Block, dict[str, Values]]:
+        block = parse(lines, self._headers[tail], self._columns)
+        return block, block.by_name()
 
     def _start_again(self, reason: str) -> None:
         """Read everything anew, as when a run went back to its checkpoint."""
@@ -197,29 +216,16 @@ class RunReader:
         self._note("again", f"{reason}, so all of it was read again.")
         self._poll()
 
-    def _add(self, tail: Tail, lines: bytes) -> None:
-        header = self._headers.get(tail)
-        if header is None:
-            header, lines = header_of(lines)
-            self._headers[tail] = header
-            self._note(f"header of {tail.path.name}", _missing(tail.path.name, header))
-        if lines and set(KEYS) <= set(header):
-            block = parse(lines, header, self._columns)
-            self._distribute(block)
-            self._refused += block.refused
-            some = f"{self._refused} lines make no sense, and are left out."
-            self._note("refused", some if self._refused else "")
-
-    def _distribute(self, block: Block) -> None:
+    def _add(self, block: Block, series: dict[str, Values]) -> None:
         """Give each loss its lines."""
-        import numpy as np
-
-        for code in np.unique(block.codes).tolist():
-            name = block.names[code].decode(errors="replace")
-            own = self._series.setdefault(name, Series(SHOWN))
-            own.extend(block.columns, block.values[:, block.codes == code])
+        for name, values in series.items():
+            own = self._series.setdefault(name, Series(COLUMNS))
+            own.extend(block.columns, values)
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
+        self._refused += block.refused
+        some = f"{self._refused} lines make no sense, and are left out."
+        self._note("refused", some if self._refused else "")
 
     def _note(self, topic: str, sentence: str) -> None:
         if sentence:

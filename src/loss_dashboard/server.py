@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from math import isfinite
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import orjson
@@ -31,10 +32,16 @@ if TYPE_CHECKING:
 
 LOOPBACK = ["127.0.0.1", "localhost"]
 TICK = 0.015
-"""Seconds between two looks at a run that is written."""
+"""Seconds between two looks at a run that has just had a row."""
+
+CALM = 40
+"""After a silence, the next look comes after one part in so many of it: a row is late by that."""
+
+LONGEST = 0.1
+"""Seconds between two looks at a run that is written, however long it has been silent."""
 
 REST = 1.0
-"""Seconds between two looks at a run that is not."""
+"""Seconds between two looks at a run that is not written."""
 
 PULSE = 15.0
 """After so many quiet seconds a stream says that it is still there."""
@@ -118,22 +125,28 @@ class _Server:
 
 async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> AsyncIterator[str]:
     """An event for each change; many tabs of one run share what one of them reads."""
-    seen, quiet = [-1] * len(shelves), 0.0
+    seen = [-1] * len(shelves)
+    changed = said = monotonic()
     while not is_ending():
         for shelf in shelves:
             if shelf.has_news:
                 await run_in_threadpool(shelf.poll)
         now = [shelf.version for shelf in shelves]
         if now != seen:
-            seen, quiet = now, 0.0
+            seen, changed, said = now, monotonic(), monotonic()
             yield f"data: {json.dumps(now)}\n\n"
-        elif quiet >= PULSE:
-            quiet = 0.0
+        elif monotonic() - said >= PULSE:
+            said = monotonic()
             yield ": still here\n\n"
-        pause = TICK if any(map(_is_busy, shelves)) else REST
-        pause = max(pause, min(shelf.rest for shelf in shelves))
-        quiet += pause
+        pause = max(_pause(shelves, monotonic() - changed), min(shelf.rest for shelf in shelves))
         await asyncio.sleep(pause)
+
+
+def _pause(shelves: list[Shelf], silence: float) -> float:
+    """Seconds until it is worth to look again, after so many without news."""
+    if not any(map(_is_busy, shelves)):
+        return REST
+    return min(max(TICK, silence / CALM), LONGEST)
 
 
 def _is_busy(shelf: Shelf) -> bool:

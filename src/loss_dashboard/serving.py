@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import uvicorn
 
-from .catalogue import Catalogue
+from ._hints import short
 from .server import LOOPBACK, make_app
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from .catalogue import Catalogue
 
 TRIES = 50
 GOODBYE = 2  # seconds that open streams get when the server ends
@@ -32,14 +32,15 @@ def listen(host: str, port: int | None, default: int) -> socket.socket:
 
 
 def run_server(
-    listener: socket.socket, places: list[Path], host: str, token: str, *, open_page: bool
+    listener: socket.socket, catalogue: Catalogue, host: str, token: str, *, open_page: bool
 ) -> None:
     """Serve until Ctrl-C."""
     name, port = listener.getsockname()[:2]
     hosts = LOOPBACK if host in LOOPBACK else ["*"] if name in ("0.0.0.0", "::") else [host, name]
-    app = make_app(Catalogue(places), hosts=hosts, token=token)
+    app = make_app(catalogue, hosts=hosts, token=token)
     address = f"http://{_in_address(name)}:{port}/" + (f"?token={quote(token)}" if token else "")
-    print(f"Watching {', '.join(map(str, places))} at {address}  (Ctrl-C ends it)", flush=True)
+    places = ", ".join(map(short, catalogue.places))
+    print(f"Watching {places} at {address}  (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GOODBYE
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ._nonfinite import left_out
-from ._value import read
+from ._value import number, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -164,7 +164,7 @@ def _stack(parts: list[Any]) -> Tensor:
         [
             part.reshape(()).to(torch.promote_types(part.dtype, like.dtype))
             if isinstance(part, Tensor)
-            else like.new_tensor(float(part))
+            else like.new_tensor(number(part))
             for part in parts
         ]
     )

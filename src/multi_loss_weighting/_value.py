@@ -3,38 +3,52 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_TRACED = ("Tracer", "SymbolicTensor")
+
 
 def read(loss: Any, name: str) -> float:
-    """The value of a loss: a Python number, a numpy scalar or a tensor of one element.
+    """The value of a loss: a Python number, a numpy scalar or an array of one element.
+
+    The array may be PyTorch's, JAX's, TensorFlow's or Keras's, of any real dtype.
 
     Raises:
         TypeError: If it is none of these.
         ValueError: If it has no or more than one element.
     """
     try:
-        return float(loss.item() if isinstance(loss, torch.Tensor) else _number(loss))
+        return float(loss.item() if isinstance(loss, torch.Tensor) else number(loss))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise _explained(loss, name, error) from error
 
 
-def _number(loss: Any) -> float:
-    is_complex = isinstance(loss, numbers.Complex) and not isinstance(loss, numbers.Real)
-    if is_complex or isinstance(loss, str) or not hasattr(loss, "__float__"):
+def number(loss: Any) -> float:
+    """The value of what is no tensor of PyTorch's; any error says that there is none."""
+    if hasattr(loss, "item"):
+        loss = loss.item()
+    elif hasattr(loss, "numpy"):  # TensorFlow's; a 0-d bfloat16 has no working __array__
+        loss = np.asarray(loss.numpy()).item()
+    if isinstance(loss, (str, bytes)) or not hasattr(loss, "__float__"):
         raise TypeError
-    return float(loss.item()) if hasattr(loss, "item") else float(loss)
+    return float(loss)
 
 
 def _explained(loss: Any, name: str, error: Exception) -> Exception:
+    if any(mark in type(loss).__name__ for mark in _TRACED):
+        msg = (
+            f"loss {name!r} has no value yet while jax.jit or tf.function traces it: return it and"
+            " record it outside, or weigh inside with multi_loss_weighting.functional"
+        )
+        return TypeError(msg)
     shape = getattr(loss, "shape", None)
-    if shape is not None and tuple(shape) not in [(), (1,)] and loss.size != 1:
+    if shape is not None and math.prod(shape) != 1:
         msg = (
             f"loss {name!r} is one number for the whole batch: call .mean() or .sum() on it first;"
             f" got the shape {tuple(shape)}"

@@ -67,12 +67,13 @@ def test_a_saved_notebook_keeps_one_figure_each_with_the_last_state(tmp_path: Pa
     assert [[output.output_type for output in cell] for cell in outputs] == [["display_data"]] * 3
     group, live, run = (cell[0].data for cell in outputs)
     assert group["text/plain"] == "EqualWeighting  step 1999"
-    assert "1999" in texts(group["text/html"])
-    assert "<b>G</b>" in texts(group["text/html"])
+    assert "1999" in texts(group["image/svg+xml"])
+    assert "<b>G</b>" in texts(group["image/svg+xml"])
     assert live["text/plain"] == "my vae  step 499"
-    assert {"recon", "kl"} <= set(texts(live["text/html"]))
+    assert {"recon", "kl"} <= set(texts(live["image/svg+xml"]))
     assert run["text/plain"].startswith("gan  finished  step 41")
-    assert run["image/svg+xml"] == run["text/html"]
+    # Pages that show saved notebooks would prefer HTML, and take an image in it apart.
+    assert set(run) == {"image/svg+xml", "text/plain"}
 
 
 def test_a_group_shows_what_it_remembers_and_then_every_step() -> None:

@@ -232,6 +232,21 @@ def test_blocks_end_where_lines_do(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert RunReader(folder).series("G")["step"].tolist() == list(range(100))
 
 
+def test_a_reader_that_ran_out_of_patience_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = record(tmp_path / "gan", 200)
+    monkeypatch.setattr(_tail, "BLOCK", 1024)
+
+    reader = RunReader(folder, patience=0)
+    before = len(reader.series("G")["step"])
+    while reader.progress < 1:
+        assert reader.poll()
+
+    assert 0 < before < 200
+    assert reader.series("G")["step"].tolist() == list(range(200))
+
+
 def test_another_process_writes_all_the_while(tmp_path: Path) -> None:
     code = f"""
 import time

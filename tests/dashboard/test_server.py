@@ -5,6 +5,7 @@ import json
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -297,3 +298,56 @@ def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[
     assert {file.name for file in PAGE.iterdir()} - unsent == {*SCRIPTS, *STYLES}
     assert all((PAGE / name).read_text(encoding="utf-8") in sent[2] for name in SCRIPTS)
     assert sum(len(part.encode()) for part in sent) < 250_000
+
+
+def test_a_long_run_is_read_without_a_rest_while_others_ask(
+    tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard import _shelf, _tail
+    from loss_dashboard.choice import Choice
+
+    monkeypatch.setattr(_tail, "BLOCK", 1024)
+    monkeypatch.setattr(_shelf, "PATIENCE", 0.0)
+    monkeypatch.setattr(_shelf, "SHARE", 1e-9)
+    shelf = _shelf.Shelf(record(tmp_path / "gan", steps=500))
+    early = json.loads(shelf.answer(Choice()))
+    assert shelf.rest == 0.0
+
+    shelf.read_through()
+
+    late = json.loads(shelf.answer(Choice()))
+    assert 0 < early["progress"] < late["progress"] == 1.0
+    assert (late["step"], shelf.rest > 0) == (499, True)
+
+
+def test_the_newest_run_is_read_before_anybody_asks(
+    tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard import catalogue
+    from loss_dashboard._shelf import Shelf
+
+    read: Queue[str] = Queue()
+    monkeypatch.setattr(Shelf, "read_through", lambda shelf: read.put(shelf.reader.path.name))
+    record(tmp_path / "old")
+    record(tmp_path / "new")
+
+    catalogue.Catalogue([tmp_path]).read_ahead()
+
+    assert read.get(timeout=20) == "new"
+
+
+def test_the_longer_a_run_is_silent_the_less_often_it_is_looked_at(tmp_path: Path) -> None:
+    pytest.importorskip("starlette", reason="the page is served with it")
+    from loss_dashboard._shelf import Shelf
+    from loss_dashboard.server import LONGEST, REST, TICK, _pause
+
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        shelf = Shelf(logger.path)
+        pauses = [_pause([shelf], silence) for silence in (0.0, 2.0, 3600.0)]
+    shelf.reader.poll()
+
+    assert pauses == [TICK, 0.05, LONGEST]
+    assert _pause([shelf], 0.0) == REST

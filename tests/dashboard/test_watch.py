@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import re
+import select
+import struct
 import subprocess
 import sys
 import threading
@@ -304,3 +307,50 @@ def test_a_long_run_is_shown_while_it_is_read(run: Path, monkeypatch: pytest.Mon
         assert len(watching.reader.series("G")["loss"]) == 100
 
     drive(run, (80, 24), steps)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such terminals")
+def test_a_terminal_of_80_columns_and_24_lines_is_filled_and_left_as_it_was(tmp_path: Path) -> None:
+    pytest.importorskip("textual", reason="the watching app is made with it")
+    import fcntl
+    import pty
+    import termios
+
+    with CsvLogger(tmp_path / "live") as logger:
+        write(logger, range(30))
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        before = termios.tcgetattr(theirs)
+        command = [sys.executable, "-m", "loss_dashboard", "watch", str(logger.path)]
+        terminal = {**os.environ, "TERM": "xterm-256color"}
+        watching = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env=terminal
+        )
+        try:
+            shown = seen_until(ours, b"step 29 ")
+            write(logger, range(30, 40))
+            shown += seen_until(ours, b"step 39 ")
+            os.write(ours, b"q")
+            shown += seen_until(ours, b"\x1b[?1049l")  # back from the screen of its own
+            assert watching.wait(timeout=60) == 0
+            assert termios.tcgetattr(theirs) == before
+        finally:
+            watching.kill()
+            watching.wait()
+            os.close(theirs)
+            os.close(ours)
+
+    places = [tuple(map(int, at)) for at in re.findall(rb"\x1b\[(\d+);(\d+)H", shown)]
+    assert max(line for line, _ in places) == 24
+    assert max(column for _, column in places) <= 80
+    assert b"G was NaN or infinite at step 3" in shown
+
+
+def seen_until(terminal: int, text: bytes) -> bytes:
+    """What appears on a terminal, up to this text."""
+    shown, end = b"", time.monotonic() + 60
+    while text not in shown:
+        assert time.monotonic() < end, shown[-2000:]
+        if select.select([terminal], [], [], 0.1)[0]:
+            shown += os.read(terminal, 65536)
+    return shown

@@ -139,6 +139,21 @@ def test_it_does_not_warn_where_nothing_is_learned() -> None:
     assert awl.params.tolist() == frozen.params.tolist() == [1.0, 1.0]
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_it_does_not_warn_where_they_moved(fused: bool) -> None:
+    awl = AutomaticWeightedLoss(2)
+    optimizer = torch.optim.Adam(awl.parameters(), fused=fused)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(150):
+            optimizer.zero_grad()
+            awl(1.0, 2.0).backward()
+            optimizer.step()
+
+    assert awl.params.tolist() != [1.0, 1.0]
+
+
 def call(awl: AutomaticWeightedLoss, times: int) -> None:
     for _ in range(times):
         awl(1.0, 2.0)

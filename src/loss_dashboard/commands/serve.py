@@ -35,14 +35,17 @@ def serve(
         fail(f"serve needs {' and '.join(missing)}: pip install 'multi-loss-weighting[dashboard]'")
     if host not in LOOPBACK and not token:
         fail(f"whoever reaches {host} could read your runs: choose a --token, too")
+    from loss_dashboard.catalogue import Catalogue
+
+    catalogue = Catalogue([_place(name) for name in runs or [str(RUNS)]])
+    catalogue.read_ahead()  # while what serves it is loaded
     from loss_dashboard.serving import listen, run_server
 
-    places = [_place(name) for name in runs or [str(RUNS)]]
     try:
         listener = listen(host, port, PORT)
     except OSError as error:
         fail(f"cannot listen on {host}:{port or PORT}: {error.strerror or error}")
-    run_server(listener, places, host, token, open_page=open_)
+    run_server(listener, catalogue, host, token, open_page=open_)
 
 
 def _place(name: str) -> Path:

@@ -60,12 +60,14 @@ class Figure:
         self.draw()
 
     def _content(self) -> dict[str, str]:
-        """The figure, as HTML where it can be, else as an image or as text."""
+        """The figure as an image, or as text where there are none.
+
+        It is not HTML as well, which pages that show saved notebooks prefer, and take apart.
+        """
         from ._svg import draw
 
         title = self._source.title()
-        svg = draw(title, self._source.curves())
-        return {"text/html": svg, "image/svg+xml": svg, "text/plain": title}
+        return {"image/svg+xml": draw(title, self._source.curves()), "text/plain": title}
 
 
 def _display(content: dict[str, str]) -> Any:

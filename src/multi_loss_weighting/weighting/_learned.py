@@ -25,18 +25,27 @@ class MovementWatch:
     def __init__(self) -> None:
         self._steps = 0
         self._version = 0
+        self._before: Tensor | None = None
 
     def step(self, params: Tensor, owner: str, advice: str) -> None:
         """Count a step of training."""
         if self._steps > _PATIENCE or not (params.requires_grad and torch.is_grad_enabled()):
             return
-        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
         if self._steps == 0:
             self._version = params._version
-        if self._steps == _PATIENCE and self._version == params._version:
-            msg = f"the weights of {owner} have not moved in {_PATIENCE} steps: {advice}"
-            warn_user(msg)
+            self._before = params.detach().clone()
+        if self._steps == _PATIENCE and not self._have_moved(params):
+            warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {advice}")
         self._steps += 1
+
+    def _have_moved(self, params: Tensor) -> bool:
+        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
+        if self._version != params._version or self._before is None:
+            return True
+        if params.is_meta:  # it has no values
+            return False
+        # A fused optimizer writes past that count: where it stands still, the values decide.
+        return not torch.equal(self._before.to(params), params)
 
 
 GIVE_TO_OPTIMIZER = "give its parameters to the optimizer, with weight_decay 0"

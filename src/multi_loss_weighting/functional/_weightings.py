@@ -1,0 +1,90 @@
+"""Weights from history as pure functions."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from multi_loss_weighting.weighting import CoVWeighting
+
+from ._arrays import Array, arrays_of
+from ._pure import PureWeighting, State, pure_weighting
+from ._ratio import cov_of
+
+
+def cov_weighting(
+    *,
+    decay: float | None = None,
+    sum_to: Literal[1, "K"] = 1,
+    warmup: int = 2,
+    spike: float = 100.0,
+    patience: int = 10,
+) -> PureWeighting:
+    """`CoVWeighting` as pure functions: the same arguments, the same guards, the same weights.
+
+    Groenendijk et al., arXiv:2009.01717, equations 3 to 6.
+
+    Args:
+        decay: None for statistics over all steps; between 0 and 1 for ones that forget.
+        sum_to: What the weights sum to, 1 as in the paper or "K", the number of losses.
+        warmup: Values that a ratio needs before it weighs.
+        spike: A loss above `spike` times its running mean is kept out of the ratios.
+        patience: After so many in a row the loss has moved, and its ratios start again.
+
+    Raises:
+        ValueError: If an option is outside the range that makes sense.
+
+    >>> import numpy as np
+    >>> cov = cov_weighting()
+    >>> state = cov.init(np.zeros(2))
+    >>> for step in range(20):
+    ...     losses = np.array([1 + 0.1 * (step % 2), 1.0 + (step % 2)])
+    ...     state, weights = cov.update(state, losses)
+    >>> weights.round(2), state.losses.mean
+    (array([0.12, 0.88]), array([1.05, 1.5 ]))
+    """
+    checked = CoVWeighting(
+        decay=decay, sum_to=sum_to, warmup=warmup, spike=spike, patience=patience
+    )
+    weights = partial(_cov_weights, warmup=warmup, sums_to_count=sum_to == "K")
+    return pure_weighting(weights, checked.ratio_settings)
+
+
+def equal_weighting() -> PureWeighting:
+    """1/K for each of K losses, with the statistics of them all.
+
+    >>> import numpy as np
+    >>> equal = equal_weighting()
+    >>> equal.weights(equal.init(np.zeros(4)))
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    return pure_weighting(
+        lambda state: state.ratios.reference * 0 + 1 / state.ratios.reference.shape[0]
+    )
+
+
+def static_weighting(weights: Array) -> PureWeighting:
+    """Weights that you chose, with the statistics of the losses.
+
+    Args:
+        weights: An array [K], in the order of the losses.
+
+    >>> import numpy as np
+    >>> static = static_weighting(np.array([1.0, 0.1]))
+    >>> static.weights(static.init(np.zeros(2)))
+    array([1. , 0.1])
+    """
+    xp = arrays_of(weights)
+    return pure_weighting(lambda state: xp.cast(weights, state.losses.mean.dtype))
+
+
+def _cov_weights(state: State, *, warmup: int, sums_to_count: bool) -> Array:
+    """1/K for a loss younger than `warmup`; the others share the rest by their c."""
+    ratios = state.ratios
+    xp, count = arrays_of(ratios.mean), ratios.mean.shape[0]
+    is_young = ratios.count < warmup
+    settled = xp.where(is_young, 0.0, cov_of(ratios))
+    rest = 1 - xp.sum(xp.cast(is_young, ratios.mean.dtype)) / count
+    total = xp.sum(settled)
+    weights = xp.where(is_young, 1 / count, rest * settled / xp.where(total > 0, total, 1.0))
+    return weights * count if sums_to_count else weights
