@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint c
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docker-check clean
+.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -47,11 +47,11 @@ notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
 		$(VENV)/notebooks/*.ipynb
 	cp $(VENV)/notebooks/*.ipynb notebooks
 
-docker-check: $(VENV)/.dev  ## build the images with buildah, as root, and talk to each service
+docker-lint:  ## the compose file as dclint sees it; hadolint and the schema are among the tests
 	if command -v npx; then npx --yes dclint@3.1.0 docker/compose.yaml; else echo 'no npx: dclint is skipped'; fi
-	tests/docker/build.sh
-	unshare --net sh -c 'ip link set lo up && exec "$$@"' sh \
-		$(BIN)/python -m pytest --quiet tests/docker/check_images.py $(ARGS)
+
+docker-check: $(VENV)/.dev docker-lint  ## build the images with buildah, as root, and talk to each service
+	PYTHON=$(BIN)/python tests/docker/check.sh $(ARGS)
 
 clean:  ## forget the environment and what was built
 	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Build the images of docker/compose.yaml with buildah, without an engine.
 #
-# BASE and TORCH_INDEX_URL are as in docker/.env.example; a file:// index is mounted.
+# BASE, PIP_INDEX_URL and TORCH_INDEX_URL are as in docker/.env.example; a file:// index is mounted.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-options=(--isolation chroot --layers --file docker/Dockerfile)
-for name in BASE PIP_INDEX_URL TORCH_INDEX_URL; do
-    if [ -n "${!name:-}" ]; then options+=(--build-arg "$name=${!name}"); fi
-done
+# What Compose passes on when it is not set.
+options=(--isolation chroot --file docker/Dockerfile --build-arg "PIP_INDEX_URL=${PIP_INDEX_URL:-}")
+if [ -n "${BASE:-}" ]; then options+=(--build-arg "BASE=$BASE"); fi
+if [ -n "${TORCH_INDEX_URL:-}" ]; then options+=(--build-arg "TORCH_INDEX_URL=$TORCH_INDEX_URL"); fi
 case ${TORCH_INDEX_URL:-} in
     file://*) options+=(--volume "${TORCH_INDEX_URL#file://}:${TORCH_INDEX_URL#file://}:ro") ;;
 esac
