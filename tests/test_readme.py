@@ -16,6 +16,7 @@ from loss_loggers import MemoryLogger
 TOP = Path(__file__).parent.parent
 SDKS = (
     *("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "transformers"),
+    "torchjd",
     "wandb",
 )
 
@@ -25,7 +26,8 @@ def snippets(page: str) -> list[str]:
     return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
 
 
-PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md", "docs/integrations.md")}
+DOCS = ("docs/loggers.md", "docs/integrations.md", "docs/weightings.md")
+PAGES = {page: snippets(page) for page in ("README.md", *DOCS)}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
     for page, found in PAGES.items()
@@ -102,3 +104,4 @@ def test_every_kind_of_loop_and_logger_is_shown() -> None:
     assert len(PAGES["README.md"]) >= 8
     assert len(PAGES["docs/loggers.md"]) >= 8
     assert len(PAGES["docs/integrations.md"]) >= 5
+    assert len(PAGES["docs/weightings.md"]) >= 6
