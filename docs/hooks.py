@@ -44,9 +44,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def _add_notebook(notebook: Path, files: Files, config: MkDocsConfig) -> None:
     """Add a notebook with the outputs it was saved with."""
-    text, resources = MarkdownExporter().from_filename(
-        str(notebook), {"unique_key": notebook.stem, "output_files_dir": f"{notebook.stem}_files"}
-    )
+    exporter = MarkdownExporter()  # type: ignore[no-untyped-call]
+    where = {"unique_key": notebook.stem, "output_files_dir": f"{notebook.stem}_files"}
+    text, resources = exporter.from_filename(str(notebook), where)
     files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=text))
     for name, content in resources["outputs"].items():
         files.append(File.generated(config, f"notebooks/{name}", content=content))
