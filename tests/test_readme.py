@@ -87,6 +87,8 @@ def test_a_snippet_runs(snippet: str) -> None:
             module = pytest.importorskip(sdk, reason=f"the snippet needs {sdk}")
             if sdk == "wandb":
                 module.teardown()  # it reads the environment once, maybe for another test before
+    if "loss_dashboard.show" in snippet:
+        pytest.importorskip("IPython", reason="a figure needs IPython")
     names = what_snippets_leave_open()
     before = [parameter.clone() for parameter in names["model"].parameters()]
 
