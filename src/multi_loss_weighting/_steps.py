@@ -165,7 +165,6 @@ class Steps:
 
     # A step is taken in.
 
-    @torch.no_grad()
     def record(
         self,
         weighting: Weighting,
@@ -181,7 +180,8 @@ class Steps:
             self.accumulate(batch, samples)
             self.record_means(weighting, members, extra, step)
             return
-        weighted = weighted or self.weigh(weighting, members, batch, step)
+        if weighted is None:
+            weighted = self._weigh_again(weighting, members, batch, step)
         if batch.raw is None:
             self._saved = {}
             self._count(members, batch, weighted.weights.tolist(), samples, step)
@@ -205,7 +205,14 @@ class Steps:
         """Take back the micro-batches since the last step."""
         self._sums = None
 
+    # Outside of the path of `update`, for which it is too slow.
     @torch.no_grad()
+    def _weigh_again(
+        self, weighting: Weighting, members: Members, batch: Batch, step: int
+    ) -> Weighted:
+        """The objective for the record alone."""
+        return self.weigh(weighting, members, batch, step)
+
     def record_means(
         self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
     ) -> None:
@@ -223,13 +230,13 @@ class Steps:
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self.weigh(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
             self._count(members, batch, weighted.weights.tolist(), tallied, step)
             self._report(members, batch, weighted.total, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
-            weighted = self.weigh(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
             self._place.history.take_in(means, samples)
             self._finite = partial(torch.eq, sums[3].sum(), 0)
             self._count_later(members, sums, None, weighted, None, extra, step)
