@@ -445,7 +445,63 @@ def test_the_weight_of_a_tracker_is_that_of_the_cpu() -> None:
     assert device.weight == pytest.approx(host.weight, rel=1e-10)
 
 
+def test_losses_on_the_cpu_wait_for_those_elsewhere() -> None:
+    """In trackers of one row, whose device is stood for by `log_every` of one of them."""
+    logger = MemoryLogger()
+    trackers = Trackers(["G", "D"], logger, log_every={"D": 50})
+
+    for step in range(5):
+        trackers["G"].update(float(step), do_backwards=False)
+        trackers["D"].update(torch.tensor(10.0 + step), do_backwards=False)
+        trackers.step()
+    trackers.flush()
+
+    assert logger.values("loss/G") == [0, 1, 2, 3, 4]
+    assert logger.values("loss/D") == [10, 11, 12, 13, 14]
+
+
+def test_plain_numbers_join_the_losses_on_a_device() -> None:
+    tracker = LossTracker("a", log_every=NEVER)
+    group = LossGroup(["a", "b"], log_every=NEVER)
+    tracker.update(torch.ones((), device="meta"), do_backwards=False)
+    group.record(dict.fromkeys("ab", torch.ones((), device="meta")))
+
+    assert tracker.update(2.0, do_backwards=False).device.type == "meta"
+    group.record({"b": 2.0})
+    assert group.finite.device.type == "meta"
+
+
+@pytest.mark.parametrize("log_every", [None, 10])
+def test_a_tracker_says_whether_the_last_loss_was_finite(log_every: int | None) -> None:
+    tracker = LossTracker("a", log_every=log_every)
+    finite = [tracker.finite.item()]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for loss in (1.0, math.nan, 1.0, math.inf):
+            tracker.update(torch.tensor(loss), do_backwards=False)
+            finite.append(tracker.finite.item())
+        tracker.flush()
+
+    assert finite == [True, True, False, True, False]
+
+
 # State.
+
+
+def test_what_a_device_knew_ends_with_the_first_loss_on_the_cpu() -> None:
+    device, host, again = (LossTracker("a", warmup=3, log_every=n) for n in (5, None, 5))
+    losses = [torch.tensor(value, dtype=torch.float64) for value in wild(60)[52:, 2].tolist()]
+    for loss in losses[:4]:
+        device.update(loss, do_backwards=False)
+    host.load_state_dict(device.state_dict())
+    for loss in losses[4:]:
+        host.update(loss, do_backwards=False)
+    again.load_state_dict(host.state_dict())
+
+    weighted = again.update(torch.ones((), dtype=torch.float64), do_backwards=False)
+
+    assert weighted.item() == pytest.approx(host.weight, rel=1e-12)
 
 
 def weights_from(group: LossGroup, losses: Iterable[Any]) -> list[Any]:

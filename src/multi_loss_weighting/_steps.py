@@ -120,16 +120,25 @@ class Steps:
                 return batch
         if not losses and self.members is not None and self._ranks.are_many:
             return members.reader.read_nothing(None if self._place is None else self._place.device)
-        device = device_of(losses) or _CPU
-        if device == _CPU and not self._is_always_late:
-            self._leave()
+        if self.can_read_now(losses):
             return members.reader.read_carefully(losses, self._keeps_nonfinite())
-        return self._at(device, members).read(losses, self._keeps_nonfinite())
+        return self._at(self._device_of(losses), members).read(losses, self._keeps_nonfinite())
 
-    def _leave(self) -> None:
-        if self._place is not None:
-            self.backlog.catch_up()
-            self._place = None
+    def can_read_now(self, losses: Mapping[str, Any]) -> bool:
+        """Whether these losses need no backlog. If so, those before them are taken in first."""
+        if self._is_always_late or self._device_of(losses) != _CPU:
+            return False
+        self.backlog.catch_up()
+        self._place, self._saved = None, {}
+        return True
+
+    def _device_of(self, losses: Mapping[str, Any]) -> torch.device:
+        """Where the losses are; plain numbers join those before them."""
+        return device_of(losses) or (_CPU if self._place is None else self._place.device)
+
+    def come_late(self) -> None:
+        """Have losses on the CPU take the way of those on an accelerator, too."""
+        self._is_always_late = True
 
     def _at(self, device: torch.device, members: Members) -> OnDevice:
         if self._place is None or self._place.device != device:
@@ -183,9 +192,7 @@ class Steps:
         if weighted is None:
             weighted = self._weigh_again(weighting, members, batch, step)
         if batch.raw is None:
-            self._saved = {}
-            self._count(members, batch, weighted.weights.tolist(), samples, step)
-            self._report(members, batch, weighted.total, extra, step)
+            self._take_in(members, batch, weighted, samples, extra, step)
         else:
             assert self._place is not None
             self._place.history.take_in(batch.raw, samples)
@@ -231,8 +238,7 @@ class Steps:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
             weighted = self._weigh_again(weighting, members, batch, step)
-            self._count(members, batch, weighted.weights.tolist(), tallied, step)
-            self._report(members, batch, weighted.total, extra, step)
+            self._take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
@@ -240,6 +246,19 @@ class Steps:
             self._place.history.take_in(means, samples)
             self._finite = partial(torch.eq, sums[3].sum(), 0)
             self._count_later(members, sums, None, weighted, None, extra, step)
+
+    def _take_in(
+        self,
+        members: Members,
+        batch: Batch,
+        weighted: Weighted,
+        measured: float | Tallied,
+        extra: dict[str, Any],
+        step: int,
+    ) -> None:
+        self._saved = {}
+        self._count(members, batch, weighted.weights.tolist(), measured, step)
+        self._report(members, batch, weighted.total, extra, step)
 
     def _count(
         self,

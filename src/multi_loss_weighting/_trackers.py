@@ -106,9 +106,11 @@ class Trackers(Mapping[str, LossTracker]):
                 row |= tracker.row()
         return row
 
-    # On an accelerator a step ends when its losses have been read back.
+    # On an accelerator a step ends when its losses have been read back, those on the CPU with them.
 
     def _end_later(self, step: int, own_metrics: dict[str, Any]) -> None:
+        for tracker in self.values():
+            tracker.come_late()
         later = {name: value for name, value in own_metrics.items() if isinstance(value, Tensor)}
 
         def take_in(*values: list[float]) -> dict[str, Any] | None:
