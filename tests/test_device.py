@@ -10,6 +10,7 @@ import copy
 import math
 import pickle
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from multi_loss_weighting import (
 from multi_loss_weighting._device_history import DeviceHistory
 from multi_loss_weighting._ratio import LossRatio
 from multi_loss_weighting._statistics import Statistics
+from multi_loss_weighting._value import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +55,25 @@ class InverseMean:
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         spread = history.std + history.variance + history.cov + history.maximum - history.minimum
         return weighted_sum(losses, (1 + 0 * spread) / history.mean)
+
+
+class RatioSpread:
+    """A weighting of a user's own, from the ratios of the history."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        mean, std = torch.as_tensor(history.ratio_mean), torch.as_tensor(history.ratio_std)
+        return weighted_sum(losses * mean, std)
+
+
+class OwnWeights(torch.nn.Module):
+    """Learned weights of a user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.ones(1))
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:  # noqa: ARG002
+        return Weighted(losses.dot(self.weights), self.weights)
 
 
 WEIGHTINGS: dict[str, Callable[[], Any]] = {
@@ -357,6 +378,60 @@ def test_a_scaler_finds_a_nan_that_is_kept() -> None:
     assert group.weigh({"a": x * math.nan}).isnan()
 
 
+def test_a_weighting_may_read_all_of_the_ratios() -> None:
+    """They go on while the objective waits for its backward."""
+    totals, gradients = [], []
+    for log_every in (None, 10):
+        group = LossGroup(["a", "b"], weighting=RatioSpread(), log_every=log_every)
+        x = torch.ones((), dtype=torch.float64, requires_grad=True)
+        assert np.isnan(group.weigh({"a": 1.0, "b": 2.0}).item())
+        group.record({"a": 1.0, "b": 2.0})
+        for step in range(5):
+            total = group.update({"a": x * (1 + step), "b": x.exp()}, do_backwards=False)
+            total.backward()
+            totals.append(total.item())
+        gradients.append(x.grad.item() if x.grad is not None else None)
+
+    np.testing.assert_allclose(totals[5:], totals[:5], rtol=1e-12)
+    assert gradients[1] == pytest.approx(gradients[0], rel=1e-12)
+
+
+def test_a_mean_of_nothing_leaves_the_moments_as_they_are() -> None:
+    group = LossGroup(["a", "b"], weighting=InverseMean(), log_every=10)
+
+    for missing in ((), ("b",), ()):
+        losses = {"a": torch.tensor(2.0), "b": torch.tensor(4.0)}
+        group.accumulate({name: losses[name] for name in losses if name not in missing})
+        group.record()
+
+    assert group.next_weights() == {"a": 0.5, "b": 0.25}
+
+
+def test_a_step_lets_go_of_the_graph() -> None:
+    group = LossGroup(["a"], log_every=10)
+    activation = torch.ones(8, requires_grad=True).exp()
+    is_there = weakref.ref(activation)
+
+    group.update({"a": (activation * activation).sum()}, do_backwards=False)
+    del activation
+
+    assert is_there() is None
+
+
+@pytest.mark.parametrize("kind", ["cov", "user's own"])
+def test_a_validation_before_training_may_be_in_inference_mode(kind: str) -> None:
+    weighting = CoVWeighting() if kind == "cov" else InverseMean()
+    group = LossGroup(["a", "b"], weighting=weighting, max_loss=3.0, log_every=10)
+    x = torch.ones((), requires_grad=True)
+    with torch.inference_mode():
+        group.weigh({"a": x, "b": x * 2})
+
+    for step in range(3):
+        group.update({"a": x, "b": x * step})
+
+    assert group["b"].mean == 1.0
+
+
 # When rows come.
 
 
@@ -373,6 +448,27 @@ def test_no_step_is_missing_and_each_has_its_own_time() -> None:
     times = [moment for _, moment, _ in logger.rows]
     assert times == sorted(times)
     assert len(set(times)) == 10
+
+
+def test_a_row_has_the_weights_of_its_own_step() -> None:
+    logger, weighting = MemoryLogger(), OwnWeights()
+    group = LossGroup(["a"], logger, weighting=weighting, log_every=10)
+
+    for _ in range(3):
+        group.record({"a": torch.tensor(1.0)})
+        with torch.no_grad():
+            weighting.weights.add_(1)
+    group.flush()
+
+    assert logger.values("weight/a") == [1, 2, 3]
+
+
+def test_a_number_of_ones_own_is_that_of_its_step() -> None:
+    rate = torch.ones((), device="meta")
+
+    kept = read_metrics({"lr": rate})["lr"]
+
+    assert kept.untyped_storage()._cdata != rate.untyped_storage()._cdata
 
 
 def test_reading_waits_for_what_is_on_its_way() -> None:
@@ -525,6 +621,17 @@ def test_resuming_gives_the_same_numbers_to_the_last_bit(kind: str, tmp_path: Pa
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
 
     assert weights_from(second, losses[30:]) == weights_from(whole, losses[30:])
+
+
+def test_micro_batches_go_on_from_a_state_on_another_device() -> None:
+    group, resumed = LossGroup(["a"]), LossGroup(["a"], log_every=NEVER)
+    group.accumulate({"a": 1.0})
+    resumed.load_state_dict(group.state_dict())
+
+    resumed.accumulate({"a": torch.ones((), device="meta")})
+    resumed.record()
+
+    assert resumed.step == 1
 
 
 def test_a_state_goes_from_device_to_cpu_and_back() -> None:

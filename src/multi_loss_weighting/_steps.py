@@ -119,7 +119,7 @@ class Steps:
             if batch is not None:
                 return batch
         if not losses and self.members is not None and self._ranks.are_many:
-            return members.reader.read_nothing(None if self._place is None else self._place.device)
+            return (self._place or members.reader).read_nothing()
         if self.can_read_now(losses):
             return members.reader.read_carefully(losses, self._keeps_nonfinite())
         return self._at(self._device_of(losses), members).read(losses, self._keeps_nonfinite())
@@ -196,7 +196,7 @@ class Steps:
         else:
             assert self._place is not None
             self._place.history.take_in(batch.raw, samples)
-            self._finite = partial(self._place.are_finite, batch)
+            self._finite = partial(self._place.are_finite, batch.raw, batch.given)
             self._count_later(members, batch.raw, batch.given, weighted, samples, extra, step)
 
     def accumulate(self, batch: Batch, samples: float) -> None:
@@ -206,7 +206,7 @@ class Steps:
         else:
             losses = batch.raw.to(widest(batch.raw.device))
         sums = tally(losses, batch.given, samples)
-        self._sums = sums if self._sums is None else self._sums + sums
+        self._sums = sums if self._sums is None else self._sums.to(sums) + sums
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
@@ -320,6 +320,11 @@ class Steps:
         step: int,
     ) -> None:
         weights = weighted.weights
+        # Nothing that the optimizer, or the weighting, is about to change.
+        if not isinstance(weights, Tensor):
+            weights = weights.tolist()
+        elif weights.requires_grad:
+            weights = weights.detach().clone()
         later = {name: value for name, value in extra.items() if isinstance(value, Tensor)}
         known = {name: value for name, value in extra.items() if name not in later}
         total = weighted.total.detach() if weighted.total.requires_grad else weighted.total
@@ -328,7 +333,7 @@ class Steps:
             tensors.append(weights)
 
         def take_in(numbers: list[float], total: list[float], *more: Any) -> dict[str, Any] | None:
-            used = more[-1] if isinstance(weights, Tensor) else weights.tolist()
+            used = more[-1] if isinstance(weights, Tensor) else weights
             if samples is None:
                 tallied = read_tally(numbers)
                 batch = members.reader.known(tallied.losses, tallied.given)
