@@ -7,6 +7,7 @@ take the way of those on an accelerator, so that its numbers can be compared.
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import pickle
 import warnings
@@ -72,7 +73,7 @@ class OwnWeights(torch.nn.Module):
         super().__init__()
         self.weights = torch.nn.Parameter(torch.ones(1))
 
-    def weigh(self, losses: Tensor, history: History, /) -> Weighted:  # noqa: ARG002
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         return Weighted(losses.dot(self.weights), self.weights)
 
 
@@ -388,7 +389,7 @@ def test_a_weighting_may_read_all_of_the_ratios() -> None:
         group.record({"a": 1.0, "b": 2.0})
         for step in range(5):
             total = group.update({"a": x * (1 + step), "b": x.exp()}, do_backwards=False)
-            total.backward()
+            total.backward()  # type: ignore[no-untyped-call]
             totals.append(total.item())
         gradients.append(x.grad.item() if x.grad is not None else None)
 
@@ -450,6 +451,72 @@ def test_no_step_is_missing_and_each_has_its_own_time() -> None:
     assert len(set(times)) == 10
 
 
+def test_what_interrupts_a_read_loses_one_step_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=10)
+    for value in range(6):
+        group.record({"a": torch.tensor(float(value))})
+
+    def interrupt(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group._steps.members, "row", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        group.flush()
+    group.flush()
+
+    assert group["a"].count == 6
+    assert logger.values("loss/a") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_a_warning_that_is_an_error_comes_after_its_row(log_every: int | None) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=log_every)
+    raised = []
+
+    def record(value: float) -> None:
+        try:
+            group.record({"a": torch.tensor(value)})
+        except RuntimeWarning as warning:
+            raised.append(str(warning))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (math.nan, 1.0, 2.0, 3.0):
+            record(value)
+
+    assert (len(raised), group.step, group["a"].count) == (1, 4, 3)
+    assert [step for step, _, _ in logger.rows] == [0, 1, 2, 3]
+
+
+def test_a_device_that_is_gone_says_how_many_steps_are_lost() -> None:
+    group = LossGroup(["a"], MemoryLogger(), log_every=2)
+    group.record({"a": torch.ones((), device="meta")})
+    backlog = group._steps.backlog
+
+    with pytest.warns(RuntimeWarning, match="losses of the last 1 steps could not be read back"):
+        backlog.try_to_catch_up()
+
+    assert not backlog
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_group_that_is_dropped_goes_unless_it_has_rows_to_report(steps: int) -> None:
+    gone = []
+    for logger in (None, MemoryLogger()):
+        group = LossGroup(["a"], logger, log_every=4)
+        for _ in range(steps):
+            group.record({"a": torch.tensor(1.0)})
+        gone.append(weakref.ref(group))
+        del group
+    gc.collect()
+
+    assert gone[0]() is None
+    assert (gone[1]() is None) == (steps == 4)
+
+
 def test_a_row_has_the_weights_of_its_own_step() -> None:
     logger, weighting = MemoryLogger(), OwnWeights()
     group = LossGroup(["a"], logger, weighting=weighting, log_every=10)
@@ -494,6 +561,14 @@ def test_a_record_that_is_closed_has_every_row(tmp_path: Path) -> None:
 
     assert read_run(tmp_path / "run")["a"]["loss"].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert logger.failed == 0
+
+
+def test_any_logger_that_is_closed_has_every_row() -> None:
+    with MemoryLogger() as logger:
+        group = LossGroup(["a"], logger, log_every=100)
+        group.record({"a": torch.tensor(2.0)})
+
+    assert logger.values("loss/a") == [2.0]
 
 
 def test_rows_outlive_the_group() -> None:
@@ -670,6 +745,22 @@ def test_a_copy_goes_on_from_where_the_original_is(make_copy: Callable[[Any], An
     )
     assert repr(other_tracker.state_dict()) == repr(tracker.state_dict())
     assert repr(others.state_dict()) == repr(trackers.state_dict())
+
+
+def test_a_copy_of_one_loss_knows_what_is_on_its_way() -> None:
+    group = LossGroup(["a"], log_every=16)
+    group.record({"a": torch.tensor(2.0)})
+
+    assert copy.deepcopy(group["a"]).mean == 2.0
+
+
+def test_a_copy_of_trackers_reports_before_its_logger_closes() -> None:
+    with MemoryLogger() as logger:
+        trackers = copy.deepcopy(Trackers(["a"], logger, log_every=16))
+        trackers["a"].update(torch.tensor(2.0), do_backwards=False)
+        trackers.step()
+
+    assert logger.values("loss/a") == [2.0]
 
 
 def test_learned_weights_move_with_the_group() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ._backlog import LOG_EVERY, Backlog, LastCall
+from ._backlog import LOG_EVERY, Backlog
 from ._batch import Batch
 from ._device_means import widest
 from ._nonfinite import describe, warn_skipped
@@ -77,7 +77,7 @@ class Steps:
         self._saved: State = {}
         self._sums: Tensor | None = None
         self._finite: bool | Callable[[], Tensor] = True
-        self._error: FloatingPointError | None = None
+        self._error: Exception | None = None
         self.report_to(reporter)
 
     def make_members(self, names: Any) -> Members:
@@ -101,7 +101,7 @@ class Steps:
         """Who gets the rows from now on."""
         self._reporter = reporter
         if reporter is not None:
-            reporter.logger.before_close(LastCall(self.backlog))
+            self.backlog.come_before_the_end_of(reporter.logger)
 
     # A step is read and weighed.
 
@@ -289,7 +289,10 @@ class Steps:
         if self._on_nonfinite == "raise":
             self._error = self._error or FloatingPointError(describe(loss.name, value, step))
         elif loss.nonfinite == 1:
-            warn_skipped(loss.name, value, step)
+            try:
+                warn_skipped(loss.name, value, step)
+            except RuntimeWarning as error:  # Where warnings are errors, it comes after the row.
+                self._error = self._error or error
 
     def raise_error(self) -> None:
         """Raise what is to be raised about a loss that was not finite, once."""
@@ -350,7 +353,7 @@ class Steps:
         self.backlog.add(step, tensors, take_in)
 
     def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None and rows:
+        if self._reporter is not None:
             self._reporter.report_rows(rows)
 
     # What else there is to know.
