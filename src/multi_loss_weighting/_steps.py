@@ -157,7 +157,7 @@ class Steps:
         """The objective of a step."""
         if batch.raw is not None and isinstance(weighting, nn.Module):
             _check_device(weighting, batch.raw.device)
-        history = self.history(members)
+        history = members.history if self._place is None else self._place.history
         history.step, history.present = step, batch.present
         return weighting.weigh(batch.losses, history)
 
@@ -171,6 +171,14 @@ class Steps:
         else:
             batch = self._at(losses.device, members).read_means(zeros)
         return self.weigh(weighting, members, batch, step).weights
+
+    def why_no_backward(self, losses: Mapping[str, Any]) -> str:
+        """What to say where no loss of a step has a gradient."""
+        names = ", ".join(losses) or "no loss"
+        msg = f"update calls backward, and none of {names} has a gradient: pass do_backwards=False"
+        if self._ranks.are_many:
+            return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
+        return f"{msg} to track them only"
 
     # A step is taken in.
 
@@ -191,7 +199,11 @@ class Steps:
             return
         if weighted is None:
             weighted = self._weigh_again(weighting, members, batch, step)
-        if batch.raw is None:
+        if batch.is_plain:
+            self._saved, self._finite = {}, True
+            members.record(batch, weighted.weights.tolist(), samples, step)
+            self._report(members, batch, weighted.total, extra, step)
+        elif batch.raw is None:
             self._take_in(members, batch, weighted, samples, extra, step)
         else:
             assert self._place is not None
