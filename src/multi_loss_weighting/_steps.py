@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ._backlog import LOG_EVERY, Backlog
 from ._batch import Batch
 from ._device_means import widest
-from ._nonfinite import describe, warn_skipped
+from ._nonfinite import describe, warn_nonfinite
 from ._on_device import OnDevice
 from ._tally import Tallied, means_of, read_tally, tally
 from ._value import device_of
@@ -302,7 +302,7 @@ class Steps:
             self._error = self._error or FloatingPointError(describe(loss.name, value, step))
         elif loss.nonfinite == 1:
             try:
-                warn_skipped(loss.name, value, step)
+                warn_nonfinite(loss.name, value, step, self._keeps_nonfinite())
             except RuntimeWarning as error:  # Where warnings are errors, it comes after the row.
                 self._error = self._error or error
 

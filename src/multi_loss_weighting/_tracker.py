@@ -21,7 +21,7 @@ from ._nonfinite import (
     describe,
     keeps_nonfinite,
     left_out,
-    warn_skipped,
+    warn_nonfinite,
 )
 from ._ranks import Ranks
 from ._ratio import LossRatio, RatioSettings
@@ -241,7 +241,7 @@ class LossTracker(NamedLoss):
         if self._on_nonfinite == "raise":
             raise FloatingPointError(describe(self.name, value, step))
         if self.nonfinite == 1:
-            warn_skipped(self.name, value, step)
+            warn_nonfinite(self.name, value, step, self._keeps_nonfinite())
 
     def _go_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""
