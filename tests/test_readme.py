@@ -25,7 +25,8 @@ def snippets(page: str) -> list[str]:
     return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
 
 
-PAGES = {page: snippets(page) for page in ("README.md", "docs/loggers.md", "docs/integrations.md")}
+DOCS = ("docs/accelerators.md", "docs/integrations.md", "docs/loggers.md")
+PAGES = {page: snippets(page) for page in ("README.md", *DOCS)}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
     for page, found in PAGES.items()
@@ -102,3 +103,4 @@ def test_every_kind_of_loop_and_logger_is_shown() -> None:
     assert len(PAGES["README.md"]) >= 8
     assert len(PAGES["docs/loggers.md"]) >= 8
     assert len(PAGES["docs/integrations.md"]) >= 5
+    assert len(PAGES["docs/accelerators.md"]) >= 2
