@@ -1,7 +1,13 @@
-"""What needs JAX, TensorFlow or Keras is tested where they are: `make test-frameworks`."""
+"""What holds for every test."""
 
+import os
 from importlib.util import find_spec
 
+# Comet reads it when it is imported: it would slow down every backward, and record, in the folder
+# where the tests were started, what other tests tell MLflow.
+os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
+
+# What needs JAX, TensorFlow or Keras is tested where they are: `make test-frameworks`.
 collect_ignore = (
     []
     if find_spec("keras")

@@ -100,6 +100,19 @@ def test_the_restated_automatic_weights_are_ours_and_as_published(case: int) -> 
         assert_same(module.params.grad, float64(expected["dparams"]))
 
 
+def test_times_a_step_under_each_weighting() -> None:
+    pytest.importorskip("torchjd", reason="torchjd is not installed")
+    command = [sys.executable, str(ROOT / "benchmarks" / "weightings.py"), "--quick"]
+
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    rows = [line.split("|") for line in output.splitlines() if line.startswith("| ")]
+    ratios = {row[1].strip(): row[2].strip() for row in rows}
+    assert ratios["plain sum"].startswith("1 (")
+    for method in ("CoVWeighting", "DWA", "MGDA", "every parameter"):
+        assert float(ratios[method]) > 0
+
+
 @pytest.fixture(scope="module")
 def output() -> str:
     command = [sys.executable, str(ROOT / "benchmarks" / "speed.py"), "--quick"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from multi_loss_weighting import LossTracker
 if TYPE_CHECKING:
     from pathlib import Path
 
-os.environ.setdefault("COMET_DISABLE_AUTO_LOGGING", "1")
 comet_ml = pytest.importorskip("comet_ml")
 
 TRACKER_WARMUP = 30

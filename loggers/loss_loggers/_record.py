@@ -124,5 +124,6 @@ class Record:
         if losses.widen(column for _, column in places.values()) or len(self._lines) >= _MANY:
             self._lines.clear()
         lines = self._lines[tuple(metrics)] = Lines(list(metrics), losses.columns)
-        self.info.add_losses(loss for metric, (loss, _) in places.items() if loss != metric)
+        # What has no value of its own, such as the cosine between two losses, is no loss.
+        self.info.add_losses(loss for loss, column in places.values() if column == "loss")
         return lines

@@ -1,5 +1,6 @@
 """Track, weigh and log the losses of a network that has more than one."""
 
+from ._gradient_diagnostics import GradientDiagnostics as GradientDiagnostics
 from ._group import LossGroup as LossGroup
 from ._history import History as History
 from ._loss import REPORT as REPORT
@@ -14,6 +15,7 @@ from .weighting import CoVWeighting as CoVWeighting
 from .weighting import EqualWeighting as EqualWeighting
 from .weighting import PlainSum as PlainSum
 from .weighting import StaticWeighting as StaticWeighting
+from .weighting import TorchJDWeighting as TorchJDWeighting
 from .weighting import UncertaintyWeighting as UncertaintyWeighting
 from .weighting import Weighted as Weighted
 from .weighting import Weighting as Weighting

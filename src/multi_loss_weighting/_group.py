@@ -23,7 +23,6 @@ from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of
-from .weighting._learned import LearnedWeighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -415,8 +414,9 @@ class LossGroup(nn.Module):
     def _end_step(self, step: int) -> None:
         # nn.Module's own way to set an attribute costs a microsecond.
         self.__dict__["step"] = step + 1
-        if isinstance(self.weighting, LearnedWeighting):
-            self.weighting.watch()
+        recorded = getattr(self.weighting, "recorded", None)
+        if recorded is not None:
+            recorded()
         self._steps.raise_error()
 
     def _label(self, name: str) -> str:
@@ -506,5 +506,8 @@ def _check_before_loading(
         if saved is not None and saved.shape != own.shape:
             msg = f"{name} has the shape {tuple(own.shape)}; got {tuple(saved.shape)}"
             raise ValueError(msg)
+    saved = state_dict.get(f"{prefix}weighting._extra_state")
+    if saved is not None and hasattr(group.weighting, "check_state"):
+        group.weighting.check_state(saved)
     if prefix + "_extra_state" in state_dict:
         group.check_state(state_dict[prefix + "_extra_state"])

@@ -11,4 +11,3 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _nothing_leaves_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COMET_DISABLE_AUTO_LOGGING", "1")  # it follows MLflow by itself

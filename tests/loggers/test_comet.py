@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-# Comet reads it when it is imported, and would slow every backward of these tests down.
-os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
-
 from loss_loggers import CometLogger, MemoryLogger, Tee
 from multi_loss_weighting import LossGroup, LossTracker
 

@@ -222,6 +222,13 @@ def test_a_total_is_grey_and_takes_no_colour_from_the_losses(tmp_path: Path) -> 
     assert run_info(tmp_path)["losses"] == {"G": "#0072b2", "total": "#777777", "D": "#d55e00"}
 
 
+def test_a_number_between_two_losses_is_no_loss_and_takes_no_colour(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"loss/G": 1.0, "gradient_cosine/G-D": 0.5, "loss/D": 1.0}, step=0)
+
+    assert list(run_info(tmp_path)["losses"]) == ["G", "D"]
+
+
 def test_run_json_says_what_runs(tmp_path: Path) -> None:
     logger = CsvLogger(tmp_path)
 

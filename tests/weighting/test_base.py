@@ -149,3 +149,51 @@ def test_weights_that_are_no_vector_change_nothing() -> None:
         group.update({"a": 1.0}, do_backwards=False)
 
     assert (group.step, group["a"].count) == (0, 0)
+
+
+class Watching(nn.Module):
+    """A fourth, which wants to know when a step is over, and checks its state itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        self.heard.append("weigh")
+        return weighted_sum(losses, np.ones(len(history.names)))
+
+    def recorded(self) -> None:
+        self.heard.append("recorded")
+
+    def get_extra_state(self) -> dict[str, Any]:
+        return {"heard": len(self.heard)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        self.heard = ["loaded"] * state["heard"]
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        if state["heard"] > 2:
+            msg = "too much"
+            raise ValueError(msg)
+
+
+def test_a_weighting_hears_when_a_step_is_over() -> None:
+    weighting = Watching()
+    group = LossGroup(("a",), weighting=weighting)
+
+    group.update({"a": 1.0}, do_backwards=False)
+    group.weigh({"a": 1.0})
+    group.record({"a": 1.0})
+
+    assert weighting.heard == ["weigh", "recorded", "weigh", "weigh", "recorded"]
+
+
+def test_a_state_that_the_weighting_refuses_changes_nothing() -> None:
+    first, second = (LossGroup(("a",), weighting=Watching()) for _ in range(2))
+    for _ in range(2):
+        first.update({"a": 1.0}, do_backwards=False)
+
+    with pytest.raises(ValueError, match="too much"):
+        second.load_state_dict(first.state_dict())
+
+    assert second.step == 0

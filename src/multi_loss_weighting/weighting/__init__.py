@@ -8,4 +8,5 @@ from .cov import CoVWeighting as CoVWeighting
 from .equal import EqualWeighting as EqualWeighting
 from .plain_sum import PlainSum as PlainSum
 from .static import StaticWeighting as StaticWeighting
+from .torchjd import TorchJDWeighting as TorchJDWeighting
 from .uncertainty import UncertaintyWeighting as UncertaintyWeighting

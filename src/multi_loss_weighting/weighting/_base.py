@@ -28,7 +28,9 @@ class Weighting(Protocol):
     Where there is more to it, a weighting has more: learned weights make it an `nn.Module`, and
     what must survive a restart goes through its `state_dict` and `load_state_dict`. What else a
     `LossGroup` looks for: `ratio_settings`, a `RatioSettings`, says how the loss ratios of the
-    history are kept; `hyperparams()` returns the settings that loggers record.
+    history are kept; `hyperparams()` returns the settings that loggers record; `recorded()` is
+    called once a step is over, so that a method can learn from what it was shown last; and
+    `check_state(state)` looks at its extra state before anything is loaded.
     """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:

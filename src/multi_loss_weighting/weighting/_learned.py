@@ -19,15 +19,45 @@ if TYPE_CHECKING:
 _PATIENCE = 100
 
 
+class MovementWatch:
+    """Warns once if learned weights have not moved by the time that they should have."""
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._version = 0
+        self._before: Tensor | None = None
+
+    def step(self, params: Tensor, owner: str, advice: str) -> None:
+        """Count a step of training."""
+        if self._steps > _PATIENCE or not (params.requires_grad and torch.is_grad_enabled()):
+            return
+        if self._steps == 0:
+            self._version = params._version
+            self._before = params.detach().clone()
+        if self._steps == _PATIENCE and not self._have_moved(params):
+            warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {advice}")
+        self._steps += 1
+
+    def _have_moved(self, params: Tensor) -> bool:
+        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
+        if self._version != params._version or self._before is None:
+            return True
+        if params.is_meta:  # it has no values
+            return False
+        # A fused optimizer writes past that count: where it stands still, the values decide.
+        return not torch.equal(self._before.to(params), params)
+
+
+GIVE_TO_OPTIMIZER = "give its parameters to the optimizer, with weight_decay 0"
+
+
 class LearnedWeighting(nn.Module):
     """A weighting with one parameter per loss, `params` [K], learned with the network."""
 
     def __init__(self, params: Tensor) -> None:
         super().__init__()
         self.params = nn.Parameter(params)
-        self._steps = 0
-        self._version = 0
-        self._params_before: Tensor | None = None
+        self._watch = MovementWatch()
 
     @abstractmethod
     def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
@@ -46,7 +76,7 @@ class LearnedWeighting(nn.Module):
         """The objective for the losses, one argument each: tensors or plain numbers."""
         self._check_count(len(losses))
         if not torch.compiler.is_compiling():
-            self.watch()
+            self.recorded()
         weights, penalty = self.weights_and_penalty()
         return (weights * torch.stack([self._tensor(loss) for loss in losses]) + penalty).sum()
 
@@ -60,29 +90,9 @@ class LearnedWeighting(nn.Module):
             msg = f"{type(self).__name__} was made for {len(self.params)} losses; got {count}"
             raise ValueError(msg)
 
-    def watch(self) -> None:
+    def recorded(self) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
-        if self._steps > _PATIENCE or not (self.params.requires_grad and torch.is_grad_enabled()):
-            return
-        if self._steps == 0:
-            self._version = self.params._version
-            self._params_before = self.params.detach().clone()
-        if self._steps == _PATIENCE and not self._have_moved():
-            msg = (
-                f"the weights of {type(self).__name__} have not moved in {_PATIENCE} steps: give"
-                " its parameters to the optimizer, with weight_decay 0"
-            )
-            warn_user(msg)
-        self._steps += 1
-
-    def _have_moved(self) -> bool:
-        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
-        if self._version != self.params._version or self._params_before is None:
-            return True
-        if self.params.is_meta:  # it has no values
-            return False
-        # A fused optimizer writes past that count: where it stands still, the values decide.
-        return not torch.equal(self._params_before.to(self.params), self.params)
+        self._watch.step(self.params, type(self).__name__, GIVE_TO_OPTIMIZER)
 
 
 def checked_count(count: int) -> int:

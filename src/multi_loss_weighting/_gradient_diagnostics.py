@@ -1,0 +1,134 @@
+"""GradientDiagnostics: which loss pulls how hard, and which pull against each other."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ._gradients import gradient_matrix, watched
+from ._state import State, check_state
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class GradientDiagnostics:
+    """The gradients of losses on some parameters, now and then, as numbers for their row.
+
+    At its first call and then at every `every`-th, `measure` does one extra backward per loss and
+    reads one vector back; at the others it does nothing. For the losses G and D it gives
+
+    - `gradient_norm/G`, the Euclidean norm of the gradient of the loss as it is, not weighted;
+    - `gradient_share/G`, this norm over the sum of those that are finite;
+    - `gradient_cosine/G-D`: 1 for the same direction, below 0 where a step that helps one loss
+      harms the other.
+
+    A loss without a gradient on the parameters has the norm 0, and any cosine with it is 0. A
+    gradient that is not finite shows as nan. The graph is kept for the backward that follows.
+
+    Args:
+        parameters: Where to look, e.g. the last layer that all losses share. Fewer cost less.
+        every: Calls from one measurement to the next.
+        scope: Stands before the loss, as in a group of that scope.
+
+    Raises:
+        ValueError: If none of the parameters learns, or `every` is not 1 or more.
+        TypeError: If a parameter is no tensor.
+
+    >>> from multi_loss_weighting import LossGroup
+    >>> weight = torch.tensor([1.0, 1.0], requires_grad=True)
+    >>> group, gradients = LossGroup(["G", "D"]), GradientDiagnostics([weight], every=100)
+    >>> losses = {"G": 3 * weight[0], "D": -weight.sum()}
+    >>> total = group.update(losses, extra=gradients.measure(losses))
+    >>> gradients.measure(losses)
+    {}
+    """
+
+    def __init__(
+        self, parameters: Iterable[Tensor] | Tensor, *, every: int = 100, scope: str = ""
+    ) -> None:
+        if every < 1:
+            msg = f"every counts calls, so it is 1 or more; got {every}"
+            raise ValueError(msg)
+        self.every = every
+        self.scope = scope
+        self._watched = watched(parameters)
+        self._calls = 0
+
+    def measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
+        """Numbers for `update(losses, extra=...)`; none unless it is time.
+
+        Call it before backward, which frees the graph.
+
+        Args:
+            losses: From name to loss; plain numbers have no gradient.
+
+        Raises:
+            ValueError: If a loss has more than one element.
+        """
+        measured = {} if self._calls % self.every else self._measure(losses)
+        self._calls += 1
+        return measured
+
+    def _measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
+        roots = [_checked(loss, name) for name, loss in losses.items()]
+        matrix = gradient_matrix(roots, self._watched)
+        if matrix is None:
+            matrix = torch.zeros(len(losses), 1)
+        pairs = [f"{one}-{other}" for one, other in combinations(losses, 2)]
+        names = [
+            *(f"gradient_norm/{self._label(name)}" for name in losses),
+            *(f"gradient_share/{self._label(name)}" for name in losses),
+            *(f"gradient_cosine/{self._label(pair)}" for pair in pairs),
+        ]
+        return dict(zip(names, compare(matrix).tolist(), strict=True))
+
+    def _label(self, name: str) -> str:
+        return f"{self.scope}/{name}" if self.scope else name
+
+    def state_dict(self) -> State:
+        """How often it was called, so that a resumed run measures at the same steps."""
+        return {"calls": self._calls}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from `state_dict()`.
+
+        Raises:
+            ValueError: If the state has another shape.
+        """
+        check_state(self.state_dict(), state, "the state of GradientDiagnostics")
+        self._calls = state["calls"]
+
+
+def compare(gradients: Tensor) -> Tensor:
+    """K norms, K shares and the K (K - 1) / 2 cosines of gradients [K, n], in one vector."""
+    gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
+    largest = gradients.abs().amax(dim=1)
+    # Squares of small gradients would be 0, and those of large ones infinite.
+    units = gradients / largest.clamp(min=torch.finfo(gradients.dtype).tiny)[:, None]
+    products = units @ units.T
+    lengths = products.diagonal().sqrt()
+    norms = lengths * largest
+    one, other = torch.triu_indices(len(norms), len(norms), offset=1, device=norms.device)
+    cosines = _ratio(products[one, other], lengths[one] * lengths[other]).clamp(-1, 1)
+    return torch.cat([norms, _ratio(norms, norms[norms.isfinite()].sum()), cosines])
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """0 out of 0 is 0; nan stays what it is."""
+    return torch.where((part == 0) & (whole == 0), 0.0, part / whole)
+
+
+def _checked(loss: Any, name: str) -> Tensor | None:
+    if not isinstance(loss, Tensor):
+        return None
+    if loss.numel() != 1:
+        msg = (
+            f"loss {name!r} is one number for the whole batch: call .mean() or .sum() on it first;"
+            f" got the shape {tuple(loss.shape)}"
+        )
+        raise ValueError(msg)
+    return loss
