@@ -66,10 +66,10 @@ class Counts(TorchDispatchMode):
         for name in ("cpu", "tolist", "numpy"):
             self._methods[name] = getattr(Tensor, name)
             setattr(Tensor, name, self._counted(name, self._methods[name]))
-        return super().__enter__()
+        return super().__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
         for name, method in self._methods.items():
             setattr(Tensor, name, method)
 

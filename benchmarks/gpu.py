@@ -141,12 +141,12 @@ def device_microseconds(work: Work, one: Contestant, device: torch.device) -> fl
         return float("nan")
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     wait(device)
-    start.record()  # type: ignore[no-untyped-call]
+    start.record()
     for _ in range(LOG_EVERY):
         step(work, one)
-    end.record()  # type: ignore[no-untyped-call]
+    end.record()
     wait(device)
-    return float(start.elapsed_time(end)) / LOG_EVERY * 1e3  # type: ignore[no-untyped-call]
+    return float(start.elapsed_time(end)) / LOG_EVERY * 1e3
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def waits(work: Work, one: Contestant, device: torch.device) -> str:
 
 def captured(work: Work, one: Contestant) -> tuple[Callable[[], None], dict[str, Tensor], Tensor]:
     """What replays losses, `weigh` and backward; and the losses and the total that it writes."""
-    side = torch.cuda.Stream()
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(3):  # what is made at the first step is not to be made in the graph

@@ -104,7 +104,7 @@ def work(effort: Effort, *, markdown: bool) -> None:
         with torch.no_grad():
             times[count] = race(contestants(count), make_losses(count), effort)
     if distributed.get_rank() == 0:
-        print(f"{distributed.get_world_size()} ranks, gloo; {environment(effort)}\n")  # type: ignore[arg-type]
+        print(f"{distributed.get_world_size()} ranks, gloo; {environment(effort.rounds)}\n")
         rows = [[name, *(f"{times[k][name]:.0f}" for k in COUNTS)] for name in times[COUNTS[0]]]
         print(table(["µs per step", *(f"K={count}" for count in COUNTS)], rows, markdown))
     distributed.destroy_process_group()

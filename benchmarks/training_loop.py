@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from loss_loggers import CsvLogger
 from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup, Trackers
@@ -97,7 +98,7 @@ def trackers() -> Any:
 
     def step(losses: dict[str, Tensor]) -> None:
         weighted = [every[name].update(loss, do_backwards=False) for name, loss in losses.items()]
-        sum(weighted, torch.zeros(())).backward()  # type: ignore[no-untyped-call]
+        sum(weighted, torch.zeros(())).backward()
         every.step()
 
     return step
@@ -242,7 +243,7 @@ def lightning_times(effort: Effort) -> dict[str, list[float]]:
             enable_model_summary=False,
         )
         module = Module(kind)
-        loader = torch.utils.data.DataLoader([images()] * steps, batch_size=None)
+        loader: Any = DataLoader([images()] * steps, batch_size=None)  # type: ignore[arg-type]
         start = clock()
         trainer.fit(module, loader)
         return (clock() - start) / steps * 1e6
@@ -263,7 +264,7 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*have not moved")
 
-    print(environment(effort))
+    print(environment(effort.rounds))
     with tempfile.TemporaryDirectory() as folder:
         made = contestants(Path(folder))
         times = race({name: training_step(make()) for name, make in made.items()}, effort)
