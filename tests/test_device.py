@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
@@ -225,6 +226,28 @@ def test_with_log_every_nothing_is_read_on_the_cpu_either() -> None:
             tracker.update(losses["a"], do_backwards=False)
 
     assert not [name for name in dispatched.names if "_local_scalar_dense" in name]
+
+
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_a_recorded_graph_of_weigh_follows_the_weights_but_for_schedules(kind: str) -> None:
+    """What a CUDA graph records are operations and the addresses of tensors: so does `make_fx`."""
+    group = LossGroup(NAMES, weighting=WEIGHTINGS[kind](), max_loss=2.0, log_every=NEVER)
+    data = np.random.default_rng(0).lognormal(0, 1, (30, 3))
+    steps = [dict(zip(NAMES, torch.tensor(row).unbind(), strict=True)) for row in data]
+    for losses in steps[:8]:
+        group.record(losses)
+
+    graph = make_fx(lambda *losses: group.weigh(dict(zip(NAMES, losses, strict=True))))(
+        *steps[8].values()
+    )
+    is_same = []
+    for losses in steps[8:]:
+        is_same.append(torch.equal(graph(*losses.values()), group.weigh(losses)))
+        group.record(losses)
+        for parameter in group.parameters():
+            parameter.data.mul_(0.9)
+
+    assert all(is_same) == (kind != "schedule")
 
 
 # The numbers are those of the CPU.

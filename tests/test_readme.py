@@ -109,4 +109,5 @@ def test_every_kind_of_loop_and_logger_is_shown() -> None:
     assert len(PAGES["docs/write_your_own.md"]) >= 2
     assert len(PAGES["docs/loggers.md"]) >= 8
     assert len(PAGES["docs/integrations.md"]) >= 5
+    assert len(PAGES["docs/accelerators.md"]) >= 2
     assert len(PAGES["docs/weightings.md"]) >= 6

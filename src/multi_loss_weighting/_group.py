@@ -463,6 +463,13 @@ class LossGroup(nn.Module):
         losses = {} if members is None else members.state_dict()
         own |= {"losses": losses, "weighting": 0}
         check_state(own, {**state, "weighting": 0}, "the state of the group")
+        if members is None and state["step"]:
+            msg = (
+                f"the state is of {state['step']} steps and of no loss: with"
+                " torch.distributed.checkpoint give the group its names, LossGroup([...]), since"
+                " it loads only what is there already"
+            )
+            raise ValueError(msg)
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
             raise ValueError(msg)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .weighting import Weighted, Weighting
 
 _CPU = torch.device("cpu")
+# torch.distributed.checkpoint loads what is there already: empty lists, but no missing keys.
+_NOTHING_KEPT: State = {"ratios": [], "moments": []}
 
 
 class Steps:
@@ -394,11 +396,13 @@ class Steps:
 
     def device_state(self) -> State:
         """What is kept on the device alone: the last bits of it differ from those on the host."""
-        return self._saved if self._place is None else self._place.history.state_dict()
+        kept = self._saved if self._place is None else self._place.history.state_dict()
+        return {**_NOTHING_KEPT, **kept}
 
     def load_device_state(self, state: State) -> None:
         """Continue from `device_state()` when the next losses are on a device."""
-        self._place, self._saved = None, state
+        self._place = None
+        self._saved = {name: numbers for name, numbers in state.items() if numbers}
 
     def fitting(self, state: State) -> Members | None:
         """The losses that a state is of: those of the group, or its own where they are unknown."""
