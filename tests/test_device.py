@@ -9,7 +9,10 @@ from __future__ import annotations
 import copy
 import gc
 import math
+import os
 import pickle
+import subprocess
+import sys
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -517,7 +520,7 @@ def test_a_warning_that_is_an_error_comes_after_its_row(log_every: int | None) -
 def test_a_device_that_is_gone_says_how_many_steps_are_lost() -> None:
     group = LossGroup(["a"], MemoryLogger(), log_every=2)
     group.record({"a": torch.ones((), device="meta")})
-    backlog = group._steps.backlog
+    backlog = group._intake.backlog
 
     with pytest.warns(RuntimeWarning, match="losses of the last 1 steps could not be read back"):
         backlog.try_to_catch_up()
@@ -867,3 +870,37 @@ def test_one_dimension_integers_and_plain_numbers_are_losses() -> None:
     group.record({"a": torch.ones(1, dtype=torch.float64), "b": torch.tensor(2.0), "c": 3})
 
     assert [group[name].mean for name in group] == [1.0, 2.0, 3.0]
+
+
+def test_plain_numbers_are_not_rounded() -> None:
+    group = LossGroup(["a", "b"], log_every=10)
+
+    group.record({"a": 0.1, "b": 0.2})
+    total = group.weigh({"a": 0.1, "b": torch.tensor(0.5)})
+
+    assert (group["a"].value, group["b"].value) == (0.1, 0.2)
+    assert total.dtype == torch.float32
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from multi_loss_weighting import LossGroup\n"
+        "class Print:\n"
+        "    def log_metrics(self, metrics, /, *, step):\n"
+        "        print('row', step, flush=True)\n"
+        "group = LossGroup(['a'], Print(), log_every=100)\n"
+        "group.record({'a': torch.ones(())})\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+    )
+
+    said = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert said.stdout.splitlines() == ["row 0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
 from collections import deque
@@ -128,10 +129,12 @@ class LastCall:
 
     def __init__(self, backlog: Backlog | None = None) -> None:
         self._backlog = (lambda: None) if backlog is None else weakref.ref(backlog)
+        self._owner = os.getpid()
 
     def __call__(self) -> None:
         backlog = self._backlog()
-        if backlog is not None:
+        # A forked process has a copy of what its parent is going to report.
+        if backlog is not None and os.getpid() == self._owner:
             backlog.try_to_catch_up()
 
     def __reduce__(self) -> tuple[Any, ...]:

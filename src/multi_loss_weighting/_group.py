@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _compiled
+from ._intake import Intake
 from ._loss import REPORT, NamedLoss, checked_report
 from ._members import TOTAL, make_members
 from ._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
@@ -121,15 +122,22 @@ class LossGroup(nn.Module):
             scope=scope,
             make_statistics=make_statistics,
         )
-        self._steps = Steps(
-            make_own,
-            names,
-            ranks=Ranks(process_group, report_all=report_all),
+        ranks = Ranks(process_group, report_all=report_all)
+        self._intake = Intake(
+            ranks=ranks,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
             reporter=make_reporter(logger, self.hyperparams),
             total=f"loss/{self._label(TOTAL)}",
+        )
+        self._steps = Steps(
+            make_own,
+            names,
+            intake=self._intake,
+            ranks=ranks,
+            keeps_nonfinite=self._keeps_nonfinite,
+            is_always_late=log_every is not None,
         )
         self._key = _compiled.register(self)
         self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
@@ -221,7 +229,7 @@ class LossGroup(nn.Module):
         A bool tensor of no dimension, where the losses are. On an accelerator nothing but you can
         look at it, so that you may skip the optimizer's step of a nan there.
         """
-        return self._steps.finite
+        return self._intake.finite
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -232,8 +240,8 @@ class LossGroup(nn.Module):
         Raises:
             FloatingPointError: If one of them is not finite and `nonfinite="raise"`.
         """
-        self._steps.backlog.catch_up()
-        self._steps.raise_error()
+        self._intake.backlog.catch_up()
+        self._intake.raise_error()
 
     # A step.
 
@@ -396,7 +404,7 @@ class LossGroup(nn.Module):
         recorded = getattr(self.weighting, "recorded", None)
         if recorded is not None:
             recorded()
-        self._steps.raise_error()
+        self._intake.raise_error()
 
     def _label(self, name: str) -> str:
         return f"{self.scope}/{name}" if self.scope else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ._batch import Batch
 from ._device_history import DeviceHistory
+from ._device_means import widest
 from ._value import check_device_loss, read
 
 if TYPE_CHECKING:
@@ -50,8 +52,10 @@ class OnDevice:
                 none was given.
         """
         self._reader.check_names(losses)
-        parts = [self._part(losses[name], name) for name in self._names if name in losses]
-        parts = _alike(parts)
+        parts = _alike(
+            [self._part(losses[name], name) for name in self._names if name in losses],
+            [part.dtype for part in losses.values() if isinstance(part, Tensor)],
+        )
         is_given = [name in losses for name in self._names]
         given = None if all(is_given) else is_given
         if given is not None:
@@ -83,7 +87,8 @@ class OnDevice:
 
     def _part(self, loss: Any, name: str) -> Tensor:
         if not isinstance(loss, Tensor):
-            return torch.full((), read(loss, name), device=self.device)
+            value = read(loss, name)
+            return torch.full((), value, dtype=widest(self.device), device=self.device)
         check_device_loss(loss, name, self.device)
         return loss.reshape(()) if loss.ndim else loss
 
@@ -131,13 +136,12 @@ class _Finite(torch.autograd.Function):
         return gradient.masked_fill(raw.isfinite().logical_not_(), 0.0).unbind()
 
 
-def _alike(parts: list[Tensor]) -> list[Tensor]:
-    """Losses of one floating dtype."""
-    dtype = parts[0].dtype
-    if dtype.is_floating_point and all(part.dtype == dtype for part in parts):
+def _alike(parts: list[Tensor], dtypes: list[torch.dtype]) -> list[Tensor]:
+    """Losses of one floating dtype: that of the tensors among them, if there are any."""
+    if len(dtypes) == len(parts) and dtypes[0].is_floating_point and len(set(dtypes)) == 1:
         return parts
-    for part in parts:
-        dtype = torch.promote_types(dtype, part.dtype)
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
-    return [part.to(dtype) for part in parts]
+    floating = [dtype for dtype in dtypes if dtype.is_floating_point]
+    dtype = reduce(torch.promote_types, floating) if floating else parts[0].dtype
+    return [
+        part.to(dtype if dtype.is_floating_point else torch.get_default_dtype()) for part in parts
+    ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ._history import History
+from ._intake import Intake
 from ._loss import REPORT, NamedLoss
 from ._members import Members
 from ._nonfinite import (
@@ -116,18 +117,24 @@ class LossTracker(NamedLoss):
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._reporter = make_reporter(logger, self.hyperparams)
         self._ranks = Ranks(process_group, report_all=report_all)
-        self._steps = Steps(
-            self._members,
-            None,
+        self._intake = Intake(
             ranks=self._ranks,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
             reporter=self._reporter,
         )
+        self._steps = Steps(
+            self._members,
+            None,
+            intake=self._intake,
+            ranks=self._ranks,
+            keeps_nonfinite=self._keeps_nonfinite,
+            is_always_late=log_every is not None,
+        )
         statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
         super().__init__(
-            name, statistics, max_loss=max_loss, report=report, backlog=self._steps.backlog
+            name, statistics, max_loss=max_loss, report=report, backlog=self._intake.backlog
         )
         self._seen = 0
         self._is_straight = False
@@ -248,21 +255,11 @@ class LossTracker(NamedLoss):
         self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
         return self._is_straight
 
-    @property
-    def log_every(self) -> int:
-        """How many losses on an accelerator are read back at once."""
-        return self._steps.backlog.every
-
-    @property
-    def ranks(self) -> Ranks:
-        """Whose mean loss makes the statistics."""
-        return self._ranks
-
-    def share_backlog(self, backlog: Backlog) -> None:
+    def _share_backlog(self, backlog: Backlog) -> None:
         """Have the losses on an accelerator read back with those of others."""
-        self._backlog = self._steps.backlog = backlog
+        self._backlog = self._intake.backlog = backlog
 
-    def come_late(self) -> None:
+    def _come_late(self) -> None:
         """Have losses on the CPU wait for those of others on an accelerator."""
         self._steps.come_late()
         self._is_straight = False
@@ -291,7 +288,7 @@ class LossTracker(NamedLoss):
         self._seen = self._updates + 1
         self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
         self.step = step + 1
-        self._steps.raise_error()
+        self._intake.raise_error()
         return weighted.total
 
     @property
@@ -318,7 +315,7 @@ class LossTracker(NamedLoss):
     def finite(self) -> Tensor:
         """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
         if not self._is_straight:
-            return self._steps.finite
+            return self._intake.finite
         statistics = self._statistics
         return torch.tensor(not statistics.updates or isfinite(statistics.value))
 
@@ -328,8 +325,8 @@ class LossTracker(NamedLoss):
         It comes by itself when a logger of this package closes, when a statistic or a state is
         read, and when the interpreter ends.
         """
-        self._steps.backlog.catch_up()
-        self._steps.raise_error()
+        self._intake.backlog.catch_up()
+        self._intake.raise_error()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy knows everything that this tracker was told."""

@@ -58,12 +58,12 @@ class Trackers(Mapping[str, LossTracker]):
     def _share_backlog(self) -> None:
         """Have losses on an accelerator read back together, in the order in which they came."""
         one = self._trackers[next(iter(self))]
-        self._ranks = one.ranks
+        self._ranks = one._ranks
         # A step leaves one entry for each loss, and one for itself.
-        every = one.log_every * (len(self) + 1)
+        every = one._intake.backlog.every * (len(self) + 1)
         self._backlog = Backlog(every, self._report_late)
         for tracker in self.values():
-            tracker.share_backlog(self._backlog)
+            tracker._share_backlog(self._backlog)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
@@ -113,7 +113,7 @@ class Trackers(Mapping[str, LossTracker]):
 
     def _end_later(self, step: int, own_metrics: dict[str, Any]) -> None:
         for tracker in self.values():
-            tracker.come_late()
+            tracker._come_late()
         later = {name: value for name, value in own_metrics.items() if isinstance(value, Tensor)}
 
         def take_in(*values: list[float]) -> dict[str, Any] | None:
