@@ -21,7 +21,7 @@ from ._statistics import Statistics
 from ._steps import Steps
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
-from .weighting import PlainSum, Weighted, Weighting
+from .weighting import PlainSum, Weighting
 from .weighting._base import checked_weighting, settings_of
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
-    from ._batch import Batch
     from ._history import History
     from ._members import Members
     from ._ranks import ProcessGroup
@@ -259,7 +258,7 @@ class LossGroup(nn.Module):
         if torch.compiler.is_compiling():
             return self._weigh_compiled(losses)
         members, batch = self._steps.read(self._own(losses))
-        return self._weigh(members, batch, self.step).total
+        return self._steps.weigh(self.weighting, members, batch, self.step).total
 
     forward = weigh
 
@@ -331,11 +330,11 @@ class LossGroup(nn.Module):
         step = self.step if step is None else int(step)
         if losses is None:
             self._steps.record_means(self.weighting, self._known_members(), own_metrics, step)
-            self._end_step(step)
-            return
-        with torch.no_grad():
-            members, batch = self._steps.read(self._own(losses))
-        self._record(members, batch, None, samples, own_metrics, step)
+        else:
+            with torch.no_grad():
+                members, batch = self._steps.read(self._own(losses))
+            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step)
+        self._end_step(step)
 
     def update(
         self,
@@ -374,18 +373,13 @@ class LossGroup(nn.Module):
         step = self.step if step is None else int(step)
         members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
-            msg = (
-                f"update calls backward, and none of {', '.join(losses) or 'no loss'} has a"
-                " gradient: pass do_backwards=False to track them only. DDP on other ranks waits"
-                " for this one: there add 0 times the sum of each parameter, and let it"
-                " find_unused_parameters where only some losses are missing"
-            )
-            raise ValueError(msg)
-        weighted = self._weigh(members, batch, step)
+            raise ValueError(self._steps.why_no_backward(losses))
+        weighted = self._steps.weigh(self.weighting, members, batch, step)
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = weighted._replace(total=total)
-        self._record(members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
+        self._end_step(step)
         return weighted.total
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -395,21 +389,6 @@ class LossGroup(nn.Module):
 
     def _keeps_nonfinite(self) -> bool:
         return keeps_nonfinite(self._on_nonfinite, self._backward)
-
-    def _weigh(self, members: Members, batch: Batch, step: int) -> Weighted:
-        return self._steps.weigh(self.weighting, members, batch, step)
-
-    def _record(
-        self,
-        members: Members,
-        batch: Batch,
-        weighted: Weighted | None,
-        samples: float,
-        own_metrics: dict[str, Any],
-        step: int,
-    ) -> None:
-        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
-        self._end_step(step)
 
     def _end_step(self, step: int) -> None:
         # nn.Module's own way to set an attribute costs a microsecond.
@@ -447,8 +426,8 @@ class LossGroup(nn.Module):
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
         losses = ", ".join(
-            f"{name}={loss.value:.4g} (weight {self.weights[name]:.4g})"
-            for name, loss in self._losses.items()
+            f"{name}={self[name].value:.4g} (weight {weight:.4g})"
+            for name, weight in self.weights.items()
         )
         method = type(self.weighting).__name__
         return f"LossGroup({losses or 'names from the first step'}, {method}, step={self.step})"

@@ -37,7 +37,8 @@ class OnDevice:
         self.history = DeviceHistory(members.history, members.ratio, device, catch_up)
         self._reader = members.reader
         self._names = tuple(members.losses)
-        self._nothing = torch.full((), math.nan, device=device)
+        with torch.inference_mode(False):
+            self._nothing = torch.full((), math.nan, device=device)
         self._limits: dict[torch.dtype, Tensor] = {}
 
     def read(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
@@ -64,7 +65,9 @@ class OnDevice:
         else:
             live, raw = _Finite.apply(*parts)  # type: ignore[no-untyped-call]
         present = self._mask(given) if keeps_nonfinite and given is not None else None
-        self.history.show(raw, None if keeps_nonfinite else live, present)
+        # Without the graph, or the network's activations would be held until the next step.
+        masked = live.detach() if live.requires_grad else live
+        self.history.show(raw, None if keeps_nonfinite else masked, present)
         return Batch(self.clamp(live), [], given, raw=raw)
 
     def read_means(self, means: Tensor) -> Batch:
@@ -72,6 +75,11 @@ class OnDevice:
         masked = means.nan_to_num(0.0, 0.0, 0.0)
         self.history.show(means, masked, None)
         return Batch(self.clamp(masked), [], raw=means)
+
+    def read_nothing(self) -> Batch:
+        """The step of a rank that has none of the losses."""
+        missing = self.read_means(self._nothing.expand(len(self._names)))
+        return missing._replace(given=[False] * len(self._names))
 
     def _part(self, loss: Any, name: str) -> Tensor:
         if not isinstance(loss, Tensor):
@@ -82,12 +90,11 @@ class OnDevice:
     def _mask(self, given: list[bool]) -> Tensor:
         return torch.tensor(given).to(self.device, non_blocking=True)
 
-    def are_finite(self, batch: Batch) -> Tensor:
-        """Whether all losses of a step that there are, are finite: a 0-d bool tensor."""
-        assert batch.raw is not None
-        is_finite = batch.raw.isfinite()
-        if batch.given is not None:
-            is_finite.logical_or_(self._mask([not it for it in batch.given]))
+    def are_finite(self, raw: Tensor, given: list[bool] | None) -> Tensor:
+        """Whether all losses [K] of a step that there are, are finite: a 0-d bool tensor."""
+        is_finite = raw.isfinite()
+        if given is not None:
+            is_finite.logical_or_(self._mask([not it for it in given]))
         return is_finite.all()
 
     def clamp(self, losses: Tensor) -> Tensor:
@@ -97,8 +104,9 @@ class OnDevice:
             return losses
         if losses.dtype not in self._limits:
             most = torch.finfo(losses.dtype).max
-            bounds = torch.tensor([min(limit, most) for limit in limits], dtype=losses.dtype)
-            self._limits[losses.dtype] = bounds.to(self.device)
+            with torch.inference_mode(False):
+                bounds = torch.tensor([min(limit, most) for limit in limits], dtype=losses.dtype)
+                self._limits[losses.dtype] = bounds.to(self.device)
         bound = self._limits[losses.dtype]
         return losses * (bound / torch.maximum(losses.detach(), bound))
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ._backlog import LOG_EVERY, Backlog, LastCall
+from ._backlog import LOG_EVERY, Backlog
 from ._batch import Batch
 from ._device_means import widest
-from ._nonfinite import describe, warn_skipped
+from ._nonfinite import describe, warn_nonfinite
 from ._on_device import OnDevice
 from ._tally import Tallied, means_of, read_tally, tally
 from ._value import device_of
@@ -79,7 +79,7 @@ class Steps:
         self._saved: State = {}
         self._sums: Tensor | None = None
         self._finite: bool | Callable[[], Tensor] = True
-        self._error: FloatingPointError | None = None
+        self._error: Exception | None = None
         self.report_to(reporter)
 
     def make_members(self, names: Any) -> Members:
@@ -103,7 +103,7 @@ class Steps:
         """Who gets the rows from now on."""
         self._reporter = reporter
         if reporter is not None:
-            reporter.logger.before_close(LastCall(self.backlog))
+            self.backlog.come_before_the_end_of(reporter.logger)
 
     # A step is read and weighed.
 
@@ -121,17 +121,26 @@ class Steps:
             if batch is not None:
                 return batch
         if not losses and self.members is not None and self._ranks.are_many:
-            return members.reader.read_nothing(None if self._place is None else self._place.device)
-        device = device_of(losses) or _CPU
-        if device == _CPU and not self._is_always_late:
-            self._leave()
+            return (self._place or members.reader).read_nothing()
+        if self.can_read_now(losses):
             return members.reader.read_carefully(losses, self._keeps_nonfinite())
-        return self._at(device, members).read(losses, self._keeps_nonfinite())
+        return self._at(self._device_of(losses), members).read(losses, self._keeps_nonfinite())
 
-    def _leave(self) -> None:
-        if self._place is not None:
-            self.backlog.catch_up()
-            self._place = None
+    def can_read_now(self, losses: Mapping[str, Any]) -> bool:
+        """Whether these losses need no backlog. If so, those before them are taken in first."""
+        if self._is_always_late or self._device_of(losses) != _CPU:
+            return False
+        self.backlog.catch_up()
+        self._place, self._saved = None, {}
+        return True
+
+    def _device_of(self, losses: Mapping[str, Any]) -> torch.device:
+        """Where the losses are; plain numbers join those before them."""
+        return device_of(losses) or (_CPU if self._place is None else self._place.device)
+
+    def come_late(self) -> None:
+        """Have losses on the CPU take the way of those on an accelerator, too."""
+        self._is_always_late = True
 
     def _at(self, device: torch.device, members: Members) -> OnDevice:
         if self._place is None or self._place.device != device:
@@ -150,7 +159,7 @@ class Steps:
         """The objective of a step."""
         if batch.raw is not None and isinstance(weighting, nn.Module):
             _check_device(weighting, batch.raw.device)
-        history = self.history(members)
+        history = members.history if self._place is None else self._place.history
         history.step, history.present = step, batch.present
         return weighting.weigh(batch.losses, history)
 
@@ -165,9 +174,16 @@ class Steps:
             batch = self._at(losses.device, members).read_means(zeros)
         return self.weigh(weighting, members, batch, step).weights
 
+    def why_no_backward(self, losses: Mapping[str, Any]) -> str:
+        """What to say where no loss of a step has a gradient."""
+        names = ", ".join(losses) or "no loss"
+        msg = f"update calls backward, and none of {names} has a gradient: pass do_backwards=False"
+        if self._ranks.are_many:
+            return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
+        return f"{msg} to track them only"
+
     # A step is taken in.
 
-    @torch.no_grad()
     def record(
         self,
         weighting: Weighting,
@@ -183,15 +199,18 @@ class Steps:
             self.accumulate(batch, samples)
             self.record_means(weighting, members, extra, step)
             return
-        weighted = weighted or self.weigh(weighting, members, batch, step)
-        if batch.raw is None:
-            self._saved = {}
-            self._count(members, batch, weighted.weights.tolist(), samples, step)
+        if weighted is None:
+            weighted = self._weigh_again(weighting, members, batch, step)
+        if batch.is_plain:
+            self._saved, self._finite = {}, True
+            members.record(batch, weighted.weights.tolist(), samples, step)
             self._report(members, batch, weighted.total, extra, step)
+        elif batch.raw is None:
+            self._take_in(members, batch, weighted, samples, extra, step)
         else:
             assert self._place is not None
             self._place.history.take_in(batch.raw, samples)
-            self._finite = partial(self._place.are_finite, batch)
+            self._finite = partial(self._place.are_finite, batch.raw, batch.given)
             self._count_later(members, batch.raw, batch.given, weighted, samples, extra, step)
 
     def accumulate(self, batch: Batch, samples: float) -> None:
@@ -201,13 +220,20 @@ class Steps:
         else:
             losses = batch.raw.to(widest(batch.raw.device))
         sums = tally(losses, batch.given, samples)
-        self._sums = sums if self._sums is None else self._sums + sums
+        self._sums = sums if self._sums is None else self._sums.to(sums) + sums
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
         self._sums = None
 
+    # Outside of the path of `update`, for which it is too slow.
     @torch.no_grad()
+    def _weigh_again(
+        self, weighting: Weighting, members: Members, batch: Batch, step: int
+    ) -> Weighted:
+        """The objective for the record alone."""
+        return self.weigh(weighting, members, batch, step)
+
     def record_means(
         self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
     ) -> None:
@@ -225,16 +251,28 @@ class Steps:
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self.weigh(weighting, members, batch, step)
-            self._count(members, batch, weighted.weights.tolist(), tallied, step)
-            self._report(members, batch, weighted.total, extra, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
+            self._take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
-            weighted = self.weigh(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
             self._place.history.take_in(means, samples)
             self._finite = partial(torch.eq, sums[3].sum(), 0)
             self._count_later(members, sums, None, weighted, None, extra, step)
+
+    def _take_in(
+        self,
+        members: Members,
+        batch: Batch,
+        weighted: Weighted,
+        measured: float | Tallied,
+        extra: dict[str, Any],
+        step: int,
+    ) -> None:
+        self._saved = {}
+        self._count(members, batch, weighted.weights.tolist(), measured, step)
+        self._report(members, batch, weighted.total, extra, step)
 
     def _count(
         self,
@@ -265,7 +303,10 @@ class Steps:
         if self._on_nonfinite == "raise":
             self._error = self._error or FloatingPointError(describe(loss.name, value, step))
         elif loss.nonfinite == 1:
-            warn_skipped(loss.name, value, step)
+            try:
+                warn_nonfinite(loss.name, value, step, self._keeps_nonfinite())
+            except RuntimeWarning as error:  # Where warnings are errors, it comes after the row.
+                self._error = self._error or error
 
     def raise_error(self) -> None:
         """Raise what is to be raised about a loss that was not finite, once."""
@@ -296,6 +337,11 @@ class Steps:
         step: int,
     ) -> None:
         weights = weighted.weights
+        # Nothing that the optimizer, or the weighting, is about to change.
+        if not isinstance(weights, Tensor):
+            weights = weights.tolist()
+        elif weights.requires_grad:
+            weights = weights.detach().clone()
         later = {name: value for name, value in extra.items() if isinstance(value, Tensor)}
         known = {name: value for name, value in extra.items() if name not in later}
         total = weighted.total.detach() if weighted.total.requires_grad else weighted.total
@@ -304,7 +350,7 @@ class Steps:
             tensors.append(weights)
 
         def take_in(numbers: list[float], total: list[float], *more: Any) -> dict[str, Any] | None:
-            used = more[-1] if isinstance(weights, Tensor) else weights.tolist()
+            used = more[-1] if isinstance(weights, Tensor) else weights
             if samples is None:
                 tallied = read_tally(numbers)
                 batch = members.reader.known(tallied.losses, tallied.given)
@@ -321,7 +367,7 @@ class Steps:
         self.backlog.add(step, tensors, take_in)
 
     def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None and rows:
+        if self._reporter is not None:
             self._reporter.report_rows(rows)
 
     # What else there is to know.

@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ._history import History
@@ -20,7 +21,7 @@ from ._nonfinite import (
     describe,
     keeps_nonfinite,
     left_out,
-    warn_skipped,
+    warn_nonfinite,
 )
 from ._ranks import Ranks
 from ._ratio import LossRatio, RatioSettings
@@ -115,7 +116,6 @@ class LossTracker(NamedLoss):
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._reporter = make_reporter(logger, self.hyperparams)
         self._ranks = Ranks(process_group, report_all=report_all)
-        self._is_late = log_every is not None
         self._steps = Steps(
             self._members,
             None,
@@ -130,6 +130,7 @@ class LossTracker(NamedLoss):
             name, statistics, max_loss=max_loss, report=report, backlog=self._steps.backlog
         )
         self._seen = 0
+        self._is_straight = False
         self.warmup = warmup
         self.weight = weight
         self.step = 0
@@ -188,10 +189,10 @@ class LossTracker(NamedLoss):
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
         try:
-            is_usual = loss.is_cpu and not (self._is_late or self._ranks.are_many)
+            is_straight = self._is_straight and loss.is_cpu
         except AttributeError:
-            is_usual = not (self._is_late or self._ranks.are_many)
-        if not is_usual:
+            is_straight = True
+        if not (is_straight or self._go_straight(loss)):
             return self._update_in_steps(loss, do_backwards, step, extra, samples, retain_graph)
         try:
             value = loss.item()
@@ -240,7 +241,12 @@ class LossTracker(NamedLoss):
         if self._on_nonfinite == "raise":
             raise FloatingPointError(describe(self.name, value, step))
         if self.nonfinite == 1:
-            warn_skipped(self.name, value, step)
+            warn_nonfinite(self.name, value, step, self._keeps_nonfinite())
+
+    def _go_straight(self, loss: Any) -> bool:
+        """Whether this loss, and those on the CPU after it, can be taken in at once."""
+        self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
+        return self._is_straight
 
     @property
     def log_every(self) -> int:
@@ -255,6 +261,11 @@ class LossTracker(NamedLoss):
     def share_backlog(self, backlog: Backlog) -> None:
         """Have the losses on an accelerator read back with those of others."""
         self._backlog = self._steps.backlog = backlog
+
+    def come_late(self) -> None:
+        """Have losses on the CPU wait for those of others on an accelerator."""
+        self._steps.come_late()
+        self._is_straight = False
 
     # On an accelerator, and on several ranks, a tracker takes the way of a group of one loss.
 
@@ -306,7 +317,10 @@ class LossTracker(NamedLoss):
     @property
     def finite(self) -> Tensor:
         """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
-        return self._steps.finite
+        if not self._is_straight:
+            return self._steps.finite
+        statistics = self._statistics
+        return torch.tensor(not statistics.updates or isfinite(statistics.value))
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -320,7 +334,7 @@ class LossTracker(NamedLoss):
     def __getstate__(self) -> dict[str, Any]:
         """A copy knows everything that this tracker was told."""
         self.flush()
-        return self.__dict__.copy()
+        return self.__dict__ | {"_is_straight": False}
 
     def hyperparams(self) -> dict[str, Any]:
         """The name and the settings of this loss, as loggers record them."""
@@ -355,6 +369,7 @@ class LossTracker(NamedLoss):
         self._static_weight, self.step = state["static_weight"], state["step"]
         self._steps.load_device_state(state["device"])
         self._seen = 0
+        self._is_straight = False
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
