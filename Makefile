@@ -8,7 +8,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint c
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docker-lint docker-check clean
+.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -47,6 +47,9 @@ notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
 		$(VENV)/notebooks/*.ipynb
 	cp $(VENV)/notebooks/*.ipynb notebooks
 
+docs: $(VENV)/.dev  ## the site, in site/; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
 docker-lint:  ## the compose file as dclint sees it; hadolint and the schema are among the tests
 	if command -v npx; then npx --yes dclint@3.1.0 docker/compose.yaml; else echo 'no npx: dclint is skipped'; fi
 
@@ -54,7 +57,7 @@ docker-check: $(VENV)/.dev docker-lint  ## build the images with buildah, as roo
 	PYTHON=$(BIN)/python tests/docker/check.sh $(ARGS)
 
 clean:  ## forget the environment and what was built
-	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

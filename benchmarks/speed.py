@@ -249,11 +249,11 @@ def table(header: Row, rows: list[Row], markdown: bool) -> str:
     return "\n".join(lines)
 
 
-def environment(effort: Effort) -> str:
+def environment(rounds: int) -> str:
     return (
         f"torch {torch.__version__}, {torch.get_num_threads()} thread on {os.cpu_count()} CPUs,"
         f" Python {platform.python_version()}, {platform.system()} {platform.machine()};"
-        f" {effort.rounds} rounds"
+        f" {rounds} rounds"
     )
 
 
@@ -267,7 +267,7 @@ def main() -> None:
     # Nothing here steps an optimizer.
     warnings.filterwarnings("ignore", message=".*have not moved")
 
-    print(environment(effort))
+    print(environment(effort.rounds))
     ages = [age_row(name, effort) for name in SUBJECTS]
     sections = contestants()
     times = {}

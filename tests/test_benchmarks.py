@@ -18,7 +18,19 @@ from torch import Tensor, nn
 from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup
 
 ROOT = Path(__file__).parent.parent
-PEERS = runpy.run_path(str(ROOT / "benchmarks" / "peers.py"))
+
+
+def benchmark(name: str) -> dict[str, Any]:
+    """What a script defines; it finds the modules beside it as it does when it is started."""
+    folder = str(ROOT / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        return runpy.run_path(f"{folder}/{name}.py")
+    finally:
+        sys.path.remove(folder)
+
+
+PEERS = benchmark("peers")
 assert_same = partial(torch.testing.assert_close, rtol=1e-9, atol=1e-9)
 
 
@@ -177,3 +189,116 @@ def test_looks_at_old_losses_too(output: str, subject: str) -> None:
     assert len([float(time) for time in times]) == 4
     assert ratio.endswith("(<= 1.25)")
     assert grown.endswith("(< 1024)") or grown == "unknown here"
+
+
+# Accelerators, ranks and a real training loop.
+
+
+def said_by(script: str, *arguments: str) -> str:
+    command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
+    threads = {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | threads, timeout=300
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def counted() -> str:
+    return said_by("device.py")
+
+
+@pytest.mark.parametrize(
+    ("contestant", "most"), [("plain sum", 5), ("equal", 5), ("CoV", 33), ("automatic", 20)]
+)
+def test_a_step_of_ours_is_a_few_operations_and_never_read(
+    counted: str, contestant: str, most: float
+) -> None:
+    cells = [float(cell) for cell in line_of(counted, f"LossGroup, {contestant}")]
+
+    assert len(cells) == 8
+    assert max(cells[:4]) <= most
+    assert cells[4:] == [0.02] * 4
+
+
+def test_reads_of_others_are_seen(counted: str) -> None:
+    cells = [float(cell) for cell in line_of(counted, "sum, item() per loss")]
+
+    assert cells[4:] == [1, 3, 32, 256]
+
+
+def test_counts_every_way_to_read() -> None:
+    with benchmark("device")["Counts"]() as counts:
+        tensor = torch.ones(2)
+        tensor.tolist()
+        bool(tensor.sum() > 1)
+        tensor[0].item()
+        copy = tensor.cpu()
+        copy[0:1].tolist()
+
+    assert counts.reads == 4
+    assert torch.ones(1).cpu().tolist() == [1.0]
+
+
+def test_the_whole_history_gives_the_cov_of_its_ratios() -> None:
+    history = PEERS["WholeHistory"]()
+    for loss in (1.0, 2.0, 6.0):
+        history.add(torch.tensor(loss))
+
+    ratios = float64([1.0, 2.0, 4.0])
+    assert history.cov == pytest.approx((ratios.std(correction=0) / ratios.mean()).item())
+
+
+def test_times_a_step_with_and_without_the_mean_over_ranks() -> None:
+    if not torch.distributed.is_available():
+        pytest.skip("this torch was built without torch.distributed")
+    output = said_by("ranks.py", "--quick")
+
+    assert "2 ranks, gloo" in output
+    for contestant in ("alone", "mean over ranks"):
+        assert len(line_of(output, f"LossGroup, CoV, {contestant}")) == 3
+
+
+def test_times_what_tracking_adds_to_a_training_step() -> None:
+    output = said_by("training_loop.py", "--quick")
+
+    for contestant in ("bare", "LossGroup, CoV", "whole history, 1,000 steps old"):
+        step, _, _ = line_of(output, contestant)
+        assert float(step) > 0
+
+
+def test_times_lightning_in_its_own_loop_where_it_is_installed() -> None:
+    pytest.importorskip("lightning")
+    benchmark_of_loop = benchmark("training_loop")
+
+    times = benchmark_of_loop["lightning_times"](benchmark_of_loop["Effort"](3, 1))
+
+    assert set(times) == {"Trainer", "Trainer, LossGroup, CoV", "Trainer, 3 x self.log"}
+    assert min(min(its) for its in times.values()) > 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_says_in_one_line_that_there_is_no_gpu() -> None:
+    (line,) = said_by("gpu.py").splitlines()
+
+    assert "finds no GPU here" in line
+
+
+@pytest.mark.filterwarnings("ignore:.*have not moved:RuntimeWarning")
+def test_all_of_the_gpu_benchmark_but_cuda_runs_on_a_cpu() -> None:
+    gpu = benchmark("gpu")
+
+    output = gpu["measured"](gpu["Effort"](1, 8), torch.device("cpu"))
+
+    for count in (1, 3, 32):
+        for name in ("sum, item() per loss", "LossGroup, CoV", "LossGroup, automatic"):
+            *_, waits, graph = line_of(output, f"K={count}: {name}")
+            assert (waits, graph) == ("not known here", "not known here")
+
+
+def test_the_gpu_benchmark_sees_a_replay_that_does_not_follow_the_weights() -> None:
+    gpu = benchmark("gpu")
+    work = gpu["Work"](3, 8, torch.device("cpu"))
+    weights = iter(range(1, 100))
+    frozen = gpu["Contestant"](lambda losses: losses["loss0"] * next(weights), lambda _: None)
+
+    assert "another total" in gpu["graph_verdict"](work, frozen, torch.device("cpu"))

@@ -7,15 +7,21 @@ take the way of those on an accelerator, so that its numbers can be compared.
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import os
 import pickle
+import subprocess
+import sys
 import warnings
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
@@ -36,6 +42,7 @@ from multi_loss_weighting import (
 from multi_loss_weighting._device_history import DeviceHistory
 from multi_loss_weighting._ratio import LossRatio
 from multi_loss_weighting._statistics import Statistics
+from multi_loss_weighting._value import read_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +60,25 @@ class InverseMean:
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         spread = history.std + history.variance + history.cov + history.maximum - history.minimum
         return weighted_sum(losses, (1 + 0 * spread) / history.mean)
+
+
+class RatioSpread:
+    """A weighting of a user's own, from the ratios of the history."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        mean, std = torch.as_tensor(history.ratio_mean), torch.as_tensor(history.ratio_std)
+        return weighted_sum(losses * mean, std)
+
+
+class OwnWeights(torch.nn.Module):
+    """Learned weights of a user's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.ones(1))
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        return Weighted(losses.dot(self.weights), self.weights)
 
 
 WEIGHTINGS: dict[str, Callable[[], Any]] = {
@@ -203,6 +229,28 @@ def test_with_log_every_nothing_is_read_on_the_cpu_either() -> None:
             tracker.update(losses["a"], do_backwards=False)
 
     assert not [name for name in dispatched.names if "_local_scalar_dense" in name]
+
+
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_a_recorded_graph_of_weigh_follows_the_weights_but_for_schedules(kind: str) -> None:
+    """What a CUDA graph records are operations and the addresses of tensors: so does `make_fx`."""
+    group = LossGroup(NAMES, weighting=WEIGHTINGS[kind](), max_loss=2.0, log_every=NEVER)
+    data = np.random.default_rng(0).lognormal(0, 1, (30, 3))
+    steps = [dict(zip(NAMES, torch.tensor(row).unbind(), strict=True)) for row in data]
+    for losses in steps[:8]:
+        group.record(losses)
+
+    graph = make_fx(lambda *losses: group.weigh(dict(zip(NAMES, losses, strict=True))))(
+        *steps[8].values()
+    )
+    is_same = []
+    for losses in steps[8:]:
+        is_same.append(torch.equal(graph(*losses.values()), group.weigh(losses)))
+        group.record(losses)
+        for parameter in group.parameters():
+            parameter.data.mul_(0.9)
+
+    assert all(is_same) == (kind != "schedule")
 
 
 # The numbers are those of the CPU.
@@ -357,6 +405,60 @@ def test_a_scaler_finds_a_nan_that_is_kept() -> None:
     assert group.weigh({"a": x * math.nan}).isnan()
 
 
+def test_a_weighting_may_read_all_of_the_ratios() -> None:
+    """They go on while the objective waits for its backward."""
+    totals, gradients = [], []
+    for log_every in (None, 10):
+        group = LossGroup(["a", "b"], weighting=RatioSpread(), log_every=log_every)
+        x = torch.ones((), dtype=torch.float64, requires_grad=True)
+        assert np.isnan(group.weigh({"a": 1.0, "b": 2.0}).item())
+        group.record({"a": 1.0, "b": 2.0})
+        for step in range(5):
+            total = group.update({"a": x * (1 + step), "b": x.exp()}, do_backwards=False)
+            total.backward()  # type: ignore[no-untyped-call]
+            totals.append(total.item())
+        gradients.append(x.grad.item() if x.grad is not None else None)
+
+    np.testing.assert_allclose(totals[5:], totals[:5], rtol=1e-12)
+    assert gradients[1] == pytest.approx(gradients[0], rel=1e-12)
+
+
+def test_a_mean_of_nothing_leaves_the_moments_as_they_are() -> None:
+    group = LossGroup(["a", "b"], weighting=InverseMean(), log_every=10)
+
+    for missing in ((), ("b",), ()):
+        losses = {"a": torch.tensor(2.0), "b": torch.tensor(4.0)}
+        group.accumulate({name: losses[name] for name in losses if name not in missing})
+        group.record()
+
+    assert group.next_weights() == {"a": 0.5, "b": 0.25}
+
+
+def test_a_step_lets_go_of_the_graph() -> None:
+    group = LossGroup(["a"], log_every=10)
+    activation = torch.ones(8, requires_grad=True).exp()
+    is_there = weakref.ref(activation)
+
+    group.update({"a": (activation * activation).sum()}, do_backwards=False)
+    del activation
+
+    assert is_there() is None
+
+
+@pytest.mark.parametrize("kind", ["cov", "user's own"])
+def test_a_validation_before_training_may_be_in_inference_mode(kind: str) -> None:
+    weighting = CoVWeighting() if kind == "cov" else InverseMean()
+    group = LossGroup(["a", "b"], weighting=weighting, max_loss=3.0, log_every=10)
+    x = torch.ones((), requires_grad=True)
+    with torch.inference_mode():
+        group.weigh({"a": x, "b": x * 2})
+
+    for step in range(3):
+        group.update({"a": x, "b": x * step})
+
+    assert group["b"].mean == 1.0
+
+
 # When rows come.
 
 
@@ -373,6 +475,93 @@ def test_no_step_is_missing_and_each_has_its_own_time() -> None:
     times = [moment for _, moment, _ in logger.rows]
     assert times == sorted(times)
     assert len(set(times)) == 10
+
+
+def test_what_interrupts_a_read_loses_one_step_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=10)
+    for value in range(6):
+        group.record({"a": torch.tensor(float(value))})
+
+    def interrupt(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group._steps.members, "row", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        group.flush()
+    group.flush()
+
+    assert group["a"].count == 6
+    assert logger.values("loss/a") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_a_warning_that_is_an_error_comes_after_its_row(log_every: int | None) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=log_every)
+    raised = []
+
+    def record(value: float) -> None:
+        try:
+            group.record({"a": torch.tensor(value)})
+        except RuntimeWarning as warning:
+            raised.append(str(warning))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (math.nan, 1.0, 2.0, 3.0):
+            record(value)
+
+    assert (len(raised), group.step, group["a"].count) == (1, 4, 3)
+    assert [step for step, _, _ in logger.rows] == [0, 1, 2, 3]
+
+
+def test_a_device_that_is_gone_says_how_many_steps_are_lost() -> None:
+    group = LossGroup(["a"], MemoryLogger(), log_every=2)
+    group.record({"a": torch.ones((), device="meta")})
+    backlog = group._intake.backlog
+
+    with pytest.warns(RuntimeWarning, match="losses of the last 1 steps could not be read back"):
+        backlog.try_to_catch_up()
+
+    assert not backlog
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_group_that_is_dropped_goes_unless_it_has_rows_to_report(steps: int) -> None:
+    gone = []
+    for logger in (None, MemoryLogger()):
+        group = LossGroup(["a"], logger, log_every=4)
+        for _ in range(steps):
+            group.record({"a": torch.tensor(1.0)})
+        gone.append(weakref.ref(group))
+        del group
+    gc.collect()
+
+    assert gone[0]() is None
+    assert (gone[1]() is None) == (steps == 4)
+
+
+def test_a_row_has_the_weights_of_its_own_step() -> None:
+    logger, weighting = MemoryLogger(), OwnWeights()
+    group = LossGroup(["a"], logger, weighting=weighting, log_every=10)
+
+    for _ in range(3):
+        group.record({"a": torch.tensor(1.0)})
+        with torch.no_grad():
+            weighting.weights.add_(1)
+    group.flush()
+
+    assert logger.values("weight/a") == [1, 2, 3]
+
+
+def test_a_number_of_ones_own_is_that_of_its_step() -> None:
+    rate = torch.ones((), device="meta")
+
+    kept = read_metrics({"lr": rate})["lr"]
+
+    assert kept.untyped_storage()._cdata != rate.untyped_storage()._cdata
 
 
 def test_reading_waits_for_what_is_on_its_way() -> None:
@@ -398,6 +587,14 @@ def test_a_record_that_is_closed_has_every_row(tmp_path: Path) -> None:
 
     assert read_run(tmp_path / "run")["a"]["loss"].tolist() == [0, 1, 2, 3, 4, 5, 6]
     assert logger.failed == 0
+
+
+def test_any_logger_that_is_closed_has_every_row() -> None:
+    with MemoryLogger() as logger:
+        group = LossGroup(["a"], logger, log_every=100)
+        group.record({"a": torch.tensor(2.0)})
+
+    assert logger.values("loss/a") == [2.0]
 
 
 def test_rows_outlive_the_group() -> None:
@@ -445,7 +642,63 @@ def test_the_weight_of_a_tracker_is_that_of_the_cpu() -> None:
     assert device.weight == pytest.approx(host.weight, rel=1e-10)
 
 
+def test_losses_on_the_cpu_wait_for_those_elsewhere() -> None:
+    """In trackers of one row, whose device is stood for by `log_every` of one of them."""
+    logger = MemoryLogger()
+    trackers = Trackers(["G", "D"], logger, log_every={"D": 50})
+
+    for step in range(5):
+        trackers["G"].update(float(step), do_backwards=False)
+        trackers["D"].update(torch.tensor(10.0 + step), do_backwards=False)
+        trackers.step()
+    trackers.flush()
+
+    assert logger.values("loss/G") == [0, 1, 2, 3, 4]
+    assert logger.values("loss/D") == [10, 11, 12, 13, 14]
+
+
+def test_plain_numbers_join_the_losses_on_a_device() -> None:
+    tracker = LossTracker("a", log_every=NEVER)
+    group = LossGroup(["a", "b"], log_every=NEVER)
+    tracker.update(torch.ones((), device="meta"), do_backwards=False)
+    group.record(dict.fromkeys("ab", torch.ones((), device="meta")))
+
+    assert tracker.update(2.0, do_backwards=False).device.type == "meta"
+    group.record({"b": 2.0})
+    assert group.finite.device.type == "meta"
+
+
+@pytest.mark.parametrize("log_every", [None, 10])
+def test_a_tracker_says_whether_the_last_loss_was_finite(log_every: int | None) -> None:
+    tracker = LossTracker("a", log_every=log_every)
+    finite = [tracker.finite.item()]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for loss in (1.0, math.nan, 1.0, math.inf):
+            tracker.update(torch.tensor(loss), do_backwards=False)
+            finite.append(tracker.finite.item())
+        tracker.flush()
+
+    assert finite == [True, True, False, True, False]
+
+
 # State.
+
+
+def test_what_a_device_knew_ends_with_the_first_loss_on_the_cpu() -> None:
+    device, host, again = (LossTracker("a", warmup=3, log_every=n) for n in (5, None, 5))
+    losses = [torch.tensor(value, dtype=torch.float64) for value in wild(60)[52:, 2].tolist()]
+    for loss in losses[:4]:
+        device.update(loss, do_backwards=False)
+    host.load_state_dict(device.state_dict())
+    for loss in losses[4:]:
+        host.update(loss, do_backwards=False)
+    again.load_state_dict(host.state_dict())
+
+    weighted = again.update(torch.ones((), dtype=torch.float64), do_backwards=False)
+
+    assert weighted.item() == pytest.approx(host.weight, rel=1e-12)
 
 
 def weights_from(group: LossGroup, losses: Iterable[Any]) -> list[Any]:
@@ -469,6 +722,17 @@ def test_resuming_gives_the_same_numbers_to_the_last_bit(kind: str, tmp_path: Pa
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
 
     assert weights_from(second, losses[30:]) == weights_from(whole, losses[30:])
+
+
+def test_micro_batches_go_on_from_a_state_on_another_device() -> None:
+    group, resumed = LossGroup(["a"]), LossGroup(["a"], log_every=NEVER)
+    group.accumulate({"a": 1.0})
+    resumed.load_state_dict(group.state_dict())
+
+    resumed.accumulate({"a": torch.ones((), device="meta")})
+    resumed.record()
+
+    assert resumed.step == 1
 
 
 def test_a_state_goes_from_device_to_cpu_and_back() -> None:
@@ -507,6 +771,22 @@ def test_a_copy_goes_on_from_where_the_original_is(make_copy: Callable[[Any], An
     )
     assert repr(other_tracker.state_dict()) == repr(tracker.state_dict())
     assert repr(others.state_dict()) == repr(trackers.state_dict())
+
+
+def test_a_copy_of_one_loss_knows_what_is_on_its_way() -> None:
+    group = LossGroup(["a"], log_every=16)
+    group.record({"a": torch.tensor(2.0)})
+
+    assert copy.deepcopy(group["a"]).mean == 2.0
+
+
+def test_a_copy_of_trackers_reports_before_its_logger_closes() -> None:
+    with MemoryLogger() as logger:
+        trackers = copy.deepcopy(Trackers(["a"], logger, log_every=16))
+        trackers["a"].update(torch.tensor(2.0), do_backwards=False)
+        trackers.step()
+
+    assert logger.values("loss/a") == [2.0]
 
 
 def test_learned_weights_move_with_the_group() -> None:
@@ -590,3 +870,37 @@ def test_one_dimension_integers_and_plain_numbers_are_losses() -> None:
     group.record({"a": torch.ones(1, dtype=torch.float64), "b": torch.tensor(2.0), "c": 3})
 
     assert [group[name].mean for name in group] == [1.0, 2.0, 3.0]
+
+
+def test_plain_numbers_are_not_rounded() -> None:
+    group = LossGroup(["a", "b"], log_every=10)
+
+    group.record({"a": 0.1, "b": 0.2})
+    total = group.weigh({"a": 0.1, "b": torch.tensor(0.5)})
+
+    assert (group["a"].value, group["b"].value) == (0.1, 0.2)
+    assert total.dtype == torch.float32
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from multi_loss_weighting import LossGroup\n"
+        "class Print:\n"
+        "    def log_metrics(self, metrics, /, *, step):\n"
+        "        print('row', step, flush=True)\n"
+        "group = LossGroup(['a'], Print(), log_every=100)\n"
+        "group.record({'a': torch.ones(())})\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+    )
+
+    said = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert said.stdout.splitlines() == ["row 0"]

@@ -185,3 +185,25 @@ def test_a_group_of_many_can_be_copied() -> None:
 
     assert (group["7"].mean, group["7"].get_history()) == (1.0, [1.0])
     assert (other["7"].mean, other["7"].get_history()) == (2.0, [1.0, 3.0])
+
+
+@pytest.mark.parametrize("count", [3, MANY])
+def test_means_over_micro_batches_are_taken_in_as_losses_are(count: int) -> None:
+    names = [f"loss {index}" for index in range(count)]
+    once, twice = (LossGroup(names, weighting=CoVWeighting(), max_loss=9.0) for _ in range(2))
+
+    for step in range(20):
+        values = np.random.default_rng(step).lognormal(0, 1, count).round(3) * (
+            1 + 1e3 * (step == 9)
+        )
+        losses = dict(zip(names, values.tolist(), strict=True))
+        if step % 4 == 3:
+            del losses[names[1]]
+        once.record(losses, samples=2)
+        for _ in range(2):
+            twice.accumulate(losses, samples=2)
+        twice.record()
+
+    assert twice.weights == once.weights
+    for name in names:
+        assert twice[name].state_dict() == once[name].state_dict()

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,26 +11,15 @@ import torch
 from loss_loggers import read_run
 from multi_loss_weighting import CoVWeighting, LossGroup
 
+from .ranks.launch import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 if not torch.distributed.is_available():
     pytest.skip("this torch was built without torch.distributed", allow_module_level=True)
 
-WORK = Path(__file__).parent / "ranks" / "work.py"
 NAMES = ["fit", "size", "calm"]
-
-
-def run(scenario: str, ranks: int, folder: Path) -> tuple[list[Any], str]:
-    """The result of each rank, and what torchrun said."""
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"),
-        *("--nproc-per-node", str(ranks), str(WORK), scenario, str(folder)),
-    ]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=os.environ | threads, check=False
-    )
-    files = [folder / f"{scenario}-{rank}.json" for rank in range(ranks)]
-    results = [json.loads(file.read_text()) for file in files if file.exists()]
-    return results, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

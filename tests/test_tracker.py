@@ -802,3 +802,12 @@ def test_a_weight_of_ones_own_is_refused_once_cov_has_taken_over() -> None:
     tracker.weight = 0.5
 
     assert tracker.weight == 0.5
+
+
+@pytest.mark.parametrize("log_every", [None, 1])
+@pytest.mark.parametrize(("nonfinite", "part"), [("skip", "is left out of"), ("keep", "stays in")])
+def test_the_warning_says_what_was_done(nonfinite: Any, part: str, log_every: int | None) -> None:
+    tracker = LossTracker("G", nonfinite=nonfinite, log_every=log_every)
+
+    with pytest.warns(RuntimeWarning, match=f"'G' is nan at step 0: it {part} the objective"):
+        tracker.update(torch.tensor(math.nan), do_backwards=False)

@@ -59,8 +59,9 @@ class BaseLogger:
         for deliver in asked:
             deliver()
 
-    def close(self, error: BaseException | None = None) -> None:
+    def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002, for those that tell of it
         """Deliver what is left; `error` is what ended the work, if it did not end well."""
+        self.hear_out()
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # A copy of a model, such as its moving average, has no other file or run to write to.

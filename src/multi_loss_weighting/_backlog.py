@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from ._device_means import widest
 
 if TYPE_CHECKING:
     from loss_loggers import Row
+    from loss_loggers._base import BaseLogger
 
 LOG_EVERY = 50
 """Steps between two reads, where the host waits for a read."""
@@ -46,13 +49,25 @@ class Backlog:
         self._deliver = deliver
         self._steps: list[_Step] = []
         self._parcel: _Parcel | None = None
+        self._arrived: deque[tuple[_Step, list[list[float]]]] = deque()
         self._is_busy = False
-        # The interpreter ends the youngest first, and so before the loggers that the rows go to.
-        weakref.finalize(self, LastCall(self))
+        self._is_awaited = False
 
     def __bool__(self) -> bool:
         """Whether there is anything that the host does not know, and is not just taking in."""
-        return not self._is_busy and (bool(self._steps) or self._parcel is not None)
+        return not self._is_busy and bool(self._steps or self._parcel or self._arrived)
+
+    def __len__(self) -> int:
+        """How many steps the host does not know."""
+        sent = 0 if self._parcel is None else len(self._parcel)
+        return len(self._arrived) + sent + len(self._steps)
+
+    def come_before_the_end_of(self, logger: BaseLogger) -> None:
+        """Have the rows outlive their group, and come before the logger or the run ends."""
+        self._is_awaited = True
+        logger.before_close(LastCall(self))
+        # The interpreter ends the youngest first, and so before the loggers that the rows go to.
+        weakref.finalize(self, LastCall(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy begins empty; who makes one catches up before."""
@@ -60,7 +75,8 @@ class Backlog:
 
     def add(self, step: int, tensors: Sequence[Tensor], take_in: TakeIn) -> None:
         """A step whose `tensors` are on the device; none of them may change later."""
-        _waiting.add(self)
+        if self._is_awaited:
+            _waiting.add(self)
         self._steps.append(_Step(step, time(), tensors, take_in))
         if len(self._steps) >= self.every:
             self._send()
@@ -71,14 +87,14 @@ class Backlog:
         """Wait for all of it."""
         self._send()
         self._take_in()
-        _waiting.discard(self)
 
     def try_to_catch_up(self) -> None:
         """Catch up, or say what is lost: at the end of a run there may be no device any more."""
-        count = len(self._steps)
+        count = len(self)
         try:
             self.catch_up()
         except Exception as error:  # whatever a device that is gone raises
+            self._steps, self._parcel = [], None
             _waiting.discard(self)
             msg = f"the losses of the last {count} steps could not be read back ({error})"
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
@@ -89,19 +105,23 @@ class Backlog:
             self._parcel, self._steps = _Parcel(self._steps), []
 
     def _take_in(self) -> None:
-        if self._parcel is None:
-            return
-        parcel, self._parcel = self._parcel, None
+        if self._parcel is not None:
+            self._arrived.extend(self._parcel.open())
+            self._parcel = None
         rows: list[Row] = []
         self._is_busy = True
         try:
-            for step, values in parcel.open():
+            while self._arrived:  # Whoever interrupts it finds the rest there.
+                step, values = self._arrived.popleft()
                 row = step.take_in(*values)
                 if row is not None:
                     rows.append((step.number, step.time, row))
         finally:
             self._is_busy = False
-            self._deliver(rows)
+            if rows:
+                self._deliver(rows)
+        if not self._steps:
+            _waiting.discard(self)
 
 
 class LastCall:
@@ -109,10 +129,12 @@ class LastCall:
 
     def __init__(self, backlog: Backlog | None = None) -> None:
         self._backlog = (lambda: None) if backlog is None else weakref.ref(backlog)
+        self._owner = os.getpid()
 
     def __call__(self) -> None:
         backlog = self._backlog()
-        if backlog is not None:
+        # A forked process has a copy of what its parent is going to report.
+        if backlog is not None and os.getpid() == self._owner:
             backlog.try_to_catch_up()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -144,6 +166,9 @@ class _Parcel:
                 device: _sent(torch.cat([_flat(same, device) for same in kinds.values()]))
                 for device, kinds in self._kinds.items()
             }
+
+    def __len__(self) -> int:
+        return len(self._steps)
 
     def has_arrived(self) -> bool:
         events = (event for _, event in self._sent.values() if event is not None)

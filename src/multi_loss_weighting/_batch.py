@@ -103,22 +103,16 @@ class BatchReader:
 
     def read_means(self, means: list[float], given: list[bool]) -> Batch:
         """Means over micro-batches or ranks as the losses of one step."""
+        if all(given) and math.isfinite(sum(means)) and not self.clamped(means):
+            return Batch(torch.tensor(means, dtype=torch.float64), means, is_plain=True)
         losses = compress(zip(self._names, means, strict=True), given)
         return self.read_carefully(dict(losses), keeps_nonfinite=False)
 
-    def read_nothing(self, device: torch.device | None) -> Batch:
+    def read_nothing(self) -> Batch:
         """The step of a rank that has none of the losses."""
         count = len(self._names)
-        missing = torch.full((count,), math.nan, device=device)
-        present = torch.zeros(count, dtype=torch.bool, device=device)
-        raw = None if device is None else missing
-        return Batch(
-            torch.zeros_like(missing),
-            missing.tolist() if raw is None else [],
-            [False] * count,
-            present,
-            raw=raw,
-        )
+        present = torch.zeros(count, dtype=torch.bool)
+        return Batch(torch.zeros(count), [math.nan] * count, [False] * count, present)
 
     def known(self, values: list[float], given: list[bool] | None) -> Batch:
         """What was read back of a step that was weighed before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,7 +25,9 @@ class DeviceHistory(History):
     """A `History` whose vectors are tensors [K] on the device of the losses, good for one step.
 
     Only what the weighting asks for is kept there, from the first time that it asks: the moments
-    and the loss ratio. Anything else is read from the host, which waits for the device.
+    and the loss ratio. Anything else is read from the host, which waits for the device. What is
+    kept is made outside of inference mode, where a validation may ask first, or no training could
+    write to it.
 
     Args:
         history: The same on the host, up to the last step that was read back.
@@ -71,7 +74,7 @@ class DeviceHistory(History):
         raw, masked, present = self._values
         if masked is None:
             return present
-        taken: Tensor = raw.eq(masked.detach())
+        taken: Tensor = raw.eq(masked)
         return taken
 
     @present.setter
@@ -92,7 +95,10 @@ class DeviceHistory(History):
         """The loss ratios, kept from now on."""
         if self._ratios is None:
             self._know_all()
-            self._ratios = DeviceRatios(self._settings, self._loss_ratios, self.device, self._dtype)
+            with torch.inference_mode(False):
+                self._ratios = DeviceRatios(
+                    self._settings, self._loss_ratios, self.device, self._dtype
+                )
             _fill(self._ratios.tensors(), self._saved.pop("ratios", None))
         return self._ratios
 
@@ -100,7 +106,8 @@ class DeviceHistory(History):
         """The moments, kept from now on."""
         if self._moments is None:
             self._know_all()
-            self._moments = DeviceMoments(self.statistics, self.device, self._dtype)
+            with torch.inference_mode(False):
+                self._moments = DeviceMoments(self.statistics, self.device, self._dtype)
             _fill(self._moments.tensors(), self._saved.pop("moments", None))
         return self._moments
 
@@ -156,17 +163,20 @@ class DeviceHistory(History):
     @property
     def ratio_mean(self) -> Any:
         """Mean of the loss ratio."""
-        return self.ratios().mean
+        return self._known(self.ratios().mean)
 
     @property
     def ratio_std(self) -> Any:
         """Standard deviation of the loss ratio."""
-        return self.ratios().std
+        return self._known(self.ratios().std)
 
     @property
     def ratio_cov(self) -> Any:
         """Coefficient of variation of the loss ratio, c = sigma_l / mu_l."""
         return self.ratios().cov
+
+    def _known(self, row: Tensor) -> Tensor:
+        return row.masked_fill(self.ratios().count == 0, math.nan)
 
     def _tensor(self, vector: Vector) -> Tensor:
         return torch.as_tensor(vector).to(self.device, self._dtype)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _compiled
+from ._intake import Intake
 from ._loss import REPORT, NamedLoss, checked_report
 from ._members import TOTAL, make_members
 from ._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
@@ -21,7 +22,7 @@ from ._statistics import Statistics
 from ._steps import Steps
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
-from .weighting import PlainSum, Weighted, Weighting
+from .weighting import PlainSum, Weighting
 from .weighting._base import checked_weighting, settings_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
-    from ._batch import Batch
     from ._history import History
     from ._members import Members
     from ._ranks import ProcessGroup
@@ -122,15 +122,22 @@ class LossGroup(nn.Module):
             scope=scope,
             make_statistics=make_statistics,
         )
-        self._steps = Steps(
-            make_own,
-            names,
-            ranks=Ranks(process_group, report_all=report_all),
+        ranks = Ranks(process_group, report_all=report_all)
+        self._intake = Intake(
+            ranks=ranks,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
             reporter=make_reporter(logger, self.hyperparams),
             total=f"loss/{self._label(TOTAL)}",
+        )
+        self._steps = Steps(
+            make_own,
+            names,
+            intake=self._intake,
+            ranks=ranks,
+            keeps_nonfinite=self._keeps_nonfinite,
+            is_always_late=log_every is not None,
         )
         self._key = _compiled.register(self)
         self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
@@ -222,7 +229,7 @@ class LossGroup(nn.Module):
         A bool tensor of no dimension, where the losses are. On an accelerator nothing but you can
         look at it, so that you may skip the optimizer's step of a nan there.
         """
-        return self._steps.finite
+        return self._intake.finite
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -233,8 +240,8 @@ class LossGroup(nn.Module):
         Raises:
             FloatingPointError: If one of them is not finite and `nonfinite="raise"`.
         """
-        self._steps.backlog.catch_up()
-        self._steps.raise_error()
+        self._intake.backlog.catch_up()
+        self._intake.raise_error()
 
     # A step.
 
@@ -259,7 +266,7 @@ class LossGroup(nn.Module):
         if torch.compiler.is_compiling():
             return self._weigh_compiled(losses)
         members, batch = self._steps.read(self._own(losses))
-        return self._weigh(members, batch, self.step).total
+        return self._steps.weigh(self.weighting, members, batch, self.step).total
 
     forward = weigh
 
@@ -331,11 +338,11 @@ class LossGroup(nn.Module):
         step = self.step if step is None else int(step)
         if losses is None:
             self._steps.record_means(self.weighting, self._known_members(), own_metrics, step)
-            self._end_step(step)
-            return
-        with torch.no_grad():
-            members, batch = self._steps.read(self._own(losses))
-        self._record(members, batch, None, samples, own_metrics, step)
+        else:
+            with torch.no_grad():
+                members, batch = self._steps.read(self._own(losses))
+            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step)
+        self._end_step(step)
 
     def update(
         self,
@@ -374,18 +381,13 @@ class LossGroup(nn.Module):
         step = self.step if step is None else int(step)
         members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
-            msg = (
-                f"update calls backward, and none of {', '.join(losses) or 'no loss'} has a"
-                " gradient: pass do_backwards=False to track them only. DDP on other ranks waits"
-                " for this one: there add 0 times the sum of each parameter, and let it"
-                " find_unused_parameters where only some losses are missing"
-            )
-            raise ValueError(msg)
-        weighted = self._weigh(members, batch, step)
+            raise ValueError(self._steps.why_no_backward(losses))
+        weighted = self._steps.weigh(self.weighting, members, batch, step)
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = weighted._replace(total=total)
-        self._record(members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
+        self._end_step(step)
         return weighted.total
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -396,28 +398,13 @@ class LossGroup(nn.Module):
     def _keeps_nonfinite(self) -> bool:
         return keeps_nonfinite(self._on_nonfinite, self._backward)
 
-    def _weigh(self, members: Members, batch: Batch, step: int) -> Weighted:
-        return self._steps.weigh(self.weighting, members, batch, step)
-
-    def _record(
-        self,
-        members: Members,
-        batch: Batch,
-        weighted: Weighted | None,
-        samples: float,
-        own_metrics: dict[str, Any],
-        step: int,
-    ) -> None:
-        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
-        self._end_step(step)
-
     def _end_step(self, step: int) -> None:
         # nn.Module's own way to set an attribute costs a microsecond.
         self.__dict__["step"] = step + 1
         recorded = getattr(self.weighting, "recorded", None)
         if recorded is not None:
             recorded()
-        self._steps.raise_error()
+        self._intake.raise_error()
 
     def _label(self, name: str) -> str:
         return f"{self.scope}/{name}" if self.scope else name
@@ -447,8 +434,8 @@ class LossGroup(nn.Module):
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
         losses = ", ".join(
-            f"{name}={loss.value:.4g} (weight {self.weights[name]:.4g})"
-            for name, loss in self._losses.items()
+            f"{name}={self[name].value:.4g} (weight {weight:.4g})"
+            for name, weight in self.weights.items()
         )
         method = type(self.weighting).__name__
         return f"LossGroup({losses or 'names from the first step'}, {method}, step={self.step})"
@@ -484,6 +471,13 @@ class LossGroup(nn.Module):
         losses = {} if members is None else members.state_dict()
         own |= {"losses": losses, "weighting": 0}
         check_state(own, {**state, "weighting": 0}, "the state of the group")
+        if members is None and state["step"]:
+            msg = (
+                f"the state is of {state['step']} steps and of no loss: with"
+                " torch.distributed.checkpoint give the group its names, LossGroup([...]), since"
+                " it loads only what is there already"
+            )
+            raise ValueError(msg)
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
             raise ValueError(msg)

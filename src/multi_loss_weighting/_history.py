@@ -67,6 +67,9 @@ class History:
             nonfinite: How many were left out of each; one of which nothing is left counts as nan.
             step: The step.
         """
+        if not any(nonfinite) and len(set(samples)) == 1:
+            self.add(values, [value == value for value in values], samples[0], step)
+            return
         for statistics, value, weight, left_out in zip(
             self.statistics, values, samples, nonfinite, strict=True
         ):

@@ -193,6 +193,11 @@ class NamedLoss:
         self._used_weight = math.nan
         self._reported_blocks = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy knows everything that this loss was told."""
+        self._backlog.catch_up()
+        return self.__dict__.copy()
+
     def row(self) -> dict[str, float]:
         """This loss's part of a row: `{statistic}/{loss}` and its number.
 

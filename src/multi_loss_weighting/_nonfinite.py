@@ -48,11 +48,8 @@ def describe(name: str, value: float, step: int) -> str:
     return f"loss {name!r} is {value} at step {step}"
 
 
-def warn_skipped(name: str, value: float, step: int) -> None:
-    """The one warning about a loss that is left out."""
-    msg = (
-        f"{describe(name, value, step)}: it enters no statistic and, unless it is to be"
-        " kept or a backward of your own or other ranks need it, not the objective of this step;"
-        " later ones are counted in `nonfinite` without a warning"
-    )
-    warn_user(msg)
+def warn_nonfinite(name: str, value: float, step: int, is_kept: bool) -> None:
+    """The one warning about a loss that is not finite."""
+    part = "stays in the objective" if is_kept else "is left out of the objective"
+    msg = f"{describe(name, value, step)}: it {part} and enters no statistic"
+    warn_user(f"{msg}; those after it are counted in `nonfinite`, without a warning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ._batch import Batch
 from ._device_history import DeviceHistory
+from ._device_means import widest
 from ._value import check_device_loss, read
 
 if TYPE_CHECKING:
@@ -37,7 +39,8 @@ class OnDevice:
         self.history = DeviceHistory(members.history, members.ratio, device, catch_up)
         self._reader = members.reader
         self._names = tuple(members.losses)
-        self._nothing = torch.full((), math.nan, device=device)
+        with torch.inference_mode(False):
+            self._nothing = torch.full((), math.nan, device=device)
         self._limits: dict[torch.dtype, Tensor] = {}
 
     def read(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
@@ -49,8 +52,10 @@ class OnDevice:
                 none was given.
         """
         self._reader.check_names(losses)
-        parts = [self._part(losses[name], name) for name in self._names if name in losses]
-        parts = _alike(parts)
+        parts = _alike(
+            [self._part(losses[name], name) for name in self._names if name in losses],
+            [part.dtype for part in losses.values() if isinstance(part, Tensor)],
+        )
         is_given = [name in losses for name in self._names]
         given = None if all(is_given) else is_given
         if given is not None:
@@ -64,7 +69,9 @@ class OnDevice:
         else:
             live, raw = _Finite.apply(*parts)  # type: ignore[no-untyped-call]
         present = self._mask(given) if keeps_nonfinite and given is not None else None
-        self.history.show(raw, None if keeps_nonfinite else live, present)
+        # Without the graph, or the network's activations would be held until the next step.
+        masked = live.detach() if live.requires_grad else live
+        self.history.show(raw, None if keeps_nonfinite else masked, present)
         return Batch(self.clamp(live), [], given, raw=raw)
 
     def read_means(self, means: Tensor) -> Batch:
@@ -73,21 +80,26 @@ class OnDevice:
         self.history.show(means, masked, None)
         return Batch(self.clamp(masked), [], raw=means)
 
+    def read_nothing(self) -> Batch:
+        """The step of a rank that has none of the losses."""
+        missing = self.read_means(self._nothing.expand(len(self._names)))
+        return missing._replace(given=[False] * len(self._names))
+
     def _part(self, loss: Any, name: str) -> Tensor:
         if not isinstance(loss, Tensor):
-            return torch.full((), read(loss, name), device=self.device)
+            value = read(loss, name)
+            return torch.full((), value, dtype=widest(self.device), device=self.device)
         check_device_loss(loss, name, self.device)
         return loss.reshape(()) if loss.ndim else loss
 
     def _mask(self, given: list[bool]) -> Tensor:
         return torch.tensor(given).to(self.device, non_blocking=True)
 
-    def are_finite(self, batch: Batch) -> Tensor:
-        """Whether all losses of a step that there are, are finite: a 0-d bool tensor."""
-        assert batch.raw is not None
-        is_finite = batch.raw.isfinite()
-        if batch.given is not None:
-            is_finite.logical_or_(self._mask([not it for it in batch.given]))
+    def are_finite(self, raw: Tensor, given: list[bool] | None) -> Tensor:
+        """Whether all losses [K] of a step that there are, are finite: a 0-d bool tensor."""
+        is_finite = raw.isfinite()
+        if given is not None:
+            is_finite.logical_or_(self._mask([not it for it in given]))
         return is_finite.all()
 
     def clamp(self, losses: Tensor) -> Tensor:
@@ -97,8 +109,9 @@ class OnDevice:
             return losses
         if losses.dtype not in self._limits:
             most = torch.finfo(losses.dtype).max
-            bounds = torch.tensor([min(limit, most) for limit in limits], dtype=losses.dtype)
-            self._limits[losses.dtype] = bounds.to(self.device)
+            with torch.inference_mode(False):
+                bounds = torch.tensor([min(limit, most) for limit in limits], dtype=losses.dtype)
+                self._limits[losses.dtype] = bounds.to(self.device)
         bound = self._limits[losses.dtype]
         return losses * (bound / torch.maximum(losses.detach(), bound))
 
@@ -123,13 +136,12 @@ class _Finite(torch.autograd.Function):
         return gradient.masked_fill(raw.isfinite().logical_not_(), 0.0).unbind()
 
 
-def _alike(parts: list[Tensor]) -> list[Tensor]:
-    """Losses of one floating dtype."""
-    dtype = parts[0].dtype
-    if dtype.is_floating_point and all(part.dtype == dtype for part in parts):
+def _alike(parts: list[Tensor], dtypes: list[torch.dtype]) -> list[Tensor]:
+    """Losses of one floating dtype: that of the tensors among them, if there are any."""
+    if len(dtypes) == len(parts) and dtypes[0].is_floating_point and len(set(dtypes)) == 1:
         return parts
-    for part in parts:
-        dtype = torch.promote_types(dtype, part.dtype)
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
-    return [part.to(dtype) for part in parts]
+    floating = [dtype for dtype in dtypes if dtype.is_floating_point]
+    dtype = reduce(torch.promote_types, floating) if floating else parts[0].dtype
+    return [
+        part.to(dtype if dtype.is_floating_point else torch.get_default_dtype()) for part in parts
+    ]

@@ -1,38 +1,32 @@
-"""The way of a step's losses into the statistics: at once, or when they have been read back."""
+"""The way of a step's losses: where they are read, what they are weighed by, what is taken in."""
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ._backlog import LOG_EVERY, Backlog, LastCall
 from ._batch import Batch
 from ._device_means import widest
-from ._nonfinite import describe, warn_skipped
 from ._on_device import OnDevice
-from ._tally import Tallied, means_of, read_tally, tally
+from ._tally import means_of, read_tally, tally
 from ._value import device_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from loss_loggers import Row
-
     from ._history import History
-    from ._loss import NamedLoss
+    from ._intake import Intake
     from ._members import Members
-    from ._nonfinite import OnNonfinite
     from ._ranks import Ranks
-    from ._reporter import Reporter
     from ._state import State
     from .weighting import Weighted, Weighting
 
 _CPU = torch.device("cpu")
+# torch.distributed.checkpoint loads what is there already: empty lists, but no missing keys.
+_NOTHING_KEPT: State = {"ratios": [], "moments": []}
 
 
 class Steps:
@@ -45,12 +39,10 @@ class Steps:
     Args:
         make_members: Makes the losses out of their names.
         names: Their names, if they are known.
+        intake: Takes in what was weighed.
         ranks: Who shares the objective.
-        on_nonfinite: What to do with a loss that is not finite.
-        keeps_nonfinite: Whether it stays in the objective.
-        log_every: Steps between two reads; None for the choice by device.
-        reporter: Gets the rows.
-        total: The name of the objective in a row; None for none.
+        keeps_nonfinite: Whether a loss that is not finite stays in the objective.
+        is_always_late: Whether losses on the CPU take the way of those on an accelerator, too.
     """
 
     def __init__(
@@ -58,50 +50,28 @@ class Steps:
         make_members: Callable[..., Members],
         names: Any,
         *,
+        intake: Intake,
         ranks: Ranks,
-        on_nonfinite: OnNonfinite,
         keeps_nonfinite: Callable[[], bool],
-        log_every: int | None,
-        reporter: Reporter | None,
-        total: str | None = None,
+        is_always_late: bool,
     ) -> None:
-        self.backlog = Backlog(LOG_EVERY if log_every is None else log_every, self._report_late)
+        self.intake = intake
         self._make_members = make_members
         self.members = None if names is None else self.make_members(names)
         self._ranks = ranks
-        self._on_nonfinite = on_nonfinite
         self._keeps_nonfinite = keeps_nonfinite
-        self._is_always_late = log_every is not None
-        self._total = total
+        self._is_always_late = is_always_late
         self._place: OnDevice | None = None
         self._saved: State = {}
         self._sums: Tensor | None = None
-        self._finite: bool | Callable[[], Tensor] = True
-        self._error: FloatingPointError | None = None
-        self.report_to(reporter)
 
     def make_members(self, names: Any) -> Members:
         """The losses of these names."""
-        return self._make_members(names, backlog=self.backlog)
+        return self._make_members(names, backlog=self.intake.backlog)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the numbers of the device, and puts them there with its next losses."""
-        state = self.__dict__.copy()
-        return state | {
-            "_place": None,
-            "_saved": self.device_state(),
-            "_finite": bool(self.finite),
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.report_to(self._reporter)
-
-    def report_to(self, reporter: Reporter | None) -> None:
-        """Who gets the rows from now on."""
-        self._reporter = reporter
-        if reporter is not None:
-            reporter.logger.before_close(LastCall(self.backlog))
+        return self.__dict__ | {"_place": None, "_saved": self.device_state()}
 
     # A step is read and weighed.
 
@@ -119,24 +89,33 @@ class Steps:
             if batch is not None:
                 return batch
         if not losses and self.members is not None and self._ranks.are_many:
-            return members.reader.read_nothing(None if self._place is None else self._place.device)
-        device = device_of(losses) or _CPU
-        if device == _CPU and not self._is_always_late:
-            self._leave()
+            return (self._place or members.reader).read_nothing()
+        if self.can_read_now(losses):
             return members.reader.read_carefully(losses, self._keeps_nonfinite())
-        return self._at(device, members).read(losses, self._keeps_nonfinite())
+        return self._at(self._device_of(losses), members).read(losses, self._keeps_nonfinite())
 
-    def _leave(self) -> None:
-        if self._place is not None:
-            self.backlog.catch_up()
-            self._place = None
+    def can_read_now(self, losses: Mapping[str, Any]) -> bool:
+        """Whether these losses need no backlog. If so, those before them are taken in first."""
+        if self._is_always_late or self._device_of(losses) != _CPU:
+            return False
+        self.intake.backlog.catch_up()
+        self._place, self._saved = None, {}
+        return True
+
+    def _device_of(self, losses: Mapping[str, Any]) -> torch.device:
+        """Where the losses are; plain numbers join those before them."""
+        return device_of(losses) or (_CPU if self._place is None else self._place.device)
+
+    def come_late(self) -> None:
+        """Have losses on the CPU take the way of those on an accelerator, too."""
+        self._is_always_late = True
 
     def _at(self, device: torch.device, members: Members) -> OnDevice:
         if self._place is None or self._place.device != device:
             if self._place is not None:
-                self.backlog.catch_up()
+                self.intake.backlog.catch_up()
             state = self.device_state()
-            self._place = OnDevice(members, device, self.backlog.catch_up)
+            self._place = OnDevice(members, device, self.intake.backlog.catch_up)
             self._place.history.load_state_dict(state)
         return self._place
 
@@ -148,7 +127,7 @@ class Steps:
         """The objective of a step."""
         if batch.raw is not None and isinstance(weighting, nn.Module):
             _check_device(weighting, batch.raw.device)
-        history = self.history(members)
+        history = members.history if self._place is None else self._place.history
         history.step, history.present = step, batch.present
         return weighting.weigh(batch.losses, history)
 
@@ -163,9 +142,16 @@ class Steps:
             batch = self._at(losses.device, members).read_means(zeros)
         return self.weigh(weighting, members, batch, step).weights
 
+    def why_no_backward(self, losses: Mapping[str, Any]) -> str:
+        """What to say where no loss of a step has a gradient."""
+        names = ", ".join(losses) or "no loss"
+        msg = f"update calls backward, and none of {names} has a gradient: pass do_backwards=False"
+        if self._ranks.are_many:
+            return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
+        return f"{msg} to track them only"
+
     # A step is taken in.
 
-    @torch.no_grad()
     def record(
         self,
         weighting: Weighting,
@@ -181,16 +167,18 @@ class Steps:
             self.accumulate(batch, samples)
             self.record_means(weighting, members, extra, step)
             return
-        weighted = weighted or self.weigh(weighting, members, batch, step)
+        if weighted is None:
+            weighted = self._weigh_again(weighting, members, batch, step)
         if batch.raw is None:
             self._saved = {}
-            self._count(members, batch, weighted.weights.tolist(), samples, step)
-            self._report(members, batch, weighted.total, extra, step)
+            self.intake.take_in(members, batch, weighted, samples, extra, step)
         else:
             assert self._place is not None
             self._place.history.take_in(batch.raw, samples)
-            self._finite = partial(self._place.are_finite, batch)
-            self._count_later(members, batch.raw, batch.given, weighted, samples, extra, step)
+            self.intake.is_finite = partial(self._place.are_finite, batch.raw, batch.given)
+            self.intake.take_in_later(
+                members, batch.raw, batch.given, weighted, samples, extra, step
+            )
 
     def accumulate(self, batch: Batch, samples: float) -> None:
         """Add one micro-batch to the step."""
@@ -199,13 +187,20 @@ class Steps:
         else:
             losses = batch.raw.to(widest(batch.raw.device))
         sums = tally(losses, batch.given, samples)
-        self._sums = sums if self._sums is None else self._sums + sums
+        self._sums = sums if self._sums is None else self._sums.to(sums) + sums
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
         self._sums = None
 
+    # Outside of the path of `update`, for which it is too slow.
     @torch.no_grad()
+    def _weigh_again(
+        self, weighting: Weighting, members: Members, batch: Batch, step: int
+    ) -> Weighted:
+        """The objective for the record alone."""
+        return self.weigh(weighting, members, batch, step)
+
     def record_means(
         self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
     ) -> None:
@@ -223,115 +218,22 @@ class Steps:
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self.weigh(weighting, members, batch, step)
-            self._count(members, batch, weighted.weights.tolist(), tallied, step)
-            self._report(members, batch, weighted.total, extra, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
+            self._saved = {}
+            self.intake.take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
-            weighted = self.weigh(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, step)
             self._place.history.take_in(means, samples)
-            self._finite = partial(torch.eq, sums[3].sum(), 0)
-            self._count_later(members, sums, None, weighted, None, extra, step)
+            self.intake.is_finite = partial(torch.eq, sums[3].sum(), 0)
+            self.intake.take_in_later(members, sums, None, weighted, None, extra, step)
 
-    def _count(
-        self,
-        members: Members,
-        batch: Batch,
-        weights: list[float],
-        measured: float | Tallied,
-        step: int,
-    ) -> None:
-        if isinstance(measured, Tallied):
-            members.record_means(batch, weights, measured, step)
-            bad = [count > 0 for count in measured.nonfinite]
-        else:
-            members.record(batch, weights, measured, step)
-            if batch.is_plain:
-                self._finite = True
-                return
-            bad = [not math.isfinite(value) for value in batch.values]
-            if batch.given is not None:
-                bad = [is_bad and it for is_bad, it in zip(bad, batch.given, strict=True)]
-        self._finite = not any(bad)
-        for loss in compress(members.losses.values(), bad):
-            # A mean is over what was finite.
-            value = math.nan if math.isfinite(loss.value) else loss.value
-            self._complain(loss, value, step)
-
-    def _complain(self, loss: NamedLoss, value: float, step: int) -> None:
-        if self._on_nonfinite == "raise":
-            self._error = self._error or FloatingPointError(describe(loss.name, value, step))
-        elif loss.nonfinite == 1:
-            warn_skipped(loss.name, value, step)
-
-    def raise_error(self) -> None:
-        """Raise what is to be raised about a loss that was not finite, once."""
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def _report(
-        self, members: Members, batch: Batch, total: Tensor, extra: dict[str, Any], step: int
-    ) -> None:
-        if self._reporter is not None and self._ranks.is_reporter:
-            own = {name: float(value) for name, value in extra.items()}
-            row = members.row(batch)
-            if self._total is not None:
-                row[self._total] = total.item()
-            self._reporter.report(row | own, step)
-
-    # A step on an accelerator is taken in when it has been read back.
-
-    def _count_later(
-        self,
-        members: Members,
-        measured: Tensor,
-        given: list[bool] | None,
-        weighted: Weighted,
-        samples: float | None,
-        extra: dict[str, Any],
-        step: int,
-    ) -> None:
-        weights = weighted.weights
-        later = {name: value for name, value in extra.items() if isinstance(value, Tensor)}
-        known = {name: value for name, value in extra.items() if name not in later}
-        total = weighted.total.detach() if weighted.total.requires_grad else weighted.total
-        tensors = [measured, total, *later.values()]
-        if isinstance(weights, Tensor):
-            tensors.append(weights)
-
-        def take_in(numbers: list[float], total: list[float], *more: Any) -> dict[str, Any] | None:
-            used = more[-1] if isinstance(weights, Tensor) else weights.tolist()
-            if samples is None:
-                tallied = read_tally(numbers)
-                batch = members.reader.known(tallied.losses, tallied.given)
-                self._count(members, batch, used, tallied, step)
-            else:
-                batch = members.reader.known(numbers, given)
-                self._count(members, batch, used, samples, step)
-            if self._reporter is None or not self._ranks.is_reporter:
-                return None
-            own = {name: value for name, (value,) in zip(later, more, strict=False)}
-            objective = {} if self._total is None else {self._total: total[0]}
-            return members.row(batch) | objective | known | own
-
-        self.backlog.add(step, tensors, take_in)
-
-    def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None and rows:
-            self._reporter.report_rows(rows)
-
-    # What else there is to know.
-
-    @property
-    def finite(self) -> Tensor:
-        """Whether every loss of the last step was finite, on all ranks: a 0-d bool tensor."""
-        return torch.tensor(self._finite) if isinstance(self._finite, bool) else self._finite()
+    # What survives a restart.
 
     def reset(self) -> None:
         """Forget every loss."""
-        self.backlog.catch_up()
+        self.intake.backlog.catch_up()
         if self.members is not None:
             self.members = self.make_members(tuple(self.members.losses))
         self._place = self._sums = None
@@ -339,7 +241,7 @@ class Steps:
 
     def state_dict(self) -> State:
         """Every number that must survive a restart."""
-        self.backlog.catch_up()
+        self.intake.backlog.catch_up()
         return {
             "losses": {} if self.members is None else self.members.state_dict(),
             "device": self.device_state(),
@@ -348,11 +250,13 @@ class Steps:
 
     def device_state(self) -> State:
         """What is kept on the device alone: the last bits of it differ from those on the host."""
-        return self._saved if self._place is None else self._place.history.state_dict()
+        kept = self._saved if self._place is None else self._place.history.state_dict()
+        return {**_NOTHING_KEPT, **kept}
 
     def load_device_state(self, state: State) -> None:
         """Continue from `device_state()` when the next losses are on a device."""
-        self._place, self._saved = None, state
+        self._place = None
+        self._saved = {name: numbers for name, numbers in state.items() if numbers}
 
     def fitting(self, state: State) -> Members | None:
         """The losses that a state is of: those of the group, or its own where they are unknown."""

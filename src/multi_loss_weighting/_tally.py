@@ -53,7 +53,8 @@ def tally(losses: Tensor, given: list[bool] | None, samples: float) -> Tensor:
 def means_of(sums: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of each loss [K], nan where none is finite, and the samples that it weighs."""
     total, samples, count, _ = sums
-    return total / samples, samples / count
+    # Where there is none the mean is nan and weighs 0, which leaves what is known as it is.
+    return total / samples, samples / count.clamp_min(1)
 
 
 def read_tally(sums: list[float]) -> Tallied:

@@ -9,9 +9,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ._history import History
+from ._intake import Intake
 from ._loss import REPORT, NamedLoss
 from ._members import Members
 from ._nonfinite import (
@@ -20,7 +22,7 @@ from ._nonfinite import (
     describe,
     keeps_nonfinite,
     left_out,
-    warn_skipped,
+    warn_nonfinite,
 )
 from ._ranks import Ranks
 from ._ratio import LossRatio, RatioSettings
@@ -115,21 +117,27 @@ class LossTracker(NamedLoss):
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._reporter = make_reporter(logger, self.hyperparams)
         self._ranks = Ranks(process_group, report_all=report_all)
-        self._is_late = log_every is not None
-        self._steps = Steps(
-            self._members,
-            None,
+        self._intake = Intake(
             ranks=self._ranks,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
             reporter=self._reporter,
         )
+        self._steps = Steps(
+            self._members,
+            None,
+            intake=self._intake,
+            ranks=self._ranks,
+            keeps_nonfinite=self._keeps_nonfinite,
+            is_always_late=log_every is not None,
+        )
         statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
         super().__init__(
-            name, statistics, max_loss=max_loss, report=report, backlog=self._steps.backlog
+            name, statistics, max_loss=max_loss, report=report, backlog=self._intake.backlog
         )
         self._seen = 0
+        self._is_straight = False
         self.warmup = warmup
         self.weight = weight
         self.step = 0
@@ -188,10 +196,10 @@ class LossTracker(NamedLoss):
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
         try:
-            is_usual = loss.is_cpu and not (self._is_late or self._ranks.are_many)
+            is_straight = self._is_straight and loss.is_cpu
         except AttributeError:
-            is_usual = not (self._is_late or self._ranks.are_many)
-        if not is_usual:
+            is_straight = True
+        if not (is_straight or self._go_straight(loss)):
             return self._update_in_steps(loss, do_backwards, step, extra, samples, retain_graph)
         try:
             value = loss.item()
@@ -240,21 +248,21 @@ class LossTracker(NamedLoss):
         if self._on_nonfinite == "raise":
             raise FloatingPointError(describe(self.name, value, step))
         if self.nonfinite == 1:
-            warn_skipped(self.name, value, step)
+            warn_nonfinite(self.name, value, step, self._keeps_nonfinite())
 
-    @property
-    def log_every(self) -> int:
-        """How many losses on an accelerator are read back at once."""
-        return self._steps.backlog.every
+    def _go_straight(self, loss: Any) -> bool:
+        """Whether this loss, and those on the CPU after it, can be taken in at once."""
+        self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
+        return self._is_straight
 
-    @property
-    def ranks(self) -> Ranks:
-        """Whose mean loss makes the statistics."""
-        return self._ranks
-
-    def share_backlog(self, backlog: Backlog) -> None:
+    def _share_backlog(self, backlog: Backlog) -> None:
         """Have the losses on an accelerator read back with those of others."""
-        self._backlog = self._steps.backlog = backlog
+        self._backlog = self._intake.backlog = backlog
+
+    def _come_late(self) -> None:
+        """Have losses on the CPU wait for those of others on an accelerator."""
+        self._steps.come_late()
+        self._is_straight = False
 
     # On an accelerator, and on several ranks, a tracker takes the way of a group of one loss.
 
@@ -280,7 +288,7 @@ class LossTracker(NamedLoss):
         self._seen = self._updates + 1
         self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
         self.step = step + 1
-        self._steps.raise_error()
+        self._intake.raise_error()
         return weighted.total
 
     @property
@@ -306,7 +314,10 @@ class LossTracker(NamedLoss):
     @property
     def finite(self) -> Tensor:
         """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
-        return self._steps.finite
+        if not self._is_straight:
+            return self._intake.finite
+        statistics = self._statistics
+        return torch.tensor(not statistics.updates or isfinite(statistics.value))
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -314,13 +325,13 @@ class LossTracker(NamedLoss):
         It comes by itself when a logger of this package closes, when a statistic or a state is
         read, and when the interpreter ends.
         """
-        self._steps.backlog.catch_up()
-        self._steps.raise_error()
+        self._intake.backlog.catch_up()
+        self._intake.raise_error()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy knows everything that this tracker was told."""
         self.flush()
-        return self.__dict__.copy()
+        return self.__dict__ | {"_is_straight": False}
 
     def hyperparams(self) -> dict[str, Any]:
         """The name and the settings of this loss, as loggers record them."""
@@ -355,6 +366,7 @@ class LossTracker(NamedLoss):
         self._static_weight, self.step = state["static_weight"], state["step"]
         self._steps.load_device_state(state["device"])
         self._seen = 0
+        self._is_straight = False
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ._backlog import Backlog, LastCall
+from ._backlog import Backlog
 from ._loss import by_name, checked_names
 from ._reporter import make_reporter
 from ._state import State, check_state
@@ -58,14 +58,17 @@ class Trackers(Mapping[str, LossTracker]):
     def _share_backlog(self) -> None:
         """Have losses on an accelerator read back together, in the order in which they came."""
         one = self._trackers[next(iter(self))]
-        self._ranks = one.ranks
+        self._ranks = one._ranks
         # A step leaves one entry for each loss, and one for itself.
-        every = one.log_every * (len(self) + 1)
+        every = one._intake.backlog.every * (len(self) + 1)
         self._backlog = Backlog(every, self._report_late)
         for tracker in self.values():
-            tracker.share_backlog(self._backlog)
+            tracker._share_backlog(self._backlog)
+        self._come_before_the_end()
+
+    def _come_before_the_end(self) -> None:
         if self._reporter is not None:
-            self._reporter.logger.before_close(LastCall(self._backlog))
+            self._backlog.come_before_the_end_of(self._reporter.logger)
 
     def __getitem__(self, name: str) -> LossTracker:
         return self._trackers[name]
@@ -106,9 +109,11 @@ class Trackers(Mapping[str, LossTracker]):
                 row |= tracker.row()
         return row
 
-    # On an accelerator a step ends when its losses have been read back.
+    # On an accelerator a step ends when its losses have been read back, those on the CPU with them.
 
     def _end_later(self, step: int, own_metrics: dict[str, Any]) -> None:
+        for tracker in self.values():
+            tracker._come_late()
         later = {name: value for name, value in own_metrics.items() if isinstance(value, Tensor)}
 
         def take_in(*values: list[float]) -> dict[str, Any] | None:
@@ -121,7 +126,7 @@ class Trackers(Mapping[str, LossTracker]):
         self._backlog.add(step, list(later.values()), take_in)
 
     def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None and rows:
+        if self._reporter is not None:
             self._reporter.report_rows(rows)
 
     def flush(self) -> None:
@@ -133,6 +138,10 @@ class Trackers(Mapping[str, LossTracker]):
         """A copy knows everything that these trackers were told."""
         self.flush()
         return self.__dict__.copy()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._come_before_the_end()
 
     def hyperparams(self) -> dict[str, Any]:
         """The names and the settings of the losses, as loggers record them."""

@@ -60,9 +60,12 @@ def _explained(loss: Any, name: str, error: Exception) -> Exception:
 
 
 def read_metrics(extra: Mapping[str, Any]) -> dict[str, Any]:
-    """Numbers of the user's own, as they go into a row; those on a device are not read yet."""
+    """Numbers of the user's own, as they go into a row.
+
+    One on a device is not read yet, but copied: a learning rate there is changed in place.
+    """
     return {
-        name: value.detach() if lives_elsewhere(value) else read(value, name)
+        name: value.detach().clone() if lives_elsewhere(value) else read(value, name)
         for name, value in extra.items()
     }
 

@@ -219,6 +219,83 @@ def resume(rank: int, folder: Path) -> dict[str, Any]:
     }
 
 
+def checkpoint(rank: int, folder: Path) -> dict[str, Any]:
+    return {
+        path: go_through_a_checkpoint(rank, folder / f"{path}-checkpoint", log_every)
+        for path, log_every in (("cpu", None), ("device", 8))
+    }
+
+
+def go_through_a_checkpoint(rank: int, path: Path, log_every: int | None) -> dict[str, Any]:
+    """A replicated model with learned weights in it, a sharded one, and a group beside them."""
+    from torch.distributed.checkpoint.state_dict import (
+        StateDictOptions,
+        get_model_state_dict,
+        set_model_state_dict,
+    )
+    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint.state_dict_saver import save
+    from torch.distributed.fsdp import fully_shard
+
+    def make() -> tuple[Any, ...]:
+        inner = LossGroup(NAMES, weighting=AutomaticWeightedLoss(3), log_every=log_every)
+        model = DistributedDataParallel(_Objective(inner))
+        sharded = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+        fully_shard(sharded)
+        return (
+            *(model, inner, LossGroup(NAMES, weighting=CoVWeighting(), log_every=log_every)),
+            *(sharded, LossGroup(NAMES, weighting=UncertaintyWeighting(3), log_every=log_every)),
+        )
+
+    def state_of(made: tuple[Any, ...]) -> dict[str, Any]:
+        model, _, group, sharded, its_group = made
+        return {
+            "model": get_model_state_dict(model),
+            "group": group.state_dict(),
+            "sharded": get_model_state_dict(sharded),
+            "its group": its_group.state_dict(),
+        }
+
+    first, second = make(), make()
+    optimizer = torch.optim.Adam([*first[0].parameters(), *first[4].parameters()], lr=0.1)
+    for step in range(8):
+        optimizer.zero_grad()
+        losses, total = first[0](torch.full((4, 2), 1.0 + rank + step))
+        total.backward()
+        first[1].record(losses)
+        first[4].update(losses_at(step, rank) | {"fit": first[4].weighting.params.sum()})
+        first[2].record(losses_at(step, rank))
+        optimizer.step()
+    save(state_of(first), checkpoint_id=path)
+    state = state_of(second)
+    load(state, checkpoint_id=path)
+    set_model_state_dict(second[0], state["model"])
+    set_model_state_dict(second[3], state["sharded"], options=StateDictOptions())
+    second[2].load_state_dict(state["group"])
+    second[4].load_state_dict(state["its group"])
+
+    def whole(made: tuple[Any, ...]) -> list[str]:
+        sharded = [parameter.full_tensor().tolist() for parameter in made[3].parameters()]
+        return [*map(repr, sharded), _exactly(made[4])]
+
+    return {
+        "keys": list(first[0].state_dict()),
+        "keys of the model": list(get_model_state_dict(first[0])),
+        "model": _compared(_exactly(first[0]), _exactly(second[0]), second[1]),
+        "group": _compared(_exactly(first[2]), _exactly(second[2]), second[2]),
+        "sharded": _compared(whole(first), whole(second), second[4]),
+    }
+
+
+def _exactly(module: nn.Module) -> str:
+    state = module.state_dict().items()
+    return repr({key: one.tolist() if isinstance(one, Tensor) else one for key, one in state})
+
+
+def _compared(before: Any, after: Any, group: LossGroup) -> dict[str, Any]:
+    return {"before": before, "after": after, "steps": group.step}
+
+
 def die(rank: int, folder: Path) -> dict[str, Any]:
     """Rank 1 is killed in the middle of a run that rank 0 records."""
     group = LossGroup(NAMES, CsvLogger(folder / "run"), weighting=CoVWeighting())
@@ -229,7 +306,13 @@ def die(rank: int, folder: Path) -> dict[str, Any]:
     return {}
 
 
-SCENARIOS = {"everything": everything, "save": save, "resume": resume, "die": die}
+SCENARIOS = {
+    "everything": everything,
+    "save": save,
+    "resume": resume,
+    "checkpoint": checkpoint,
+    "die": die,
+}
 
 
 def main() -> None:

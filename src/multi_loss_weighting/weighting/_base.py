@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Weighted(NamedTuple):
-    """The objective of a step, a 0-d tensor, and the weights [K] that made it."""
+    """The objective of a step, a 0-d tensor, and the weights [K] that made it.
+
+    On an accelerator the weights are read back later: no tensor that changes in place meanwhile.
+    """
 
     total: Tensor
     weights: Tensor | NDArray[np.float64]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 
 from multi_loss_weighting._ratio import RatioSettings
 
@@ -79,7 +78,7 @@ class CoVWeighting:
 
     def _weights(self, history: History) -> Any:
         cov = history.ratio_cov
-        if isinstance(cov, torch.Tensor):
+        if not isinstance(cov, np.ndarray):
             return _shares_on_device(cov, history.ratio_count < self.warmup)
         if history.youngest_ratio >= self.warmup:
             return cov / cov.sum()
@@ -104,7 +103,7 @@ def _shares_beside_young(cov: Vector, is_young: Vector) -> Vector:
     return np.where(is_young, 1 / count, rest * settled / (settled.sum() or 1.0))
 
 
-def _shares_on_device(cov: torch.Tensor, is_young: torch.Tensor) -> torch.Tensor:
+def _shares_on_device(cov: Tensor, is_young: Tensor) -> Tensor:
     """The same without a look at any value; where all are young, what is divided by 0 is masked."""
     count = len(cov)
     settled = cov.masked_fill(is_young, 0.0)

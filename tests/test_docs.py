@@ -1,0 +1,159 @@
+"""The site: what its pages promise is there, and it asks no other host for anything."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.main import get_command
+
+from loss_dashboard.command import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import click
+
+TOP = Path(__file__).parent.parent
+API = "".join(page.read_text(encoding="utf-8") for page in (TOP / "docs/api").glob("*.md"))
+ASKS = re.compile(
+    r"""<(?:script|link|img|iframe|source|video)\b[^>]*\b(?:src|srcset|href)=["']?(?:https?:)?//[^>]*>"""
+    r"""|url\(["']?(?:https?:)?//[^)]*\)"""
+)
+
+
+def public_names(package: str) -> list[str]:
+    module = importlib.import_module(package)
+    return [
+        name
+        for name, value in vars(module).items()
+        if not (name.startswith("_") or isinstance(value, ModuleType))
+    ]
+
+
+@pytest.mark.parametrize(
+    "package",
+    [
+        "multi_loss_weighting",
+        "multi_loss_weighting.functional",
+        "multi_loss_weighting.weighting",
+        "loss_dashboard",
+        "loss_loggers",
+    ],
+)
+def test_each_public_name_is_in_the_api(package: str) -> None:
+    places = (package, f"{package}.weighting")
+    shown = {place: re.findall(rf"(?m)^::: {re.escape(place)}\.(\w+)$", API) for place in places}
+
+    missing = set(public_names(package)) - {name for names in shown.values() for name in names}
+
+    assert missing == set()
+
+
+def test_each_option_of_each_command_is_on_its_page() -> None:
+    page = (TOP / "docs/dashboard.md").read_text(encoding="utf-8")
+    group: click.Group = get_command(app)  # type: ignore[assignment]
+    options = {
+        option
+        for command in (group, *group.commands.values())
+        for parameter in command.params
+        for option in parameter.opts
+        if option.startswith("--")
+    }
+
+    assert options > {"--open", "--dry-run"}
+    assert {option for option in options if option not in page} == {"--show-completion"}
+    assert {name for name in group.commands if f"losses {name}" not in page} == set()
+
+
+def test_the_citation_follows_its_schema_and_has_the_version_of_the_package() -> None:
+    tool = shutil.which("check-jsonschema", path=str(Path(sys.executable).parent))
+    if tool is None:
+        pytest.skip("needs check-jsonschema, of the dev group")
+    schema = "--builtin-schema=vendor.citation-file-format"
+    done = subprocess.run(
+        [tool, schema, str(TOP / "CITATION.cff")], capture_output=True, text=True, check=False
+    )
+    version = re.compile(r"^version:? =? ?\"?([\d.]+)", re.MULTILINE)
+
+    assert done.returncode == 0, done.stdout
+    assert version.findall((TOP / "CITATION.cff").read_text()) == version.findall(
+        (TOP / "pyproject.toml").read_text()
+    )
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site, built anew with warnings as errors."""
+    for module in ("mkdocs", "material", "mkdocstrings", "latex2mathml", "nbconvert"):
+        pytest.importorskip(module, reason="building the site needs the docs group")
+    folder = tmp_path_factory.mktemp("docs") / "site"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_no_page_names_another_host_for_a_script_a_style_or_a_picture(site: Path) -> None:
+    pages = {page.name: page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
+    styles = {style.name: style.read_text(encoding="utf-8") for style in site.rglob("*.css")}
+
+    assert len(pages) > 20
+    asking = {name: ASKS.findall(text) for name, text in (pages | styles).items()}
+    assert {name: found for name, found in asking.items() if found} == {}
+
+
+def test_formulas_need_no_script_and_examples_are_code(site: Path) -> None:
+    concepts = (site / "concepts.html").read_text(encoding="utf-8")
+    api = (site / "api/multi_loss_weighting.html").read_text(encoding="utf-8")
+
+    assert concepts.count("<math") > 20
+    assert "arithmatex" not in concepts
+    assert re.search(r"\\[a-z]+\{", concepts) is None
+    assert api.count('<span class="gp">&gt;&gt;&gt; </span>') > 20
+    assert "<p>&gt;&gt;&gt;" not in api
+
+
+@pytest.fixture
+def address(site: Path) -> Iterator[str]:
+    """Where the site is served."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_each_page_fits_a_phone_and_asks_only_its_own_host(site: Path, address: str) -> None:
+    from .dashboard.browser import CHROMIUM, FLAGS, Tab, browsers
+
+    if CHROMIUM is None:
+        pytest.skip("needs a Chromium")
+    pages = sorted(str(page.relative_to(site)) for page in site.rglob("*.html"))
+    with browsers.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        tab = Tab(browser, width=390)
+        widths = {
+            page: tab.open(f"{address}/{page}").evaluate("document.documentElement.scrollWidth")
+            for page in pages
+        }
+        browser.close()
+
+    assert {page: found for page, found in widths.items() if found > 390} == {}
+    assert [url for url in tab.asked if not url.startswith((address, "data:"))] == []
+    assert tab.wrong == []
