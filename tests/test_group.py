@@ -1015,3 +1015,13 @@ def test_a_run_says_what_was_clamped() -> None:
     group.update({"a": 1.0, "b": 1.0}, do_backwards=False)
 
     assert logger.hyperparameters["max_loss"] == {"a": 2.0}
+
+
+@pytest.mark.parametrize("names", [None, ["a", "b"]])
+def test_losses_without_names_are_an_error(names: list[str] | None) -> None:
+    group = LossGroup(names)
+
+    with pytest.raises(TypeError, match="a dict from name to loss; got a list"):
+        group.update([torch.ones(()), torch.ones(())], do_backwards=False)  # type: ignore[arg-type]
+
+    assert group.step == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from ._tally import means_of, read_tally, tally
 from ._value import device_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from ._history import History
     from ._intake import Intake
@@ -77,7 +78,7 @@ class Steps:
 
     def read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
         """The losses of one step in order, and whose they are."""
-        members = self.members or self.make_members(losses)
+        members = self.members or self.make_members(_by_name(losses))
         batch = self._read(members, losses)
         if self.members is None:
             self.members = members
@@ -88,6 +89,7 @@ class Steps:
             batch = members.reader.read_plain(losses)
             if batch is not None:
                 return batch
+        _by_name(losses)
         if not losses and self.members is not None and self._ranks.are_many:
             return (self._place or members.reader).read_nothing()
         if self.can_read_now(losses):
@@ -272,6 +274,13 @@ class Steps:
         self.load_device_state(state["device"])
         sums = torch.tensor(state["accumulated"], dtype=torch.float64)
         self._sums = sums.reshape(4, -1) if len(sums) else None
+
+
+def _by_name(losses: Any) -> Mapping[str, Any]:
+    if not isinstance(losses, Mapping):
+        msg = f"the losses of a step are a dict from name to loss; got a {type(losses).__name__}"
+        raise TypeError(msg)
+    return losses
 
 
 def _check_device(weighting: nn.Module, device: torch.device) -> None:
