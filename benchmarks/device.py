@@ -5,7 +5,7 @@
 Nothing is timed, so any machine gives the same numbers, and none has to have an accelerator: losses
 on the CPU take the accelerator's way (`log_every`). Counted are, forward only, the operations that
 torch dispatches (each is a kernel launch there) and the reads of a value by the host (each makes it
-wait there), per step over 100 steps, our reads of each 50 steps among them.
+wait there), per step over 50 steps, our one read of them included.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ else:  # beside a script, modules go by their bare names
     from peers import PublishedAutomaticWeightedLoss, PublishedCoV
     from speed import COUNTS, make_losses, table
 
-STEPS = 100
+STEPS = 50
 WARM_UP = 150
 """By then learned weights were looked at, whether they ever move."""
 READS = ("_local_scalar_dense", "is_nonzero", "nonzero", "aten.equal.", "masked_select")
