@@ -54,28 +54,24 @@ class DeviceHistory(History):
         self._ratios: DeviceRatios | None = None
         self._moments: DeviceMoments | None = None
         self._saved: State = {}
-        self._values: tuple[Any, Any, Tensor | None] = (None, None, None)
+        self._shown: tuple[Tensor | None, Tensor | None] = (None, None)
 
     # A step.
 
-    def show(self, raw: Tensor, masked: Tensor | None, present: Tensor | None) -> None:
+    def show(self, raw: Tensor | None, given: Tensor | None = None) -> None:
         """The losses [K] of the step that is being weighed.
 
         Args:
-            raw: As they are.
-            masked: The same, with 0 for those that take no part.
-            present: Which do take part; None for those that `masked` left as they are.
+            raw: As they are, nan for one that is missing; None where all that are given take part.
+            given: Which are given, a bool tensor [K]; None for all.
         """
-        self._values = raw, masked, present
+        self._shown = raw, given
 
     @property
     def present(self) -> Tensor | None:
         """Which losses take part in this step, a bool tensor [K], or None where all do."""
-        raw, masked, present = self._values
-        if masked is None:
-            return present
-        taken: Tensor = raw.eq(masked)
-        return taken
+        raw, given = self._shown
+        return given if raw is None else raw.eq(raw.nan_to_num(0.0, 0.0, 0.0))
 
     @present.setter
     def present(self, present: Tensor | None) -> None:

@@ -64,20 +64,19 @@ class OnDevice:
             parts = [next(mine) if it else nothing for it in is_given]
         if keeps_nonfinite:
             raw = torch.stack(parts)
-            live = raw if given is None else torch.where(self._mask(given), raw, 0.0)
+            mask = None if given is None else self._mask(given)
+            live = raw if mask is None else torch.where(mask, raw, 0.0)
             raw = raw.detach()
+            self.history.show(None, mask)
         else:
             live, raw = _Finite.apply(*parts)  # type: ignore[no-untyped-call]
-        present = self._mask(given) if keeps_nonfinite and given is not None else None
-        # Without the graph, or the network's activations would be held until the next step.
-        masked = live.detach() if live.requires_grad else live
-        self.history.show(raw, None if keeps_nonfinite else masked, present)
+            self.history.show(raw)
         return Batch(self.clamp(live), [], given, raw=raw)
 
     def read_means(self, means: Tensor) -> Batch:
         """Means over micro-batches or ranks, nan for one that is missing, as one step."""
         masked = means.nan_to_num(0.0, 0.0, 0.0)
-        self.history.show(means, masked, None)
+        self.history.show(means)
         return Batch(self.clamp(masked), [], raw=means)
 
     def read_nothing(self) -> Batch:
