@@ -1,0 +1,249 @@
+"""When the rows of losses on an accelerator come."""
+
+from __future__ import annotations
+
+import gc
+import math
+import os
+import subprocess
+import sys
+import warnings
+import weakref
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from loss_loggers import CsvLogger, MemoryLogger, read_run
+from multi_loss_weighting import (
+    LossGroup,
+    LossTracker,
+    Trackers,
+)
+from multi_loss_weighting._value import read_metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+from .cases import OwnWeights, wild
+
+
+def test_no_step_is_missing_and_each_has_its_own_time() -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=4)
+
+    for step in range(10):
+        group.record({"a": torch.tensor(float(step))})
+        assert len(logger.rows) == (step + 1) // 4 * 4
+    group.flush()
+
+    assert logger["loss/a"] == [(step, float(step)) for step in range(10)]
+    times = [moment for _, moment, _ in logger.rows]
+    assert times == sorted(times)
+    assert len(set(times)) == 10
+
+
+def test_what_interrupts_a_read_loses_one_step_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=10)
+    for value in range(6):
+        group.record({"a": torch.tensor(float(value))})
+
+    def interrupt(*_: object) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(group._steps.members, "row", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        group.flush()
+    group.flush()
+
+    assert group["a"].count == 6
+    assert logger.values("loss/a") == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_a_warning_that_is_an_error_comes_after_its_row(log_every: int | None) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a"], logger, log_every=log_every)
+    raised = []
+
+    def record(value: float) -> None:
+        try:
+            group.record({"a": torch.tensor(value)})
+        except RuntimeWarning as warning:
+            raised.append(str(warning))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (math.nan, 1.0, 2.0, 3.0):
+            record(value)
+
+    assert (len(raised), group.step, group["a"].count) == (1, 4, 3)
+    assert [step for step, _, _ in logger.rows] == [0, 1, 2, 3]
+
+
+def test_a_device_that_is_gone_says_how_many_steps_are_lost() -> None:
+    group = LossGroup(["a"], MemoryLogger(), log_every=2)
+    group.record({"a": torch.ones((), device="meta")})
+    backlog = group._intake.backlog
+
+    with pytest.warns(RuntimeWarning, match="losses of the last 1 steps could not be read back"):
+        backlog.try_to_catch_up()
+
+    assert not backlog
+
+
+@pytest.mark.parametrize("steps", [3, 4])
+def test_a_group_that_is_dropped_goes_unless_it_has_rows_to_report(steps: int) -> None:
+    gone = []
+    for logger in (None, MemoryLogger()):
+        group = LossGroup(["a"], logger, log_every=4)
+        for _ in range(steps):
+            group.record({"a": torch.tensor(1.0)})
+        gone.append(weakref.ref(group))
+        del group
+    gc.collect()
+
+    assert gone[0]() is None
+    assert (gone[1]() is None) == (steps == 4)
+
+
+def test_a_row_has_the_weights_of_its_own_step() -> None:
+    logger, weighting = MemoryLogger(), OwnWeights()
+    group = LossGroup(["a"], logger, weighting=weighting, log_every=10)
+
+    for _ in range(3):
+        group.record({"a": torch.tensor(1.0)})
+        with torch.no_grad():
+            weighting.weights.add_(1)
+    group.flush()
+
+    assert logger.values("weight/a") == [1, 2, 3]
+
+
+def test_a_number_of_ones_own_is_that_of_its_step() -> None:
+    rate = torch.ones((), device="meta")
+
+    kept = read_metrics({"lr": rate})["lr"]
+
+    assert kept.untyped_storage()._cdata != rate.untyped_storage()._cdata
+
+
+def test_reading_waits_for_what_is_on_its_way() -> None:
+    group = LossGroup(["a"], log_every=100)
+    kept = LossGroup(["a"], log_every=100)["a"]
+    tracker = LossTracker("a", log_every=100)
+
+    for value in (1.0, 3.0):
+        group.record({"a": torch.tensor(value)})
+        tracker.update(torch.tensor(value), do_backwards=False)
+
+    assert (group["a"].mean, group["a"].get_history()) == (2.0, [1.0, 3.0])
+    assert (tracker.mean, tracker.value, tracker.weighted) == (2.0, 3.0, 3.0)
+    assert math.isnan(kept.mean)
+    assert "a=3" in repr(group)
+
+
+def test_a_record_that_is_closed_has_every_row(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        group = LossGroup(["a"], [logger, MemoryLogger()], log_every=100)
+        for step in range(7):
+            group.record({"a": torch.tensor(float(step))})
+
+    assert read_run(tmp_path / "run")["a"]["loss"].tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert logger.failed == 0
+
+
+def test_any_logger_that_is_closed_has_every_row() -> None:
+    with MemoryLogger() as logger:
+        group = LossGroup(["a"], logger, log_every=100)
+        group.record({"a": torch.tensor(2.0)})
+
+    assert logger.values("loss/a") == [2.0]
+
+
+def test_rows_outlive_the_group() -> None:
+    logger = MemoryLogger()
+    for _ in range(3):
+        LossGroup(["a"], logger, log_every=100).record({"a": torch.tensor(1.0)})
+
+    from multi_loss_weighting import _backlog
+
+    for backlog in list(_backlog._waiting):
+        backlog.catch_up()
+    assert len(logger.rows) == 3
+    assert not _backlog._waiting
+
+
+def test_trackers_share_rows_that_are_read_together() -> None:
+    ours, theirs = MemoryLogger(), MemoryLogger()
+    device = Trackers(["G", "D"], ours, warmup=4, log_every=8)
+    host = Trackers(["G", "D"], theirs, warmup=4)
+
+    for trackers in (device, host):
+        for step, row in enumerate(wild(120)[60:85, :2] + 1):
+            trackers["G"].update(torch.tensor(row[0]), do_backwards=False)
+            if step % 3:
+                trackers["D"].update(torch.tensor(row[1]), do_backwards=False)
+            trackers.step(extra={"lr": torch.tensor(0.5)})
+    assert 0 < len(ours.rows) < 25
+    device.flush()
+
+    assert len(ours.rows) == len(theirs.rows) == 25
+    for (_, _, row), (_, _, its_row) in zip(ours.rows, theirs.rows, strict=True):
+        assert list(row) == list(its_row)
+        np.testing.assert_allclose(list(row.values()), list(its_row.values()), rtol=1e-10)
+
+
+def test_the_weight_of_a_tracker_is_that_of_the_cpu() -> None:
+    device, host = (LossTracker("a", warmup=5, max_loss=3, log_every=n) for n in (50, None))
+
+    for loss in (wild(100)[:, 0] + 0.1).tolist():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            ours = device.update(torch.tensor(loss, dtype=torch.float64), do_backwards=False)
+            theirs = host.update(torch.tensor(loss, dtype=torch.float64), do_backwards=False)
+        assert float(ours) == pytest.approx(float(theirs), rel=1e-10)
+    assert device.weight == pytest.approx(host.weight, rel=1e-10)
+
+
+@pytest.mark.parametrize("log_every", [None, 10])
+def test_a_tracker_says_whether_the_last_loss_was_finite(log_every: int | None) -> None:
+    tracker = LossTracker("a", log_every=log_every)
+    finite = [tracker.finite.item()]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for loss in (1.0, math.nan, 1.0, math.inf):
+            tracker.update(torch.tensor(loss), do_backwards=False)
+            finite.append(tracker.finite.item())
+        tracker.flush()
+
+    assert finite == [True, True, False, True, False]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -> None:
+    script = tmp_path / "fork.py"
+    script.write_text(
+        "import os, sys, torch\n"
+        "from multi_loss_weighting import LossGroup\n"
+        "class Print:\n"
+        "    def log_metrics(self, metrics, /, *, step):\n"
+        "        print('row', step, flush=True)\n"
+        "group = LossGroup(['a'], Print(), log_every=100)\n"
+        "group.record({'a': torch.ones(())})\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    sys.exit()\n"
+        "os.waitpid(child, 0)\n"
+    )
+
+    said = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True
+    )
+
+    assert said.stdout.splitlines() == ["row 0"]
