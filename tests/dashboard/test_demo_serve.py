@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -60,7 +60,7 @@ def first_rows(address: str) -> dict[str, Any]:
 def is_gone(address: str) -> bool:
     try:
         fetch(address)
-    except URLError:
+    except (OSError, HTTPException):  # Refused, or ended in the middle of an answer.
         return True
     return False
 
