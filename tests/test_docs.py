@@ -145,7 +145,7 @@ def test_each_page_fits_a_phone_and_asks_only_its_own_host(site: Path, address: 
     if CHROMIUM is None:
         pytest.skip("needs a Chromium")
     pages = sorted(str(page.relative_to(site)) for page in site.rglob("*.html"))
-    with browsers.sync_playwright() as playwright:
+    with browsers().sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         tab = Tab(browser, width=390)
         widths = {

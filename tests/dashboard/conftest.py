@@ -67,7 +67,7 @@ def browser() -> Iterator[Any]:
 
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
-    with browsers.sync_playwright() as playwright:
+    with browsers().sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
         chromium.close()
