@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .decimate import reduce
+from .decimate import lengths, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy import intp
+    from numpy import bool_, intp
     from numpy.typing import NDArray
 
     from ._lines import Values
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Cells(NamedTuple):
-    """What one loss does in each bucket of a grid; `seen` is how many values it had there."""
+    """What one loss does in each bucket of a grid; `seen` is whether it had any values there."""
 
     mean: Values
     low: Values
     high: Values
     nonfinite: Values
-    seen: Values
+    seen: NDArray[bool_]
 
 
 class Grid:
@@ -64,19 +64,19 @@ class Grid:
         self.steps, self.times = steps[window][starts], times[window][starts]
 
     def reduce(self, own: Columns, values: Values) -> Cells:
-        """What values, one for each line of a loss, do in each bucket."""
+        """What rows of values, one for each line of a loss, do in each bucket."""
         import numpy as np
 
         steps, values = _in_order(own["step"], values)
         window = _between(steps, self._first, self._last)
-        steps, values = steps[window], values[window]
+        steps, values = steps[window], values[..., window]
         starts = np.searchsorted(steps, self.steps)
-        seen = np.diff(starts, append=len(steps))
-        cells = np.full((4, len(seen)), np.nan)
+        seen = lengths(starts, len(steps)) > 0
+        cells = np.full((4, *values.shape[:-1], len(seen)), np.nan)
         if len(steps):
-            cells[:, seen > 0] = reduce(values, starts[seen > 0])
+            cells[..., seen] = reduce(values, starts[seen])
         mean, low, high, nonfinite = cells
-        return Cells(mean, low, high, nonfinite, seen.astype(np.float64))
+        return Cells(mean, low, high, nonfinite, seen)
 
 
 def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
@@ -98,7 +98,7 @@ def _in_order(steps: Values, values: Values) -> tuple[Values, Values]:
     if _is_ordered(steps):
         return steps, values
     order = steps.argsort(kind="stable")
-    return steps[order], values[order]
+    return steps[order], values[..., order]
 
 
 def _is_ordered(steps: Values) -> bool:

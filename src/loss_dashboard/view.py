@@ -85,7 +85,7 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
         "last": _last(own["loss"]),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
-        "spark": numbers(decimate(own["step"], own["loss"], SPARKS).mean),
+        "spark": numbers(decimate(own["step"], own["loss"], SPARKS).mean).tolist(),
     }
 
 
