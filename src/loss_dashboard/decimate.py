@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ._lines import Values
 
 
+AT_ONCE = 1 << 18
+"""So many values are looked at together; more would not fit in a processor's memory."""
+
+
 class Buckets(NamedTuple):
     """What values do in each bucket: their mean, how far they reach, and what was lost.
 
@@ -92,6 +96,8 @@ def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
     """
     import numpy as np
 
+    if values.ndim > 1 and values.size > AT_ONCE:
+        return Buckets(*np.stack([reduce(row, starts) for row in values], axis=1))
     if not values.shape[-1]:
         return Buckets(values, values, values, values)
     finite = np.isfinite(values)
