@@ -104,7 +104,7 @@ class Shelf:
     def answer(self, choice: Choice, known: Known = NOTHING) -> bytes:
         """A view of the run as it has been read, as JSON, without the curves that are known."""
         with self._lock, self._at_work():
-            if not self.rest:
+            if self.has_news and not self.rest:
                 self._read()
             if choice not in self._views:
                 shown = view(self.reader, self._drawn(choice), self._alerts, self._sparks)

@@ -108,11 +108,12 @@ class _Server:
             choice, known = _choice(dict(query)), _known(dict(query))
         except ValueError:
             return PlainTextResponse("A number is needed.", 400)
-        shelf = await run_in_threadpool(self._catalogue.shelf, query.get("run", ""))
-        if shelf is None:
-            return PlainTextResponse("There is no such run.", 404)
-        answer = await run_in_threadpool(shelf.answer, choice, known)
-        return _json(answer)
+        answer = await run_in_threadpool(self._answer, query.get("run", ""), choice, known)
+        return _json(answer) if answer else PlainTextResponse("There is no such run.", 404)
+
+    def _answer(self, key: str, choice: Choice, known: Known) -> bytes | None:
+        shelf = self._catalogue.shelf(key)
+        return shelf.answer(choice, known) if shelf else None
 
     async def changes(self, request: Request) -> Response:
         keys = request.query_params.getlist("run")
