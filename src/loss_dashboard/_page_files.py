@@ -26,6 +26,8 @@ SCRIPTS = (
     "table.js",
     "compare.js",
     "lines.js",
+    "equal.js",
+    "notes.js",
     "scales.js",
     "charts.js",
     "marks.js",

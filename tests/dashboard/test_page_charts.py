@@ -18,6 +18,8 @@ from .browser import Tab, ready, wait, wait_for_text
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Columns = dict[str, Callable[[int], float | None]]
+
 SVG = "{http://www.w3.org/2000/svg}"
 NAMES = tuple(f"task/{number}" for number in range(64))
 
@@ -43,13 +45,13 @@ def place_of(page: Any, chart: str, name: str, index: int) -> tuple[float, float
     return box["x"] + left, box["y"] + top
 
 
-def save(page: Any, chart: str) -> dict[str, bytes]:
-    """What the three buttons of a chart give, by kind."""
+def save(page: Any, chart: str, means: str = "") -> dict[str, bytes]:
+    """What the three buttons of a chart give, by kind; rows that are means say so in the name."""
     saved = {}
-    for kind in ("PNG", "SVG", "CSV"):
+    for kind, end in (("PNG", ".png"), ("SVG", ".svg"), ("CSV", f"{means}.csv")):
         with page.expect_download() as download:
             page.click(f"[data-chart={chart}] button:text('{kind}')")
-        assert download.value.suggested_filename == f"gan-{chart}.{kind.lower()}"
+        assert download.value.suggested_filename == f"gan-{chart}{end}"
         saved[kind] = Path(download.value.path()).read_bytes()
     return saved
 
@@ -107,7 +109,7 @@ def test_stacks_bands_and_equal_weights_are_in_the_picture(
         page = tab().open(address)
         ready(page, 3)
         pictures = {
-            chart: ElementTree.fromstring(save(page, chart)["SVG"])
+            chart: ElementTree.fromstring(save(page, chart, "-mean-of-5-steps")["SVG"])
             for chart in ("loss", "weight", "part")
         }
 
@@ -136,7 +138,7 @@ def test_small_multiples_show_what_is_lost_and_are_saved(
         wait_for_text(page, "[data-chart=loss] .note", "1 not finite")
         assert page.locator(".many button[title='task/3'] path").count() == 3  # band, line, cross
         assert page.locator(".many button[title='task/4'] path").count() == 2
-        saved = save(page, "loss")
+        saved = save(page, "loss", "-mean-of-2-steps")
 
         page.dblclick(".many button[title='task/4']")
         wait(page, "document.querySelectorAll('.many button').length === 63")
@@ -341,3 +343,220 @@ def test_numbers_below_the_charts_do_not_touch(
             for (left, width, _), (right, other, _) in itertools.pairwise(labels):
                 assert right - left > (width + other) / 2, (name, x)
             assert len({words for _, _, words in labels}) == len(labels), (name, x)
+
+
+def log(folder: Path, columns: Columns, steps: int) -> None:
+    """Record rows of these columns; where one gives None there is none."""
+    rows = []
+    for step in range(steps):
+        told = {name: value(step) for name, value in columns.items()}
+        row = {name: value for name, value in told.items() if value is not None}
+        rows.append((step, 1.7e9 + step, row))
+    with CsvLogger(folder) as logger:
+        logger.log_rows(rows)
+
+
+def equal_weight(page: Any) -> float | None:
+    wait(page, "plots.get('weight')?.model")
+    found: float | None = page.evaluate("plots.get('weight').model.equal")
+    return found
+
+
+def test_equal_weights_are_those_of_losses_that_are_weighed_together(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    def half(_: int) -> float:
+        return 0.5
+
+    of_two: Columns = {"loss/G": half, "loss/D": half, "weight/G": half, "weight/D": half}
+    watched: Columns = {"loss/val/G": half, "loss/val/D": half}
+    log(tmp_path / "watched", of_two | watched, 50)
+    stopped: Columns = {"loss/G": half, "weight/G": lambda step: 0.5 + step / 300}
+    stopped |= {"loss/D": lambda step: 0.5 if step < 30 else None}
+    stopped |= {"weight/D": lambda step: 0.5 - step / 300 if step < 30 else None}
+    log(tmp_path / "stopped", stopped, 50)
+    other_sums = watched | {"weight/val/G": lambda _: 1.0, "weight/val/D": lambda _: 1.0}
+    log(tmp_path / "scopes", of_two | other_sums, 50)
+    page = tab().page
+    with serve(str(tmp_path)) as address:
+        found = {}
+        for name in ("watched", "stopped", "scopes"):
+            page.goto(f"{address}?run={name}")
+            found[name] = equal_weight(page)
+        assert page.text_content("[data-chart=weight] .note") == ""  # of no dotted line
+        page.goto(f"{address}?run=stopped&first=35")
+        alone = equal_weight(page)
+
+    assert found == {"watched": 0.5, "stopped": 0.5, "scopes": None}
+    assert alone is None
+
+
+def test_names_stand_at_the_ends_of_their_own_lines(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "short", names=("G", "D"), steps=50)
+    record(tmp_path / "long", names=("G", "D", "E"), steps=100)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=short&run=long")
+        ready(page, 5)
+        labels = page.evaluate(
+            """(() => {
+                const u = plots.get('loss').chart;
+                const places = labelsOf(u).map(({ text, x }) => [text, u.posToVal(x - 8, 'x')]);
+                return Object.fromEntries(places);
+            })()"""
+        )
+
+    assert {name: round(step) for name, step in labels.items()} == {"G": 49, "D": 49, "E": 99}
+
+
+def test_the_tip_says_of_which_steps_its_numbers_are_means(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", steps=3000)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?smooth=10")
+        ready(page, 3)
+        page.focus("[data-chart=loss] .plot")
+        page.keyboard.press("End")
+        head = page.text_content("#tip > .quiet")
+        assert head == "steps 2\u202f995\u20132\u202f999, mean · smoothed, raw · min \u2013 max"
+        assert page.text_content("#said").startswith(head)
+        name, *numbers = page.locator("#tip .row >> nth=0").text_content().split()
+        assert name == "E"
+        assert len(numbers) == 5  # smoothed, raw, and from the smallest to the largest
+        page.goto(f"{address}?first=100&last=200")
+        wait(page, "plots.get('loss')?.chart && views[0].curves.whole")
+        page.focus("[data-chart=loss] .plot")
+        page.keyboard.press("End")
+        assert page.text_content("#tip > .quiet") == "step 200"
+
+
+def test_the_tip_shows_dashes_where_colours_repeat(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", names=NAMES)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 64)
+        page.hover("[data-chart=loss] .u-over")
+        drawn = page.evaluate(
+            """[...document.querySelectorAll('#tip .row line')].map((line) =>
+                line.getAttribute('stroke') + (line.getAttribute('stroke-dasharray') ?? ''))"""
+        )
+        assert len(set(drawn)) == len(drawn) > 50
+
+
+BLANK = [
+    ("hide=G&hide=D&hide=E", "weight", "All losses are hidden"),
+    ("hide=G&hide=D&hide=E&grid=1", "loss", "All losses are hidden"),
+    ("first=500&last=600", "loss", "No rows between step 500 and 600"),
+    ("first=500", "part", "No rows from step 500 on"),
+    ("grid=1&find=kl", "loss", "No loss is called “kl”"),
+]
+
+
+def test_a_chart_without_lines_says_why(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    page = tab().page
+    with serve(str(tmp_path)) as address:
+        for query, chart, words in BLANK:
+            page.goto(f"{address}?{query}")
+            wait_for_text(page, f"[data-chart={chart}] .plot", words)
+            assert page.locator(f"[data-chart={chart}] canvas").count() == 0
+            assert page.locator(f"[data-chart={chart}] button:visible").count() == 0
+            page.evaluate("choose({ hide: [], first: null, last: null, grid: false }, true)")
+            wait(page, f"plots.get('{chart}').chart")
+            assert page.locator(f"[data-chart={chart}] button:visible").count() == 3
+
+
+def test_what_was_not_recorded_is_said(tmp_path: Path, serve: Any, tab: Callable[..., Tab]) -> None:
+    log(tmp_path / "gan", {"loss/G": lambda _: 1.0}, 20)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        wait_for_text(page, "[data-chart=cov] .plot", "CoV was not recorded")
+        wait_for_text(page, "[data-chart=weight] .plot", "Weights were not recorded")
+        wait_for_text(page, "[data-chart=part] .plot", "Contributions need weights")
+        page.check("#recent")
+        wait(page, "plots.get('cov').chart")
+
+
+def test_a_picture_says_what_it_is_of(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan", steps=1000)
+    record(tmp_path / "other", steps=1000)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=gan&run=other&smooth=10")
+        ready(page, 6)
+        svg = ElementTree.fromstring(save(page, "loss", "-mean-of-2-steps")["SVG"])
+
+    words = {text.text for text in svg.iter(f"{SVG}text")}
+    assert {"Losses", "gan", "other", "mean of 10 steps · band: min\u2013max"} <= words
+    samples = [line for line in svg.iter(f"{SVG}line") if line.get("stroke-width") == "2"]
+    assert [line.get("stroke-dasharray") for line in samples] == [None, "8 5"]
+
+
+def test_a_cov_that_is_huge_hides_no_other(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    huge: Columns = {
+        "loss/actor": lambda _: 1.0,
+        "loss/critic": lambda _: 1.0,
+        "cov/actor": lambda step: 90_000.0 if step == 50 else 20.0,
+        "cov/critic": lambda step: step / 100,
+    }
+    log(tmp_path / "gan", huge, 100)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(address)
+        ready(page, 2)
+        wait_for_text(page, "[data-chart=cov] .note", "log scale")
+        height = "plots.get('cov').chart.valToPos"
+        assert page.evaluate(f"{height}(0.2, 'y') - {height}(0.9, 'y')") > 15
+        page.uncheck("#log")
+        wait(page, "plots.get('cov').model.scale.kind === 'linear'")
+
+
+def test_noise_of_compared_runs_stays_behind(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+) -> None:
+    record(tmp_path / "gan")
+    record(tmp_path / "other")
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=gan&run=other")
+        ready(page, 6)
+        wait_for_text(page, "[data-chart=loss] .note", "smooth to compare")
+        widths = "plots.get('loss').chart.series.slice(1).map((one) => one.width)"
+        assert page.evaluate(widths) == [1.9] * 3 + [1] * 3
+        page.select_option("#smooth", "10")
+        wait(page, f"{widths}.includes(1.4)")
+        assert "smooth to compare" not in page.text_content("[data-chart=loss] .note")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_small_multiples_show_all_runs_and_fill_their_place(
+    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], width: int
+) -> None:
+    record(tmp_path / "gan", names=("G", "D"))
+    record(tmp_path / "other", names=("G", "D", "E"), steps=20)
+    with serve(str(tmp_path)) as address:
+        page = tab(width=width).open(f"{address}?run=gan&run=other&grid=1")
+        wait(page, "document.querySelectorAll('.many button').length === 3")
+        paths = [page.locator(f".many button[title={name}] path").count() for name in "GDE"]
+        dashed = page.locator(".many button[title=G] path[stroke-dasharray]").count()
+        filled = page.evaluate(
+            """(() => {
+                const boxes = [...document.querySelectorAll('.many svg')].map((one) =>
+                    one.getBoundingClientRect());
+                const right = Math.max(...boxes.map((box) => box.right));
+                const plot = document.querySelector('[data-chart=loss] .plot');
+                return [right / plot.getBoundingClientRect().right, boxes[0].height];
+            })()"""
+        )
+
+    assert paths == [2, 2, 1]
+    assert dashed == 1
+    assert filled[0] > 0.95
+    assert filled[1] > 80

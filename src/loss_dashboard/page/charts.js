@@ -7,6 +7,7 @@ const CHARTS = [
   { key: "cov", title: "CoV" },
   { key: "part", title: "Contribution" },
 ];
+const PLOT = 270; // the height of a chart
 const MANY = 12; // from so many lines on, the one that is pointed at stands out
 const plots = new Map();
 
@@ -16,7 +17,7 @@ function showCharts(views, choice, change) {
   for (const { key, title } of CHARTS) {
     if (!plots.has(key)) plots.set(key, newFigure(home, key, title, change));
     const figure = plots.get(key);
-    if (key === "loss" && choice.grid) showMany(figure, views[0], choice, change);
+    if (key === "loss" && choice.grid) showMany(figure, views, choice, change);
     else showChart(figure, views, choice, change);
   }
 }
@@ -25,8 +26,8 @@ function newFigure(home, key, title, change) {
   const note = element("span", { class: "note" });
   const plot = element("div", { class: "plot" });
   const figure = { key, title, note, plot, chart: null, shape: "", model: null };
-  const saves = ["PNG", "SVG", "CSV"].map((kind) => element("button", { type: "button", "aria-label": `Save ${title} as ${kind}`, onclick: () => savePicture(figure, kind) }, kind));
-  home.append(element("figure", { "data-chart": key }, element("figcaption", {}, element("h2", {}, title), note, ...saves), plot));
+  figure.saves = ["PNG", "SVG", "CSV"].map((kind) => element("button", { type: "button", "aria-label": `Save ${title} as ${kind}`, onclick: () => savePicture(figure, kind) }, kind));
+  home.append(element("figure", { "data-chart": key }, element("figcaption", {}, element("h2", {}, title), note, ...figure.saves), plot));
   plot.addEventListener("keydown", (event) => onKey(event, figure, change));
   plot.addEventListener("blur", hideTip);
   new ResizeObserver(() => {
@@ -37,10 +38,12 @@ function newFigure(home, key, title, change) {
 
 function showChart(figure, views, choice, change) {
   const model = modelOf(figure.key, figure.title, views, choice);
+  const blank = blankOf(model, views, choice);
+  if (blank) return showBlank(figure, model, blank);
   const { data, series, bands } = layersOf(model);
   const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill]), choice.x, model.scale.kind, isDark(), choice.grid]);
   figure.model = model;
-  figure.note.textContent = figure.note.title = noteOf(model, views, choice);
+  say(figure, noteOf(model, views, choice));
   for (const [name, value] of Object.entries({ role: "img", tabindex: 0, "aria-label": spoken(model) })) figure.plot.setAttribute(name, value);
   if (figure.chart && figure.shape === shape) {
     figure.chart.model = model;
@@ -54,6 +57,22 @@ function showChart(figure, views, choice, change) {
     figure.plot.append(self.root);
     init();
   });
+}
+
+// Words in the place of a chart.
+function showBlank(figure, model, words) {
+  clearFigure(figure);
+  figure.model = model;
+  say(figure, "", true);
+  for (const name of ["role", "tabindex", "aria-label"]) figure.plot.removeAttribute(name);
+  const said = element("p", { class: "quiet blank" }, words);
+  Object.assign(said.style, { display: "grid", placeContent: "center", textAlign: "center", height: `${PLOT}px`, margin: 0 });
+  figure.plot.append(said);
+}
+
+function say(figure, note, isBlank = false) {
+  figure.note.textContent = figure.note.title = note;
+  figure.saves.forEach((button) => { button.hidden = isBlank; });
 }
 
 function clearFigure(figure) {
@@ -81,14 +100,20 @@ function layersOf(model) {
       bands.push({ series: [high, low], fill: faded(line.colour, isMany ? 0.07 : 0.18) });
     }
     if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
-    const width = line.run || isMany ? 1.4 : 1.9;
-    line.layer = add(line.values, { label: line.name, stroke: line.colour, width, dash: line.dash, points: { show: few, size: 6, fill: line.colour } });
+    const [width, alpha] = strengthOf(line, model);
+    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: few, size: 6, fill: line.colour } });
   }
   return { data, series, bands };
 }
 
+// How wide and how faint a line is drawn: noise of other runs stays behind that of the first.
+function strengthOf(line, model) {
+  if (line.run && isRough(model) && ["loss", "part"].includes(model.key)) return [1, 0.5];
+  return [line.run || model.lines.length > MANY ? 1.4 : 1.9, 1];
+}
+
 function optionsOf(figure, model, series, bands, choice, change) {
-  const narrow = figure.plot.clientWidth < 480, height = narrow ? 240 : 270;
+  const narrow = isNarrow(figure.plot.clientWidth), height = narrow ? 240 : PLOT;
   const axis = { stroke: ink("quiet"), font: "11.5px system-ui, sans-serif", grid: { stroke: ink("line"), width: 1 }, ticks: { show: false }, border: { show: false } };
   const x = horizontalOf(choice), y = verticalOf(model);
   return {
@@ -106,7 +131,7 @@ function optionsOf(figure, model, series, bands, choice, change) {
       setSelect: [(u) => zoomToSelection(u, change)],
       setCursor: [(u) => pointAt(u)],
       drawClear: [(u) => drawReference(u)],
-      draw: [(u) => drawMarks(u), (u) => drawLabels(u, narrow)],
+      draw: [(u) => drawMarks(u), (u) => drawLabels(u)],
       ready: [(u) => listenTo(u, change)],
     },
   };

@@ -6,7 +6,7 @@ const SHOWS_LOST = ["loss", "part"];
 
 function modelOf(key, title, views, choice) {
   const model = { key, title, choice, stacked: isStacked(key, choice, views), ...linesOf(key, views, choice) };
-  return { ...model, scale: scaleOf(model), equal: equalWeight(model, views[0]) };
+  return { ...model, scale: scaleOf(model), equal: equalWeight(model, views) };
 }
 
 function isStacked(key, choice, views) {
@@ -25,7 +25,7 @@ function startOf(view) {
 // The curves of several runs over one axis: missing points are undefined, lost ones null.
 function aligned(views, choice) {
   const axes = views.map((view) => xOf(view.curves, choice, startOf(view)));
-  if (axes.length === 1) return { x: axes[0], spread: known, places: (index) => index, near: (index) => index };
+  if (axes.length === 1) return { x: axes[0], spread: known, places: (index) => index, near: (index) => index, own: (index) => index };
   const x = [...new Set(axes.flat())].sort((a, b) => a - b);
   const place = new Map(x.map((value, index) => [value, index]));
   const spread = (values, run) => {
@@ -34,7 +34,7 @@ function aligned(views, choice) {
     return all;
   };
   const own = axes.map((axis) => axis.map((value) => place.get(value)));
-  return { x, spread, places: (index, run) => own[run][index], near: (index, run) => nearestOf(own[run], x, index) };
+  return { x, spread, places: (index, run) => own[run][index], near: (index, run) => nearestOf(own[run], x, index), own: (index, run) => axes[run].indexOf(x[index]) };
 }
 
 function known(values) {
@@ -55,7 +55,7 @@ function nearestOf(places, x, index) {
 }
 
 function linesOf(key, views, choice) {
-  const { x, spread, places, near } = aligned(views, choice);
+  const { x, spread, places, near, own } = aligned(views, choice);
   const lines = [], marks = [];
   views.forEach((view, run) => {
     const shares = key === "part" || (key === "weight" && choice.stack) ? sharesOf(view, key) : null;
@@ -64,23 +64,30 @@ function linesOf(key, views, choice) {
       const curve = view.curves.each[loss.name];
       const column = key === "cov" && choice.recent ? "recent" : key;
       const raw = spread(shares ? shares[loss.name] : curve[column], run);
-      const line = { name: loss.name, run, view, colour: onPage(loss.colour), dash: run ? RUN_DASHES[run] : dashOf(view, loss.name), raw, values: raw, near: (index) => near(index, run) };
-      if (key === "loss") addBand(line, curve, spread);
+      const line = { name: loss.name, run, view, colour: onPage(loss.colour), dash: run ? RUN_DASHES[run] : dashOf(view, loss.name), raw, values: raw, near: (index) => near(index, run), own: (index) => own(index, run) };
+      if (key === "loss") addReach(line, curve, spread);
       if (SHOWS_LOST.includes(key) && curve.lost.length) lost.push([line, curve.lost]);
       lines.push(line);
     });
-    lost.forEach(([line, own], row) => own.forEach(([index, count]) => marks.push({ at: places(index, run), row, colour: line.colour, count, name: line.name, run })));
+    lost.forEach(([line, each], row) => each.forEach(([index, count]) => marks.push({ at: places(index, run), row, colour: line.colour, count, name: line.name, run })));
   });
   return { x, lines, marks };
 }
 
 // A loss is drawn smoothed, over what it is smoothed from: all points, or how far they reach.
-function addBand(line, curve, spread) {
+function addReach(line, curve, spread) {
   const { run, view } = line;
   if (curve.smooth) line.values = spread(curve.smooth, run);
+  if (!view.curves.whole) line.reach = [spread(curve.low, run), spread(curve.high, run)];
   if (run) return;
-  if (view.curves.whole) line.faint = Boolean(curve.smooth);
-  else line.band = [spread(curve.low, run), spread(curve.high, run)];
+  if (line.reach) line.band = line.reach;
+  else line.faint = Boolean(curve.smooth);
+}
+
+// The first and the last step that a point of curves tells of.
+function spanOf({ step, whole, range }, at, last) {
+  if (whole) return [step[at], step[at]];
+  return [step[at], Math.max(step[at], at + 1 < step.length ? step[at + 1] - 1 : Math.min(range[1], last ?? Infinity))];
 }
 
 function sharesOf(view, key) {
@@ -90,38 +97,18 @@ function sharesOf(view, key) {
   return Object.fromEntries(names.map((name) => [name, view.curves.each[name][key].map(share)]));
 }
 
-// The weight that each would have if all were equal.
-function equalWeight(model, view) {
-  if (model.key !== "weight" || model.stacked || !model.lines.length) return null;
-  return view.losses.reduce((sum, loss) => sum + (loss.weight ?? 0), 0) / view.losses.length;
-}
-
 // The sums of lines that lie on each other, from the lowest.
 function stacksOf(model) {
   const sums = model.x.map(() => 0);
   return model.lines.map((line) => line.values.map((value, index) => (sums[index] += value || 0)));
 }
 
-function noteOf(model, views, choice) {
-  const notes = [], { lines, marks, key } = model;
-  const lost = marks.reduce((sum, mark) => sum + mark.count, 0);
-  if (lost && key === "loss") notes.push(`× ${lost} not finite`);
-  if (model.scale.kind === "symlog") notes.push("symlog, since some values are not positive");
-  if (key === "loss" && choice.smooth > 1) notes.push(`mean of ${grouped(choice.smooth)} steps`);
-  if (lines.some((line) => line.band)) notes.push("line: mean, band: smallest to largest");
-  if (key === "loss" && views[0].told) notes.push(views[0].told);
-  if (key === "weight") notes.push(model.stacked ? "share of each" : "dotted: equal weights");
-  if (key === "cov") notes.push(choice.recent ? "std / mean of the last 100" : "std / mean so far");
-  if (key === "part") notes.push("share of weight × loss");
-  return notes.join(" · ");
+function lastIndexOf(values) {
+  let at = values.length - 1;
+  while (at >= 0 && !isNumber(values[at])) at--;
+  return at;
 }
 
-function spoken(model) {
-  const ends = model.lines.slice(0, 8).map((line) => `${line.name} ${figures(lastOf(line.values) ?? null, 3)}`);
-  return `${model.title}: ${ends.join(", ")}. Arrows move the cursor, plus and minus zoom.`;
-}
-
-function lastOf(values) {
-  for (let at = values.length - 1; at >= 0; at--) if (values[at] != null) return values[at];
-  return undefined;
+function isNumber(value) {
+  return typeof value === "number";
 }

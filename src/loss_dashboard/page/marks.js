@@ -40,15 +40,21 @@ function markHeight(mark) {
   return 6 + 10 * (mark.row % 20);
 }
 
-function drawLabels(u, narrow) {
-  const { ctx, bbox } = u;
+// On the chart's own ground, so that a name is read where other lines go on.
+function drawLabels(u) {
+  const { ctx, bbox } = u, scale = devicePixelRatio;
   ctx.save();
-  ctx.font = `600 ${LABEL * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.font = `600 ${LABEL * scale}px system-ui, sans-serif`;
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
-  for (const { line, at } of labelsOf(u)) {
-    ctx.fillStyle = readable(line.colour);
-    ctx.fillText(shortened(line.name, lettersOf(narrow)), bbox.left + bbox.width + 8 * devicePixelRatio, bbox.top + at * devicePixelRatio);
+  ctx.lineJoin = "round";
+  ctx.lineWidth = 4 * scale;
+  ctx.strokeStyle = ink("card");
+  for (const { text, colour, x, at } of labelsOf(u)) {
+    const place = [bbox.left + x * scale, bbox.top + at * scale];
+    ctx.strokeText(text, ...place);
+    ctx.fillStyle = colour;
+    ctx.fillText(text, ...place);
   }
   ctx.restore();
 }
@@ -56,31 +62,59 @@ function drawLabels(u, narrow) {
 // Names beside the ends of the lines, none over another; too many are left to the table.
 function labelsOf(u) {
   const room = u.bbox.height / devicePixelRatio;
-  let below = 0;
-  const ends = labelled(u.model).map((line) => {
-    const end = lastOf(line.values);
-    const middle = below + (end ?? 0) / 2;
-    if (u.model.stacked) below += end ?? 0;
-    return { line, at: end === undefined ? null : u.valToPos(u.model.stacked ? middle : end, "y") };
-  }).filter((label) => label.at !== null && Number.isFinite(label.at)).sort((a, b) => a.at - b.at);
-  if (ends.length * LABEL_GAP > room) return [];
-  ends.forEach((label, index) => { label.at = Math.max(label.at, index ? ends[index - 1].at + LABEL_GAP : 4); });
-  for (let index = ends.length - 1, limit = room - 4; index >= 0; index--, limit = ends[index + 1].at - LABEL_GAP) ends[index].at = Math.min(ends[index].at, limit);
-  return ends;
+  const lines = labelled(u.model);
+  if (lines.length * LABEL_GAP > room) return [];
+  const labels = lines.map((line) => labelOf(u, line)).filter((label) => Number.isFinite(label.at));
+  columnsOf(labels).forEach((column) => setApart(column, room));
+  return labels;
 }
 
+function labelOf(u, line) {
+  const { model } = u, last = lastIndexOf(line.values), text = shortened(line.name, lettersOf(isNarrow(u.width)));
+  const level = model.stacked ? stacksOf(model)[model.lines.indexOf(line)][last] - line.values[last] / 2 : line.values[last];
+  const x = Math.min(u.valToPos(model.x[last], "x"), u.bbox.width / devicePixelRatio) + 8;
+  return { text, colour: readable(line.colour), x, right: x + widthOf(text), at: u.valToPos(level, "y") };
+}
+
+// Labels that could touch, since their lines end at about the same place.
+function columnsOf(labels) {
+  const columns = [];
+  for (const label of [...labels].sort((a, b) => a.x - b.x)) {
+    const column = columns.at(-1);
+    if (column?.some((other) => other.right > label.x - 4)) column.push(label);
+    else columns.push([label]);
+  }
+  return columns;
+}
+
+function setApart(column, room) {
+  column.sort((a, b) => a.at - b.at);
+  column.forEach((label, index) => { label.at = Math.max(label.at, index ? column[index - 1].at + LABEL_GAP : 4); });
+  for (let index = column.length - 1, limit = room - 4; index >= 0; index--, limit = column[index + 1].at - LABEL_GAP) column[index].at = Math.min(column[index].at, limit);
+}
+
+// Of each loss the line of the first run that has it.
 function labelled(model) {
-  return model.lines.filter((line) => !line.run);
+  const first = new Map();
+  for (const line of model.lines) if (!first.has(line.name) && lastIndexOf(line.values) >= 0) first.set(line.name, line);
+  return [...first.values()];
 }
 
 // What the names need at the right, which is little if there are too many to be written.
 function labelRoom(model, narrow, height) {
   const lines = labelled(model);
   if (lines.length * LABEL_GAP > height - 40) return 14;
-  const letters = Math.max(1, ...lines.map((line) => [...line.name].length));
-  return 20 + 7.2 * Math.min(letters, lettersOf(narrow));
+  return 20 + Math.max(7, ...lines.map((line) => widthOf(shortened(line.name, lettersOf(narrow)))));
+}
+
+function widthOf(text) {
+  return 7.2 * [...text].length;
 }
 
 function lettersOf(narrow) {
   return narrow ? 10 : 14;
+}
+
+function isNarrow(width) {
+  return width < 480;
 }

@@ -1,19 +1,48 @@
 "use strict";
 // Small multiples: each loss in a cell, on its own scale.
 
-const CELL = { width: 170, height: 54 };
+const CELL = { width: 170, height: 54 }, GAP = 12;
+const HEIGHTS = [208, 92, 60]; // of cells in one, two and three rows
 
-function showMany(figure, view, choice, change) {
-  const home = figure.plot.querySelector(".many") ?? newGrid(figure);
-  const model = modelOf("loss", figure.title, [view], choice);
-  const wanted = choice.search.toLowerCase();
-  const lines = model.lines.filter((line) => line.name.toLowerCase().includes(wanted));
-  figure.model = { ...model, lines };
-  const lost = model.marks.reduce((sum, mark) => sum + mark.count, 0);
-  figure.note.textContent = figure.note.title = [lost && `× ${lost} not finite`, `${lines.length} losses, each on its own scale`].filter(Boolean).join(" · ");
+function showMany(figure, views, choice, change) {
+  const model = modelOf("loss", figure.title, views, choice), shown = wanted(model, choice);
+  const isUnknown = model.lines.length && !shown.lines.length;
+  const blank = isUnknown ? `No loss is called “${choice.search}”` : blankOf(shown, views, choice);
+  if (blank) return showBlank(figure, shown, blank);
+  const home = figure.plot.querySelector(".many") ?? newGrid(figure), cells = cellsOf(shown.lines);
+  figure.model = shown;
+  say(figure, noteOfMany(shown, cells.length));
   const before = [...home.children], known = new Map(before.map((cell) => [cell.title, cell]));
-  const cells = lines.map((line) => filledCell(known.get(line.name) ?? newCell(line.name, change), line, model.marks));
-  if (cells.length !== before.length || cells.some((cell, index) => cell !== before[index])) home.replaceChildren(...cells);
+  const size = layOut(home, cells.length);
+  const filled = cells.map((lines) => filledCell(known.get(lines[0].name) ?? newCell(lines[0].name, change), lines, shown, size));
+  if (filled.length !== before.length || filled.some((cell, index) => cell !== before[index])) home.replaceChildren(...filled);
+}
+
+function wanted(model, choice) {
+  const search = choice.search.toLowerCase();
+  return { ...model, lines: model.lines.filter((line) => line.name.toLowerCase().includes(search)) };
+}
+
+// The lines of each loss: of several runs a loss has several.
+function cellsOf(lines) {
+  const cells = new Map();
+  for (const line of lines) cells.set(line.name, [...(cells.get(line.name) ?? []), line]);
+  return [...cells.values()];
+}
+
+function noteOfMany(model, count) {
+  const lost = model.marks.reduce((sum, mark) => sum + mark.count, 0);
+  const notes = [lost && `× ${grouped(lost)} not finite`, `${count} ${count === 1 ? "loss" : "losses"}, each on its own scale`, isRough(model) && "smooth to compare"];
+  return notes.filter(Boolean).join(" · ");
+}
+
+// In even rows; few losses get larger cells. How large is told.
+function layOut(home, count) {
+  const room = Math.max(CELL.width, home.clientWidth - 12), most = Math.max(1, Math.floor((room + GAP) / (CELL.width + GAP)));
+  const rows = Math.ceil(count / Math.min(count, most)), columns = Math.ceil(count / rows);
+  const size = { width: Math.floor((room + GAP) / columns) - GAP, height: HEIGHTS[rows - 1] ?? CELL.height };
+  home.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+  return size;
 }
 
 function newGrid(figure) {
@@ -29,9 +58,11 @@ function newCell(name, change) {
   return cell;
 }
 
-function filledCell(cell, line, marks) {
-  cell.querySelector(".quiet").textContent = figures(lossOf(line).last);
-  cell.querySelector("svg").replaceWith(cellPicture(line, marks));
+function filledCell(cell, lines, model, size) {
+  cell.querySelector(".quiet").textContent = figures(lossOf(lines[0]).last);
+  const picture = cellPicture(lines, model, size);
+  picture.style.height = `${size.height}px`;
+  cell.querySelector("svg").replaceWith(picture);
   return cell;
 }
 
@@ -39,18 +70,19 @@ function lossOf(line) {
   return line.view.losses.find((loss) => loss.name === line.name);
 }
 
-function cellPicture(line, marks, more = {}) {
-  const { width, height } = CELL;
-  const [low, high] = line.band ?? [line.values, line.values];
-  const places = scaleInto([...low, ...high, ...line.values], width, height);
-  const inBox = { across: (index) => places.across(index, line.values.length), down: places.down };
-  const keeps = { "vector-effect": "non-scaling-stroke", fill: "none", stroke: line.colour };
-  const lost = marks.filter((mark) => mark.name === line.name && !mark.run);
-  const crosses = lost.map((mark) => crossAt(inBox.across(mark.at), 5)).join("");
-  return drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", ...more },
-    line.band ? drawn("path", { d: bandPath(low, high, inBox) || "M0 0", fill: line.colour, "fill-opacity": 0.2 }) : null,
-    drawn("path", { d: pathOf(line.values, inBox) || "M0 0", "stroke-width": 1.5, ...keeps }),
-    lost.length ? drawn("path", { d: crosses, "stroke-width": 1.6, ...keeps }) : null);
+function cellPicture(lines, model, { width, height }, more = {}) {
+  const { x, marks } = model, all = lines.flatMap((line) => [line.values, ...(line.band ?? [])]).flat();
+  const reach = x[x.length - 1] - x[0] || 1;
+  const inBox = { across: (index) => ((x[index] - x[0]) / reach) * (width - 2) + 1, down: scaleInto(all, width, height).down };
+  const curve = (line, path, more) => drawn("path", { d: path || "M0 0", "vector-effect": "non-scaling-stroke", fill: "none", stroke: line.colour, ...more });
+  const parts = lines.flatMap((line) => {
+    const lost = marks.filter((mark) => mark.name === line.name && mark.run === line.run).map((mark) => crossAt(inBox.across(mark.at), 5)).join("");
+    const [strong, alpha] = strengthOf(line, model), dashes = line.run ? line.dash.join(" ") : null;
+    const path = curve(line, pathOf(line.values, inBox), { "stroke-width": Math.min(1.5, strong), "stroke-opacity": alpha, "stroke-dasharray": dashes });
+    const band = line.band ? drawn("path", { d: bandPath(...line.band, inBox) || "M0 0", fill: line.colour, "fill-opacity": 0.2 }) : null;
+    return [band, path, lost ? curve(line, lost, { "stroke-width": 1.6 }) : null];
+  });
+  return drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", ...more }, ...parts);
 }
 
 function crossAt(x, y, size = 3) {

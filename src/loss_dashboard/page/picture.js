@@ -1,16 +1,22 @@
 "use strict";
 // A chart as a file: SVG, PNG (the same, in pixels), or the numbers that it shows as CSV.
 
-const TITLE = 30; // the height of the title
+const ROW = 17, EDGE = 14; // of what stands above a picture
 
 function savePicture(figure, kind) {
   const { model } = figure;
   if (!model?.lines.length) return;
   const name = `${model.lines[0].view.name}-${figure.key}`;
-  if (kind === "CSV") return save(new Blob([csvOf(model)], { type: "text/csv" }), `${name}.csv`);
-  const svg = figure.chart ? chartPicture(figure.chart, figure.title) : manyPicture(figure);
+  if (kind === "CSV") return save(new Blob([csvOf(model)], { type: "text/csv" }), `${name}${meansOf(model)}.csv`);
+  const svg = figure.chart ? chartPicture(figure) : manyPicture(figure);
   if (kind === "SVG") return save(new Blob([sourceOf(svg)], { type: "image/svg+xml" }), `${name}.svg`);
   return inPixels(svg).then((blob) => save(blob, `${name}.png`));
+}
+
+// Rows that are means say so in the name of their file: the content has no place for it.
+function meansOf({ lines }) {
+  const sizes = lines.map((line) => line.view.curves).filter(({ whole }) => !whole).map(({ step }) => (step[step.length - 1] - step[0]) / (step.length - 1));
+  return sizes.length ? `-mean-of-${Math.round(Math.max(...sizes))}-steps` : "";
 }
 
 function save(blob, name) {
@@ -35,10 +41,38 @@ function inPixels(svg, scale = 2) {
   });
 }
 
-function framed(width, height, title, ...content) {
-  return drawn("svg", { xmlns: "http://www.w3.org/2000/svg", width, height, viewBox: `0 0 ${width} ${height}`, "font-family": "system-ui, sans-serif" },
-    drawn("rect", { width, height, fill: ink("card") }),
-    written(14, 20, title, { "font-size": 14, "font-weight": 650, fill: ink("ink") }), ...content);
+// A picture below the words that tell what it is of.
+function framed(figure, width, height, ...content) {
+  const { parts, end } = headingOf(figure, width), all = height + end;
+  return drawn("svg", { xmlns: "http://www.w3.org/2000/svg", width, height: all, viewBox: `0 0 ${width} ${all}`, "font-family": "system-ui, sans-serif" },
+    drawn("rect", { width, height: all, fill: ink("card") }), ...parts, drawn("g", { transform: `translate(0 ${end})` }, ...content));
+}
+
+// The title, the runs (of several how each is drawn), and the note of the chart.
+function headingOf({ title, model, note }, width) {
+  const parts = [written(EDGE, 20, title, { "font-size": 14, "font-weight": 650, fill: ink("ink") })];
+  const runs = [...new Map(model.lines.map((line) => [line.run, line.view.name]))];
+  let x = EDGE, y = 20 + ROW;
+  for (const [run, full] of runs) {
+    const name = shortened(full, 40), isSampled = runs.length > 1, wide = widthOf(name) + (isSampled ? 34 : 0);
+    if (x > EDGE && x + wide > width) [x, y] = [EDGE, y + ROW];
+    if (isSampled) parts.push(drawn("line", { x1: x, x2: x + 26, y1: y - 4, y2: y - 4, stroke: ink("ink"), "stroke-width": 2, "stroke-dasharray": RUN_DASHES[run].join(" ") || null }));
+    parts.push(written(x + (isSampled ? 32 : 0), y, name, { fill: ink("ink") }));
+    x += wide + 16;
+  }
+  const notes = folded(note.textContent, width - 2 * EDGE).map((words, index) => written(EDGE, y + ROW * (index + 1), words));
+  return { parts: [...parts, ...notes], end: y + ROW * notes.length + 8 };
+}
+
+// Words in as many rows as they need.
+function folded(words, width) {
+  const rows = [];
+  for (const part of words.split(" · ").filter(Boolean)) {
+    const longer = rows.length ? `${rows.at(-1)} · ${part}` : part;
+    if (rows.length && widthOf(longer) * 0.85 <= width) rows[rows.length - 1] = longer;
+    else rows.push(part);
+  }
+  return rows;
 }
 
 function written(x, y, words, more = {}) {
@@ -47,16 +81,16 @@ function written(x, y, words, more = {}) {
   return made;
 }
 
-function chartPicture(u, title) {
-  const { model } = u, scale = devicePixelRatio;
+function chartPicture(figure) {
+  const u = figure.chart, { model } = u, scale = devicePixelRatio;
   const at = (value, axis) => u.valToPos(value, axis, true) / scale;
   const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => at(value, "y") };
   const box = { left: u.bbox.left / scale, top: u.bbox.top / scale, right: (u.bbox.left + u.bbox.width) / scale, bottom: (u.bbox.top + u.bbox.height) / scale };
-  const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, places));
+  const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, model, places));
   const marks = model.marks.map((mark) => drawn("path", { d: crossAt(places.across(mark.at), box.top + markHeight(mark)), stroke: model.stacked ? ink("ink") : mark.colour, "stroke-width": 1.8 }));
-  const labels = labelsOf(u).map(({ line, at: y }) => written(box.right + 8, box.top + y + 4, line.name, { fill: readable(line.colour), "font-weight": 600 }));
+  const labels = labelsOf(u).map(({ text, colour, x, at: y }) => written(box.left + x, box.top + y + 4, text, { fill: colour, "font-weight": 600, stroke: ink("card"), "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" }));
   const parts = [...axisParts(u, box, at), ...referencePart(model, box, at), ...lines, ...marks, ...labels];
-  return framed(u.width, u.height + TITLE, title, drawn("g", { transform: `translate(0 ${TITLE})` }, ...parts));
+  return framed(figure, u.width, u.height, ...parts);
 }
 
 function axisParts(u, box, at) {
@@ -79,22 +113,23 @@ function stackPaths(model, places) {
   return stacks.map((top, index) => drawn("path", { d: bandPath(stacks[index - 1] ?? ground, top, places), fill: model.lines[index].colour, "fill-opacity": 0.72, stroke: ink("card"), "stroke-width": 0.5 }));
 }
 
-function linePaths(line, places) {
+function linePaths(line, model, places) {
+  const [width, alpha] = strengthOf(line, model);
   const band = line.band && drawn("path", { d: bandPath(...line.band, places), fill: line.colour, "fill-opacity": 0.18 });
   const lineOf = (values, more) => drawn("path", { d: pathOf(values, places) || "M0 0", fill: "none", stroke: line.colour, "stroke-linejoin": "round", ...more });
   const raw = line.faint && lineOf(line.raw, { "stroke-opacity": 0.35 });
-  return [band, raw, lineOf(line.values, { "stroke-width": line.run ? 1.4 : 1.9, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
+  return [band, raw, lineOf(line.values, { "stroke-width": width, "stroke-opacity": alpha === 1 ? null : alpha, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
 }
 
 function manyPicture(figure) {
-  const { lines, marks } = figure.model, columns = Math.min(7, Math.ceil(Math.sqrt(lines.length)));
+  const { model } = figure, each = cellsOf(model.lines), columns = Math.min(7, Math.ceil(Math.sqrt(each.length)));
   const [across, down] = [CELL.width + 18, CELL.height + 30];
-  const cells = lines.map((line, index) => {
-    const [x, y] = [14 + across * (index % columns), TITLE + 12 + down * Math.floor(index / columns)];
-    const name = written(x, y, `${shortened(line.name, 22)}  ${figures(lossOf(line).last)}`, { fill: ink("ink") });
-    return drawn("g", {}, name, drawn("rect", { x, y: y + 6, ...CELL, rx: 5, fill: ink("faint") }), cellPicture(line, marks, { x, y: y + 6 }));
+  const cells = each.map((lines, index) => {
+    const [x, y] = [EDGE + across * (index % columns), 12 + down * Math.floor(index / columns)];
+    const name = written(x, y, `${shortened(lines[0].name, 22)}  ${figures(lossOf(lines[0]).last)}`, { fill: ink("ink") });
+    return drawn("g", {}, name, drawn("rect", { x, y: y + 6, ...CELL, rx: 5, fill: ink("faint") }), cellPicture(lines, model, CELL, { x, y: y + 6 }));
   });
-  return framed(10 + across * columns, TITLE + 8 + down * Math.ceil(lines.length / columns), figure.title, ...cells);
+  return framed(figure, Math.max(300, 10 + across * columns), 8 + down * Math.ceil(each.length / columns), ...cells);
 }
 
 function csvOf(model) {

@@ -2,9 +2,11 @@
 // Scales of the charts: linear, logarithmic, and both ways from zero; and the numbers beside them.
 
 const DAY = 86400;
+const WIDE = 100; // times the smallest
 const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 60, 90, 180, 365, 730, 3650].map((days) => days * DAY)];
 
 function scaleOf(model) {
+  if (model.key === "cov") return scaleOfCov(model);
   if (model.key !== "loss") return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
@@ -17,6 +19,18 @@ function scaleOf(model) {
   }
   if (!model.choice.log || low === Infinity) return { kind: "linear" };
   return low > 0 ? { kind: "log" } : { kind: "symlog", floor: Math.max(floor, top / 1000) };
+}
+
+// Logarithmic if one would hide another: a mean close to zero makes the CoV as large as one likes.
+function scaleOfCov({ lines, choice }) {
+  let top = 0, floor = Infinity;
+  for (const line of lines) {
+    const values = line.values.filter((value) => value > 0).sort((a, b) => a - b);
+    if (!values.length) continue;
+    top = Math.max(top, values[values.length - 1]);
+    floor = Math.min(floor, values[Math.floor(values.length / 10)]); // the first few say little yet
+  }
+  return choice.log && top > WIDE * floor ? { kind: "symlog", floor } : { kind: "linear" };
 }
 
 // The vertical scale and axis for uPlot.
