@@ -221,7 +221,7 @@ def test_two_runs_are_compared(
         ready(page, 5)
 
         wait_for_text(page, "#comparison", "weighting.spike")
-        wait_for_text(page, "#comparison", "-60 %")
+        wait_for_text(page, "#comparison", "0 %")
         assert "weighting.method" not in page.text_content("#comparison")
         dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
         assert dashes == [False] * 3 + [True] * 2
@@ -389,6 +389,49 @@ def test_equal_weights_are_those_of_losses_that_are_weighed_together(
 
     assert found == {"watched": 0.5, "stopped": 0.5, "scopes": None}
     assert alone is None
+
+
+def test_runs_are_compared_by_means_up_to_the_last_step_of_all(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    def noise(step: int) -> float:
+        return 0.5 if step % 2 else -0.5
+
+    log(tmp_path / "long", {"loss/G": lambda step: 100 - step / 10 + noise(step)}, 800)
+    log(tmp_path / "short", {"loss/G": lambda step: 50 - step / 20 + noise(step)}, 401)
+    worse: Columns = {
+        "loss/G": lambda step: 2 * (100 - step / 10),
+        "loss/early": lambda step: 1.0 if step < 100 else None,
+    }
+    log(tmp_path / "worse", worse, 500)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=long&run=short&run=worse")
+        ready(page, 4)
+        caption = page.text_content("#comparison caption")
+        rows = page.locator("#comparison tbody >> nth=0").locator("tr")
+        cells = rows.nth(0).locator("td").all_text_contents()
+
+        assert caption.startswith("Mean of steps 380\u2013400, the last that all runs have.")
+        means = [float(cell.split()[0]) for cell in cells[1:]]
+        assert means == pytest.approx([61.0, 30.5, 122.0], rel=1e-3)
+        assert cells[2].endswith("↓ -50 % better")
+        assert cells[3].endswith("↑ +100 % worse")
+        assert rows.nth(1).locator("td").all_text_contents()[0] == "early to step 99"
+
+
+def test_lost_values_are_counted_where_runs_are_compared(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    log(tmp_path / "sound", {"loss/G": lambda _: 1.0}, 100)
+    log(tmp_path / "lost", {"loss/G": lambda step: math.nan if step == 98 else 1.0}, 100)
+    log(tmp_path / "apart", {"loss/G": lambda _: 1.0}, 0)
+    with serve(str(tmp_path)) as address:
+        page = tab().open(f"{address}?run=sound&run=lost")
+        ready(page, 2)
+        assert page.text_content("#comparison .lost") == "\u00d7 1 "
+        page.goto(f"{address}?run=sound&run=apart")
+        ready(page, 1)
+        wait_for_text(page, "#comparison caption", "The runs have no step in common.")
 
 
 def test_names_stand_at_the_ends_of_their_own_lines(

@@ -1,19 +1,86 @@
 "use strict";
 // Two to six runs side by side: how the losses ended, and which settings differ.
 
+const TAIL = 0.05; // of the steps that all runs have: their last losses are compared, as means
+
 function showComparison(views) {
   const home = $("#comparison");
   home.hidden = views.length < 2;
   if (home.hidden) return home.replaceChildren();
-  const names = [...new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)))];
-  const losses = names.map((name) => rowOf(shortened(name, 60), views.map((view, run) => lastCell(view, views[0], name, run))));
+  const names = [...new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)))], shared = sharedEnd(views);
+  const losses = names.map((name) => lossRow(views, name, shared));
   const settings = differences(views).map(([key, values]) => rowOf(key, values.map((value) => element("td", {}, shortened(value, 40)))));
   if (!settings.length) settings.push(element("tr", {}, element("td", { colspan: views.length + 1, class: "quiet" }, "no setting differs")));
   const runs = views.map((view, run) => element("th", { scope: "col" }, dashSample(run), ` ${view.name}`));
-  const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "last loss"), ...runs));
+  const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "mean loss"), ...runs));
   const between = element("tr", {}, element("th", { scope: "colgroup", colspan: views.length + 1, class: "between" }, "settings that differ"));
-  const table = element("table", {}, head, element("tbody", {}, ...losses), element("tbody", {}, between, ...settings));
+  const caption = element("caption", { class: "quiet" }, captionOf(shared));
+  caption.style.textAlign = "left";
+  const table = element("table", {}, caption, head, element("tbody", {}, ...losses), element("tbody", {}, between, ...settings));
   home.replaceChildren(element("h2", {}, "Comparison"), element("div", { class: "scroll", tabindex: 0 }, table));
+}
+
+// The last steps that all runs have; null if they have none.
+function sharedEnd(views) {
+  const spans = views.map(({ curves }) => [curves.step[0], endOf(curves, curves.step.length - 1)]);
+  const first = Math.max(...spans.map(([begin]) => begin)), last = Math.min(...spans.map(([, end]) => end));
+  return last >= first ? { first: Math.ceil(last - TAIL * (last - first)), last } : null;
+}
+
+function endOf(curves, at) {
+  return at < 0 ? NaN : spanOf(curves, at, choice.last)[1];
+}
+
+function captionOf(shared) {
+  if (!shared) return "The runs have no step in common.";
+  const { first, last } = shared;
+  const steps = first < last ? `Mean of steps ${grouped(first)}–${grouped(last)}` : `At step ${grouped(last)}`;
+  return `${steps}, the last that all runs have. A lower loss is better.`;
+}
+
+function lossRow(views, name, shared) {
+  const span = shared && spanOfLoss(views, name, shared);
+  const means = views.map((view) => (span ? meanOver(view, name, span) : { mean: null, lost: 0 }));
+  const early = span && span.last < shared.first ? element("span", { class: "quiet" }, ` to step ${grouped(span.last)}`) : null;
+  const cells = means.map((own, run) => meanCell(own, run ? means[0].mean : null));
+  return element("tr", {}, element("td", {}, shortened(name, 60), early), ...cells);
+}
+
+// As much, but earlier, of a loss that ended before in one of the runs.
+function spanOfLoss(views, name, { first, last }) {
+  const ends = views.map((view) => endOf(view.curves, lastIndexOf(curveOf(view, name).loss)));
+  const end = Math.min(last, ...ends.filter(isFinite));
+  return { first: end - (last - first), last: end };
+}
+
+function meanOver(view, name, { first, last }) {
+  const { loss, lost } = curveOf(view, name), { curves } = view;
+  const upTo = curves.step.map((_, at) => at).filter((at) => curves.step[at] <= last);
+  const within = upTo.filter((at) => curves.step[at] >= first);
+  const values = (within.length ? within : upTo.slice(-1)).map((at) => loss[at]).filter(isNumber);
+  const mean = values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
+  return { mean, lost: lost.filter(([at]) => within.includes(at)).reduce((sum, [, count]) => sum + count, 0) };
+}
+
+// A loss of another run may have a name that any object knows, such as __proto__.
+function curveOf({ curves }, name) {
+  return Object.hasOwn(curves.each, name) ? curves.each[name] : { loss: [], lost: [] };
+}
+
+function meanCell({ mean, lost }, first) {
+  const nan = lost ? element("span", { class: "lost", title: `${lost} not finite` }, `× ${grouped(lost)} `) : null;
+  return element("td", {}, nan, figures(mean), " ", first === null ? null : deltaOf(mean, first));
+}
+
+// Better or worse is told by an arrow and a word, and not by the colour alone.
+function deltaOf(mean, first) {
+  if (mean === null || first === 0) return element("span", { class: "delta" });
+  const change = (mean - first) / Math.abs(first), text = `${change > 0 ? "+" : ""}${percent(change)}`;
+  if (Math.abs(change) < 5e-4) return element("span", { class: "delta quiet" }, "0 %");
+  const [arrow, word, colour] = change < 0 ? ["↓", "better", "good"] : ["↑", "worse", "bad"];
+  const delta = element("span", { class: "delta", title: word }, `${arrow} ${text}`, element("span", { class: "unseen" }, ` ${word}`));
+  Object.assign(delta.style, { color: `var(--${colour})`, minWidth: "min(5.6em, 12vw)" });
+  return delta;
 }
 
 function rowOf(name, cells) {
@@ -22,16 +89,7 @@ function rowOf(name, cells) {
 
 function dashSample(run) {
   const line = drawn("line", { x1: 0, x2: 26, y1: 5, y2: 5, stroke: "currentColor", "stroke-width": 2, "stroke-dasharray": RUN_DASHES[run].join(" ") });
-  return drawn("svg", { width: 26, height: 10, "aria-hidden": "true" }, line);
-}
-
-function lastCell(view, first, name, run) {
-  const own = view.losses.find((loss) => loss.name === name)?.last;
-  const other = first.losses.find((loss) => loss.name === name)?.last;
-  const known = run && typeof own === "number" && typeof other === "number" && other !== 0;
-  const change = known ? (own - other) / Math.abs(other) : 0;
-  const delta = run ? element("span", { class: "delta quiet" }, known ? `${change > 0 ? "+" : ""}${percent(change)}` : "") : null;
-  return element("td", {}, figures(own ?? null), " ", delta);
+  return drawn("svg", { width: 34, height: 10, "aria-hidden": "true" }, line);
 }
 
 function flat(settings, prefix = "") {
