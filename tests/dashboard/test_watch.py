@@ -125,7 +125,7 @@ def test_the_table_has_as_many_numbers_as_there_is_room_for(run: Path) -> None:
     narrow, wide = (loss_table(reader, width, set()) for width in (30, 100))
 
     assert [column.header for column in narrow.columns[4:]] == ["last"]
-    assert wide.columns[-1].header == "contributes"
+    assert wide.columns[-1].header == "share"
     console = Console(width=38, color_system=None)
     with console.capture() as capture:
         console.print(loss_table(reader, 38, {"G"}))

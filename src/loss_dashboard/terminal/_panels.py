@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loss_dashboard._contribution import shares
 from loss_dashboard._tables import STATE_STYLES, figures
 
 from ._view import color_of, readable
@@ -27,7 +28,7 @@ NARROW = 48
 FIRST = 2
 """So many numbers are always there: the weight and the last value."""
 
-COLUMNS = ("last", "mean", "CoV", "std", "contributes")
+COLUMNS = ("last", "mean", "CoV", "std", "share")
 """The numbers, in the order in which they get room."""
 
 
@@ -53,11 +54,12 @@ def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
     """A line per loss: a bar for its weight, then as many numbers as there is room for."""
     rows = {name: last_row(reader, name) for name in reader.losses}
     weights = shares_of({name: row["weight"] for name, row in rows.items()})
-    contributions = shares_of({name: row["weight"] * row["last"] for name, row in rows.items()})
+    parts = shares({name: reader.series(name) for name in rows})
     for name, row in rows.items():
-        row["contributes"] = contributions[name]
+        row["share"] = parts[name]
     cells = {
-        column: [figures(row[column]) for row in rows.values()] for column in ("weight", *COLUMNS)
+        column: [_told(column, row[column]) for row in rows.values()]
+        for column in ("weight", *COLUMNS)
     }
     size = NARROW_BAR if width < NARROW else BAR
     shown, name_width = _layout(cells, width - len(str(len(rows))) - size - 2, list(rows))
@@ -76,6 +78,17 @@ def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
             *(cells[column][index] for column in shown),
         )
     return table
+
+
+def _told(column: str, number: float) -> str:
+    """A number in a cell; what there is none of is a dash, and a loss that is NaN says so.
+
+    >>> _told("share", 0.5), _told("share", float("nan")), _told("last", float("nan"))
+    ('50.0%', '–', 'nan')
+    """
+    if column != "last" and number != number:
+        return "–"
+    return f"{number:.1%}" if column == "share" else figures(number)
 
 
 def _layout(cells: dict[str, list[str]], width: int, names: Sequence[str]) -> tuple[list[str], int]:
