@@ -11,7 +11,7 @@ from rich.console import Console
 from loss_dashboard._live_curves import LiveCurves
 from loss_dashboard.choice import Choice
 from loss_dashboard.reader import RunReader
-from loss_dashboard.terminal._panels import loss_table
+from loss_dashboard.terminal._panels import DASH, loss_table
 from loss_dashboard.view import view
 from loss_loggers import CsvLogger
 
@@ -63,7 +63,7 @@ def test_a_loss_that_has_no_weight_or_is_no_longer_recorded_has_no_share(
 
 
 def test_the_terminal_and_the_page_tell_the_same(reader: RunReader) -> None:
-    told = {name: "–" if part is None else f"{part:.1%}" for name, part in page(reader).items()}
+    told = {name: DASH if part is None else f"{part:.1%}" for name, part in page(reader).items()}
 
     assert terminal(reader) == told
     assert re.fullmatch(r"\d+\.\d%", told["G"])
@@ -90,4 +90,4 @@ def test_losses_as_large_as_floats_go_warn_of_nothing(tmp_path: Path) -> None:
             row = {"loss/G": 1.7e308, "weight/G": 1.0, "loss/D": 1.0, "weight/D": 1.0}
             logger.log_metrics(row, step=step)
 
-    assert terminal(RunReader(logger.path)) == {"G": "–", "D": "0.0%"}
+    assert terminal(RunReader(logger.path)) == {"G": DASH, "D": "0.0%"}
