@@ -178,6 +178,12 @@ def test_lines_that_make_no_sense_are_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reader.series("G")["weight"], [1.0, math.nan])
 
 
+def test_one_line_that_makes_no_sense_is_counted(tmp_path: Path) -> None:
+    reader = RunReader(lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n", "what\n"))
+
+    assert only_problem(reader) == "1 line makes no sense, and is left out."
+
+
 def test_a_file_without_sense_is_a_problem_and_no_error(tmp_path: Path) -> None:
     reader = RunReader(lines(tmp_path / "gan", "what\n", "is,this\n"))
 
