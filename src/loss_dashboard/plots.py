@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .decimate import Decimated
 
 POINTS = 1000  # as many as a picture can show
+DRAWN = ("loss", "weight")
 SMOOTHED = 100  # the clear line is the mean of one such part of the run
 
 
@@ -81,7 +82,7 @@ def _read_while_matplotlib_loads(paths: Sequence[str | Path]) -> list[RunReader]
     import numpy as np  # noqa: F401, both need it, and two threads should not load it at once
 
     with ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(RunReader, path, ()) for path in paths]
+        reading = [pool.submit(RunReader, path, (), always=DRAWN) for path in paths]
         import matplotlib.figure  # noqa: F401
 
         return [reader.result() for reader in reading]
