@@ -70,8 +70,8 @@ def is_within(folder: Path, place: Path) -> bool:
 
     A run that is gone is within: what was read of it before may be shown.
     """
-    files = [folder, folder / INFO, *parts(folder)]
-    return all(file.resolve().is_relative_to(place) for file in files)
+    links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
+    return all(path.resolve().is_relative_to(place) for path in (folder, *links))
 
 
 def _new_key(path: Path, taken: Iterable[str]) -> str:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from . import _page_files
 from ._doors import Headers, Token
+from ._live_curves import Known
 from .catalogue import describe
 from .choice import Choice
 
@@ -104,14 +105,15 @@ class _Server:
     async def run(self, request: Request) -> Response:
         query = request.query_params
         try:
-            choice = _choice(dict(query))
+            choice, known = _choice(dict(query)), _known(dict(query))
         except ValueError:
             return PlainTextResponse("A number is needed.", 400)
-        shelf = await run_in_threadpool(self._catalogue.shelf, query.get("run", ""))
-        if shelf is None:
-            return PlainTextResponse("There is no such run.", 404)
-        answer = await run_in_threadpool(shelf.answer, choice)
-        return _json(answer)
+        answer = await run_in_threadpool(self._answer, query.get("run", ""), choice, known)
+        return _json(answer) if answer else PlainTextResponse("There is no such run.", 404)
+
+    def _answer(self, key: str, choice: Choice, known: Known) -> bytes | None:
+        shelf = self._catalogue.shelf(key)
+        return shelf.answer(choice, known) if shelf else None
 
     async def changes(self, request: Request) -> Response:
         keys = request.query_params.getlist("run")
@@ -161,6 +163,10 @@ def _choice(query: dict[str, str]) -> Choice:
         smoothing=min(max(int(query.get("smooth") or 0), 0), 1_000_000),
         points=min(max(int(query.get("points") or 600), 60), 4000),
     )
+
+
+def _known(query: dict[str, str]) -> Known:
+    return Known(query.get("drawing", ""), int(query.get("buckets") or 0))
 
 
 def _number(text: str | None) -> float | None:

@@ -11,7 +11,8 @@ async function get(address) {
   return response.json();
 }
 
-function question(run) {
+// What was told of a run before is not told again.
+function question(run, before) {
   const query = new URLSearchParams({ run });
   if (choice.smooth) query.set("smooth", choice.smooth);
   const width = choice.last - choice.first, end = views[0]?.curves.range?.[1];
@@ -19,7 +20,26 @@ function question(run) {
   if (choice.first !== null) query.set("first", follows ? end - width : choice.first);
   if (choice.last !== null && !follows) query.set("last", choice.last);
   query.set("points", innerWidth < 700 ? 300 : 600);
+  if (before) query.set("drawing", before.curves.drawing);
+  if (before) query.set("buckets", before.curves.full);
   return `api/run?${query}`;
+}
+
+async function viewOf(run) {
+  const before = views.find((view) => view.key === run);
+  const view = await get(question(run, before));
+  return { ...view, key: run, curves: view.curves.kept ? goneOn(before.curves, view.curves) : view.curves };
+}
+
+// The buckets of curves that stay, and those that are new.
+function goneOn(before, { kept, ...fresh }) {
+  const join = (was, is) => [...was.slice(0, kept), ...is];
+  const joined = ([name, curve]) => {
+    const was = before.each[name];
+    const columns = Object.entries(curve).map(([column, values]) => [column, join(was[column], values)]);
+    return [name, { ...Object.fromEntries(columns), lost: [...was.lost.filter(([at]) => at < kept), ...curve.lost] }];
+  };
+  return { ...fresh, step: join(before.step, fresh.step), time: join(before.time, fresh.time), each: Object.fromEntries(Object.entries(fresh.each).map(joined)) };
 }
 
 async function ask() {
@@ -30,7 +50,7 @@ async function ask() {
     isBehind = false;
     asked = performance.now();
     try {
-      views = (await Promise.all(choice.runs.map((run) => get(question(run)).then((view) => ({ ...view, key: run }))))).filter(Boolean);
+      views = await Promise.all(choice.runs.map(viewOf));
       isGone = false;
       draw();
     } catch (error) {
