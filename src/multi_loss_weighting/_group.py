@@ -470,7 +470,8 @@ class LossGroup(nn.Module):
         members = self._steps.fitting(state)
         losses = {} if members is None else members.state_dict()
         own |= {"losses": losses, "weighting": 0}
-        check_state(own, {**state, "weighting": 0}, "the state of the group")
+        where = "the state of the group"
+        check_state(own, {**state, "weighting": 0}, where)
         if members is None and state["step"]:
             msg = (
                 f"the state is of {state['step']} steps and of no loss: with"
@@ -481,6 +482,7 @@ class LossGroup(nn.Module):
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
             raise ValueError(msg)
+        self._steps.check_state(state, members, where)
         return members
 
 

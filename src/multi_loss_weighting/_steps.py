@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ._batch import Batch
+from ._device_history import check_kept
 from ._device_means import widest
 from ._on_device import OnDevice
 from ._tally import means_of, read_tally, tally
@@ -281,6 +282,17 @@ class Steps:
         if self.members is None and state.get("losses"):
             return self.make_members(state["losses"])
         return self.members
+
+    def check_state(self, state: State, members: Members | None, where: str) -> None:
+        """Raise a ValueError unless the numbers in the state are of these losses."""
+        losses = {} if members is None else members.losses
+        for name, loss in losses.items():
+            loss.check_state(state["losses"][name])
+        check_kept(state["device"], len(losses), where)
+        needed, got = 4 * len(losses), len(state["accumulated"])
+        if got not in (0, needed):
+            msg = f"{where}, 'accumulated', needs no numbers, or {needed}; got {got}"
+            raise ValueError(msg)
 
     def load_state_dict(self, state: State, members: Members | None) -> None:
         """Continue from `state_dict()`, with the losses that fit it."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._device_history import check_kept
 from ._history import History
 from ._intake import Intake
 from ._loss import REPORT, NamedLoss
@@ -367,6 +368,11 @@ class LossTracker(NamedLoss):
         self._steps.load_device_state(state["device"])
         self._seen = 0
         self._is_straight = False
+
+    def check_state(self, state: State) -> None:
+        """Raise a ValueError unless the state fits."""
+        super().check_state(state)
+        check_kept(state["device"], 1, f"the state of loss {self.name!r}")
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""

@@ -173,5 +173,7 @@ class Trackers(Mapping[str, LossTracker]):
         """
         check_state(self.state_dict(), state, "the state of the trackers")
         for name, tracker in self.items():
+            tracker.check_state(state["trackers"][name])
+        for name, tracker in self.items():
             tracker.load_state_dict(state["trackers"][name])
         self._step, self._updates = state["step"], dict(state["updates"])
