@@ -22,7 +22,7 @@ from ._statistics import Statistics
 from ._steps import Steps
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
-from .weighting import PlainSum, Weighting
+from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of
 
 if TYPE_CHECKING:
@@ -382,11 +382,12 @@ class LossGroup(nn.Module):
         members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
             raise ValueError(self._steps.why_no_backward(losses))
-        weighted = self._steps.weigh(self.weighting, members, batch, step)
+        weighting = self.weighting
+        weighted = self._steps.weigh(weighting, members, batch, step)
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
-            weighted = weighted._replace(total=total)
-        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
+            weighted = Weighted(total, weighted.weights)
+        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step)
         self._end_step(step)
         return weighted.total
 

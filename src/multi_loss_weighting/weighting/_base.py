@@ -112,6 +112,8 @@ def checked_weighted(
         ValueError: If the total has more than one element, or there is not one weight for each
             loss, or one that is not finite.
     """
+    if type(result) is Weighted and _fits(*result, len(names), is_finite):
+        return result
     method = type(weighting).__name__
     if not isinstance(result, Weighted):
         msg = f"{method}.weigh returns Weighted(total, weights); got a {type(result).__name__}"
@@ -127,6 +129,18 @@ def checked_weighted(
         msg = f"the weights that {method} gives to finite losses are finite; got {by_name}"
         raise ValueError(msg)
     return Weighted(total, weights)
+
+
+def _fits(total: Any, weights: Any, count: int, is_finite: bool) -> bool:
+    """The usual case, fast."""
+    try:
+        return (
+            weights.shape == (count,)
+            and total.numel() == 1
+            and (not is_finite or math.isfinite(sum(weights.tolist())))
+        )
+    except (AttributeError, TypeError):
+        return False
 
 
 def _checked_total(total: Any, method: str) -> Tensor:
