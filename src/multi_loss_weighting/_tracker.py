@@ -142,6 +142,7 @@ class LossTracker(NamedLoss):
         self.warmup = warmup
         self.weight = weight
         self.step = 0
+        self._stride = 1
 
     @property
     def weight(self) -> float:
@@ -232,7 +233,7 @@ class LossTracker(NamedLoss):
         self._used_weight = weight
         if is_clamped:
             self._clamped += 1
-        self.step = step + 1
+        self.step = step + self._stride
         if self._reporter is not None and self._ranks.is_reporter:
             self._reporter.report(self.row() | (own_metrics or {}), step)
         if not is_finite:
@@ -256,8 +257,9 @@ class LossTracker(NamedLoss):
         self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
         return self._is_straight
 
-    def _share_backlog(self, backlog: Backlog) -> None:
-        """Have the losses on an accelerator read back with those of others."""
+    def _join(self, backlog: Backlog) -> None:
+        """Be one of several, whose losses are read back together and who end a step together."""
+        self._stride = 0
         self._backlog = self._intake.backlog = backlog
 
     def _come_late(self) -> None:
@@ -288,7 +290,7 @@ class LossTracker(NamedLoss):
             weighted = weighted._replace(total=total)
         self._seen = self._updates + 1
         self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
-        self.step = step + 1
+        self.step = step + self._stride
         self._intake.raise_error()
         return weighted.total
 

@@ -63,7 +63,7 @@ class Trackers(Mapping[str, LossTracker]):
         every = one._intake.backlog.every * (len(self) + 1)
         self._backlog = Backlog(every, self._report_late)
         for tracker in self.values():
-            tracker._share_backlog(self._backlog)
+            tracker._join(self._backlog)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
