@@ -146,7 +146,8 @@ def first_page(folder: Path, browser: Any) -> tuple[float, float]:
         page.wait_for_selector("canvas")
         first = time.perf_counter() - start
         question = urlencode({"run": folder.name})
-        wait_for(lambda: ask(f"{server.address}api/run?{question}").get("progress") == 1, 0.05)
+        address = f"{server.address}api/views?{question}"
+        wait_for(lambda: ask(address)[0]["progress"] == 1, 0.05)
         return first, time.perf_counter() - start
     finally:
         page.close()

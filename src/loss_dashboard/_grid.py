@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .decimate import reduce
+from .decimate import lengths, reduce
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from numpy import intp
+    from numpy import bool_, intp
     from numpy.typing import NDArray
 
     from ._lines import Values
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class Cells(NamedTuple):
-    """What one loss does in each bucket of a grid; `seen` is how many values it had there."""
+    """What one loss does in each bucket of a grid; `seen` is whether it had any values there."""
 
     mean: Values
     low: Values
     high: Values
     nonfinite: Values
-    seen: Values
+    seen: NDArray[bool_]
 
 
 class Grid:
@@ -34,7 +34,7 @@ class Grid:
     >>> often = {"step": np.arange(6.0), "time": np.arange(6.0)}
     >>> once = {"step": np.array([3.0]), "time": np.array([3.0])}
     >>> grid = Grid([often, once], None, None, lambda length: np.arange(0, length, 2))
-    >>> grid.steps.tolist(), grid.reduce(once, np.array([0.5])).mean.tolist()
+    >>> grid.steps.tolist(), grid.reduce(once["step"], np.array([0.5])).mean.tolist()
     ([0.0, 2.0, 4.0], [nan, 0.5, nan])
 
     Args:
@@ -47,6 +47,8 @@ class Grid:
         steps: where each bucket begins.
         times: when.
         length: of how many steps the buckets are.
+        lines: how many lines of each loss there are at most.
+        is_shared: whether all losses were recorded at the same steps.
     """
 
     def __init__(
@@ -56,38 +58,46 @@ class Grid:
         last: float | None,
         cut: Callable[[int], NDArray[intp]],
     ) -> None:
-        steps, times = _union(losses)
+        self.lines = max((len(own["step"]) for own in losses), default=0)
+        self.is_shared = _are_same(losses)
+        steps, times = _union(losses, self.is_shared)
         self._first, self._last = first, last
         window = _between(steps, first, last)
         self.length = len(steps[window])
         starts = cut(self.length)
         self.steps, self.times = steps[window][starts], times[window][starts]
 
-    def reduce(self, own: Columns, values: Values) -> Cells:
-        """What values, one for each line of a loss, do in each bucket."""
+    def reduce(self, steps: Values, values: Values) -> Cells:
+        """What values at these steps do in each bucket; of several rows of them, what each does."""
         import numpy as np
 
-        steps, values = _in_order(own["step"], values)
+        steps, values = _in_order(steps, values)
         window = _between(steps, self._first, self._last)
-        steps, values = steps[window], values[window]
+        steps, values = steps[window], values[..., window]
         starts = np.searchsorted(steps, self.steps)
-        seen = np.diff(starts, append=len(steps))
-        cells = np.full((4, len(seen)), np.nan)
+        seen = lengths(starts, len(steps)) > 0
+        cells = np.full((4, *values.shape[:-1], len(seen)), np.nan)
         if len(steps):
-            cells[:, seen > 0] = reduce(values, starts[seen > 0])
+            cells[..., seen] = reduce(values, starts[seen])
         mean, low, high, nonfinite = cells
-        return Cells(mean, low, high, nonfinite, seen.astype(np.float64))
+        return Cells(mean, low, high, nonfinite, seen)
 
 
-def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
-    """The steps of all losses and when they were; losses of one group have the same."""
+def _are_same(losses: Sequence[Columns]) -> bool:
+    """Whether all have the same steps in the same order, as losses of one group do."""
+    import numpy as np
+
+    return all(np.array_equal(own["step"], losses[0]["step"]) for own in losses)
+
+
+def _union(losses: Sequence[Columns], are_same: bool) -> tuple[Values, Values]:
+    """The steps of all losses and when they were."""
     import numpy as np
 
     if not losses:
         return np.empty(0), np.empty(0)
-    first = losses[0]["step"]
-    if all(np.array_equal(own["step"], first) for own in losses) and _is_ordered(first):
-        return first, losses[0]["time"]
+    if are_same and _is_ordered(losses[0]["step"]):
+        return losses[0]["step"], losses[0]["time"]
     steps = np.concatenate([own["step"] for own in losses])
     steps, places = np.unique(steps, return_index=True)
     return steps, np.concatenate([own["time"] for own in losses])[places]
@@ -98,7 +108,7 @@ def _in_order(steps: Values, values: Values) -> tuple[Values, Values]:
     if _is_ordered(steps):
         return steps, values
     order = steps.argsort(kind="stable")
-    return steps[order], values[order]
+    return steps[order], values[..., order]
 
 
 def _is_ordered(steps: Values) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from math import ceil, inf
-from typing import TYPE_CHECKING, Any
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._curves import draw_curves
 from ._grid import Grid
-from ._one_curve import draw_curve
 from .decimate import bucket_starts, starts_of_size
 
 if TYPE_CHECKING:
@@ -23,6 +24,18 @@ POINTS = 8000
 
 ROOM = 1.25
 """A curve that grows may have so many times its points; then all of it is drawn anew."""
+
+
+class Known(NamedTuple):
+    """What somebody has of curves already.
+
+    Attributes:
+        drawing: the name of the drawing.
+        buckets: so many of its first buckets, all of them full.
+    """
+
+    drawing: str = ""
+    buckets: int = 0
 
 
 class LiveCurves:
@@ -49,9 +62,16 @@ class LiveCurves:
         if len(drawn["step"]) > ROOM * points:
             self._begin()
             drawn = self._draw_on(losses, points)
-        return {**drawn, "whole": self._size <= 1, "range": _range(losses)}
+        return {
+            **drawn,
+            "whole": self._size <= 1,
+            "range": _range(losses),
+            "drawing": self._drawing,
+            "full": len(self._full["step"]),
+        }
 
     def _begin(self) -> None:
+        self._drawing = token_hex(4)  # nobody knows it yet, nor does who asked an earlier server
         first = self._choice.first
         self._from = -inf if first is None else first
         self._lines: dict[str, int] | None = None
@@ -79,7 +99,7 @@ class LiveCurves:
         fresh = {
             "step": [float(step) for step in grid.steps.tolist()],
             "time": [round(moment, 3) for moment in grid.times.tolist()],
-            "each": {name: draw_curve(grid, own, self._choice) for name, own in shown.items()},
+            "each": draw_curves(grid, shown, self._choice),
         }
         drawn = _joined(self._full, fresh)
         self._keep(drawn, losses, lines)
@@ -103,7 +123,14 @@ class LiveCurves:
             return
         if (found := _lines_from(losses, drawn["step"][-1], lines)) is not None:
             self._lines, self._from = found, drawn["step"][-1]
-            self._full = _cut(drawn, count)
+            self._full = _part_of(drawn, 0, count)
+
+
+def without(curves: dict[str, Any], known: Known) -> dict[str, Any]:
+    """What is new in curves to somebody who has these; `kept` is how many buckets stay."""
+    if known.drawing != curves["drawing"] or not 0 <= known.buckets <= curves["full"]:
+        return {**curves, "kept": 0}
+    return {**curves, **_part_of(curves, known.buckets, None), "kept": known.buckets}
 
 
 def _lines_from(
@@ -145,10 +172,11 @@ def _joined(full: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _cut(drawn: dict[str, Any], count: int) -> dict[str, Any]:
-    """The first buckets of curves."""
+def _part_of(drawn: dict[str, Any], first: int, end: int | None) -> dict[str, Any]:
+    """Some buckets of curves."""
+    within = range(first, len(drawn["step"]) if end is None else end)
     each = {}
     for name, curve in drawn["each"].items():
-        each[name] = {column: values[:count] for column, values in curve.items()}
-        each[name]["lost"] = [lost for lost in curve["lost"] if lost[0] < count]
-    return {"step": drawn["step"][:count], "time": drawn["time"][:count], "each": each}
+        each[name] = {column: values[first:end] for column, values in curve.items()}
+        each[name]["lost"] = [lost for lost in curve["lost"] if lost[0] in within]
+    return {"step": drawn["step"][first:end], "time": drawn["time"][first:end], "each": each}

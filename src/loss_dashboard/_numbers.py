@@ -6,7 +6,12 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from numpy import object_
+    from numpy.typing import NDArray
+
     from ._lines import Values
+
+    Cells = NDArray[object_]
 
 Number = float | None
 
@@ -20,14 +25,18 @@ def plain(value: float) -> Number:
     return float(f"{value:.6g}") if isfinite(value) else None
 
 
-def numbers(values: Values) -> list[Number]:
-    """The same for many."""
+def numbers(values: Values) -> Cells:
+    """The same for many, as objects.
+
+    >>> import numpy as np
+    >>> numbers(np.array([[1 / 3, np.inf], [1e30, 0.0]])).tolist()
+    [[0.333333, None], [1e+30, 0.0]]
+    """
     import numpy as np
 
     finite = np.isfinite(values)
     sizes = np.abs(np.where(finite & (values != 0), values, 1.0))
     scales = 10.0 ** np.clip(5 - np.floor(np.log10(sizes)), -300, 300)
-    cells: list[Number] = (np.round(values * scales) / scales).tolist()
-    for index in (~finite).nonzero()[0].tolist():
-        cells[index] = None
+    cells: Cells = (np.round(values * scales) / scales).astype(object)
+    cells[~finite] = None
     return cells

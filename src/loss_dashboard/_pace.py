@@ -24,6 +24,9 @@ RECENT = 100
 class Pace:
     """The times of the last steps.
 
+    Attributes:
+        patience: after so many seconds without a row the run is stale.
+
     >>> import numpy as np
     >>> pace = Pace()
     >>> pace.add(np.array([0.0, 1.0, 2.0]), np.array([10.0, 10.5, 11.0]))
@@ -33,6 +36,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._steps: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        self.patience = PATIENCE
 
     @property
     def steps_per_second(self) -> float:
@@ -42,13 +46,6 @@ class Pace:
         (first, start), (last, end) = self._steps[0], self._steps[-1]
         return (last - first) / (end - start) if end > start else nan
 
-    @property
-    def patience(self) -> float:
-        """After so many seconds without a row the run is stale."""
-        times = [moment for _, moment in self._steps]
-        intervals = [after - before for before, after in pairwise(times)]
-        return max(PATIENCE, 5 * median(intervals)) if intervals else PATIENCE
-
     def add(self, steps: Values, times: Values) -> None:
         """Take the steps and times of new lines, of which several belong to one step."""
         import numpy as np
@@ -57,6 +54,8 @@ class Pace:
         is_new = np.diff(steps, prepend=last) != 0
         recent = zip(steps[is_new][-RECENT:], times[is_new][-RECENT:], strict=True)
         self._steps.extend((float(step), float(moment)) for step, moment in recent)
+        intervals = [after - before for (_, before), (_, after) in pairwise(self._steps)]
+        self.patience = max(PATIENCE, 5 * median(intervals)) if intervals else PATIENCE
 
     def state(self, info: dict[str, Any]) -> str:
         """What has become of the run, as far as run.json and the times of its rows tell."""

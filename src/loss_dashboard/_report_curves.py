@@ -6,8 +6,8 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+from ._curves import draw_curves, draw_smoothed
 from ._grid import Grid
-from ._one_curve import draw_curve, draw_smoothed
 from .choice import Choice
 from .decimate import bucket_starts
 
@@ -52,15 +52,18 @@ class ReportCurves:
         return {
             "step": [float(step) for step in grid.steps.tolist()],
             "time": [round(moment, 3) for moment in grid.times.tolist()],
-            "each": {name: self._curve(grid, own) for name, own in losses.items()},
+            "each": self._curves(grid, losses),
             "whole": size <= 1,
             "size": size,
             "range": [float(min(map(min, steps))), float(max(map(max, steps)))] if steps else None,
         }
 
-    def _curve(self, grid: Grid, own: dict[str, Values]) -> dict[str, Any]:
-        smoothed = {window: draw_smoothed(grid, own, window) for window in self.windows}
-        return {**draw_curve(grid, own, Choice()), "smoothed": smoothed}
+    def _curves(self, grid: Grid, losses: Losses) -> dict[str, Any]:
+        drawn = draw_curves(grid, losses, Choice())
+        for name, own in losses.items():
+            smoothed = {window: draw_smoothed(grid, own, window) for window in self.windows}
+            drawn[name]["smoothed"] = smoothed
+        return drawn
 
 
 def plan(steps: int, losses: int, numbers: int) -> ReportCurves:

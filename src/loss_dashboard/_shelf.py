@@ -5,18 +5,20 @@ from __future__ import annotations
 from contextlib import contextmanager
 from threading import Lock
 from time import monotonic, sleep, thread_time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from ._live_curves import LiveCurves
+from ._budget import Budget
+from ._live_curves import Known, LiveCurves, without
+from ._sparks import Sparks
 from .alerts import find_alerts
 from .choice import Choice
 from .reader import RunReader
 from .view import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .alerts import Alert
@@ -32,6 +34,9 @@ REST = 1.0
 SHARE = 0.015
 """The part of a core that a live run may take, in reading and in answers."""
 
+CREDIT = 1.0
+"""What a run that is seldom written saves up, in seconds of its share: enough for a few rows."""
+
 ALERTS_SHARE = 0.01
 """The part of a core that may go into searches for alerts, which look at the whole of a run."""
 
@@ -42,29 +47,38 @@ KEPT = 16
 """Views kept of a run, for tabs that differ in what they show."""
 
 
+NOTHING = Known()
+
+
 class Shelf:
     """One run with its reader, which one thread at a time may use.
 
-    After work it rests, so that rows that come without a break are shown together; the first row
-    after a pause is shown at once. Tabs that ask the same share an answer.
+    It rests when it has worked much, so that rows that come without a break are shown together; a
+    few rows after a pause are shown at once. Tabs that ask the same share a view.
+
+    Args:
+        path: The folder.
+        may_read: Whether it may be read now, wherever links may lead.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, may_read: Callable[[Path], bool]) -> None:
         self.version = 0
         self.reader = RunReader(path, columns=(), patience=PATIENCE)
+        self._may_read = may_read
         self._lock = Lock()
-        self._rests_until = 0.0
+        self._budget = Budget(SHARE, CREDIT, REST)
         self._glanced: object = None
         self._read_again = 0.0
         self._alerts: list[Alert] = []
         self._is_searched, self._search_again = False, 0.0
-        self._answers: dict[Choice, bytes] = {}
+        self._views: dict[Choice, dict[str, Any]] = {}
         self._curves: dict[Choice, LiveCurves] = {}
+        self._sparks = Sparks()
 
     @property
     def rest(self) -> float:
         """For how many seconds it does not look for new rows."""
-        return max(0.0, self._rests_until - monotonic())
+        return self._budget.rest
 
     @property
     def has_news(self) -> bool:
@@ -72,6 +86,23 @@ class Shelf:
         if self.reader.progress < 1 or monotonic() > self._read_again:
             return True
         return self.reader.glance() != self._glanced
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be read."""
+        return self._may_read(self.reader.path)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there may soon be more of it."""
+        return self.reader.progress < 1 or self.reader.state in ("live", "waiting")
+
+    @property
+    def last_step(self) -> float | None:
+        """The step of its last row."""
+        with self._lock:
+            series = map(self.reader.series, self.reader.losses)
+            return max((float(own["step"][-1]) for own in series), default=None)
 
     def poll(self) -> None:
         """Read what is new, unless it rests or somebody else is about to read."""
@@ -92,23 +123,30 @@ class Shelf:
             sleep(TURN)
         self.answer(Choice())
 
-    def answer(self, choice: Choice) -> bytes:
-        """A view of the run as it has been read, as JSON, made once for all who ask for it."""
+    def answer(self, choice: Choice, known: Known = NOTHING) -> tuple[bytes, Known]:
+        """A view of the run as it has been read, as JSON without the curves that are known.
+
+        Returns:
+            The view, and what is known of its curves once it is told.
+        """
         with self._lock, self._at_work():
-            if not self.rest:
-                self._read()
-            if choice not in self._answers:
-                shown = view(self.reader, self._drawn(choice), self._alerts)
-                _keep(self._answers, choice, orjson.dumps(shown))
-            return self._answers[choice]
+            if choice not in self._views:
+                shown = view(self.reader, self._drawn(choice), self._alerts, self._sparks)
+                _keep(self._views, choice, shown)
+            shown = self._views[choice]
+            curves = shown["curves"]
+            content = orjson.dumps({**shown, "curves": without(curves, known)})
+            return content, Known(curves["drawing"], curves["full"])
 
     def _read(self) -> None:
         self._glanced, self._read_again = self.reader.glance(), monotonic() + REST
+        if not self.is_open:
+            return
         changed = self.reader.poll()
         self._is_searched &= not changed
         if self._finds_alerts() or changed:
             self.version += 1
-            self._answers.clear()
+            self._views.clear()
 
     def _drawn(self, choice: Choice) -> LiveCurves:
         return _keep(self._curves, choice, self._curves.get(choice) or LiveCurves(choice))
@@ -130,9 +168,8 @@ class Shelf:
         try:
             yield
         finally:
-            is_behind = self.reader.progress < 1  # somebody waits for the rest of a long run
-            rest = 0.0 if is_behind else min(REST, (thread_time() - start) / SHARE)
-            self._rests_until = min(max(self._rests_until, monotonic()) + rest, monotonic() + REST)
+            if self.reader.progress == 1:  # or else somebody waits for the rest of a long run
+                self._budget.spend(thread_time() - start)
 
 
 def _keep(known: dict[Choice, Kept], choice: Choice, kept: Kept) -> Kept:

@@ -59,10 +59,11 @@ class Catalogue:
         with self._lock:
             known = self._shelves.get(key)
             if known is None and (run := self.runs().get(key)):
-                known = self._shelves[key] = Shelf(run.path)
-            if known and not any(is_within(known.reader.path, place) for place in self.places):
-                return None
-            return known
+                known = self._shelves[key] = Shelf(run.path, self._holds)
+            return known if known and known.is_open else None
+
+    def _holds(self, run: Path) -> bool:
+        return any(is_within(run, place) for place in self.places)
 
 
 def is_within(folder: Path, place: Path) -> bool:
@@ -70,8 +71,8 @@ def is_within(folder: Path, place: Path) -> bool:
 
     A run that is gone is within: what was read of it before may be shown.
     """
-    files = [folder, folder / INFO, *parts(folder)]
-    return all(file.resolve().is_relative_to(place) for file in files)
+    links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
+    return all(path.resolve().is_relative_to(place) for path in (folder, *links))
 
 
 def _new_key(path: Path, taken: Iterable[str]) -> str:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ._lines import Values
 
 
+AT_ONCE = 1 << 18
+"""So many values are looked at together; more would not fit in a processor's memory."""
+
+
 class Buckets(NamedTuple):
     """What values do in each bucket: their mean, how far they reach, and what was lost.
 
@@ -72,19 +76,37 @@ def starts_of_size(length: int, size: int) -> NDArray[intp]:
     return np.arange(0, length, size, dtype=np.intp)
 
 
-def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
-    """What the values do in buckets that begin at these places, the last ending with the values."""
+def lengths(starts: NDArray[intp], length: int) -> NDArray[intp]:
+    """How many of so many values each bucket has.
+
+    >>> lengths(starts_of_size(7, 3), 7).tolist()
+    [3, 3, 1]
+    """
     import numpy as np
 
-    if not len(values):
+    ends = np.empty_like(starts)
+    ends[:-1], ends[-1:] = starts[1:], length
+    return ends - starts
+
+
+def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
+    """What the values do in buckets that begin at these places, the last ending with the values.
+
+    Of several rows of values each is told; one look at all of them costs little more than at one.
+    """
+    import numpy as np
+
+    if values.ndim > 1 and values.size > AT_ONCE:
+        return Buckets(*np.stack([reduce(row, starts) for row in values], axis=1))
+    if not values.shape[-1]:
         return Buckets(values, values, values, values)
     finite = np.isfinite(values)
-    lost = np.add.reduceat((~finite).astype(np.float64), starts)
-    counts = np.diff(starts, append=len(values)) - lost
+    lost = np.add.reduceat(~finite, starts, axis=-1, dtype=np.float64)
+    counts = lengths(starts, values.shape[-1]) - lost
     with np.errstate(over="ignore"):
-        sums = np.add.reduceat(np.where(finite, values, 0.0), starts)
-    low = np.minimum.reduceat(np.where(finite, values, np.inf), starts)
-    high = np.maximum.reduceat(np.where(finite, values, -np.inf), starts)
+        sums = np.add.reduceat(np.where(finite, values, 0.0), starts, axis=-1)
+    low = np.minimum.reduceat(np.where(finite, values, np.inf), starts, axis=-1)
+    high = np.maximum.reduceat(np.where(finite, values, -np.inf), starts, axis=-1)
     low[counts == 0] = high[counts == 0] = np.nan
     mean = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     # Of huge values the sum may overflow, and of equal ones the mean may differ in its last digit.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ._numbers import numbers, plain
-from .decimate import decimate
+from ._numbers import plain
+from ._sparks import Sparks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 RECENT = 50
 """Contributions are told from the mean of so many of the last steps."""
 
-SPARKS = 48
-
 
 class Curves(Protocol):
     """Draws the curves of a run."""
@@ -29,7 +27,12 @@ class Curves(Protocol):
         """The curves of the losses, which were read from the beginning so many times."""
 
 
-def view(reader: RunReader, curves: Curves, alerts: Sequence[Alert] = ()) -> dict[str, Any]:
+def view(
+    reader: RunReader,
+    curves: Curves,
+    alerts: Sequence[Alert] = (),
+    sparks: Sparks | None = None,
+) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
 
@@ -38,7 +41,7 @@ def view(reader: RunReader, curves: Curves, alerts: Sequence[Alert] = ()) -> dic
         return {
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
-            "losses": _table(reader, losses),
+            "losses": _table(reader, losses, sparks or Sparks()),
             "curves": curves.draw(losses, reader.times_begun),
         }
 
@@ -61,7 +64,9 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
     }
 
 
-def _table(reader: RunReader, losses: dict[str, dict[str, Values]]) -> list[dict[str, Any]]:
+def _table(
+    reader: RunReader, losses: dict[str, dict[str, Values]], sparks: Sparks
+) -> list[dict[str, Any]]:
     """A line for each loss; its share is of what all of them contribute to the total."""
     parts = {name: _contribution(own) for name, own in losses.items()}
     total = sum(parts.values())
@@ -70,6 +75,7 @@ def _table(reader: RunReader, losses: dict[str, dict[str, Values]]) -> list[dict
             "name": name,
             "colour": reader.colours.get(name, "#777777"),
             "share": plain(parts[name] / total if total else float("nan")),
+            "spark": sparks.draw(name, own["loss"], reader.times_begun),
             **_line(own),
         }
         for name, own in losses.items()
@@ -85,7 +91,6 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
         "last": _last(own["loss"]),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
-        "spark": numbers(decimate(own["step"], own["loss"], SPARKS).mean),
     }
 
 

@@ -4,12 +4,12 @@ import itertools
 import json
 import math
 import statistics
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from loss_dashboard._live_curves import LiveCurves
+from loss_dashboard._live_curves import Known, LiveCurves, without
 from loss_dashboard._smooth import smooth
 from loss_dashboard.choice import Choice
 from loss_dashboard.reader import RunReader
@@ -96,6 +96,59 @@ def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choic
             assert sum(times for i, times in curve["lost"] if i == bucket) == lost
 
 
+def _drawn(reader: RunReader, live: LiveCurves) -> dict[str, Any]:
+    """The curves without what differs from one drawing to the next."""
+    curves = view(reader, live)["curves"]
+    return {key: curves[key] for key in ("step", "time", "each", "whole", "range")}
+
+
+def _joined(curves: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
+    """The curves of somebody who is told only what is new."""
+    kept = fresh["kept"]
+    each = {}
+    for name, curve in fresh["each"].items():
+        own = curves["each"][name] if kept else {column: [] for column in curve}
+        each[name] = {column: own[column][:kept] + values for column, values in curve.items()}
+        each[name]["lost"] = [lost for lost in own["lost"] if lost[0] < kept] + curve["lost"]
+    axes = {axis: curves.get(axis, [])[:kept] + fresh[axis] for axis in ("step", "time")}
+    return {**fresh, **axes, "each": each}
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+def test_what_is_new_makes_the_curves_of_one_who_has_the_rest_complete(
+    tmp_path: Path, choice: Choice
+) -> None:
+    live, had, sent = LiveCurves(choice), dict[str, Any](), 0
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader = RunReader(logger.path)
+        for start in range(0, 240, 8):
+            _write(logger, range(start, start + 8))
+            reader.poll()
+            whole = view(reader, live)["curves"]
+            fresh = without(whole, Known(had.get("drawing", ""), had.get("full", 0)))
+            sent += len(fresh["step"])
+            had = _joined(had, fresh)
+            assert {key: had[key] for key in whole} == whole
+
+    assert had["kept"] > 0
+    assert sent < 600  # all of it each time would be more than 1,000
+
+
+def test_one_who_knows_another_drawing_is_told_all(tmp_path: Path) -> None:
+    live = LiveCurves(Choice())
+    with CsvLogger(tmp_path / "gan") as logger:
+        _write(logger, range(50))
+    curves = view(RunReader(logger.path), live)["curves"]
+
+    for known in (
+        Known(),
+        Known("another", 10),
+        Known(curves["drawing"], 51),
+        Known(curves["drawing"], -1),
+    ):
+        assert without(curves, known) == {**curves, "kept": 0}
+
+
 def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Path) -> None:
     live = LiveCurves(Choice())
     with CsvLogger(tmp_path / "gan") as logger:
@@ -103,15 +156,15 @@ def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Pa
         for steps in (range(50), range(40, 60)):
             _write(logger, steps)
             reader.poll()
-            shown = view(reader, live)["curves"]
-            assert shown == view(reader, LiveCurves(Choice()))["curves"]
+            shown = _drawn(reader, live)
+            assert shown == _drawn(reader, LiveCurves(Choice()))
     rows = logger.path / "losses.csv"
     text = rows.read_text().replace(",1.5,", ",2.5,")
     rows.unlink()
     rows.write_text(text)
     reader.poll()
 
-    assert view(reader, live)["curves"] == view(reader, LiveCurves(Choice()))["curves"] != shown
+    assert _drawn(reader, live) == _drawn(reader, LiveCurves(Choice())) != shown
 
 
 def test_a_huge_loss_is_forgotten_by_the_mean_of_the_steps_after_it() -> None:

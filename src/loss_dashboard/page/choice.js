@@ -38,7 +38,7 @@ function writeChoice() {
 function choose(patch, asks = false) {
   Object.assign(choice, patch);
   writeChoice();
-  if (asks && !REPORT) ask();
+  if (asks && !REPORT) listen();
   else draw();
 }
 

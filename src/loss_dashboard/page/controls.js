@@ -20,7 +20,7 @@ function wire() {
   $("#all").addEventListener("click", () => choose({ only: [], hide: [] }));
   $("#unzoom").addEventListener("click", () => change.zoom(null, null));
   $("#theme").addEventListener("click", () => choose({ theme: isDark() ? "light" : "dark" }));
-  document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden && !REPORT) ask(); });
+  document.addEventListener("visibilitychange", listen);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 
@@ -29,12 +29,10 @@ function wireRuns() {
     if (REPORT) return turnTo(event.target.value);
     views = [];
     choose({ runs: [event.target.value], first: null, last: null }, true);
-    listen();
   });
   $("#choices").addEventListener("change", (event) => {
     const { value, checked } = event.target;
     choose({ runs: checked ? [...choice.runs, value] : choice.runs.filter((run) => run !== value), x: checked && choice.x === "time" ? "step" : choice.x }, true);
-    listen();
   });
   $("#run").addEventListener("pointerdown", () => { if (!REPORT) refreshLibrary(); });
   $("#others").addEventListener("toggle", () => { if ($("#others").open) refreshLibrary(); });

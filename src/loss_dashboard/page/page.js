@@ -18,24 +18,35 @@ function draw() {
   showCharts(REPORT ? views.map(asChosen) : views, choice, change);
 }
 
-async function start() {
-  if (!choice.runs.length && library.runs.length) choice.runs = [library.runs[0].key];
-  draw();
-  listen();
-  if (choice.runs.length) ask();
+let isDue = false, resting = 0;
+
+// At once, but in no more than a third of the time: a slow page skips what it cannot show.
+function drawSoon() {
+  if (isDue) return;
+  isDue = true;
+  const wait = resting - performance.now();
+  if (wait > 0) setTimeout(drawNow, wait);
+  else drawNow();
 }
 
-async function meet() {
-  try {
-    library = await get("api/runs");
-    await start();
-  } catch {
-    isGone = true;
-    draw();
-    timer = setTimeout(revive, POLL);
-  }
+function drawNow() {
+  isDue = false;
+  const begun = performance.now();
+  draw();
+  const end = performance.now();
+  resting = end + 2 * (end - begun);
+}
+
+// The chosen runs that there still are, or else the newest.
+async function start() {
+  const known = library.runs.map((run) => run.key);
+  choice.runs = choice.runs.filter((run) => known.includes(run));
+  if (!choice.runs.length) choice.runs = known.slice(0, 1);
+  views = views.filter((view) => choice.runs.includes(view.key));
+  draw();
+  await listen();
 }
 
 wire();
 if (REPORT) openReport();
-else meet();
+else revive();
