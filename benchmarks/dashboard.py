@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--trackio", default="", help="a Python that has Trackio")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         path = shutil.which("chromium") or shutil.which("chromium-browser")
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
@@ -146,7 +147,8 @@ def first_page(folder: Path, browser: Any) -> tuple[float, float]:
         page.wait_for_selector("canvas")
         first = time.perf_counter() - start
         question = urlencode({"run": folder.name})
-        wait_for(lambda: ask(f"{server.address}api/run?{question}").get("progress") == 1, 0.05)
+        address = f"{server.address}api/views?{question}"
+        wait_for(lambda: ask(address)[0]["progress"] == 1, 0.05)
         return first, time.perf_counter() - start
     finally:
         page.close()

@@ -18,7 +18,7 @@ from .reader import RunReader
 from .view import view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from .alerts import Alert
@@ -55,11 +55,16 @@ class Shelf:
 
     It rests when it has worked much, so that rows that come without a break are shown together; a
     few rows after a pause are shown at once. Tabs that ask the same share a view.
+
+    Args:
+        path: The folder.
+        may_read: Whether it may be read now, wherever links may lead.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, may_read: Callable[[Path], bool]) -> None:
         self.version = 0
         self.reader = RunReader(path, columns=(), patience=PATIENCE)
+        self._may_read = may_read
         self._lock = Lock()
         self._budget = Budget(SHARE, CREDIT, REST)
         self._glanced: object = None
@@ -82,6 +87,23 @@ class Shelf:
             return True
         return self.reader.glance() != self._glanced
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may be read."""
+        return self._may_read(self.reader.path)
+
+    @property
+    def is_written(self) -> bool:
+        """Whether there may soon be more of it."""
+        return self.reader.progress < 1 or self.reader.state in ("live", "waiting")
+
+    @property
+    def last_step(self) -> float | None:
+        """The step of its last row."""
+        with self._lock:
+            series = map(self.reader.series, self.reader.losses)
+            return max((float(own["step"][-1]) for own in series), default=None)
+
     def poll(self) -> None:
         """Read what is new, unless it rests or somebody else is about to read."""
         if self.rest or not self._lock.acquire(blocking=False):
@@ -101,19 +123,25 @@ class Shelf:
             sleep(TURN)
         self.answer(Choice())
 
-    def answer(self, choice: Choice, known: Known = NOTHING) -> bytes:
-        """A view of the run as it has been read, as JSON, without the curves that are known."""
+    def answer(self, choice: Choice, known: Known = NOTHING) -> tuple[bytes, Known]:
+        """A view of the run as it has been read, as JSON without the curves that are known.
+
+        Returns:
+            The view, and what is known of its curves once it is told.
+        """
         with self._lock, self._at_work():
-            if self.has_news and not self.rest:
-                self._read()
             if choice not in self._views:
                 shown = view(self.reader, self._drawn(choice), self._alerts, self._sparks)
                 _keep(self._views, choice, shown)
             shown = self._views[choice]
-            return orjson.dumps({**shown, "curves": without(shown["curves"], known)})
+            curves = shown["curves"]
+            content = orjson.dumps({**shown, "curves": without(curves, known)})
+            return content, Known(curves["drawing"], curves["full"])
 
     def _read(self) -> None:
         self._glanced, self._read_again = self.reader.glance(), monotonic() + REST
+        if not self.is_open:
+            return
         changed = self.reader.poll()
         self._is_searched &= not changed
         if self._finds_alerts() or changed:

@@ -59,10 +59,11 @@ class Catalogue:
         with self._lock:
             known = self._shelves.get(key)
             if known is None and (run := self.runs().get(key)):
-                known = self._shelves[key] = Shelf(run.path)
-            if known and not any(is_within(known.reader.path, place) for place in self.places):
-                return None
-            return known
+                known = self._shelves[key] = Shelf(run.path, self._holds)
+            return known if known and known.is_open else None
+
+    def _holds(self, run: Path) -> bool:
+        return any(is_within(run, place) for place in self.places)
 
 
 def is_within(folder: Path, place: Path) -> bool:

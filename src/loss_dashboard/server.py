@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from math import isfinite
-from time import monotonic
 from typing import TYPE_CHECKING
 
 import orjson
@@ -19,34 +16,17 @@ from starlette.routing import Route
 
 from . import _page_files
 from ._doors import Headers, Token
-from ._live_curves import Known
+from ._tab import Tab
 from .catalogue import describe
 from .choice import Choice
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
+    from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-    from ._shelf import Shelf
     from .catalogue import Catalogue
 
 LOOPBACK = ["127.0.0.1", "localhost"]
-TICK = 0.015
-"""Seconds between two looks at a run that has just had a row."""
-
-CALM = 40
-"""After a silence, the next look comes after one part in so many of it: a row is late by that."""
-
-LONGEST = 0.1
-"""Seconds between two looks at a run that is written, however long it has been silent."""
-
-REST = 1.0
-"""Seconds between two looks at a run that is not written."""
-
-PULSE = 15.0
-"""After so many quiet seconds a stream says that it is still there."""
-
 ASSETS = {
     "styles.css": ("text/css", _page_files.style),
     "scripts.js": ("text/javascript", _page_files.script),
@@ -68,7 +48,7 @@ def make_app(catalogue: Catalogue, *, hosts: list[str] | None = None, token: str
     routes = [
         Route("/", server.page, middleware=packed),
         Route("/api/runs", server.runs),
-        Route("/api/run", server.run, middleware=packed if is_far else []),
+        Route("/api/views", server.views, middleware=packed if is_far else []),
         Route("/api/changes", server.changes),
         Route("/{name}", server.asset, middleware=packed),
     ]
@@ -102,71 +82,42 @@ class _Server:
         listed = [describe(key, run) for key, run in runs.items()]
         return _json(orjson.dumps({"places": places, "runs": listed}))
 
-    async def run(self, request: Request) -> Response:
-        query = request.query_params
-        try:
-            choice, known = _choice(dict(query)), _known(dict(query))
-        except ValueError:
-            return PlainTextResponse("A number is needed.", 400)
-        answer = await run_in_threadpool(self._answer, query.get("run", ""), choice, known)
-        return _json(answer) if answer else PlainTextResponse("There is no such run.", 404)
-
-    def _answer(self, key: str, choice: Choice, known: Known) -> bytes | None:
-        shelf = self._catalogue.shelf(key)
-        return shelf.answer(choice, known) if shelf else None
+    async def views(self, request: Request) -> Response:
+        tab = await run_in_threadpool(self._tab, request.query_params)
+        if isinstance(tab, Response):
+            return tab
+        await run_in_threadpool(tab.poll)
+        return _json(await run_in_threadpool(tab.tell))
 
     async def changes(self, request: Request) -> Response:
-        keys = request.query_params.getlist("run")
-        shelves = [await run_in_threadpool(self._catalogue.shelf, key) for key in keys]
-        if not shelves or None in shelves:
+        tab = await run_in_threadpool(self._tab, request.query_params)
+        if isinstance(tab, Response):
+            return tab
+        is_ending = getattr(request.app.state, "is_ending", bool)
+        return StreamingResponse(tab.changes(is_ending), media_type="text/event-stream")
+
+    def _tab(self, query: QueryParams) -> Tab | Response:
+        """What a query asks for, or why there is no such thing."""
+        try:
+            choice = _choice(query)
+        except ValueError:
+            return PlainTextResponse("A number is needed.", 400)
+        shelves = [self._catalogue.shelf(key) for key in query.getlist("run")]
+        found = [shelf for shelf in shelves if shelf]
+        if not found or len(found) < len(shelves):
             return PlainTextResponse("There is no such run.", 404)
-        ends = getattr(request.app.state, "is_ending", bool)
-        stream = _changes([shelf for shelf in shelves if shelf], ends)
-        return StreamingResponse(stream, media_type="text/event-stream")
+        return Tab(found, choice)
 
 
-async def _changes(shelves: list[Shelf], is_ending: Callable[[], bool]) -> AsyncIterator[str]:
-    """An event for each change; many tabs of one run share what one of them reads."""
-    seen = [-1] * len(shelves)
-    changed = said = monotonic()
-    while not is_ending():
-        for shelf in shelves:
-            if shelf.has_news:
-                await run_in_threadpool(shelf.poll)
-        now = [shelf.version for shelf in shelves]
-        if now != seen:
-            seen, changed, said = now, monotonic(), monotonic()
-            yield f"data: {json.dumps(now)}\n\n"
-        elif monotonic() - said >= PULSE:
-            said = monotonic()
-            yield ": still here\n\n"
-        pause = max(_pause(shelves, monotonic() - changed), min(shelf.rest for shelf in shelves))
-        await asyncio.sleep(pause)
-
-
-def _pause(shelves: list[Shelf], silence: float) -> float:
-    """Seconds until it is worth to look again, after so many without news."""
-    if not any(map(_is_busy, shelves)):
-        return REST
-    return min(max(TICK, silence / CALM), LONGEST)
-
-
-def _is_busy(shelf: Shelf) -> bool:
-    return shelf.reader.progress < 1 or shelf.reader.state in ("live", "waiting")
-
-
-def _choice(query: dict[str, str]) -> Choice:
+def _choice(query: QueryParams) -> Choice:
     """What the query asks for; nobody gets more points than a screen has."""
     return Choice(
         first=_number(query.get("first")),
         last=_number(query.get("last")),
+        follow=query.get("follow") == "1",
         smoothing=min(max(int(query.get("smooth") or 0), 0), 1_000_000),
         points=min(max(int(query.get("points") or 600), 60), 4000),
     )
-
-
-def _known(query: dict[str, str]) -> Known:
-    return Known(query.get("drawing", ""), int(query.get("buckets") or 0))
 
 
 def _number(text: str | None) -> float | None:

@@ -50,7 +50,7 @@ def first_rows(address: str) -> dict[str, Any]:
     (run,) = json.loads(fetch(f"{address}api/runs"))["runs"]
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
-        shown: dict[str, Any] = json.loads(fetch(f"{address}api/run?run={run['key']}"))
+        shown: dict[str, Any] = json.loads(fetch(f"{address}api/views?run={run['key']}"))[0]
         if shown["losses"]:
             return shown
         time.sleep(0.05)

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from queue import Queue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -16,8 +18,7 @@ from loss_dashboard.command import app
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Generator
 
 
 def ask(
@@ -36,8 +37,8 @@ def ask(
 
 
 def run_of(address: str, query: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(ask(address, f"/api/run?{query}")[1])
-    return content
+    (view,) = json.loads(ask(address, f"/api/views?{query}")[1])
+    return dict(view)
 
 
 def test_it_serves_the_runs_of_a_folder(
@@ -54,18 +55,28 @@ def test_it_serves_the_runs_of_a_folder(
     assert shown["settings"]["weighting"]["method"] == "CoVWeighting"
 
 
-def follow(address: str, last_step: int) -> int:
-    """Follow a run as a tab does, until its last step is shown; how many changes that took."""
+def changes_of(address: str, query: str) -> Generator[list[dict[str, Any]]]:
+    """What a tab is told, again and again."""
     connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-    connection.request("GET", "/api/changes?run=gan")
-    events = connection.getresponse()
-    changes = 0
-    while True:
-        if events.readline().startswith(b"data:"):
-            changes += 1
-            if run_of(address, "run=gan")["step"] == last_step:
-                connection.close()
-                return changes
+    connection.request("GET", f"/api/changes?{query}")
+    stream = connection.getresponse()
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    try:
+        while True:
+            if (line := stream.readline()).startswith(b"data:"):
+                yield json.loads(line.removeprefix(b"data:"))
+    finally:
+        connection.close()
+
+
+def follow(address: str, last_step: int) -> list[dict[str, Any]]:
+    """All that a tab is told of a run, until its last step is shown."""
+    told = []
+    for (view,) in changes_of(address, "run=gan"):
+        told.append(view)
+        if view["step"] == last_step:
+            break
+    return told
 
 
 def test_ten_tabs_follow_a_run_of_a_thousand_rows_a_second(
@@ -79,9 +90,15 @@ def test_ten_tabs_follow_a_run_of_a_thousand_rows_a_second(
             for step in range(1, steps + 1):
                 logger.log_metrics({"loss/G": 1.0 / step, "loss/D": 2.0}, step=step)
                 time.sleep(0.002)
-            changes = [tab.result() for tab in tabs]
+            told = [tab.result() for tab in tabs]
 
-    assert all(1 < count < steps for count in changes)  # what came together is shown together
+    assert all(1 < len(views) < steps for views in told)  # what came together is shown together
+    for views in told:
+        steps_told: list[float] = []
+        for view in views:
+            steps_told[view["curves"]["kept"] :] = view["curves"]["step"]
+        assert steps_told == list(range(steps + 1))
+        assert sum(len(view["curves"]["step"]) for view in views) < 2 * steps
 
 
 def test_a_window_and_smoothing_are_told_from_the_full_series(
@@ -109,13 +126,13 @@ def test_a_window_and_smoothing_are_told_from_the_full_series(
         "/server.py",
         "/styles.css/../../server.py",
         "/..%5cserver.py",
-        "/api/run?run=../secret",
-        "/api/run?run=..%2fsecret",
-        "/api/run?run=/etc",
-        "/api/run?run=link",
-        "/api/run?run=linked-file",
+        "/api/views?run=../secret",
+        "/api/views?run=..%2fsecret",
+        "/api/views?run=/etc",
+        "/api/views?run=link",
+        "/api/views?run=linked-file",
         "/api/changes?run=link",
-        "/api/run",
+        "/api/views",
     ],
 )
 def test_nothing_outside_the_folder_is_read(
@@ -142,11 +159,11 @@ def test_a_run_that_becomes_a_link_is_no_longer_read(
     secret = record(tmp_path / "secret") / "losses.csv"
     table = record(tmp_path / "runs" / "gan") / "losses.csv"
     with serve(str(tmp_path / "runs")) as address:
-        assert ask(address, "/api/run?run=gan")[0] == 200
+        assert ask(address, "/api/views?run=gan")[0] == 200
         table.unlink()
         table.symlink_to(secret)
 
-        assert ask(address, "/api/run?run=gan")[0] == 404
+        assert ask(address, "/api/views?run=gan")[0] == 404
 
 
 def test_other_hosts_methods_and_numbers_are_refused(
@@ -160,7 +177,7 @@ def test_other_hosts_methods_and_numbers_are_refused(
         for method in ("POST", "PUT", "DELETE", "PATCH"):
             assert ask(address, "/api/runs", method=method)[0] == 405
         for query in ("first=x", "first=nan", "smooth=1.5", "points=many"):
-            assert ask(address, f"/api/run?run=gan&{query}")[0] == 400
+            assert ask(address, f"/api/views?run=gan&{query}")[0] == 400
 
 
 def test_a_browser_loads_nothing_from_elsewhere(tmp_path: Path, serve: Callable[..., Any]) -> None:
@@ -213,23 +230,36 @@ def test_the_next_free_port_is_taken() -> None:
             listen("127.0.0.1", port, port)
 
 
-def test_a_row_is_announced_at_once(tmp_path: Path, serve: Callable[..., Any]) -> None:
+def test_a_row_is_told_at_once(tmp_path: Path, serve: Callable[..., Any]) -> None:
     with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
         logger.log_metrics({"loss/G": 1.0}, step=0)
-        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
-        connection.request("GET", "/api/changes?run=gan")
-        stream = connection.getresponse()
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert stream.readline().startswith(b"data:")
-        stream.readline()
+        changes = changes_of(address, "run=gan")
+        assert any(view["step"] == 0 for (view,) in changes)
         time.sleep(0.2)
 
         start = time.perf_counter()
         logger.log_metrics({"loss/G": 1.0}, step=1)
-        assert stream.readline().startswith(b"data:")
+        assert next(changes)[0]["step"] == 1
 
         assert time.perf_counter() - start < 2
-        connection.close()
+        changes.close()
+
+
+def test_a_window_that_follows_stays_at_the_end_of_the_first_run(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "other", steps=200)
+    shown = []
+    with CsvLogger(tmp_path / "gan") as logger, serve(str(tmp_path)) as address:
+        changes = changes_of(address, "run=gan&run=other&first=10&last=30&follow=1")
+        for end in (99, 100):
+            for step in range(100) if end == 99 else (100,):
+                logger.log_metrics({"loss/G": 1.0}, step=step)
+            views = next(views for views in changes if views[0]["step"] == end)
+            shown.append([view["curves"]["step"] for view in views])
+        changes.close()
+
+    assert shown == [[list(range(79, 100))] * 2, [list(range(80, 101))] * 2]
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +297,7 @@ def test_only_another_machine_gets_packed_answers(
         with serve(str(tmp_path), *arguments) as address:
             connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=20)
             found = []
-            for path in ("/api/run?run=gan&token=a", "/scripts.js?token=a"):
+            for path in ("/api/views?run=gan&token=a", "/scripts.js?token=a"):
                 connection.request("GET", path, headers=packed)
                 response = connection.getresponse()
                 response.read()
@@ -281,9 +311,9 @@ def test_the_views_that_are_kept_are_few(tmp_path: Path, record: Callable[..., P
     from loss_dashboard._shelf import KEPT, Shelf
     from loss_dashboard.choice import Choice
 
-    shelf = Shelf(record(tmp_path / "gan"))
+    shelf = Shelf(record(tmp_path / "gan"), Path.exists)
     choices = [Choice(first=float(first)) for first in range(2 * KEPT)]
-    answers = [json.loads(shelf.answer(choice)) for choice in choices]
+    answers = [json.loads(shelf.answer(choice)[0]) for choice in choices]
 
     assert [answer["curves"]["step"][0] for answer in answers] == list(range(2 * KEPT))
     assert len(shelf._views) == len(shelf._curves) == KEPT
@@ -301,6 +331,17 @@ def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[
     assert sum(len(part.encode()) for part in sent) < 250_000
 
 
+def test_no_two_rooms_of_the_page_use_one_name() -> None:
+    from loss_dashboard._page_files import PAGE, SCRIPTS
+
+    own = [name for name in SCRIPTS if not name.startswith("uPlot")]
+    code = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in own)
+    names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", code, re.MULTILINE)
+
+    assert len(names) > 100
+    assert [name for name in set(names) if names.count(name) > 1] == []
+
+
 def test_a_long_run_is_read_without_a_rest_while_others_ask(
     tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,13 +352,14 @@ def test_a_long_run_is_read_without_a_rest_while_others_ask(
     monkeypatch.setattr(_tail, "BLOCK", 1024)
     monkeypatch.setattr(_shelf, "PATIENCE", 0.0)
     monkeypatch.setattr(_shelf, "SHARE", 1e-9)
-    shelf = _shelf.Shelf(record(tmp_path / "gan", steps=500))
-    early = json.loads(shelf.answer(Choice()))
+    shelf = _shelf.Shelf(record(tmp_path / "gan", steps=500), Path.exists)
+    shelf.poll()
+    early = json.loads(shelf.answer(Choice())[0])
     assert shelf.rest == 0.0
 
     shelf.read_through()
 
-    late = json.loads(shelf.answer(Choice()))
+    late = json.loads(shelf.answer(Choice())[0])
     assert 0 < early["progress"] < late["progress"] == 1.0
     assert (late["step"], shelf.rest > 0) == (499, True)
 
@@ -342,13 +384,36 @@ def test_the_newest_run_is_read_before_anybody_asks(
 def test_the_longer_a_run_is_silent_the_less_often_it_is_looked_at(tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="the page is served with it")
     from loss_dashboard._shelf import Shelf
-    from loss_dashboard.server import LONGEST, REST, TICK, _pause
+    from loss_dashboard._tab import LONGEST, REST, TICK, Tab
+    from loss_dashboard.choice import Choice
 
     with CsvLogger(tmp_path / "gan") as logger:
         logger.log_metrics({"loss/G": 1.0}, step=0)
-        shelf = Shelf(logger.path)
-        pauses = [_pause([shelf], silence) for silence in (0.0, 2.0, 3600.0)]
-    shelf.reader.poll()
+        tab = Tab([Shelf(logger.path, Path.exists)], Choice())
+        pauses = [tab._pause(silence) for silence in (0.0, 2.0, 3600.0)]
+    tab.poll()
 
     assert pauses == [TICK, 0.05, LONGEST]
-    assert _pause([shelf], 0.0) == REST
+    assert tab._pause(0.0) == REST
+
+
+def test_a_stream_tells_nothing_of_a_run_that_became_a_link(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    secret = record(tmp_path / "secret", steps=500) / "losses.csv"
+    with CsvLogger(tmp_path / "runs" / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        table = logger.path / "losses.csv"
+        with serve(str(tmp_path / "runs")) as address:
+            changes = changes_of(address, "run=gan")
+            told = [next(changes)]
+            table.unlink()
+            table.symlink_to(secret)
+            time.sleep(1.5)  # longer than any rest
+            table.unlink()
+            table.write_text("step,time,name,loss,weight\n7,1.0,G,2.0,1.0\n")
+            while told[-1][0]["step"] != 7:
+                told.append(next(changes))
+            changes.close()
+
+    assert {view["step"] for (view,) in told} <= {0, 7}

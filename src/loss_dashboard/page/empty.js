@@ -9,7 +9,8 @@ group.update({"G": loss_g, "D": loss_d})  # each step`;
 
 function showEmpty(view) {
   const home = $("#empty");
-  home.hidden = Boolean(view?.losses.length) || isGone;
+  const isOnItsWay = !view && choice.runs.length;
+  home.hidden = Boolean(view?.losses.length || isOnItsWay || isGone);
   if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), watchedPaths(view));
 }
 

@@ -1,5 +1,5 @@
 "use strict";
-// Hearing from the server that there is news, and what to do while it says nothing.
+// Hearing from the server what is new, and what to do while it says nothing.
 // Browsers allow six connections to one server, over all tabs and windows. So a hidden tab holds
 // none, four others may hold a stream, and the rest ask now and then.
 
@@ -28,34 +28,42 @@ function hush() {
 
 async function listen() {
   hush();
-  const attempt = ++attempts;
+  const attempt = ++attempts, runs = [...choice.runs];
   if (REPORT || document.hidden) return;
-  if (!choice.runs.length) { timer = setTimeout(refreshLibrary, POLL); return; }
+  if (!runs.length) { timer = setTimeout(refreshLibrary, POLL); return; }
   const leave = await takePlace();
   if (attempt !== attempts) { leave?.(); return; }
-  if (!leave) { poll(); return; }
+  if (!leave) { poll(attempt, runs); return; }
   leavePlace = leave;
-  const query = choice.runs.map((run) => `run=${encodeURIComponent(run)}`).join("&");
-  stream = new EventSource(`api/changes?${query}`);
-  let isOpen = false;
+  stream = new EventSource(`api/changes?${question()}`);
+  let isOpen = false, isHeard = false;
   stream.onopen = () => { isOpen = true; clearTimeout(timer); };
-  stream.onmessage = () => { isOpen = true; ask(); };
-  stream.onerror = () => { isGone = true; showState(); clearTimeout(timer); timer = setTimeout(revive, POLL); };
-  timer = setTimeout(() => { if (!isOpen) { hush(); poll(); } }, POLL);
+  stream.onmessage = ({ data }) => { isHeard = true; take(runs, JSON.parse(data)); };
+  stream.onerror = () => { hush(); timer = setTimeout(revive, isHeard ? 0 : POLL); };
+  timer = setTimeout(() => { if (!isOpen) { hush(); poll(attempt, runs); } }, POLL);
+}
+
+// Asks now and then; each time there may be a place for a stream.
+async function poll(attempt, runs) {
+  try {
+    const told = await get(`api/views?${question()}`);
+    if (attempt !== attempts) return;
+    take(runs, told);
+    timer = setTimeout(listen, POLL);
+  } catch { if (attempt === attempts) revive(); }
 }
 
 async function revive() {
+  const attempt = attempts;
   try {
-    await get("api/runs");
+    library = await get("api/runs");
     isGone = false;
-    listen();
-    ask();
-  } catch { timer = setTimeout(revive, POLL); }
-}
-
-function poll() {
-  ask();
-  timer = setTimeout(listen, POLL);
+    if (attempt === attempts) await start();
+  } catch {
+    isGone = true;
+    showState();
+    timer = setTimeout(revive, POLL);
+  }
 }
 
 async function refreshLibrary() {
