@@ -197,6 +197,36 @@ def test_a_wrong_method_lists_the_right_ones() -> None:
     assert "Traceback" not in printed
 
 
+def test_a_wrong_format_is_told_without_the_words_of_a_library(tmp_path: Path) -> None:
+    code, printed = losses("export", str(record(tmp_path / "gan")), "--to", "xml")
+
+    assert code == 2
+    assert "'xml' is not one of 'csv', 'json'" in " ".join(printed.split())
+    assert "Value error" not in printed
+
+
+@pytest.mark.parametrize("command", ["plot", "report", "export"])
+def test_a_missing_folder_for_the_output_is_one_line(tmp_path: Path, command: str) -> None:
+    if command == "plot":
+        pytest.importorskip("matplotlib", reason="pictures are drawn with it")
+    run, output = record(tmp_path / "gan"), tmp_path / "nowhere" / "losses.svg"
+
+    code, printed = losses(command, str(run), "-o", str(output))
+
+    assert code == 1
+    assert printed.endswith(f": there is no folder {output.parent}\n")
+    assert printed.count("\n") == 1
+
+
+def test_a_record_that_cannot_be_exported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
+
+    code, printed = losses("export", str(tmp_path / "gan"))
+
+    assert code == 1
+    assert printed.endswith(f"{tmp_path / 'gan' / 'losses.csv'}: Is a directory\n")
+
+
 def test_an_impossible_folder_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib")

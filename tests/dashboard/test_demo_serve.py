@@ -100,7 +100,7 @@ def test_the_page_is_there_while_it_trains_and_stays_until_ctrl_c(tmp_path: Path
     assert is_gone(address)
 
 
-def test_a_page_that_is_no_more_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_page_that_is_no_more_is_not_waited_for() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
 
