@@ -215,7 +215,22 @@ os._exit(1)
 """
     subprocess.run([sys.executable, "-c", code], check=False)
 
-    assert RunReader(tmp_path / "gan").state == "crashed"
+    reader = RunReader(tmp_path / "gan")
+    assert reader.state == "crashed"
+    assert reader.error == "it was killed, or the machine restarted; no exception was recorded"
+
+
+def test_an_exception_is_why_a_run_crashed(tmp_path: Path) -> None:
+    def train() -> None:
+        with CsvLogger(tmp_path / "gan") as logger:
+            logger.log_metrics({"loss/G": 1.0}, step=0)
+            assert RunReader(logger.path).error is None
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        train()
+
+    assert RunReader(tmp_path / "gan").error == "RuntimeError: out of memory"
 
 
 @pytest.mark.parametrize(("interval", "state"), [(1.0, "stale"), (10.0, "live")])

@@ -343,6 +343,17 @@ def many(tmp_path: Path) -> Path:
     return logger.path
 
 
+def test_of_many_losses_the_heaviest_has_a_whole_bar(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "many") as logger:
+        weights = {f"weight/{number}": float(number) for number in range(64)}
+        logger.log_metrics(weights | {f"loss/{number}": 1.0 for number in range(64)}, step=0)
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(loss_table(RunReader(logger.path), 100, set()))
+
+    assert capture.get().splitlines()[-1].split()[2] == "████████"
+
+
 def test_the_keys_reach_each_of_many_losses(many: Path) -> None:
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
         assert "1 to 7 of 64" in text_of(watching, "#table")

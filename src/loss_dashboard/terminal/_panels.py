@@ -28,6 +28,9 @@ NARROW = 48
 FIRST = 2
 """So many numbers are always there: the weight and the last value."""
 
+MANY = 8
+"""Of more losses than these each weight is small, so the bars compare them with the largest."""
+
 DASH = "\u2013"
 """Stands for a number that there is none of."""
 
@@ -79,6 +82,9 @@ def loss_table(
     """
     rows = {name: last_row(reader, name) for name in reader.losses}
     weights = shares_of({name: row["weight"] for name, row in rows.items()})
+    if len(rows) > MANY:
+        heaviest = max(filter(isfinite, weights.values()), default=1.0) or 1.0
+        weights = {name: weight / heaviest for name, weight in weights.items()}
     parts = shares({name: reader.series(name) for name in rows})
     for name, row in rows.items():
         row["share"] = parts[name]
