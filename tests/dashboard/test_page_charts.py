@@ -490,11 +490,14 @@ def test_the_tip_shows_dashes_where_colours_repeat(
         assert len(set(drawn)) == len(drawn) > 50
 
 
+NINE = NAMES[:9]
+HIDDEN = "&".join(f"hide={name}" for name in NINE)
 BLANK = [
-    ("hide=G&hide=D&hide=E", "weight", "All losses are hidden"),
-    ("hide=G&hide=D&hide=E&grid=1", "loss", "All losses are hidden"),
+    (HIDDEN, "weight", "All losses are hidden"),
+    (f"{HIDDEN}&grid=1", "loss", "All losses are hidden"),
     ("first=500&last=600", "loss", "No rows between step 500 and 600"),
     ("first=500", "part", "No rows from step 500 on"),
+    ("find=kl", "cov", "No loss is called “kl”"),
     ("grid=1&find=kl", "loss", "No loss is called “kl”"),
 ]
 
@@ -502,7 +505,7 @@ BLANK = [
 def test_a_chart_without_lines_says_why(
     tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
 ) -> None:
-    record(tmp_path / "gan")
+    record(tmp_path / "gan", names=NINE)
     page = tab().page
     with serve(str(tmp_path)) as address:
         for query, chart, words in BLANK:
@@ -510,7 +513,9 @@ def test_a_chart_without_lines_says_why(
             wait_for_text(page, f"[data-chart={chart}] .plot", words)
             assert page.locator(f"[data-chart={chart}] canvas").count() == 0
             assert page.locator(f"[data-chart={chart}] button:visible").count() == 0
-            page.evaluate("choose({ hide: [], first: null, last: null, grid: false }, true)")
+            page.evaluate(
+                "choose({ hide: [], search: '', first: null, last: null, grid: false }, true)"
+            )
             wait(page, f"plots.get('{chart}').chart")
             assert page.locator(f"[data-chart={chart}] button:visible").count() == 3
 

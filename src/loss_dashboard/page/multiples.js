@@ -5,22 +5,15 @@ const CELL = { width: 170, height: 54 }, GAP = 12;
 const HEIGHTS = [208, 92, 60]; // of cells in one, two and three rows
 
 function showMany(figure, views, choice, change) {
-  const model = modelOf("loss", figure.title, views, choice), shown = wanted(model, choice);
-  const isUnknown = model.lines.length && !shown.lines.length;
-  const blank = isUnknown ? `No loss is called “${choice.search}”` : blankOf(shown, views, choice);
-  if (blank) return showBlank(figure, shown, blank);
-  const home = figure.plot.querySelector(".many") ?? newGrid(figure), cells = cellsOf(shown.lines);
-  figure.model = shown;
-  say(figure, noteOfMany(shown, cells.length));
+  const model = modelOf("loss", figure.title, views, choice), blank = blankOf(model, views, choice);
+  if (blank) return showBlank(figure, model, blank);
+  const home = figure.plot.querySelector(".many") ?? newGrid(figure), cells = cellsOf(model.lines);
+  figure.model = model;
+  say(figure, noteOfMany(model, cells.length));
   const before = [...home.children], known = new Map(before.map((cell) => [cell.title, cell]));
   const size = layOut(home, cells.length);
-  const filled = cells.map((lines) => filledCell(known.get(lines[0].name) ?? newCell(lines[0].name, change), lines, shown, size));
+  const filled = cells.map((lines) => filledCell(known.get(lines[0].name) ?? newCell(lines[0].name, change), lines, model, size));
   if (filled.length !== before.length || filled.some((cell, index) => cell !== before[index])) home.replaceChildren(...filled);
-}
-
-function wanted(model, choice) {
-  const search = choice.search.toLowerCase();
-  return { ...model, lines: model.lines.filter((line) => line.name.toLowerCase().includes(search)) };
 }
 
 // The lines of each loss: of several runs a loss has several.

@@ -33,10 +33,14 @@ function isRough({ lines, choice }) {
 // Why there is nothing to draw; null if there is something.
 function blankOf({ key, lines, x }, views, choice) {
   if (!x.length) return `No rows ${windowText(choice)}`;
-  if (!lines.length) return "All losses are hidden";
+  if (!lines.length) return isUnknown(views, choice) ? `No loss is called “${choice.search}”` : "All losses are hidden";
   if (lines.some((line) => line.values.some(isNumber))) return null;
   if (x.length < 3 && key === "cov") return "No CoV yet";
   return key === "part" && views.some(isWeighed) ? NOT_RECORDED.loss : NOT_RECORDED[key];
+}
+
+function isUnknown(views, choice) {
+  return !views.some((view) => view.losses.some((loss) => isFound(choice, loss.name)));
 }
 
 function windowText({ first, last }) {
