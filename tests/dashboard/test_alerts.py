@@ -88,6 +88,17 @@ def test_a_spike_is_told_with_its_size(tmp_path: Path) -> None:
     assert alert.text == "G was over 10 times its running mean at step 200 (50 against 2)"
 
 
+def test_a_loss_that_changes_its_sign_is_compared_by_its_size(tmp_path: Path) -> None:
+    def actor(step: int) -> float:
+        return 5 * math.sin(step / 30) + random.uniform(-0.1, 0.1)
+
+    assert alerts(tmp_path / "calm", {"actor": actor, "entropy": lambda _: -1.2}) == []
+    (alert,) = alerts(tmp_path / "jump", {"actor": lambda at: -90.0 if at == 300 else actor(at)})
+
+    assert alert[:3] == ("spike", "actor", 300)
+    assert "over 10 times the running mean of its size at step 300 (-90 against 3." in alert.text
+
+
 def test_a_wild_start_is_no_spike(tmp_path: Path) -> None:
     assert alerts(tmp_path, {"G": lambda step: 1000.0 if step == 1 else 1.0}) == []
 

@@ -4,6 +4,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from loss_dashboard._last_rows import TAIL, LastRows
@@ -14,8 +15,6 @@ from loss_loggers.run_folder import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def record(folder: Path, losses: list[float], nonfinite: int = 0) -> Path:
@@ -57,6 +56,16 @@ def test_ls_marks_a_loss_that_was_ever_lost_and_one_that_jumped(tmp_path: Path) 
     assert ends["lost"] == ends["now"] == ["G", "nan"]
     assert ends["high"] == ["G", "spike"]
     assert ends["calm"][-1] == "1"
+
+
+@pytest.mark.parametrize(("loss", "marks"), [(5.0, []), (-5.0, []), (-40.0, ["G spike"])])
+def test_a_loss_whose_mean_is_near_zero_is_compared_with_its_usual_size(
+    tmp_path: Path, loss: float, marks: list[str]
+) -> None:
+    with CsvLogger(tmp_path / "ppo") as logger:
+        logger.log_metrics({"loss/G": loss, "mean/G": 0.01, "std/G": 3.5}, step=0)
+
+    assert LastRows(parts(logger.path)).marks(["G"]) == marks
 
 
 def test_ls_marks_what_the_page_alerts_of(tmp_path: Path) -> None:

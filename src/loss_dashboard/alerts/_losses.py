@@ -37,16 +37,20 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
 
 
 def spikes(reader: RunReader) -> Iterator[Alert]:
-    """Losses far over their running mean."""
+    """Losses far over their running mean; of one that may be negative, the sizes are compared."""
+    import numpy as np
+
     for name in reader.losses:
         series = reader.series(name)
-        losses, means = series["loss"], _means_before(series["loss"])
-        high = (losses > SPIKE * means) & (means > 0) & (losses < float("inf"))
+        losses, sizes = series["loss"], np.abs(series["loss"])
+        means = _means_before(sizes)
+        high = (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes)
         if high.any():
             step = int(series["step"][high][0])
             many = _times(int(high.sum()), step)
             size = f"{losses[high][0]:.3g} against {means[high][0]:.3g}"
-            text = f"{name} was over {SPIKE:g} times its running mean {many} ({size})"
+            mean = "the running mean of its size" if (losses < 0).any() else "its running mean"
+            text = f"{name} was over {SPIKE:g} times {mean} {many} ({size})"
             yield Alert("spike", name, step, text)
 
 
