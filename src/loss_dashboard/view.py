@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._lost import lost_in
 from ._numbers import plain
 from ._sparks import Sparks
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._lines import Values
-    from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
 
@@ -83,12 +82,11 @@ def _table(
 
 
 def _line(own: dict[str, Values]) -> dict[str, Any]:
-    import numpy as np
-
-    lost = ~np.isfinite(own["loss"])
+    """Where a loss stands; the last value is in words if it was lost."""
+    lost = lost_in(own)
     return {
         **{column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")},
-        "last": _last(own["loss"]),
+        "last": str(float(own["loss"][-1])) if lost[-1] else plain(own["loss"][-1]),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
     }
@@ -100,8 +98,3 @@ def _contribution(own: dict[str, Values]) -> float:
     recent = np.abs(own["loss"][-RECENT:] * own["weight"][-RECENT:])
     recent = recent[np.isfinite(recent)]
     return float(recent.mean()) if len(recent) else 0.0
-
-
-def _last(loss: Values) -> Number | str:
-    """The last loss, in words if it was lost."""
-    return plain(loss[-1]) if isfinite(loss[-1]) else str(float(loss[-1]))

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from loss_dashboard._lost import lost_in
+
 from ._alert import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy import bool_
-    from numpy.typing import NDArray
 
     from loss_dashboard._lines import Values
     from loss_dashboard.reader import RunReader
@@ -27,7 +26,7 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
     """Losses that were NaN or infinite."""
     for name in reader.losses:
         series = reader.series(name)
-        lost = _lost(series)
+        lost = lost_in(series)
         if lost.any():
             step = int(series["step"][lost][0])
             count = int(lost.sum())
@@ -68,16 +67,6 @@ def stopped(reader: RunReader) -> Iterator[Alert]:
             if all(own > MISSED * usual for own, usual in zip(gap, intervals, strict=True)):
                 text = f"{name} is no longer logged since step {step:g}"
                 yield Alert("stopped", name, int(step), text)
-
-
-def _lost(series: Series) -> NDArray[bool_]:
-    """Which lines have a loss that is not finite; one without any statistic has none."""
-    import numpy as np
-
-    lost = ~np.isfinite(series["loss"])
-    others = [np.isfinite(series[column]) for column in ("weight", "mean") if column in series]
-    known = np.logical_or.reduce(others)
-    return lost & (known | np.isinf(series["loss"])) if known.any() else lost
 
 
 def _means_before(losses: Values) -> Values:
