@@ -19,7 +19,7 @@ from .decimate import Decimated as Decimated
 from .decimate import decimate as decimate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -29,6 +29,9 @@ SHOWN = ("loss", "weight", "mean", "std", "cov")
 """Statistics that every series has, if only as NaN."""
 
 COLUMNS = ("step", "time", *SHOWN)
+
+FIRST = 100
+"""So many lines tell whether something that run.json does not name is a loss."""
 
 
 class RunReader:
@@ -78,9 +81,13 @@ class RunReader:
 
     @property
     def losses(self) -> list[str]:
-        """The losses that have a colour, except their total: not the user's own numbers."""
-        known = self.info.get("losses") or self._series
-        return [name for name in self._series if name in known and name.split("/")[-1] != "total"]
+        """The losses, except their total: not the user's own numbers.
+
+        They are named in run.json, and have a colour there; where a file was put in the place of
+        another, or no run.json is left, it is their values that tell.
+        """
+        names = [name for name in self._series if name.split("/")[-1] != "total"]
+        return [name for name in names if name in self.colours or self._is_loss(name)]
 
     @property
     def colours(self) -> dict[str, str]:
@@ -161,6 +168,8 @@ class RunReader:
         self._tails += [Tail(path) for path in files[len(self._tails) :]]
         for tail in list(self._tails):
             self._read(tail)
+        unnamed = [name for name in self.losses if name not in self.colours]
+        self._note("unnamed", _unnamed(unnamed) if self.colours else "")
 
     def _read_info(self) -> None:
         """Read `run.json` if it was replaced; while it makes no sense the last one counts."""
@@ -227,11 +236,32 @@ class RunReader:
         some = f"{self._refused} lines make no sense, and are left out."
         self._note("refused", some if self._refused else "")
 
+    def _is_loss(self, name: str) -> bool:
+        """Whether its first lines have a loss, or a weight where no loss has a colour."""
+        import numpy as np
+
+        columns = self._series[name].columns
+        told = columns.keys() & (("loss",) if self.colours else ("loss", "weight"))
+        return any(np.isfinite(columns[column][:FIRST]).any() for column in told)
+
     def _note(self, topic: str, sentence: str) -> None:
         if sentence:
             self._notes[topic] = sentence
         else:
             self._notes.pop(topic, None)
+
+
+def _unnamed(names: Sequence[str]) -> str:
+    """Which losses have no colour.
+
+    >>> _unnamed("ABCDE")
+    'A, B, C and 2 more are not named in run.json, so they are grey.'
+    """
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    are, they = ("is", "it is") if len(names) == 1 else ("are", "they are")
+    return f"{', '.join(names[:3])}{more} {are} not named in {INFO}, so {they} grey."
 
 
 def _changed(path: Path) -> tuple[int, int] | None:

@@ -119,6 +119,29 @@ def test_a_record_that_is_longer_than_before_yet_another(tmp_path: Path) -> None
     assert only_problem(reader) == "losses.csv was replaced, so all of it was read again."
 
 
+def test_a_file_in_the_place_of_another_shows_its_losses_in_grey(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 50)
+    reader = RunReader(folder)
+
+    rows = ["0,1.0,actor,0.5,1.0,\n", "0,1.0,G,0.5,1.0,\n", "0,1.0,lr,,,0.1\n"]
+    (folder / "new.csv").write_text("".join(["step,time,name,loss,weight,value\n", *rows]))
+    (folder / "new.csv").replace(folder / "losses.csv")
+
+    assert reader.poll()
+    assert reader.losses == ["actor", "G"]
+    assert "actor" not in reader.colours
+    assert reader.problems == [
+        "losses.csv was replaced, so all of it was read again.",
+        "actor is not named in run.json, so it is grey.",
+    ]
+
+
+def test_without_run_json_the_numbers_of_the_user_are_still_no_losses(tmp_path: Path) -> None:
+    (record(tmp_path / "gan") / "run.json").unlink()
+
+    assert RunReader(tmp_path / "gan").losses == ["G", "D"]
+
+
 def test_a_new_part_brings_its_column(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         write(logger, 0)
