@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,6 +76,16 @@ def test_a_lost_run_json_costs_the_colors_only(tmp_path: Path) -> None:
     (folder / "run.json").unlink()
 
     assert "<!-- G  " in plot_run(folder, tmp_path / "run.svg").read_text()
+
+
+def test_the_command_draws_the_same_although_it_loads_less(tmp_path: Path) -> None:
+    folder = record(tmp_path / "run", {"G": [1.0, 2.0], "D": [0.5, 0.25]})
+    command = [sys.executable, "-m", "loss_dashboard", "plot", str(folder), "-o", "by-command.png"]
+
+    subprocess.run(command, check=True, cwd=tmp_path)
+
+    drawn = plot_run(folder, tmp_path / "run.png")
+    assert (tmp_path / "by-command.png").read_bytes() == drawn.read_bytes()
 
 
 def test_several_runs_share_a_panel_and_the_colors_of_the_first(tmp_path: Path) -> None:

@@ -199,6 +199,8 @@ BAD_TRACKER = [
     (("statistics", "moments", "count"), ..., "'moments', needs the keys"),
     (("statistics", "recent"), [1.0, "2.0"], "'recent', needs a list of numbers"),
     (("statistics", "blocks"), {}, "'blocks', needs the keys position"),
+    (("device",), {}, r"'device', needs the keys ratios, moments; got \(none\)"),
+    (("device", "ratios"), [1.0], "'ratios', needs no numbers, or 8 or 11; got 1"),
 ]
 
 
@@ -297,6 +299,50 @@ def test_a_group_that_knows_its_losses_refuses_the_state_of_one_that_does_not() 
 
     with pytest.raises(ValueError, match=r"needs the keys a, b, c; got \(none\)"):
         own.load_state_dict(empty.state_dict())
+
+
+BAD_GROUP = [
+    (("device",), [], r"'device', needs the keys ratios, moments; got"),
+    (("device",), {"ratios": []}, "'device', needs the keys ratios, moments; got ratios"),
+    (("device", "moments"), ["1"], "'device', 'moments', needs a list of numbers"),
+    (("device", "ratios"), [0.0] * 8, "'ratios', needs no numbers, or 24 or 33; got 8"),
+    (("device", "moments"), [0.0] * 19, "'moments', needs no numbers, or 18 or 24; got 19"),
+    (("accumulated",), [1.0] * 4, "'accumulated', needs no numbers, or 12; got 4"),
+    (("losses", "c", "name"), "b", "the state of loss 'c' is needed; got that of 'b'"),
+    (("weighting", "a"), "much", "real number"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD_GROUP)
+def test_a_group_refuses_a_state_with_one_bad_number(
+    path: tuple[str, ...], value: Any, message: str
+) -> None:
+    make = group(lambda: StaticWeighting({"b": 0.5, "a": 0.25}))
+    own = trained(make)
+    bad = changed(own.state_dict(), "_extra_state", *path, to=value)
+    other = make(MemoryLogger())
+    before = repr(other.state_dict())
+
+    with pytest.raises((ValueError, TypeError), match=message):
+        other.load_state_dict(bad)
+
+    assert repr(other.state_dict()) == before
+
+
+@pytest.mark.parametrize(
+    ("path", "value"), [(("name",), "b"), (("device", "moments"), [1.0]), (("device",), None)]
+)
+def test_trackers_refuse_all_of_a_state_where_one_refuses_its_own(
+    path: tuple[str, ...], value: Any
+) -> None:
+    own = trackers(MemoryLogger())
+    before = repr(own.state_dict())
+    bad = changed(trained(trackers).state_dict(), "trackers", "c", *path, to=value)
+
+    with pytest.raises(ValueError, match=r"'c'.*; got"):
+        own.load_state_dict(bad)
+
+    assert repr(own.state_dict()) == before
 
 
 def test_a_shorter_history_keeps_the_last_values() -> None:

@@ -97,6 +97,18 @@ def test_a_loss_that_is_not_finite_knows_the_step_of_all() -> None:
     assert trackers["G"].statistics.first_nonfinite_step == 2
 
 
+@pytest.mark.filterwarnings("ignore:loss 'D':RuntimeWarning")
+@pytest.mark.parametrize("log_every", [None, 8])
+def test_a_loss_that_is_updated_twice_is_in_one_step_all_the_same(log_every: int | None) -> None:
+    trackers = Trackers(["G", "D"], log_every=log_every)
+    track(trackers, G=1.0, D=1.0)
+
+    trackers["D"].update(1.0, do_backwards=False)
+    track(trackers, G=1.0, D=math.nan)
+
+    assert trackers["D"].statistics.first_nonfinite_step == 1
+
+
 def test_numbers_of_ones_own_travel_in_the_row() -> None:
     trackers = Trackers(["G"], memory := MemoryLogger())
 

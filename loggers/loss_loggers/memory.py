@@ -6,6 +6,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
+from ._hyperparameters import merge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,8 +45,8 @@ class MemoryLogger(BaseLogger):
             del self.rows[: -self._max_rows]
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
-        """Keep hyperparameters; a key that comes again replaces the earlier one."""
-        self.hyperparameters.update(hyperparams)
+        """Keep hyperparameters, merged as in a run folder: lists unite, settings are updated."""
+        merge(self.hyperparameters, hyperparams)
 
     def __getitem__(self, metric: str) -> list[tuple[int, Any]]:
         """The step and value of each row that carries this metric."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy import float64, signedinteger
     from numpy.typing import NDArray
+    from pyarrow import DoubleArray
 
     Values = NDArray[float64]
     Codes = NDArray[signedinteger]
@@ -130,14 +131,26 @@ def _parse_many(lines: bytes | memoryview, header: Sequence[str], taken: list[st
         return None
     name = table["name"].chunk(0)
     names: list[bytes] = name.dictionary.to_pylist()
-    codes = name.indices.to_numpy()
+    codes = np.frombuffer(name.indices.buffers()[1], np.int32, len(name))
     columns = [
         column
         for column in taken
         if column in ("step", "time") or table[column].null_count < len(table)
     ]
-    values = np.stack([table[column].to_numpy() for column in columns])
+    values = np.stack([_floats(table[column].chunk(0)) for column in columns])
     return Block(names, codes, columns, values, 0)
+
+
+def _floats(cells: DoubleArray) -> Values:
+    """What `to_numpy` would give; that imports pandas wherever it is installed: 0.3 s."""
+    import numpy as np
+
+    known, data = cells.buffers()
+    values = np.frombuffer(data, np.float64, len(cells))
+    if not cells.null_count:
+        return values
+    bits = np.unpackbits(np.frombuffer(known, np.uint8), count=len(cells), bitorder="little")
+    return np.where(bits, values, np.nan)
 
 
 def _parse_any(lines: bytes | memoryview, header: Sequence[str], taken: list[str]) -> Block:

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from ._lines import Values
 
+SLACK = 1.1  # lines still to come may be shorter than those that are known
+
 
 class Series:
     """A table that grows by lines, and sometimes by a column.
@@ -33,10 +35,17 @@ class Series:
         """Each column; a view, which stays as it is when more lines come."""
         return {name: self._room[row, : self.count] for row, name in enumerate(self._names)}
 
-    def extend(self, columns: Sequence[str], values: Values) -> None:
-        """Append lines, given as one row of numbers for each of these columns."""
+    def extend(self, columns: Sequence[str], values: Values, ahead: float = 0.0) -> None:
+        """Append lines, given as one row of numbers for each of these columns.
+
+        Args:
+            columns: What each row is.
+            values: The numbers.
+            ahead: About how many times as many lines come next. Room that stays empty costs no
+                memory; lines that move to a larger room do, twice.
+        """
         end = self.count + values.shape[1]
-        self._make_room(columns, end)
+        self._make_room(columns, end, end + int(SLACK * ahead * values.shape[1]))
         fresh = self._room[:, self.count : end]
         if list(columns) == self._names:
             fresh[:] = values
@@ -45,15 +54,16 @@ class Series:
             fresh[[self._names.index(name) for name in columns]] = values
         self.count = end
 
-    def _make_room(self, columns: Sequence[str], length: int) -> None:
-        """Twice as much as was needed, so that a line costs the same however many there are."""
+    def _make_room(self, columns: Sequence[str], length: int, expected: int) -> None:
+        """Twice as much as is needed, so that a line costs the same however many there are."""
         import numpy as np
 
         new = [name for name in columns if name not in self._names]
         height, width = self._room.shape
         if not new and length <= width:
             return
-        room = np.empty((height + len(new), width if length <= width else 2 * length))
+        width = width if length <= width else max(2 * length, expected)
+        room = np.empty((height + len(new), width))
         room[:height, : self.count] = self._room[:, : self.count]
         room[height:, : self.count] = float("nan")
         self._room = room

@@ -1,6 +1,7 @@
 """The command `losses`: a file in `commands` for each of its commands, and a line here."""
 
 # Nothing heavy is imported up here: `losses --help` answers at once.
+import os
 from collections.abc import Callable
 from typing import Annotated
 
@@ -68,6 +69,8 @@ def main(
     ] = False,
 ) -> None:
     """Look at recorded losses and their weights."""
+    if context.invoked_subcommand != "demo":  # all others compute nothing that is worth threads
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # which numpy would start at once
     if context.invoked_subcommand is None:
         from ._hints import hints
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from importlib.metadata import PackageNotFoundError, requires, version
 from typing import NamedTuple
 
 DISTRIBUTION = "multi-loss-weighting"
@@ -24,6 +23,8 @@ def packages() -> list[Package]:
     >>> [package.extra for package in packages() if package.name in ("torch", "matplotlib")]
     ['', 'plot']
     """
+    from importlib.metadata import requires
+
     pairs = [_name_and_extra(requirement) for requirement in requires(DISTRIBUTION) or []]
     sizes = Counter(extra for _, extra in pairs)
     extras: dict[str, str] = {}
@@ -53,6 +54,8 @@ def _name_and_extra(requirement: str) -> tuple[str, str]:
 
 
 def _version(name: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(name)
     except PackageNotFoundError:

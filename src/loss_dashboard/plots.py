@@ -21,12 +21,13 @@ from ._axes import (
     mark_nonfinite,
     scale,
 )
+from ._matplotlib import load
 from ._smooth import smooth
 from .decimate import decimate
 from .reader import RunReader
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from .decimate import Decimated
 
 POINTS = 1000  # as many as a picture can show
+DRAWN = ("loss", "weight")
 SMOOTHED = 100  # the clear line is the mean of one such part of the run
 
 
@@ -54,19 +56,24 @@ def plot_run(run: Run | str | Path, output: str | Path) -> Path:
     return plot_runs([run], output)
 
 
-def plot_runs(runs: Sequence[Run | str | Path], output: str | Path) -> Path:
+def plot_runs(
+    runs: Sequence[Run | str | Path],
+    output: str | Path,
+    *,
+    load_matplotlib: Callable[[], None] = load,
+) -> Path:
     """Draw the losses and weights of runs, the first with solid lines and the others dashed.
 
     Args:
         runs: Runs, or the paths of their folders.
         output: Where to write; its suffix picks the format (`.png`, `.svg`, `.pdf`, …).
+        load_matplotlib: How it is loaded, while the runs are read.
 
     Returns:
         The path written.
     """
-    readers = _read_while_matplotlib_loads(
-        [run.path if isinstance(run, Run) else run for run in runs]
-    )
+    paths = [run.path if isinstance(run, Run) else run for run in runs]
+    readers = _read_during(load_matplotlib, paths)
     from matplotlib import rc_context
 
     # A picture of few colours gains little from being packed for long.
@@ -77,13 +84,12 @@ def plot_runs(runs: Sequence[Run | str | Path], output: str | Path) -> Path:
     return Path(output)
 
 
-def _read_while_matplotlib_loads(paths: Sequence[str | Path]) -> list[RunReader]:
+def _read_during(other: Callable[[], None], paths: Sequence[str | Path]) -> list[RunReader]:
     import numpy as np  # noqa: F401, both need it, and two threads should not load it at once
 
     with ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(RunReader, path, ()) for path in paths]
-        import matplotlib.figure  # noqa: F401
-
+        reading = [pool.submit(RunReader, path, (), always=DRAWN) for path in paths]
+        other()
         return [reader.result() for reader in reading]
 
 

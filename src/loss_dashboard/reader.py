@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from ._lines import Block, Values
 
 SHOWN = ("loss", "weight", "mean", "std", "cov")
-"""Statistics that every series has, if only as NaN."""
-
-COLUMNS = ("step", "time", *SHOWN)
+"""What the page, the terminal and the notebook show."""
 
 FIRST = 100
 """So many lines tell whether something that run.json does not name is a loss."""
@@ -50,6 +48,7 @@ class RunReader:
         path: The folder.
         columns: The statistics to read, beside those that are always; by default all. The
             fewer, the sooner it is done.
+        always: The statistics that every series has, if only as NaN.
         patience: The seconds after which a poll leaves what is still unread to the next one.
 
     Attributes:
@@ -63,12 +62,14 @@ class RunReader:
         path: str | PathLike[str],
         columns: Collection[str] | None = None,
         *,
+        always: Sequence[str] = SHOWN,
         patience: float = inf,
     ) -> None:
         self.path = folder_at(path)
         self._patience = patience
         self.info: dict[str, Any] = {}
-        self._columns = None if columns is None else {*SHOWN, *columns}
+        self._columns = None if columns is None else {*always, *columns}
+        self._always = tuple(always)
         self._notes: dict[str, str] = {}
         self.times_begun = 0
         self._forget()
@@ -201,11 +202,14 @@ class RunReader:
     def _read_blocks(self, tail: Tail) -> None:
         # While the lines of one block are handed out, those of the next ones are parsed.
         each = map_ahead if tail.has_much() else map
-        for block, series in each(partial(self._parse, tail), self._below_header(tail)):
-            self._add(block, series)
+        for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
+            self._add(block, series, ahead)
 
-    def _below_header(self, tail: Tail) -> Iterator[memoryview]:
-        """What is new, without the line that names the columns, if there is any sense in it."""
+    def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:
+        """What is new, and about how many times as much is still to come.
+
+        Without the line that names the columns, and only if there is any sense in it.
+        """
         for lines in tail.read(self._until):
             below = lines
             if tail not in self._headers:
@@ -213,11 +217,14 @@ class RunReader:
                 note = _missing(tail.path.name, self._headers[tail])
                 self._note(f"header of {tail.path.name}", note)
             if below and set(KEYS) <= set(self._headers[tail]):
-                yield below
+                yield below, (tail.size - tail.offset) / len(below)
 
-    def _parse(self, tail: Tail, lines: memoryview) -> tuple[Block, dict[str, Values]]:
+    def _parse(
+        self, tail: Tail, new: tuple[memoryview, float]
+    ) -> tuple[Block, dict[str, Values], float]:
+        lines, ahead = new
         block = parse(lines, self._headers[tail], self._columns)
-        return block, block.by_name()
+        return block, block.by_name(), ahead
 
     def _start_again(self, reason: str) -> None:
         """Read everything anew, as when a run went back to its checkpoint."""
@@ -225,11 +232,11 @@ class RunReader:
         self._note("again", f"{reason}, so all of it was read again.")
         self._poll()
 
-    def _add(self, block: Block, series: dict[str, Values]) -> None:
+    def _add(self, block: Block, series: dict[str, Values], ahead: float) -> None:
         """Give each loss its lines."""
         for name, values in series.items():
-            own = self._series.setdefault(name, Series(COLUMNS))
-            own.extend(block.columns, values)
+            own = self._series.setdefault(name, Series(("step", "time", *self._always)))
+            own.extend(block.columns, values, ahead)
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
         self._refused += block.refused

@@ -42,7 +42,12 @@ def run_server(
     places = ", ".join(map(short, catalogue.places))
     print(f"Watching {places} at {address}  (Ctrl-C ends it)", flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GOODBYE
+        app,
+        ws="none",  # where there is a package for them, it would be loaded
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=GOODBYE,
     )
     if open_page:
         import webbrowser

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ._state import State
 
 _MOMENTS = ("count", "mean", "variance", "std", "cov", "minimum", "maximum")
+# Numbers that are kept of each loss: in float64, and in float32, with what rounding took away.
+_KEPT = {"ratios": (8, 11), "moments": (6, 8)}
 
 
 class DeviceHistory(History):
@@ -176,6 +178,18 @@ class DeviceHistory(History):
 
     def _tensor(self, vector: Vector) -> Tensor:
         return torch.as_tensor(vector).to(self.device, self._dtype)
+
+
+def check_kept(state: State, count: int, where: str) -> None:
+    """Raise a ValueError unless `state` is a `state_dict()` of so many losses, or has nothing."""
+    for name, numbers in state.items():
+        needed = [many * count for many in _KEPT[name]]
+        if len(numbers) not in (0, *needed):
+            msg = (
+                f"{where}, 'device', {name!r}, needs no numbers, or"
+                f" {' or '.join(map(str, needed))}; got {len(numbers)}"
+            )
+            raise ValueError(msg)
 
 
 def _fill(tensors: list[Tensor], values: list[float] | None) -> None:

@@ -22,7 +22,7 @@ from ._statistics import Statistics
 from ._steps import Steps
 from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
-from .weighting import PlainSum, Weighting
+from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of
 
 if TYPE_CHECKING:
@@ -382,11 +382,12 @@ class LossGroup(nn.Module):
         members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
             raise ValueError(self._steps.why_no_backward(losses))
-        weighted = self._steps.weigh(self.weighting, members, batch, step)
+        weighting = self.weighting
+        weighted = self._steps.weigh(weighting, members, batch, step)
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
-            weighted = weighted._replace(total=total)
-        self._steps.record(self.weighting, members, batch, weighted, samples, own_metrics, step)
+            weighted = Weighted(total, weighted.weights)
+        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step)
         self._end_step(step)
         return weighted.total
 
@@ -470,7 +471,8 @@ class LossGroup(nn.Module):
         members = self._steps.fitting(state)
         losses = {} if members is None else members.state_dict()
         own |= {"losses": losses, "weighting": 0}
-        check_state(own, {**state, "weighting": 0}, "the state of the group")
+        where = "the state of the group"
+        check_state(own, {**state, "weighting": 0}, where)
         if members is None and state["step"]:
             msg = (
                 f"the state is of {state['step']} steps and of no loss: with"
@@ -481,6 +483,7 @@ class LossGroup(nn.Module):
         if own["method"] != state["method"]:
             msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
             raise ValueError(msg)
+        self._steps.check_state(state, members, where)
         return members
 
 

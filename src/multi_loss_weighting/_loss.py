@@ -13,24 +13,25 @@ if TYPE_CHECKING:
     from ._backlog import Backlog
     from ._statistics import Statistics
 
+# Where they are once the backlog was read: asked at each number, that would cost as much again.
 _ATTRIBUTES = {
-    "loss": "statistics.value",
-    "weight": "used_weight",
+    "loss": "_statistics.value",
+    "weight": "_used_weight",
     "weighted": "weighted",
-    "mean": "statistics.mean",
-    "std": "statistics.std",
-    "var": "statistics.variance",
-    "cov": "statistics.cov",
-    "cov_weight": "statistics.loss_ratio.cov",
-    "ratio": "statistics.ratio",
-    "ratio_mean": "statistics.ratio_mean",
-    "ratio_std": "statistics.ratio_std",
-    "min": "statistics.minimum",
-    "max": "statistics.maximum",
-    "count": "statistics.count",
+    "mean": "_statistics.mean",
+    "std": "_statistics.std",
+    "var": "_statistics.variance",
+    "cov": "_statistics.cov",
+    "cov_weight": "_statistics.loss_ratio.cov",
+    "ratio": "_statistics.ratio",
+    "ratio_mean": "_statistics.ratio_mean",
+    "ratio_std": "_statistics.ratio_std",
+    "min": "_statistics.minimum",
+    "max": "_statistics.maximum",
+    "count": "_statistics.count",
     "exponential_mean": "exponential_mean",
-    "clamped": "clamped",
-    "spikes": "spikes",
+    "clamped": "_clamped",
+    "spikes": "_statistics.loss_ratio.spikes",
 }
 STATISTICS = tuple(_ATTRIBUTES)
 """Everything that a row can report of a loss."""
@@ -203,8 +204,8 @@ class NamedLoss:
 
         The block that ended since the last row is in it once.
         """
-        row = {key: number(self) for key, number in self._fields}
         statistics = self.statistics
+        row = {key: number(self) for key, number in self._fields}
         if statistics.nonfinite:
             row[self._nonfinite_key] = statistics.nonfinite
         blocks = statistics.blocks

@@ -10,8 +10,6 @@ State = dict[str, Any]
 
 
 _MAY_BE_NONE = ("first_nonfinite_step", "last_nonfinite_step")
-# What a device keeps is not there when the losses are on the CPU.
-_MAY_DIFFER = ("device",)
 
 
 def check_state(own: Any, saved: Any, where: str) -> None:
@@ -33,9 +31,8 @@ def check_state(own: Any, saved: Any, where: str) -> None:
             msg = f"{where} needs the keys {keys}; got {got or '(none)'}"
             raise ValueError(msg)
         for key, value in own.items():
-            is_free = key in _MAY_DIFFER or (saved[key] is None and key in _MAY_BE_NONE)
-            if not is_free:
-                check_state(value, saved[key], f"{where}, {key!r},")
+            if saved[key] is not None or key not in _MAY_BE_NONE:
+                check_state(value, saved[key], f"{where.removesuffix(',')}, {key!r},")
     elif not _same_kind(own, saved):
         msg = f"{where} needs {_kind(own)}; got {saved!r}"
         raise ValueError(msg)

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ._batch import Batch
+from ._device_history import check_kept
 from ._device_means import widest
 from ._on_device import OnDevice
 from ._tally import means_of, read_tally, tally
 from ._value import device_of
+from .weighting._base import checked_weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +133,8 @@ class Steps:
             _check_device(weighting, batch.raw.device)
         history = members.history if self._place is None else self._place.history
         history.step, history.present = step, batch.present
-        return weighting.weigh(batch.losses, history)
+        result = weighting.weigh(batch.losses, history)
+        return checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
 
     def weights(self, weighting: Weighting, members: Members, losses: Tensor, step: int) -> Any:
         """The weights of a step of losses [K] that are all there."""
@@ -166,8 +169,7 @@ class Steps:
     ) -> None:
         """Take in a step, which ends the micro-batches before it; `weighted` if it is known."""
         if self._sums is not None or self._ranks.are_many:
-            self.accumulate(batch, samples)
-            self.record_means(weighting, members, extra, step)
+            self._record_sums(self._with(batch, samples), weighting, members, extra, step)
             return
         if weighted is None:
             weighted = self._weigh_again(weighting, members, batch, step)
@@ -184,12 +186,16 @@ class Steps:
 
     def accumulate(self, batch: Batch, samples: float) -> None:
         """Add one micro-batch to the step."""
+        self._sums = self._with(batch, samples)
+
+    def _with(self, batch: Batch, samples: float) -> Tensor:
+        """The sums of the step with one more micro-batch."""
         if batch.raw is None:
             losses = torch.tensor(batch.values, dtype=torch.float64)
         else:
             losses = batch.raw.to(widest(batch.raw.device))
         sums = tally(losses, batch.given, samples)
-        self._sums = sums if self._sums is None else self._sums.to(sums) + sums
+        return sums if self._sums is None else self._sums.to(sums) + sums
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
@@ -206,7 +212,7 @@ class Steps:
     def record_means(
         self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
     ) -> None:
-        """Take in a step whose losses are means over micro-batches and ranks.
+        """Take in a step whose losses are the means of those that were accumulated.
 
         Raises:
             ValueError: If nothing was accumulated.
@@ -214,19 +220,30 @@ class Steps:
         if self._sums is None:
             msg = "record() is of the losses that were accumulated; got none: accumulate(losses)"
             raise ValueError(msg)
-        sums, self._sums = self._sums, None
+        self._record_sums(self._sums, weighting, members, extra, step)
+
+    def _record_sums(
+        self,
+        sums: Tensor,
+        weighting: Weighting,
+        members: Members,
+        extra: dict[str, Any],
+        step: int,
+    ) -> None:
+        """Take in a step whose losses are means over micro-batches and ranks."""
         if self._ranks.are_many:
             sums = self._ranks.share(sums, weighting)
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
             weighted = self._weigh_again(weighting, members, batch, step)
-            self._saved = {}
+            self._sums, self._saved = None, {}
             self.intake.take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
             weighted = self._weigh_again(weighting, members, batch, step)
+            self._sums = None
             self._place.history.take_in(means, samples)
             self.intake.is_finite = partial(torch.eq, sums[3].sum(), 0)
             self.intake.take_in_later(members, sums, None, weighted, None, extra, step)
@@ -265,6 +282,17 @@ class Steps:
         if self.members is None and state.get("losses"):
             return self.make_members(state["losses"])
         return self.members
+
+    def check_state(self, state: State, members: Members | None, where: str) -> None:
+        """Raise a ValueError unless the numbers in the state are of these losses."""
+        losses = {} if members is None else members.losses
+        for name, loss in losses.items():
+            loss.check_state(state["losses"][name])
+        check_kept(state["device"], len(losses), where)
+        needed, got = 4 * len(losses), len(state["accumulated"])
+        if got not in (0, needed):
+            msg = f"{where}, 'accumulated', needs no numbers, or {needed}; got {got}"
+            raise ValueError(msg)
 
     def load_state_dict(self, state: State, members: Members | None) -> None:
         """Continue from `state_dict()`, with the losses that fit it."""

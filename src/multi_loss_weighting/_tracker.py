@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._device_history import check_kept
 from ._history import History
 from ._intake import Intake
 from ._loss import REPORT, NamedLoss
@@ -141,6 +142,7 @@ class LossTracker(NamedLoss):
         self.warmup = warmup
         self.weight = weight
         self.step = 0
+        self._stride = 1
 
     @property
     def weight(self) -> float:
@@ -231,7 +233,7 @@ class LossTracker(NamedLoss):
         self._used_weight = weight
         if is_clamped:
             self._clamped += 1
-        self.step = step + 1
+        self.step = step + self._stride
         if self._reporter is not None and self._ranks.is_reporter:
             self._reporter.report(self.row() | (own_metrics or {}), step)
         if not is_finite:
@@ -255,8 +257,9 @@ class LossTracker(NamedLoss):
         self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
         return self._is_straight
 
-    def _share_backlog(self, backlog: Backlog) -> None:
-        """Have the losses on an accelerator read back with those of others."""
+    def _join(self, backlog: Backlog) -> None:
+        """Be one of several, whose losses are read back together and who end a step together."""
+        self._stride = 0
         self._backlog = self._intake.backlog = backlog
 
     def _come_late(self) -> None:
@@ -287,7 +290,7 @@ class LossTracker(NamedLoss):
             weighted = weighted._replace(total=total)
         self._seen = self._updates + 1
         self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
-        self.step = step + 1
+        self.step = step + self._stride
         self._intake.raise_error()
         return weighted.total
 
@@ -367,6 +370,11 @@ class LossTracker(NamedLoss):
         self._steps.load_device_state(state["device"])
         self._seen = 0
         self._is_straight = False
+
+    def check_state(self, state: State) -> None:
+        """Raise a ValueError unless the state fits."""
+        super().check_state(state)
+        check_kept(state["device"], 1, f"the state of loss {self.name!r}")
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""

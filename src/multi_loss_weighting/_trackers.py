@@ -63,7 +63,7 @@ class Trackers(Mapping[str, LossTracker]):
         every = one._intake.backlog.every * (len(self) + 1)
         self._backlog = Backlog(every, self._report_late)
         for tracker in self.values():
-            tracker._share_backlog(self._backlog)
+            tracker._join(self._backlog)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
@@ -172,6 +172,8 @@ class Trackers(Mapping[str, LossTracker]):
             ValueError: If the state has another shape or other losses; nothing has changed.
         """
         check_state(self.state_dict(), state, "the state of the trackers")
+        for name, tracker in self.items():
+            tracker.check_state(state["trackers"][name])
         for name, tracker in self.items():
             tracker.load_state_dict(state["trackers"][name])
         self._step, self._updates = state["step"], dict(state["updates"])

@@ -376,7 +376,7 @@ def test_keys_are_enough_and_the_focus_is_seen(
                 })()"""
             )
             reached[focus[0]] = focus[1]
-        for name in ("run", "theme", "G", "Hide or show D", "smooth", "grid"):
+        for name in ("run", "theme", "G", "Hide D", "smooth", "grid"):
             assert reached[name] in ("solid", "auto"), name
         assert any(name.startswith("CoV: G") for name in reached)
         assert "Save Contribution as CSV" in reached

@@ -304,6 +304,21 @@ def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
     assert {"step", "time", "loss", "nonfinite"} <= columns.keys()
 
 
+def test_a_long_run_is_read_without_loading_pandas(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", reason="it is what reads many lines")
+    pytest.importorskip("pandas", reason="it is what pyarrow loads by itself")
+    rows = [f"{step},{step / 10},G,{step},\n" for step in range(_lines.WORTH // 8)]
+    code = (
+        "import sys; from loss_dashboard.reader import RunReader;"
+        f" reader = RunReader({str(lines(tmp_path, *rows))!r});"
+        " print(len(reader.series('G')['loss']), {'pandas', 'pyarrow'} & set(sys.modules))"
+    )
+
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True)
+
+    assert printed == f"{len(rows)} {{'pyarrow'}}\n"
+
+
 def test_run_json_may_be_lost_and_found(tmp_path: Path) -> None:
     info = record(tmp_path / "gan") / "run.json"
     reader = RunReader(tmp_path / "gan")

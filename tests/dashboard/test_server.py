@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -328,6 +329,17 @@ def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[
     assert {file.name for file in PAGE.iterdir()} - unsent == {*SCRIPTS, *STYLES}
     assert all((PAGE / name).read_text(encoding="utf-8") in sent[2] for name in SCRIPTS)
     assert sum(len(part.encode()) for part in sent) < 250_000
+
+
+def test_no_two_rooms_of_the_page_use_one_name() -> None:
+    from loss_dashboard._page_files import PAGE, SCRIPTS
+
+    own = [name for name in SCRIPTS if not name.startswith("uPlot")]
+    code = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in own)
+    names = re.findall(r"^(?:async )?(?:function|const|let) (\w+)", code, re.MULTILINE)
+
+    assert len(names) > 100
+    assert [name for name in set(names) if names.count(name) > 1] == []
 
 
 def test_a_long_run_is_read_without_a_rest_while_others_ask(

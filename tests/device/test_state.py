@@ -16,8 +16,10 @@ from multi_loss_weighting import (
     CoVWeighting,
     LossGroup,
     LossTracker,
+    RatioSettings,
     Trackers,
 )
+from multi_loss_weighting._device_history import DeviceHistory, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +85,18 @@ def test_a_state_goes_from_device_to_cpu_and_back() -> None:
     its_totals, _ = weights_from(device, losses[40:])
 
     np.testing.assert_allclose(totals, its_totals, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_what_a_device_keeps_is_as_long_as_a_state_may_be(dtype: torch.dtype) -> None:
+    host = LossGroup(NAMES).history
+    kept = DeviceHistory(host, RatioSettings(), torch.device("cpu"), lambda: None, dtype)
+    kept.ratios()
+    kept.moments()
+
+    check_kept(kept.state_dict(), len(NAMES), "the state")
+
+    assert set(kept.state_dict()) == {"ratios", "moments"}
 
 
 @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Caught = list[warnings.WarningMessage]
+FailsInAFork = Callable[[Any, int], int]
 Script = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -26,6 +28,25 @@ def script() -> Script:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     return run
+
+
+@pytest.fixture
+def fails_in_a_fork() -> FailsInAFork:
+    """How many of some rows a logger counts as failed in a forked process."""
+    if not hasattr(os, "fork"):
+        pytest.skip("needs a system that forks")
+
+    def fails(logger: Any, steps: int) -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            child = os.fork()
+            if not child:
+                for step in range(steps):
+                    logger.log_metrics({"loss/G": 0.5}, step=step)
+                os._exit(logger.failed)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    return fails
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,8 @@ from multi_loss_weighting import LossGroup, LossTracker
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .conftest import FailsInAFork
 
 comet_ml = pytest.importorskip("comet_ml", reason="needs the comet extra")
 
@@ -171,18 +171,12 @@ def test_a_disabled_experiment_is_warned_about_once() -> None:
     assert len(caught) == logger.failed == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-def test_a_forked_process_leaves_the_experiment_to_its_parent(experiment: Any) -> None:
+def test_a_forked_process_leaves_the_experiment_to_its_parent(
+    experiment: Any, fails_in_a_fork: FailsInAFork
+) -> None:
     logger = CometLogger(experiment)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-        if not child:
-            logger.log_metrics({"loss/G": 0.5}, step=0)
-            os._exit(logger.failed)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert fails_in_a_fork(logger, 1) == 1
 
 
 def test_it_must_stay_on_the_thread_that_trains() -> None:

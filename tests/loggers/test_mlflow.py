@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-import warnings
 from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,8 @@ from multi_loss_weighting.weighting import StaticWeighting
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .conftest import FailsInAFork
 
 mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
@@ -266,18 +267,12 @@ def test_a_deleted_run_is_reported(client: Any, run: str) -> None:
     assert tee.failed == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-def test_a_forked_process_leaves_the_run_to_its_parent(client: Any, run: str) -> None:
+def test_a_forked_process_leaves_the_run_to_its_parent(
+    client: Any, run: str, fails_in_a_fork: FailsInAFork
+) -> None:
     logger = MLflowLogger(run, client)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-        if not child:
-            logger.log_metrics({"loss/G": 0.5}, step=0)
-            os._exit(logger.failed)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert fails_in_a_fork(logger, 1) == 1
     assert client.get_run(run).data.metrics == {}
 
 

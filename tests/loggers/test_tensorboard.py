@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import socket
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
-import warnings
 from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -23,6 +21,8 @@ from multi_loss_weighting import LossGroup, LossTracker
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from .conftest import FailsInAFork
 
 pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
 
@@ -196,19 +196,10 @@ def test_a_closed_writer_starts_no_other_file(writer: Any, tmp_path: Path) -> No
     assert sorted(tmp_path.iterdir()) == before
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-def test_a_forked_process_does_not_hang(writer: Any) -> None:
+def test_a_forked_process_does_not_hang(writer: Any, fails_in_a_fork: FailsInAFork) -> None:
     logger = TensorBoardLogger(writer)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-        if not child:
-            for step in range(50):
-                logger.log_metrics({"loss/G": 0.5}, step=step)
-            os._exit(logger.failed)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 50
+    assert fails_in_a_fork(logger, 50) == 50
 
 
 def test_what_cannot_be_written_to_is_an_error(writer: Any) -> None:

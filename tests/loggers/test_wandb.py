@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import os
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,8 @@ from .wandb_file import history, records
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .conftest import FailsInAFork
 
 wandb = pytest.importorskip("wandb", reason="needs the wandb extra")
 
@@ -257,18 +257,12 @@ def test_a_disabled_run_is_warned_about_once(step: Any) -> None:
     assert len(caught) == tee.failed == 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a system that forks")
-def test_a_forked_process_leaves_the_run_to_its_parent(run: Any) -> None:
+def test_a_forked_process_leaves_the_run_to_its_parent(
+    run: Any, fails_in_a_fork: FailsInAFork
+) -> None:
     logger = WandbLogger(run)
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        child = os.fork()
-        if not child:
-            logger.log_metrics({"loss/G": 0.5}, step=0)
-            os._exit(logger.failed)
-
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    assert fails_in_a_fork(logger, 1) == 1
 
 
 def test_what_is_no_run_is_an_error() -> None:

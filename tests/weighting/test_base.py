@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from loss_loggers import MemoryLogger
 from multi_loss_weighting import History, LossGroup, Weighted, weighted_sum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class InverseMean:
@@ -138,17 +141,132 @@ def test_a_weighted_sum_has_the_precision_and_the_gradient_of_its_losses(
     assert torch.equal(losses.grad, torch.tensor([0.1, 0.25], dtype=dtype))
 
 
-def test_weights_that_are_no_vector_change_nothing() -> None:
-    class Wrong:
-        def weigh(self, losses: Tensor, history: History, /) -> Weighted:
-            return Weighted(losses.sum(), [1.0])  # type: ignore[arg-type]
+class Returning:
+    """A weighting that returns what it was told to."""
 
-    group = LossGroup(["a"], weighting=Wrong())
+    def __init__(self, make: Callable[[Tensor], Any]) -> None:
+        self.make = make
 
-    with pytest.raises(AttributeError, match="tolist"):
-        group.update({"a": 1.0}, do_backwards=False)
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        result: Weighted = self.make(losses)
+        return result
 
+
+TWO = "Returning gives a weight to each of the losses a, b, a vector [2]; got the shape "
+WRONG: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
+    "a total alone": (
+        lambda losses: losses.sum(),
+        TypeError,
+        "Returning.weigh returns Weighted(total, weights); got a Tensor",
+    ),
+    "nothing": (lambda _: None, TypeError, "Weighted(total, weights); got a NoneType"),
+    "a plain total": (
+        lambda _: Weighted(3.0, np.ones(2)),  # type: ignore[arg-type]
+        TypeError,
+        "the total of Returning is a tensor; got 3.0",
+    ),
+    "a total for each": (
+        lambda losses: Weighted(losses, np.ones(2)),
+        ValueError,
+        "the total of Returning has one element; got the shape (2,)",
+    ),
+    "words": (
+        lambda losses: Weighted(losses.sum(), ["a", "b"]),  # type: ignore[arg-type]
+        TypeError,
+        "the weights of Returning are a tensor or an array of numbers; got ['a', 'b']",
+    ),
+    "none": (
+        lambda losses: Weighted(losses.sum(), {"a": 1.0, "b": 1.0}),  # type: ignore[arg-type]
+        TypeError,
+        "an array of numbers; got {'a': 1.0, 'b': 1.0}",
+    ),
+    "one for all": (
+        lambda losses: Weighted(losses.sum(), 1.0),  # type: ignore[arg-type]
+        ValueError,
+        f"{TWO}()",
+    ),
+    "too many": (lambda losses: Weighted(losses.sum(), np.ones(3)), ValueError, f"{TWO}(3,)"),
+    "a row": (lambda losses: Weighted(losses.sum(), torch.ones(1, 2)), ValueError, f"{TWO}(1, 2)"),
+}
+NOT_FINITE: dict[str, Callable[[Tensor], Any]] = {
+    "nan": lambda losses: weighted_sum(losses, np.array([0.5, np.nan])),
+    "infinity": lambda losses: weighted_sum(losses, np.array([0.5, np.inf])),
+    "a tensor with nan": lambda losses: weighted_sum(losses, torch.tensor([0.5, np.nan])),
+}
+
+
+def refused(make: Callable[[Tensor], Any], log_every: int | None) -> tuple[Exception, LossGroup]:
+    group = LossGroup(["a", "b"], weighting=Returning(make), log_every=log_every)
+    parameter = torch.ones((), requires_grad=True)
+    losses = {"a": 2 * parameter, "b": 4 * parameter}
+
+    with pytest.raises((TypeError, ValueError)) as caught:
+        group.update(losses)
+
+    assert parameter.grad is None
+    return caught.value, group
+
+
+@pytest.mark.parametrize("log_every", [None, 1], ids=["cpu", "device"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_what_is_no_objective_and_its_weights_is_refused_before_backward(
+    kind: str, log_every: int | None
+) -> None:
+    make, error, message = WRONG[kind]
+    caught, group = refused(make, log_every)
+
+    assert type(caught) is error
+    assert message in str(caught)
     assert (group.step, group["a"].count) == (0, 0)
+
+
+@pytest.mark.parametrize("kind", NOT_FINITE)
+def test_weights_that_are_not_finite_are_refused_before_backward(kind: str) -> None:
+    caught, group = refused(NOT_FINITE[kind], None)
+
+    assert "the weights that Returning gives to finite losses are finite; got {'a': 0.5" in str(
+        caught
+    )
+    assert (group.step, group["a"].count) == (0, 0)
+
+
+@pytest.mark.parametrize("log_every", [None, 1], ids=["cpu", "device"])
+def test_what_was_accumulated_outlives_an_objective_that_is_refused(log_every: int | None) -> None:
+    weighting = Returning(lambda losses: losses)
+    group = LossGroup(["a"], weighting=weighting, log_every=log_every)
+    group.accumulate({"a": 1.0})
+
+    for losses in ({"a": 3.0}, None):
+        with pytest.raises(TypeError, match="got a Tensor"):
+            group.record(losses)
+    weighting.make = lambda losses: weighted_sum(losses, np.ones(1))
+    group.record({"a": 3.0})
+
+    assert (group.step, group["a"].value, group["a"].count) == (1, 2.0, 1)
+
+
+@pytest.mark.parametrize("log_every", [None, 1], ids=["cpu", "device"])
+@pytest.mark.parametrize("make_weights", [list, tuple, np.float32, torch.tensor])
+def test_weights_may_be_any_sequence_of_numbers(
+    make_weights: Callable[[Any], Any], log_every: int | None
+) -> None:
+    weighting = Returning(lambda losses: Weighted(losses.sum(), make_weights([0.5, 2])))
+    group = LossGroup(["a", "b"], weighting=weighting, log_every=log_every)
+
+    group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
+
+    assert group.weights == {"a": 0.5, "b": 2.0}
+
+
+def test_a_weight_may_be_nan_where_a_loss_is_that_stays_in() -> None:
+    weighting = Returning(lambda losses: weighted_sum(losses, losses / losses.sum()))
+    group = LossGroup(["a", "b"], weighting=weighting, nonfinite="keep")
+
+    with pytest.warns(RuntimeWarning, match="loss 'a' is nan"):
+        group.update({"a": np.nan, "b": 2.0}, do_backwards=False)
+
+    assert np.isnan(group.weights["b"])
+    assert (group.step, group["a"].nonfinite) == (1, 1)
 
 
 class Watching(nn.Module):

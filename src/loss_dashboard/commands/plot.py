@@ -19,9 +19,10 @@ def plot(
     folders = [run_at(run) for run in runs]
     if find_spec("matplotlib") is None:
         fail("plot needs matplotlib: pip install 'multi-loss-weighting[plot]'")
+    from loss_dashboard._matplotlib import load_without_help
     from loss_dashboard.plots import plot_runs
 
     try:
-        typer.echo(plot_runs(folders, output))
+        typer.echo(plot_runs(folders, output, load_matplotlib=load_without_help))
     except (OSError, ValueError) as error:
         fail(f"cannot draw {output}: {error}")

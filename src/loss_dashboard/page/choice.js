@@ -2,6 +2,7 @@
 // What is chosen to be seen, kept in the address.
 
 const MOST = 6; // runs beside each other
+const MANY_ROWS = 9; // losses among which one may search
 const choice = readChoice();
 
 function readChoice() {
@@ -42,13 +43,27 @@ function choose(patch, asks = false) {
   else draw();
 }
 
+// What of it these runs can show: names that none of them has are passed over, and so is a search
+// that nobody sees.
+function choiceFor(views) {
+  const names = new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)));
+  const search = views[0].losses.length < MANY_ROWS ? "" : choice.search.toLowerCase();
+  return { ...choice, search, only: choice.only.filter((name) => names.has(name)) };
+}
+
 function isVisible(choice, name) {
-  return choice.only.length ? choice.only.includes(name) : !choice.hide.includes(name);
+  const isChosen = choice.only.length ? choice.only.includes(name) : !choice.hide.includes(name);
+  return isChosen && isFound(choice, name);
+}
+
+function isFound(choice, name) {
+  return name.toLowerCase().includes(choice.search);
 }
 
 const change = {
   isolate(name) { choose({ only: choice.only.includes(name) ? [] : [name] }); },
   alone(name) { choose({ only: [name], grid: false }); },
   hide(name) { choose({ only: [], hide: choice.hide.includes(name) ? choice.hide.filter((other) => other !== name) : [...choice.hide, name] }); },
+  reveal(name) { if (!isVisible(choiceFor(views), name)) choose({ only: [], search: "", hide: choice.hide.filter((other) => other !== name) }); },
   zoom(first, last) { if (first === null || last > first) choose({ first, last }, true); },
 };

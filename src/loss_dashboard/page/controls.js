@@ -3,11 +3,13 @@
 
 function showControls() {
   for (const key of ["log", "follow", "stack", "recent", "grid"]) $(`#${key}`).checked = choice[key];
+  if (![...$("#smooth").options].some((option) => Number(option.value) === choice.smooth)) $("#smooth").append(element("option", {}, choice.smooth));
   for (const key of ["smooth", "x"]) $(`#${key}`).value = String(choice[key]);
   if (document.activeElement !== $("#search")) $("#search").value = choice.search;
   $("#unzoom").hidden = choice.first === null && choice.last === null;
   $("#theme").textContent = isDark() ? "☀" : "☾";
   $("#follow").parentElement.hidden = Boolean(REPORT);
+  $("#follow").disabled = choice.first === null && !choice.follow;
 }
 
 function wire() {
@@ -27,15 +29,20 @@ function wire() {
 function wireRuns() {
   $("#run").addEventListener("change", (event) => {
     if (REPORT) return turnTo(event.target.value);
-    views = [];
-    choose({ runs: [event.target.value], first: null, last: null }, true);
+    notice = "";
+    const [, ...others] = choice.runs;
+    choose({ runs: [event.target.value, ...others.filter((run) => run !== event.target.value)], first: null, last: null }, true);
   });
   $("#choices").addEventListener("change", (event) => {
     const { value, checked } = event.target;
     choose({ runs: checked ? [...choice.runs, value] : choice.runs.filter((run) => run !== value), x: checked && choice.x === "time" ? "step" : choice.x }, true);
   });
-  $("#run").addEventListener("pointerdown", () => { if (!REPORT) refreshLibrary(); });
+  for (const kind of ["pointerdown", "focus"]) $("#run").addEventListener(kind, () => { if (!REPORT) refreshLibrary(); });
   $("#others").addEventListener("toggle", () => { if ($("#others").open) refreshLibrary(); });
   document.addEventListener("click", (event) => { if (!$("#others").contains(event.target)) $("#others").open = false; });
-  document.addEventListener("keydown", (event) => { if (event.key === "Escape") $("#others").open = false; });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if ($("#others").open) $("#others").open = false;
+    else if (choice.only.length) choose({ only: [] });
+  });
 }

@@ -9,6 +9,12 @@ function figures(value, digits = 4) {
   return Number(value.toPrecision(digits)).toString();
 }
 
+// The same with as many figures in each row of a table.
+function tabular(value, digits = 4) {
+  const size = Math.abs(value);
+  return size >= 1e-3 && size < 10 ** digits ? value.toPrecision(digits) : figures(value, digits);
+}
+
 function percent(value) {
   if (value == null) return "–";
   const size = Math.abs(value) * 100;

@@ -21,8 +21,9 @@ function showPicker() {
 
 function showState() {
   const view = views[0], pill = $("#state");
-  const state = isGone ? "gone" : !view ? "" : view.progress < 0.999 ? "reading" : view.state;
-  const words = { gone: "server gone, retrying", reading: `reading ${percent(view?.progress)}` };
+  const isReading = view ? view.progress < 0.999 : choice.runs.length > 0;
+  const state = isGone ? "gone" : isReading ? "reading" : view?.state ?? "";
+  const words = { gone: "server gone, retrying", reading: view ? `reading ${percent(view.progress)}` : "reading" };
   pill.dataset.state = state;
   pill.hidden = !state;
   if (pill.textContent !== (words[state] ?? state)) pill.textContent = words[state] ?? state;
@@ -44,8 +45,8 @@ function settingsOf(view) {
 }
 
 function showAlerts(view) {
-  const error = view?.state === "crashed" ? [view.error ?? "The process ended without a word."] : [];
-  const said = [...error.map((text) => ({ text, kind: "crashed" })), ...(view?.alerts ?? []), ...(view?.problems ?? []).map((text) => ({ text }))];
+  const error = view?.state === "crashed" ? [view.error ?? "The process ended, and no exception was recorded: it was killed, or the machine restarted."] : [];
+  const said = [...(notice ? [{ text: notice }] : []), ...error.map((text) => ({ text, kind: "crashed" })), ...(view?.alerts ?? []), ...(view?.problems ?? []).map((text) => ({ text }))];
   const before = JSON.stringify(said);
   if ($("#alerts").dataset.said === before) return;
   $("#alerts").dataset.said = before;
@@ -61,6 +62,7 @@ function alertItem(view, alert) {
 function jump(view, alert) {
   const [first, last] = view.curves.range ?? [0, 0];
   const reach = Math.max(10, (last - first) / 20);
+  if (alert.loss) change.reveal(alert.loss);
   change.zoom(Math.max(first, Math.floor(alert.step - reach)), Math.min(last, Math.ceil(alert.step + reach)));
   $("#charts").scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }

@@ -1,8 +1,10 @@
 "use strict";
 // The page: all of its parts drawn from what is known, and how it begins.
 
+let notice = "";
+
 function draw() {
-  document.documentElement.dataset.theme = choice.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  showTheme();
   const view = views[0], isEmpty = !view?.losses.length;
   showPicker();
   showState();
@@ -12,10 +14,15 @@ function draw() {
   showAlerts(view);
   showComparison(isEmpty ? [] : views);
   for (const id of ["#summary", "#controls", "#charts"]) $(id).hidden = isEmpty;
+  document.title = view ? `${view.name} · losses` : "losses";
   if (isEmpty) return;
-  document.title = `${view.name} · losses`;
-  showTable(view, choice, change);
-  showCharts(REPORT ? views.map(asChosen) : views, choice, change);
+  const shown = choiceFor(views);
+  showTable(view, shown, change);
+  showCharts(REPORT ? views.map(asChosen) : views, shown, change);
+}
+
+function showTheme() {
+  document.documentElement.dataset.theme = choice.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 }
 
 let isDue = false, resting = 0;
@@ -40,13 +47,19 @@ function drawNow() {
 // The chosen runs that there still are, or else the newest.
 async function start() {
   const known = library.runs.map((run) => run.key);
+  const missing = choice.runs.filter((run) => !known.includes(run));
   choice.runs = choice.runs.filter((run) => known.includes(run));
   if (!choice.runs.length) choice.runs = known.slice(0, 1);
+  if (missing.length) {
+    notice = `There is no run ${missing.join(", ")} here.`;
+    writeChoice();
+  }
   views = views.filter((view) => choice.runs.includes(view.key));
   draw();
   await listen();
 }
 
+showTheme();
 wire();
 if (REPORT) openReport();
 else revive();

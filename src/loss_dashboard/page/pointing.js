@@ -3,7 +3,8 @@
 
 function listenTo(u, change) {
   const twice = (line) => (line ? change.hide(line.name) : change.zoom(null, null));
-  onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, () => pointedLine(u));
+  // A finger cannot hover: its tap shows the tip, and isolates nothing.
+  onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, (event) => (event.pointerType === "touch" ? null : pointedLine(u)));
   u.over.addEventListener("mouseleave", () => { hideTip(); standOut(u, null); });
 }
 
@@ -69,7 +70,7 @@ function onKey(event, figure, change) {
     const { min, max } = u.scales.x, middle = u.data[0][at] ?? (min + max) / 2;
     const reach = (max - min) * (event.key === "+" ? 0.25 : 1);
     zoomTo(u, Math.max(middle - reach, 0), middle + reach, change);
-  } else if (event.key === "Escape") change.zoom(null, null);
+  } else if (event.key === "Escape" && !choice.only.length) change.zoom(null, null);
   else return;
   event.preventDefault();
 }

@@ -3,7 +3,6 @@
 
 function showTable(view, choice, change) {
   const body = $("#table tbody");
-  const wanted = choice.search.toLowerCase();
   const known = new Map([...body.rows].map((row) => [row.dataset.name, row]));
   for (const loss of view.losses) {
     const row = known.get(loss.name) ?? body.appendChild(newRow(loss, change));
@@ -11,11 +10,13 @@ function showTable(view, choice, change) {
     fillRow(row, loss, view);
     row.classList.toggle("off", !isVisible(choice, loss.name));
     row.querySelector(".loss").setAttribute("aria-pressed", String(choice.only.includes(loss.name)));
-    row.querySelector(".hide").textContent = choice.hide.includes(loss.name) ? "show" : "hide";
-    row.hidden = !loss.name.toLowerCase().includes(wanted);
+    const isHidden = choice.hide.includes(loss.name), hide = row.querySelector(".hide");
+    hide.textContent = isHidden ? "show" : "hide";
+    hide.setAttribute("aria-label", `${isHidden ? "Show" : "Hide"} ${loss.name}`);
+    row.hidden = !isFound(choice, loss.name);
   }
   known.forEach((row) => row.remove());
-  $("#search").hidden = view.losses.length < 9;
+  $("#search").hidden = view.losses.length < MANY_ROWS;
   $("#all").hidden = !choice.only.length && !choice.hide.length;
 }
 
@@ -25,7 +26,7 @@ function newRow(loss, change) {
   const swatch = drawn("svg", { width: 22, height: 10, "aria-hidden": "true" });
   const button = element("button", { type: "button", class: "loss", title: loss.name }, swatch, element("span", {}, loss.name));
   row.cells[0].append(button);
-  row.cells[9].append(element("button", { type: "button", class: "hide", "aria-label": `Hide or show ${loss.name}`, onclick: (event) => { event.stopPropagation(); change.hide(loss.name); } }, "hide"));
+  row.cells[9].append(element("button", { type: "button", class: "hide", onclick: (event) => { event.stopPropagation(); change.hide(loss.name); } }, "hide"));
   for (const at of [2, 7]) row.cells[at].append(element("span", { class: "meter" }, element("i")));
   onClickOrTwo(row, () => change.isolate(loss.name), () => change.hide(loss.name));
   return row;
@@ -40,13 +41,13 @@ function fillRow(row, loss, view) {
   const isMany = view.losses.length > 8;
   const largest = Math.max(...view.losses.map((other) => other.share ?? 0)) || 1;
   const heaviest = Math.max(...view.losses.map((other) => Math.abs(other.weight ?? 0))) || 1;
-  weight.textContent = figures(loss.weight, 3);
+  weight.textContent = tabular(loss.weight, 3);
   fillBar(bar, Math.abs(loss.weight ?? 0) / (isMany ? heaviest : Math.max(1, heaviest)), colour);
-  last.textContent = figures(loss.last);
+  last.textContent = tabular(loss.last);
   last.classList.toggle("lost", typeof loss.last === "string");
   last.title = loss.lost ? `${loss.lost} values were not finite, the first at step ${loss.first_lost}` : "";
-  mean.textContent = `${figures(loss.mean)} ± ${figures(loss.std, 2)}`;
-  cov.textContent = figures(loss.cov, 3);
+  mean.textContent = `${tabular(loss.mean)} ± ${tabular(loss.std, 2)}`;
+  cov.textContent = tabular(loss.cov, 3);
   share.textContent = percent(loss.share);
   fillBar(shareBar, (loss.share ?? 0) / (isMany ? largest : 1), colour);
   spark.replaceChildren(sparkline(loss.spark, colour, 110, 22));

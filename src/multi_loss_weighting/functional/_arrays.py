@@ -72,17 +72,8 @@ def _like_numpy(xp: ModuleType, stop_gradient: Callable[[Array], Array]) -> Arra
 def _torch() -> Arrays:
     import torch
 
-    return Arrays(
-        float32=torch.float32,
-        int32=torch.int32,
-        where=torch.where,
-        zeros_like=torch.zeros_like,
-        sum=torch.sum,
-        exp=torch.exp,
-        log1p=torch.log1p,
-        cast=lambda array, dtype: array.to(dtype),
-        stop_gradient=torch.Tensor.detach,
-    )
+    arrays = _like_numpy(torch, torch.Tensor.detach)
+    return arrays._replace(cast=lambda array, dtype: array.to(dtype))
 
 
 def _tensorflow() -> Arrays:

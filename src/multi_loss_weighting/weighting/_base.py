@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from multi_loss_weighting._history import History
@@ -91,6 +94,73 @@ def checked_weighting(weighting: Any) -> Weighting:
         raise TypeError(msg)
     checked: Weighting = weighting
     return checked
+
+
+def checked_weighted(
+    result: Any, weighting: object, names: Sequence[str], *, is_finite: bool
+) -> Weighted:
+    """What `weighting` made of the losses `names`, if it is an objective and a weight for each.
+
+    Args:
+        result: What it returned. Weights that are a plain sequence become a vector.
+        weighting: The weighting.
+        names: The losses.
+        is_finite: Whether the weights have to be, since the losses are. That takes a look at them.
+
+    Raises:
+        TypeError: If it is no `Weighted` of a tensor and of numbers.
+        ValueError: If the total has more than one element, or there is not one weight for each
+            loss, or one that is not finite.
+    """
+    if type(result) is Weighted and _fits(*result, len(names), is_finite):
+        return result
+    method = type(weighting).__name__
+    if not isinstance(result, Weighted):
+        msg = f"{method}.weigh returns Weighted(total, weights); got a {type(result).__name__}"
+        raise TypeError(msg)
+    total = _checked_total(result.total, method)
+    weights = _vector(result.weights, method)
+    if weights.shape != (len(names),):
+        needed = f"{method} gives a weight to each of the losses {', '.join(names)}"
+        msg = f"{needed}, a vector [{len(names)}]; got the shape {tuple(weights.shape)}"
+        raise ValueError(msg)
+    if is_finite and not math.isfinite(sum(weights.tolist())):
+        by_name = dict(zip(names, weights.tolist(), strict=True))
+        msg = f"the weights that {method} gives to finite losses are finite; got {by_name}"
+        raise ValueError(msg)
+    return Weighted(total, weights)
+
+
+def _fits(total: Any, weights: Any, count: int, is_finite: bool) -> bool:
+    """The usual case, fast."""
+    try:
+        return (
+            weights.shape == (count,)
+            and total.numel() == 1
+            and (not is_finite or math.isfinite(sum(weights.tolist())))
+        )
+    except (AttributeError, TypeError):
+        return False
+
+
+def _checked_total(total: Any, method: str) -> Tensor:
+    if not isinstance(total, Tensor):
+        msg = f"the total of {method} is a tensor; got {total!r}"
+        raise TypeError(msg)
+    if total.numel() != 1:
+        msg = f"the total of {method} has one element; got the shape {tuple(total.shape)}"
+        raise ValueError(msg)
+    return total
+
+
+def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
+    if isinstance(weights, Tensor):
+        return weights
+    try:
+        return np.asarray(weights, np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = f"the weights of {method} are a tensor or an array of numbers; got {weights!r}"
+        raise TypeError(msg) from error
 
 
 def settings_of(weighting: Any) -> dict[str, Any]:

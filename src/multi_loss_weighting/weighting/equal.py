@@ -23,4 +23,4 @@ class EqualWeighting:
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The mean of the losses."""
         count = len(history.names)
-        return Weighted(losses.mean(), np.full(count, 1 / count))
+        return Weighted(losses.mean(), np.array([1 / count] * count))

@@ -19,4 +19,4 @@ class PlainSum:
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses."""
-        return Weighted(losses.sum(), np.ones(len(history.names)))
+        return Weighted(losses.sum(), np.array([1.0] * len(history.names)))

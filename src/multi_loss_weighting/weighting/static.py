@@ -84,8 +84,7 @@ class StaticWeighting:
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take over the numbers of `state_dict()`."""
-        for name, weight in state.items():
-            self[name] = weight
+        self._weights |= {name: _checked(weight, name) for name, weight in state.items()}
 
 
 def _checked(weight: float, name: str) -> float:
