@@ -36,10 +36,18 @@ class LastRows:
         try:
             name = cells.pop("name")
             row = {column: float(cell) for column, cell in cells.items() if cell}
+            if not isfinite(row["time"]):
+                return
             self.step = int(row["step"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return
         self.rows[name] = row
+
+    @property
+    def losses(self) -> list[str]:
+        """The names that have a loss, except their total, where nothing else tells which do."""
+        names = [name for name, row in self.rows.items() if "loss" in row]
+        return sorted(name for name in names if name.split("/")[-1] != "total")
 
     def marks(self, losses: Iterable[str]) -> list[str]:
         """The losses that deserve a look, and why, in a word.

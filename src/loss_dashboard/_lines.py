@@ -69,7 +69,7 @@ def parse(
 ) -> Block:
     r"""The numbers of whole lines; statistics that are empty throughout are left out.
 
-    Lines below a header without losses are marked as such.
+    A line without a step or a time is refused. Lines below a header without losses are marked.
 
     >>> block = parse(b"0,1.5,G,0.25,\n0,1.5,D,nan,\n", ["step", "time", "name", "loss", "std"])
     >>> block.names, block.codes.tolist(), block.columns, block.values.tolist()
@@ -84,7 +84,7 @@ def parse(
     if "loss" not in header:
         marked = np.vstack([block.values, np.ones(len(block.codes))])
         block = block._replace(columns=[*block.columns, ABSENT], values=marked)
-    known = np.isfinite(block.values[0])
+    known = np.isfinite(block.values[:2]).all(axis=0)
     if known.all():
         return block
     refused = block.refused + int((~known).sum())

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
 
+UNREADABLE = "cannot be read"
+
 FIRST = 100
 """So many lines tell whether something that run.json does not name is a loss."""
 
@@ -93,13 +95,22 @@ class RunReader:
     @property
     def colours(self) -> dict[str, str]:
         """The colour of each loss, as `run.json` has it."""
-        colours: dict[str, str] = self.info.get("losses") or {}
-        return colours
+        colours = self.info.get("losses")
+        return colours if isinstance(colours, dict) else {}
 
     @property
     def state(self) -> str:
-        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed"."""
-        return self._pace.state(self.info)
+        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed".
+
+        It is "unreadable" where rows would be waited for in vain.
+        """
+        state = self._pace.state(self.info)
+        return "unreadable" if state == "waiting" and self.is_unreadable else state
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no row was read because a file or the folder cannot be."""
+        return not self._series and any(UNREADABLE in problem for problem in self.problems)
 
     @property
     def steps_per_second(self) -> float:
@@ -140,7 +151,7 @@ class RunReader:
         except FileNotFoundError:
             self._notes["folder"] = f"The folder {self.path} is gone; this is what was read of it."
         except OSError as error:
-            self._notes["folder"] = f"{self.path} cannot be read: {error.strerror or error}."
+            self._notes["folder"] = f"{self.path} {UNREADABLE}: {error.strerror or error}."
         return self._now() != before
 
     def glance(self) -> object:
@@ -193,7 +204,7 @@ class RunReader:
                 self._read_blocks(tail)
             self._note(name, "")
         except OSError as error:
-            self._note(name, f"{name} cannot be read: {error.strerror or error}.")
+            self._note(name, f"{name} {UNREADABLE}: {error.strerror or error}.")
         # While a run is live its last line may just be on its way.
         is_torn = tail.half and self.state not in ("live", "waiting")
         torn = f"{name} ends in a half-written line of {tail.half} bytes, which is left out."
@@ -284,5 +295,5 @@ def _missing(name: str, header: list[str]) -> str:
     missing = [column for column in (*KEYS, "loss", "weight") if column not in header]
     if not missing:
         return ""
-    lost = "" if set(KEYS) <= set(header) else ", so it cannot be read"
+    lost = "" if set(KEYS) <= set(header) else f", so it {UNREADABLE}"
     return f"{name} has no column {' and no column '.join(missing)}{lost}."

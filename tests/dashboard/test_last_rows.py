@@ -81,6 +81,14 @@ def test_ls_marks_what_the_page_alerts_of(tmp_path: Path) -> None:
     assert {"G small weight", "D large weight"} <= set(re.split("  +|, ", printed.strip()))
 
 
+def test_ls_shows_a_run_whose_run_json_makes_no_sense(tmp_path: Path) -> None:
+    (record(tmp_path / "gan", [1.0] * 50 + [50.0, 1.0]) / "run.json").write_text("{not json")
+
+    printed = CliRunner().invoke(app, ["ls", str(tmp_path)]).output
+
+    assert printed.splitlines()[1].split() == ["gan", "unreadable", "D", "G", "51", "G", "spike"]
+
+
 def test_ls_reads_only_the_end_of_a_large_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from loss_dashboard import _lines, _tail
+from loss_dashboard._last_rows import LastRows
 from loss_dashboard._lines import parse
 from loss_dashboard.decimate import decimate
 from loss_dashboard.reader import RunReader
@@ -211,7 +212,25 @@ def test_a_file_without_sense_is_a_problem_and_no_error(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_a_problem_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
 
-    assert "losses.csv cannot be read" in only_problem(RunReader(tmp_path / "gan"))
+    reader = RunReader(tmp_path / "gan")
+
+    assert "losses.csv cannot be read" in only_problem(reader)
+    assert reader.state == "unreadable"
+
+
+@pytest.mark.parametrize("bad", ["abc", "nan", "inf", ""])
+def test_a_line_without_a_time_does_not_bring_a_run_back_to_life(tmp_path: Path, bad: str) -> None:
+    folder = lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n")
+    reader = RunReader(folder)
+
+    with (folder / "losses.csv").open("a") as file:
+        file.write(f"1,{bad},G,0.5,1.0\n")
+    reader.poll()
+
+    assert reader.state == "stale"
+    assert reader.series("G")["step"].tolist() == [0]
+    assert "make no sense" in only_problem(reader)
+    assert LastRows([folder / "losses.csv"]).step == 0
 
 
 def test_names_of_any_kind(tmp_path: Path) -> None:
@@ -348,7 +367,7 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
     bits = np.random.default_rng(0).integers(0, 2**64, 5000, dtype=np.uint64).view(np.float64)
     numbers = [*bits[np.isfinite(bits)].tolist(), 0.1, 1 / 3, 0.0, -0.0, 5e-324, math.inf]
     cells = [write(number) for number in [*numbers, -math.inf, math.nan]]
-    rows = "".join(f"{step},{cell},G,{cell}\n" for step, cell in enumerate(cells))
+    rows = "".join(f"{step},1.5,G,{cell}\n" for step, cell in enumerate(cells))
 
     block = parse(rows.encode(), ["step", "time", "name", "loss"])
 
@@ -359,7 +378,9 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("bad", ["0,1.0,G,x", "0,1.0", "0,1.0,G,1,2", "", "0,1.0,G,-", "x,1,G,1"])
+@pytest.mark.parametrize(
+    "bad", ["0,1.0,G,x", "0,1.0", "0,1.0,G,1,2", "", "0,1.0,G,-", "x,1,G,1", "1,x,G,1"]
+)
 def test_a_bad_line_costs_no_other(bad: str) -> None:
     rows = f'0,1.0,"a,b",0.5\n{bad}\n1,2.0,"a,b",\n'
 
