@@ -118,6 +118,11 @@ class RunReader:
         return self._pace.steps_per_second
 
     @property
+    def silent(self) -> float:
+        """Seconds since the last row; NaN before the first one."""
+        return self._pace.silent
+
+    @property
     def elapsed(self) -> float:
         """Seconds from the start to the end, or to now while the run goes on."""
         return self._pace.elapsed(self.info)

@@ -59,6 +59,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "step": max(steps, default=None),
         "steps_per_second": plain(reader.steps_per_second),
         "elapsed": plain(reader.elapsed),
+        "silent": plain(reader.silent),
         "progress": plain(reader.progress),
         "problems": reader.problems,
     }

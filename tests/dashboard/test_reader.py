@@ -267,6 +267,30 @@ def test_a_run_without_rows_for_long_is_stale(tmp_path: Path, interval: float, s
         assert reader.steps_per_second == pytest.approx(1 / interval)
 
 
+def test_rows_that_are_older_than_the_run_count_from_the_first_of_them(tmp_path: Path) -> None:
+    first = time.time() - 500
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_rows([(step, first + step, {"loss/G": 1.0}) for step in range(300)])
+        reader = RunReader(logger.path)
+
+        assert reader.state == "stale"
+        assert reader.elapsed == pytest.approx(299)
+        assert reader.silent == pytest.approx(201, abs=10)
+    reader.poll()
+
+    assert reader.elapsed == pytest.approx(500, abs=10)
+
+
+def test_a_run_without_rows_is_silent_for_no_time(tmp_path: Path) -> None:
+    (tmp_path / "gan").mkdir()
+    (tmp_path / "gan" / "run.json").write_text("{}")
+
+    reader = RunReader(tmp_path / "gan")
+
+    assert math.isnan(reader.silent)
+    assert math.isnan(reader.elapsed)
+
+
 def test_blocks_end_where_lines_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = record(tmp_path / "gan", 100)
     monkeypatch.setattr(_tail, "BLOCK", 997)
