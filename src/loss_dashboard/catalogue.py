@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loss_loggers.run_folder import INFO, parts
 
+from ._keys import new_key
 from ._shelf import Shelf
 from .runs import Summary, find_runs
 
@@ -41,7 +42,7 @@ class Catalogue:
         for place in self.places:
             for run in find_runs(place):
                 if is_within(run.path, place):
-                    found[_new_key(run.path, found)] = run
+                    found[new_key(run.path.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
 
     def read_ahead(self) -> None:
@@ -73,14 +74,6 @@ def is_within(folder: Path, place: Path) -> bool:
     """
     links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
     return all(path.resolve().is_relative_to(place) for path in (folder, *links))
-
-
-def _new_key(path: Path, taken: Iterable[str]) -> str:
-    """The name of the folder; where two have the same, the later one gets a number."""
-    key, number = path.name, 2
-    while key in taken:
-        key, number = f"{path.name} ({number})", number + 1
-    return key
 
 
 def describe(key: str, run: Summary) -> dict[str, object]:

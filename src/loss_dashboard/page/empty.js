@@ -11,7 +11,7 @@ function showEmpty(view) {
   const home = $("#empty");
   const isOnItsWay = !view && choice.runs.length;
   home.hidden = Boolean(view?.losses.length || isOnItsWay || isGone);
-  if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), watchedPaths(view));
+  if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), ...watchedPaths(view));
 }
 
 function wordsOfWaiting(view) {
@@ -27,7 +27,7 @@ function wordsOfWelcome() {
 }
 
 function watchedPaths(view) {
-  const paths = view ? [view.path] : library.places;
+  const paths = (view ? [view.path] : library.places).filter(Boolean); // a report watches none
   const words = paths.flatMap((path, index) => [index ? ", " : "", element("code", {}, path)]);
-  return element("p", { class: "quiet" }, "Watching ", ...words, ".");
+  return words.length ? [element("p", { class: "quiet" }, "Watching ", ...words, ".")] : [];
 }
