@@ -10,7 +10,7 @@ from loss_loggers.run_folder import INFO, parts
 
 from ._keys import new_key
 from ._shelf import Shelf
-from .runs import Summary, find_runs
+from .runs import Summary, find_runs, run_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,11 @@ class Catalogue:
                 if is_within(run.path, place):
                     found[new_key(run.path.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
+
+    def left_out(self) -> list[Path]:
+        """The runs that are not shown, since links lead from them to outside of all places."""
+        runs = (run for place in self.places for run in run_folders(place))
+        return [run for run in runs if not self._holds(run)]
 
     def read_ahead(self) -> None:
         """Begin to read the newest run, which the page shows first, while others go on."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import RunsArgument, fail, run_at
+from ._common import RunsArgument, fail, run_at, why
 
 
 def plot(
@@ -25,4 +25,4 @@ def plot(
     try:
         typer.echo(plot_runs(folders, output, load_matplotlib=load_without_help))
     except (OSError, ValueError) as error:
-        fail(f"cannot draw {output}: {error}")
+        fail(f"cannot draw {output}: {why(error, output)}")
