@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ANY = ("0.0.0.0", "::")
 """Who listens there can be reached at every address of the machine."""
 
-LOOPBACK_6 = "::1"
 NAMED = 3
 TRIES = 50
 GOODBYE = 2  # seconds that open streams get when the server ends
@@ -92,10 +91,8 @@ def _bound(host: str, port: int) -> socket.socket:
 
 def _hosts(host: str, name: str) -> list[str]:
     """The names under which the server may be asked for."""
-    if host in LOOPBACK:
+    if _in_address(host) in LOOPBACK:
         return LOOPBACK
-    if host == LOOPBACK_6:
-        return [*LOOPBACK, f"[{LOOPBACK_6}]"]
     return ["*"] if name in ANY else [host, _in_address(host), _in_address(name)]
 
 

@@ -472,3 +472,20 @@ def test_a_stream_tells_nothing_of_a_run_that_became_a_link(
             changes.close()
 
     assert {view["step"] for (view,) in told} <= {0, 7}
+
+
+def test_what_is_known_of_a_run_that_has_ended_changes_when_it_goes_on(
+    tmp_path: Path, record: Callable[..., Path]
+) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard.catalogue import Catalogue
+
+    record(tmp_path / "gan", steps=50)
+    catalogue = Catalogue([tmp_path])
+    before = catalogue.runs()["gan"]
+    assert catalogue.runs()["gan"] is before
+
+    with CsvLogger(tmp_path / "gan", resume=True) as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=50)
+
+    assert (before.last_step, catalogue.runs()["gan"].last_step) == (49, 50)
