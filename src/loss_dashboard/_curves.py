@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._lost import ABSENT
 from ._numbers import numbers
 from ._smooth import smooth
 
@@ -63,11 +64,21 @@ def _draw(grid: Grid, owns: Sequence[Columns], choice: Choice) -> Iterator[Curve
     of_loss = slice(0, 1)
     shown = [cells.mean, cells.low[:, of_loss], cells.high[:, of_loss]]
     told = _told(cells, np.concatenate(shown, axis=1))
-    for lines, lost in zip(told, cells.nonfinite[:, 0].tolist(), strict=True):
+    each = cells.nonfinite[:, 0] - [_absent(grid, own) for own in owns]
+    for lines, lost in zip(told, each.tolist(), strict=True):
         yield {
             **dict(zip([*rows, "low", "high"], lines, strict=True)),
             "lost": [[index, int(times)] for index, times in enumerate(lost) if times > 0],
         }
+
+
+def _absent(grid: Grid, own: Columns) -> Values:
+    """How many lines of each bucket have no loss because their file has no column for it."""
+    import numpy as np
+
+    if ABSENT not in own:
+        return np.zeros(len(grid.steps))
+    return grid.reduce(own["step"], np.where(own[ABSENT] == 1, np.nan, 0.0)).nonfinite
 
 
 def _stacked(owns: Sequence[Columns], column: str) -> Values:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from math import isfinite
+from math import hypot, isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,10 +36,18 @@ class LastRows:
         try:
             name = cells.pop("name")
             row = {column: float(cell) for column, cell in cells.items() if cell}
+            if not isfinite(row["time"]):
+                return
             self.step = int(row["step"])
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, OverflowError):
             return
         self.rows[name] = row
+
+    @property
+    def losses(self) -> list[str]:
+        """The names that have a loss, except their total, where nothing else tells which do."""
+        names = [name for name, row in self.rows.items() if "loss" in row]
+        return sorted(name for name in names if name.split("/")[-1] != "total")
 
     def marks(self, losses: Iterable[str]) -> list[str]:
         """The losses that deserve a look, and why, in a word.
@@ -51,10 +59,12 @@ class LastRows:
 
 
 def _marks(row: dict[str, float]) -> list[str]:
-    loss, mean = row.get("loss", 0.0), row.get("mean", 0.0)
+    loss = row.get("loss", 0.0)
     if row.get("nonfinite") or not isfinite(loss):
         return ["nan"]
-    return ["spike"] if 0 < 10 * mean < loss else []
+    # The root of the mean square: a mean alone may be near 0 where signs change.
+    usual = hypot(row.get("mean", 0.0), row.get("std", 0.0))
+    return ["spike"] if 0 < 10 * usual < abs(loss) else []
 
 
 def _header_and_tail(path: Path) -> tuple[list[str], list[list[str]]]:

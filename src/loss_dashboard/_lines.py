@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loss_loggers._lines import KEYS
 
+from ._lost import ABSENT
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -67,6 +69,8 @@ def parse(
 ) -> Block:
     r"""The numbers of whole lines; statistics that are empty throughout are left out.
 
+    A line without a step or a time is refused. Lines below a header without losses are marked.
+
     >>> block = parse(b"0,1.5,G,0.25,\n0,1.5,D,nan,\n", ["step", "time", "name", "loss", "std"])
     >>> block.names, block.codes.tolist(), block.columns, block.values.tolist()
     ([b'G', b'D'], [0, 1], ['step', 'time', 'loss'], [[0.0, 0.0], [1.5, 1.5], [0.25, nan]])
@@ -77,7 +81,10 @@ def parse(
     is_large = len(lines) >= (WORTH_NOW if "pyarrow.csv" in sys.modules else WORTH)
     large = _parse_many(lines, header, taken) if is_large else None
     block = large or _parse_any(lines, header, taken)
-    known = np.isfinite(block.values[0])
+    if "loss" not in header:
+        marked = np.vstack([block.values, np.ones(len(block.codes))])
+        block = block._replace(columns=[*block.columns, ABSENT], values=marked)
+    known = np.isfinite(block.values[:2]).all(axis=0)
     if known.all():
         return block
     refused = block.refused + int((~known).sum())

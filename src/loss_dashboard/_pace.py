@@ -37,6 +37,7 @@ class Pace:
     def __init__(self) -> None:
         self._steps: deque[tuple[float, float]] = deque(maxlen=RECENT)
         self.patience = PATIENCE
+        self._first: float | None = None
 
     @property
     def steps_per_second(self) -> float:
@@ -50,6 +51,8 @@ class Pace:
         """Take the steps and times of new lines, of which several belong to one step."""
         import numpy as np
 
+        if len(times) and not self._steps:
+            self._first = float(times[0])
         last = self._steps[-1][0] if self._steps else -inf
         is_new = np.diff(steps, prepend=last) != 0
         recent = zip(steps[is_new][-RECENT:], times[is_new][-RECENT:], strict=True)
@@ -64,11 +67,19 @@ class Pace:
             return recorded
         if not self._steps:
             return "waiting"
-        return "stale" if time() - self._steps[-1][1] > self.patience else "live"
+        return "stale" if self.silent > self.patience else "live"
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last row; NaN before the first one."""
+        return time() - self._steps[-1][1] if self._steps else nan
 
     def elapsed(self, info: dict[str, Any]) -> float:
-        """Seconds from the start to the end: the recorded one, now, or the last row."""
+        """Seconds from the start to the end: the recorded one, now, or the last row.
+
+        Rows may be older than the run that they were written into later.
+        """
         last = self._steps[-1][1] if self._steps else nan
-        start = info.get("start") or (self._steps[0][1] if self._steps else nan)
+        starts = [moment for moment in (info.get("start"), self._first) if moment]
         end = time() if self.state(info) in ("live", "waiting") else last
-        return float((info.get("end") or end) - start)
+        return float((info.get("end") or end) - min(starts, default=nan))

@@ -42,7 +42,8 @@ class Tail:
         """Why what was read is no longer what the file says, if so."""
         with self.path.open("rb") as file:
             if file.seek(0, os.SEEK_END) < self.offset:
-                return "was truncated"
+                is_same = os.fstat(file.fileno()).st_ino == self._seen[0]
+                return "was truncated" if is_same else "was replaced"
             file.seek(self.offset - len(self._mark))
             return "" if file.read(len(self._mark)) == self._mark else "was replaced"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loss_loggers.run_folder import INFO, parts
 
+from ._keys import new_key
 from ._shelf import Shelf
 from .runs import Summary, run_folders, summarize
 
@@ -42,7 +43,7 @@ class Catalogue:
         for place in self.places:
             runs = [self._summary(path) for path in run_folders(place) if is_within(path, place)]
             for run in sorted(runs, key=_start, reverse=True):
-                found[_new_key(run.path, found)] = run
+                found[new_key(run.path.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))
 
     def _summary(self, path: Path) -> Summary:
@@ -99,14 +100,6 @@ def _stamp(file: Path) -> object:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _new_key(path: Path, taken: Iterable[str]) -> str:
-    """The name of the folder; where two have the same, the later one gets a number."""
-    key, number = path.name, 2
-    while key in taken:
-        key, number = f"{path.name} ({number})", number + 1
-    return key
 
 
 def describe(key: str, run: Summary) -> dict[str, object]:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
 
+UNREADABLE = "cannot be read"
+
+FIRST = 100
+"""So many lines tell whether something that run.json does not name is a loss."""
+
 
 KILLED = "it was killed, or the machine restarted; no exception was recorded"
 
@@ -82,20 +87,33 @@ class RunReader:
 
     @property
     def losses(self) -> list[str]:
-        """The losses that have a colour, except their total: not the user's own numbers."""
-        known = self.info.get("losses") or self._series
-        return [name for name in self._series if name in known and name.split("/")[-1] != "total"]
+        """The losses, except their total: not the user's own numbers.
+
+        They are named in run.json, and have a colour there; where a file was put in the place of
+        another, or no run.json is left, it is their values that tell.
+        """
+        names = [name for name in self._series if name.split("/")[-1] != "total"]
+        return [name for name in names if name in self.colours or self._is_loss(name)]
 
     @property
     def colours(self) -> dict[str, str]:
         """The colour of each loss, as `run.json` has it."""
-        colours: dict[str, str] = self.info.get("losses") or {}
-        return colours
+        colours = self.info.get("losses")
+        return colours if isinstance(colours, dict) else {}
 
     @property
     def state(self) -> str:
-        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed"."""
-        return self._pace.state(self.info)
+        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed".
+
+        It is "unreadable" where rows would be waited for in vain.
+        """
+        state = self._pace.state(self.info)
+        return "unreadable" if state == "waiting" and self.is_unreadable else state
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no row was read because a file or the folder cannot be."""
+        return not self._series and any(UNREADABLE in problem for problem in self.problems)
 
     @property
     def error(self) -> str | None:
@@ -107,6 +125,11 @@ class RunReader:
     def steps_per_second(self) -> float:
         """The pace of the last steps; NaN before the second one."""
         return self._pace.steps_per_second
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last row; NaN before the first one."""
+        return self._pace.silent
 
     @property
     def elapsed(self) -> float:
@@ -142,7 +165,7 @@ class RunReader:
         except FileNotFoundError:
             self._notes["folder"] = f"The folder {self.path} is gone; this is what was read of it."
         except OSError as error:
-            self._notes["folder"] = f"{self.path} cannot be read: {error.strerror or error}."
+            self._notes["folder"] = f"{self.path} {UNREADABLE}: {error.strerror or error}."
         return self._now() != before
 
     def glance(self) -> object:
@@ -171,6 +194,8 @@ class RunReader:
         self._tails += [Tail(path) for path in files[len(self._tails) :]]
         for tail in list(self._tails):
             self._read(tail)
+        unnamed = [name for name in self.losses if name not in self.colours]
+        self._note("unnamed", _unnamed(unnamed) if self.colours else "")
 
     def _read_info(self) -> None:
         """Read `run.json` if it was replaced; while it makes no sense the last one counts."""
@@ -193,7 +218,7 @@ class RunReader:
                 self._read_blocks(tail)
             self._note(name, "")
         except OSError as error:
-            self._note(name, f"{name} cannot be read: {error.strerror or error}.")
+            self._note(name, f"{name} {UNREADABLE}: {error.strerror or error}.")
         # While a run is live its last line may just be on its way.
         is_torn = tail.half and self.state not in ("live", "waiting")
         torn = f"{name} ends in a half-written line of {tail.half} bytes, which is left out."
@@ -242,11 +267,32 @@ class RunReader:
         self._refused += block.refused
         self._note("refused", _left_out(self._refused))
 
+    def _is_loss(self, name: str) -> bool:
+        """Whether its first lines have a loss, or a weight where no loss has a colour."""
+        import numpy as np
+
+        columns = self._series[name].columns
+        told = columns.keys() & (("loss",) if self.colours else ("loss", "weight"))
+        return any(np.isfinite(columns[column][:FIRST]).any() for column in told)
+
     def _note(self, topic: str, sentence: str) -> None:
         if sentence:
             self._notes[topic] = sentence
         else:
             self._notes.pop(topic, None)
+
+
+def _unnamed(names: Sequence[str]) -> str:
+    """Which losses have no colour.
+
+    >>> _unnamed("ABCDE")
+    'A, B, C and 2 more are not named in run.json, so they are grey.'
+    """
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    are, they = ("is", "it is") if len(names) == 1 else ("are", "they are")
+    return f"{', '.join(names[:3])}{more} {are} not named in {INFO}, so {they} grey."
 
 
 def _changed(path: Path) -> tuple[int, int] | None:
@@ -273,5 +319,5 @@ def _missing(name: str, header: list[str]) -> str:
     missing = [column for column in (*KEYS, "loss", "weight") if column not in header]
     if not missing:
         return ""
-    lost = "" if set(KEYS) <= set(header) else ", so it cannot be read"
+    lost = "" if set(KEYS) <= set(header) else f", so it {UNREADABLE}"
     return f"{name} has no column {' and no column '.join(missing)}{lost}."

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from hashlib import sha256
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import compress
 
+from ._keys import new_key
 from ._page_files import document, script, style
 from ._report_curves import plan
 from .alerts import find_alerts
+from .installed import DISTRIBUTION
 from .reader import RunReader
 from .view import view
 
@@ -58,16 +61,42 @@ def _content(readers: list[RunReader], alerts: list[list[Alert]], numbers: int) 
     """All that the page shows of the runs, with so many numbers in their curves."""
     losses = [reader.series(name)["step"] for reader in readers for name in reader.losses]
     curves = plan(max(map(len, losses), default=0), len(losses), numbers)
+    keys = _keys([reader.path for reader in readers])
     views = [
-        {**view(reader, curves, told), "key": _key(reader, readers)}
-        for reader, told in zip(readers, alerts, strict=True)
+        {**view(reader, curves, told), "key": key, **_without_place(reader)}
+        for reader, told, key in zip(readers, alerts, keys, strict=True)
     ]
-    return {"views": views, "windows": curves.windows}
+    return {"views": views, "windows": curves.windows, "generated": _generated()}
 
 
-def _key(reader: RunReader, readers: list[RunReader]) -> str:
-    names = [other.path.name for other in readers]
-    return reader.path.name if names.count(reader.path.name) == 1 else str(reader.path)
+def _keys(paths: Sequence[Path]) -> list[str]:
+    """The names of the runs, with the folder that they are in where that tells them apart.
+
+    >>> _keys([Path("/home/a/gan"), Path("/home/b/gan")]), _keys([Path("/a/b/gan"), Path("/c")])
+    (['a/gan', 'b/gan'], ['gan', 'c'])
+    """
+    names = [path.name for path in paths]
+    if len({*names}) < len(names):
+        names = ["/".join(path.parts[-2:]) for path in paths]
+    keys: dict[str, None] = {}
+    for name in names:
+        keys[new_key(name, keys)] = None
+    return list(keys)
+
+
+def _without_place(reader: RunReader) -> dict[str, Any]:
+    """What would tell where the runs are on the disk of who made the report."""
+    place = str(reader.path)
+    return {"path": None, "problems": [said.replace(place, ".") for said in reader.problems]}
+
+
+def _generated() -> dict[str, str]:
+    """By what, and when."""
+    from datetime import datetime, timezone
+    from importlib.metadata import version
+
+    now = datetime.now(timezone.utc)
+    return {"by": f"{DISTRIBUTION} {version(DISTRIBUTION)}", "at": f"{now:%Y-%m-%d %H:%M} UTC"}
 
 
 def _page(content: dict[str, Any]) -> str:
@@ -77,7 +106,13 @@ def _page(content: dict[str, Any]) -> str:
     html = html.replace('<script src="scripts.js" defer></script>\n', "")
     link = '<link rel="stylesheet" href="styles.css">'
     start, end = html.replace(link, f"<style>\n{style()}</style>").split("</body>")
-    return "\n".join([start, _data(content), f"<script>{code}</script>", f"</body>{end}"])
+    parts = [start, _footer(**content["generated"]), _data(content), f"<script>{code}</script>"]
+    return "\n".join([*parts, f"</body>{end}"])
+
+
+def _footer(by: str, at: str) -> str:
+    said = f"Made with {escape(by)} on {escape(at)}."
+    return f'<footer class="quiet" style="margin-top: 14px">{said}</footer>'
 
 
 def _data(content: dict[str, Any]) -> str:

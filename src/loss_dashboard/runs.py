@@ -19,7 +19,8 @@ class Summary:
     """One run, in a line.
 
     Attributes:
-        state: "running", "finished", "crashed", or "unreadable" with nothing else known.
+        state: "running", "finished", "crashed", or "unreadable", where nothing is known but what
+            its last rows tell.
         start: Unix time in seconds.
         last_step: The last step recorded, if any.
         marks: What deserves a look, as far as the last rows tell, such as "G nan".
@@ -49,13 +50,17 @@ def run_folders(directory: Path) -> list[Path]:
 def summarize(folder: Path) -> Summary:
     """What is known of a run; a folder that makes no sense is "unreadable", not an error."""
     try:
-        info = run_info(folder)
-        losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
         last = LastRows(parts(folder))
+    except OSError:
+        return Summary(folder)
+    info = run_info(folder)
+    try:
+        losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
         marks = tuple(last.marks(losses))
         return Summary(folder, state_of(info), float(info["start"]), losses, last.step, marks)
-    except (OSError, KeyError, TypeError, ValueError):
-        return Summary(folder)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        losses, marks = tuple(last.losses), tuple(last.marks(last.losses))
+        return Summary(folder, losses=losses, last_step=last.step, marks=marks)
 
 
 def _holds_run(folder: Path) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._contribution import shares
+from ._lost import lost_in
 from ._numbers import plain
 from ._sparks import Sparks
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._lines import Values
-    from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
 
@@ -51,12 +50,14 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "name": reader.path.name,
         "path": str(reader.path),
         "state": reader.state,
+        "is_unreadable": reader.is_unreadable,
         "error": reader.error,
         "settings": {key: value for key, value in hyperparameters.items() if key != "losses"},
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
         "steps_per_second": plain(reader.steps_per_second),
         "elapsed": plain(reader.elapsed),
+        "silent": plain(reader.silent),
         "progress": plain(reader.progress),
         "problems": reader.problems,
     }
@@ -80,17 +81,11 @@ def _table(
 
 
 def _line(own: dict[str, Values]) -> dict[str, Any]:
-    import numpy as np
-
-    lost = ~np.isfinite(own["loss"])
+    """Where a loss stands; the last value is in words if it was lost."""
+    lost = lost_in(own)
     return {
         **{column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")},
-        "last": _last(own["loss"]),
+        "last": str(float(own["loss"][-1])) if lost[-1] else plain(own["loss"][-1]),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
     }
-
-
-def _last(loss: Values) -> Number | str:
-    """The last loss, in words if it was lost."""
-    return plain(loss[-1]) if isfinite(loss[-1]) else str(float(loss[-1]))

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loss_dashboard._live_curves import LiveCurves
 from loss_dashboard.alerts import find_alerts
+from loss_dashboard.choice import Choice
 from loss_dashboard.reader import RunReader
+from loss_dashboard.view import view
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -81,11 +84,39 @@ def test_a_line_without_the_loss_is_no_nan(tmp_path: Path) -> None:
     assert alerts(tmp_path, losses) == []
 
 
+def test_losses_of_a_file_without_a_column_for_them_are_no_nan(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        for step in range(30):
+            row = {"loss/G": math.nan if step == 7 else 1.0, "weight/G": 1.0, "mean/G": 1.0}
+            logger.log_metrics(row, step=step)
+    bare = "".join(f"{step},1e9,G,1.0,1.0\n" for step in range(30, 60))
+    (logger.path / "losses-2.csv").write_text("step,time,name,weight,mean\n" + bare)
+
+    reader = RunReader(logger.path)
+    shown = view(reader, LiveCurves(Choice()))
+
+    assert reader.problems == ["losses-2.csv has no column loss."]
+    assert [alert.text for alert in find_alerts(reader)] == ["G was NaN or infinite at step 7"]
+    assert (shown["losses"][0]["last"], shown["losses"][0]["lost"]) == (None, 1)
+    assert shown["curves"]["each"]["G"]["lost"] == [[7, 1]]
+
+
 def test_a_spike_is_told_with_its_size(tmp_path: Path) -> None:
     (alert,) = alerts(tmp_path, {"G": lambda step: 50.0 if step == 200 else 2.0})
 
     assert alert[:3] == ("spike", "G", 200)
     assert alert.text == "G was over 10 times its running mean at step 200 (50 against 2)"
+
+
+def test_a_loss_that_changes_its_sign_is_compared_by_its_size(tmp_path: Path) -> None:
+    def actor(step: int) -> float:
+        return 5 * math.sin(step / 30) + random.uniform(-0.1, 0.1)
+
+    assert alerts(tmp_path / "calm", {"actor": actor, "entropy": lambda _: -1.2}) == []
+    (alert,) = alerts(tmp_path / "jump", {"actor": lambda at: -90.0 if at == 300 else actor(at)})
+
+    assert alert[:3] == ("spike", "actor", 300)
+    assert "over 10 times the running mean of its size at step 300 (-90 against 3." in alert.text
 
 
 def test_a_wild_start_is_no_spike(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import pytest
 from typer.testing import CliRunner
 
 from loss_dashboard._last_rows import TAIL, LastRows
@@ -14,8 +15,6 @@ from loss_loggers.run_folder import parts
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def record(folder: Path, losses: list[float], nonfinite: int = 0) -> Path:
@@ -59,6 +58,16 @@ def test_ls_marks_a_loss_that_was_ever_lost_and_one_that_jumped(tmp_path: Path) 
     assert ends["calm"][-1] == "1"
 
 
+@pytest.mark.parametrize(("loss", "marks"), [(5.0, []), (-5.0, []), (-40.0, ["G spike"])])
+def test_a_loss_whose_mean_is_near_zero_is_compared_with_its_usual_size(
+    tmp_path: Path, loss: float, marks: list[str]
+) -> None:
+    with CsvLogger(tmp_path / "ppo") as logger:
+        logger.log_metrics({"loss/G": loss, "mean/G": 0.01, "std/G": 3.5}, step=0)
+
+    assert LastRows(parts(logger.path)).marks(["G"]) == marks
+
+
 def test_ls_marks_what_the_page_alerts_of(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         logger.log_hyperparams({"weighting": {"method": "CoVWeighting"}})
@@ -70,6 +79,14 @@ def test_ls_marks_what_the_page_alerts_of(tmp_path: Path) -> None:
 
     assert printed.splitlines()[1].count("G spike") == 1
     assert {"G small weight", "D large weight"} <= set(re.split("  +|, ", printed.strip()))
+
+
+def test_ls_shows_a_run_whose_run_json_makes_no_sense(tmp_path: Path) -> None:
+    (record(tmp_path / "gan", [1.0] * 50 + [50.0, 1.0]) / "run.json").write_text("{not json")
+
+    printed = CliRunner().invoke(app, ["ls", str(tmp_path)]).output
+
+    assert printed.splitlines()[1].split() == ["gan", "unreadable", "D", "G", "51", "G", "spike"]
 
 
 def test_ls_reads_only_the_end_of_a_large_run(

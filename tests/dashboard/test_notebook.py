@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from loss_dashboard.notebook import show
 from loss_dashboard.notebook._source import GroupSource, Memory
 from loss_dashboard.notebook._svg import draw
 from loss_loggers import CsvLogger
@@ -43,6 +45,21 @@ def texts(svg: str) -> list[str]:
     return [text.text or "" for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
 
 
+def paths(svg: str) -> list[ElementTree.Element]:
+    """The lines of losses in both charts, then those before their names."""
+    every = ElementTree.fromstring(svg).iter(f"{SVG}path")
+    return [path for path in every if path.get("stroke-dasharray") is not None]
+
+
+def contrast_on_black(color: str) -> float:
+    """As WCAG defines it."""
+    light = 0.0
+    for at, share in zip((1, 3, 5), (0.2126, 0.7152, 0.0722), strict=True):
+        part = int(color[at : at + 2], 16) / 255
+        light += share * (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4)
+    return (light + 0.05) / 0.05
+
+
 def execute(tmp_path: Path, *cells: str) -> list[list[Any]]:
     """The outputs of each cell, in the saved file of a notebook that a real kernel executed."""
     nbformat: Any = pytest.importorskip("nbformat", reason="it writes notebooks")
@@ -68,12 +85,29 @@ def test_a_saved_notebook_keeps_one_figure_each_with_the_last_state(tmp_path: Pa
     group, live, run = (cell[0].data for cell in outputs)
     assert group["text/plain"] == "EqualWeighting  step 1999"
     assert "1999" in texts(group["image/svg+xml"])
+    assert "h0" not in group["image/svg+xml"]  # the weights of all steps are known
     assert "<b>G</b>" in texts(group["image/svg+xml"])
     assert live["text/plain"] == "my vae  step 499"
     assert {"recon", "kl"} <= set(texts(live["image/svg+xml"]))
     assert run["text/plain"].startswith("gan  finished  step 41")
     # Pages that show saved notebooks would prefer HTML, and take an image in it apart.
     assert set(run) == {"image/svg+xml", "text/plain"}
+
+
+def test_a_figure_at_the_end_of_a_cell_is_shown_once_and_again_where_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    CsvLogger(tmp_path / "runs/gan").close()
+
+    first, second = execute(
+        tmp_path,
+        "import loss_dashboard\nfigure = loss_dashboard.show('latest')\nfigure",
+        "figure",
+    )
+
+    for outputs in (first, second):
+        assert [output.output_type for output in outputs] == ["display_data"]
+        assert outputs[0].data["text/plain"].startswith("gan  finished")
 
 
 def test_a_group_shows_what_it_remembers_and_then_every_step() -> None:
@@ -94,6 +128,49 @@ def test_a_group_shows_what_it_remembers_and_then_every_step() -> None:
     assert curve.steps.tolist() == [0, 1, 2]
     assert curve.losses.tolist() == [1, 2, 3]
     assert curve.weights[1:].tolist() == [0.5, 0.5]
+
+
+def test_a_group_that_is_drawn_now_and_then_keeps_the_weight_of_every_step() -> None:
+    pytest.importorskip("torch")
+    from multi_loss_weighting import LossGroup, StaticWeighting
+
+    group = LossGroup(["G", "D"], weighting=StaticWeighting(G=lambda step: step + 1.0, D=1.0))
+    source = GroupSource("group", group)
+    for _ in range(5):
+        group.update({"G": 1.0, "D": 1.0}, do_backwards=False)
+        source.notice()
+
+    assert source.curves()[0].weights.tolist() == [1, 2, 3, 4, 5]
+
+
+def test_what_is_not_known_is_not_drawn() -> None:
+    memory = Memory("gan")
+    for step, weight in enumerate([0.25, math.nan, 0.5, 0.75, math.nan, 0.5]):
+        memory.add("G", step, 1.0, weight)
+
+    svg = draw(memory.title(), memory.curves())
+
+    assert [len(path.get("d", "").split()) for path in paths(svg)] == [6, 2, 2]
+    assert svg.count("h0") == 2  # the first weight and the last one stand alone
+
+
+def test_each_of_many_losses_is_seen_on_a_dark_page_and_told_from_the_others() -> None:
+    memory = Memory("many")
+    for number in range(12):
+        memory.add(f"task_{number:02d}", 0, 1.0 + number, 0.5)
+
+    lines = paths(draw(memory.title(), memory.curves()))[:12]
+
+    looks = {(line.get("stroke", ""), line.get("stroke-dasharray", "")) for line in lines}
+    assert len(looks) == 12
+    assert len({color for color, _ in looks}) == 10
+    assert min(map(contrast_on_black, {color for color, _ in looks})) > 3
+
+
+@pytest.mark.parametrize("what", [42, None, ["runs/gan"]])
+def test_what_cannot_be_shown_is_said(what: object) -> None:
+    with pytest.raises(TypeError, match=re.escape(f"got {what!r} of type {type(what).__name__}")):
+        show(what)
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [math.nan], [math.nan, 1.0, math.inf], [-1.0, 0.0]])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from loss_dashboard import _lines, _tail
+from loss_dashboard._last_rows import LastRows
 from loss_dashboard._lines import parse
 from loss_dashboard.decimate import decimate
 from loss_dashboard.reader import RunReader
@@ -119,6 +120,29 @@ def test_a_record_that_is_longer_than_before_yet_another(tmp_path: Path) -> None
     assert only_problem(reader) == "losses.csv was replaced, so all of it was read again."
 
 
+def test_a_file_in_the_place_of_another_shows_its_losses_in_grey(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 50)
+    reader = RunReader(folder)
+
+    rows = ["0,1.0,actor,0.5,1.0,\n", "0,1.0,G,0.5,1.0,\n", "0,1.0,lr,,,0.1\n"]
+    (folder / "new.csv").write_text("".join(["step,time,name,loss,weight,value\n", *rows]))
+    (folder / "new.csv").replace(folder / "losses.csv")
+
+    assert reader.poll()
+    assert reader.losses == ["actor", "G"]
+    assert "actor" not in reader.colours
+    assert reader.problems == [
+        "losses.csv was replaced, so all of it was read again.",
+        "actor is not named in run.json, so it is grey.",
+    ]
+
+
+def test_without_run_json_the_numbers_of_the_user_are_still_no_losses(tmp_path: Path) -> None:
+    (record(tmp_path / "gan") / "run.json").unlink()
+
+    assert RunReader(tmp_path / "gan").losses == ["G", "D"]
+
+
 def test_a_new_part_brings_its_column(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         write(logger, 0)
@@ -194,7 +218,25 @@ def test_a_file_without_sense_is_a_problem_and_no_error(tmp_path: Path) -> None:
 def test_an_unreadable_file_is_a_problem_and_no_error(tmp_path: Path) -> None:
     (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
 
-    assert "losses.csv cannot be read" in only_problem(RunReader(tmp_path / "gan"))
+    reader = RunReader(tmp_path / "gan")
+
+    assert "losses.csv cannot be read" in only_problem(reader)
+    assert reader.state == "unreadable"
+
+
+@pytest.mark.parametrize("bad", ["abc", "nan", "inf", ""])
+def test_a_line_without_a_time_does_not_bring_a_run_back_to_life(tmp_path: Path, bad: str) -> None:
+    folder = lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n")
+    reader = RunReader(folder)
+
+    with (folder / "losses.csv").open("a") as file:
+        file.write(f"1,{bad},G,0.5,1.0\n")
+    reader.poll()
+
+    assert reader.state == "stale"
+    assert reader.series("G")["step"].tolist() == [0]
+    assert only_problem(reader) == "1 line makes no sense, and is left out."
+    assert LastRows([folder / "losses.csv"]).step == 0
 
 
 def test_names_of_any_kind(tmp_path: Path) -> None:
@@ -244,6 +286,30 @@ def test_a_run_without_rows_for_long_is_stale(tmp_path: Path, interval: float, s
 
         assert reader.state == state
         assert reader.steps_per_second == pytest.approx(1 / interval)
+
+
+def test_rows_that_are_older_than_the_run_count_from_the_first_of_them(tmp_path: Path) -> None:
+    first = time.time() - 500
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_rows([(step, first + step, {"loss/G": 1.0}) for step in range(300)])
+        reader = RunReader(logger.path)
+
+        assert reader.state == "stale"
+        assert reader.elapsed == pytest.approx(299)
+        assert reader.silent == pytest.approx(201, abs=10)
+    reader.poll()
+
+    assert reader.elapsed == pytest.approx(500, abs=10)
+
+
+def test_a_run_without_rows_is_silent_for_no_time(tmp_path: Path) -> None:
+    (tmp_path / "gan").mkdir()
+    (tmp_path / "gan" / "run.json").write_text("{}")
+
+    reader = RunReader(tmp_path / "gan")
+
+    assert math.isnan(reader.silent)
+    assert math.isnan(reader.elapsed)
 
 
 def test_blocks_end_where_lines_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +412,7 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
     bits = np.random.default_rng(0).integers(0, 2**64, 5000, dtype=np.uint64).view(np.float64)
     numbers = [*bits[np.isfinite(bits)].tolist(), 0.1, 1 / 3, 0.0, -0.0, 5e-324, math.inf]
     cells = [write(number) for number in [*numbers, -math.inf, math.nan]]
-    rows = "".join(f"{step},{cell},G,{cell}\n" for step, cell in enumerate(cells))
+    rows = "".join(f"{step},1.5,G,{cell}\n" for step, cell in enumerate(cells))
 
     block = parse(rows.encode(), ["step", "time", "name", "loss"])
 
@@ -357,7 +423,9 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
 
 
 @pytest.mark.usefixtures("parser")
-@pytest.mark.parametrize("bad", ["0,1.0,G,x", "0,1.0", "0,1.0,G,1,2", "", "0,1.0,G,-", "x,1,G,1"])
+@pytest.mark.parametrize(
+    "bad", ["0,1.0,G,x", "0,1.0", "0,1.0,G,1,2", "", "0,1.0,G,-", "x,1,G,1", "1,x,G,1"]
+)
 def test_a_bad_line_costs_no_other(bad: str) -> None:
     rows = f'0,1.0,"a,b",0.5\n{bad}\n1,2.0,"a,b",\n'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,6 +46,24 @@ def test_a_report_opens_from_the_disk(tmp_path: Path, record: Any, tab: Callable
     assert steps[-1] <= 2000
     assert path.stat().st_size < 500_000
     assert all(asked.startswith(("file:", "data:")) for asked in one.asked)
+
+
+def test_a_report_tells_who_made_it_and_no_place_on_the_disk(
+    tmp_path: Path, record: Any, tab: Callable[..., Tab]
+) -> None:
+    CsvLogger(tmp_path / "a" / "gan").close()
+    runs = [tmp_path / "a" / "gan", record(tmp_path / "b" / "gan")]
+
+    page = tab().open(write_report(runs, tmp_path / "r.html").as_uri())
+
+    wait_for_text(page, "#empty", "No row was recorded")
+    assert "Watching" not in page.text_content("#empty")
+    assert page.locator("#run option").all_text_contents() == ["a/gan", "b/gan"]
+    assert str(tmp_path) not in page.evaluate("JSON.stringify(views)")
+    wait_for_text(page, "footer", f"multi-loss-weighting {version('multi-loss-weighting')} on 20")
+    told = page.evaluate("unpacked(REPORT.textContent).then((told) => told.generated)")
+    assert told["by"] in page.text_content("footer")
+    assert told["at"] in page.text_content("footer")
 
 
 def test_smoothing_in_a_report_is_that_of_all_steps(

@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import statistics
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,16 @@ def test_losses_that_come_at_other_steps_share_an_axis(tmp_path: Path) -> None:
     assert curves["step"] == [0, 1, 2, 3]
     assert curves["each"]["val"]["loss"] == [False, False, 2.0, False]
     assert curves["each"]["val"]["weight"] == [False, False, None, False]
+
+
+def test_a_view_says_since_when_there_was_no_row(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader = RunReader(logger.path)
+        assert view(reader, LiveCurves(Choice()))["silent"] is None
+        logger.log_rows([(0, time.time() - 90, {"loss/G": 1.0})])
+        reader.poll()
+
+        assert view(reader, LiveCurves(Choice()))["silent"] == pytest.approx(90, abs=10)
 
 
 def _write(logger: CsvLogger, steps: range) -> None:

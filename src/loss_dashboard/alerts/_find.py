@@ -17,7 +17,8 @@ def find_alerts(reader: RunReader) -> list[Alert]:
     """What in a run deserves a look, in the order in which it began.
 
     - nonfinite: a loss was NaN or infinite.
-    - spike: a loss was over 10 times the mean of all values before it, of 20 or more.
+    - spike: a loss was over 10 times the mean of all values before it, of 20 or more. Signs do
+      not count: the mean of a loss that changes its sign is as near to 0 as it likes.
     - stopped: a loss that came regularly is no longer logged, while others of its scope are.
     - small weight, large weight: its share of all weights was under 1 % or over 95 % for long.
     - frozen: all weights have stayed the same for long, while the losses changed.

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from loss_dashboard._lost import lost_in
+
 from ._alert import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from numpy import bool_
-    from numpy.typing import NDArray
 
     from loss_dashboard._lines import Values
     from loss_dashboard.reader import RunReader
@@ -27,7 +26,7 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
     """Losses that were NaN or infinite."""
     for name in reader.losses:
         series = reader.series(name)
-        lost = _lost(series)
+        lost = lost_in(series)
         if lost.any():
             step = int(series["step"][lost][0])
             count = int(lost.sum())
@@ -37,16 +36,20 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
 
 
 def spikes(reader: RunReader) -> Iterator[Alert]:
-    """Losses far over their running mean."""
+    """Losses far over their running mean; of one that may be negative, the sizes are compared."""
+    import numpy as np
+
     for name in reader.losses:
         series = reader.series(name)
-        losses, means = series["loss"], _means_before(series["loss"])
-        high = (losses > SPIKE * means) & (means > 0) & (losses < float("inf"))
+        losses, sizes = series["loss"], np.abs(series["loss"])
+        means = _means_before(sizes)
+        high = (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes)
         if high.any():
             step = int(series["step"][high][0])
             many = _times(int(high.sum()), step)
             size = f"{losses[high][0]:.3g} against {means[high][0]:.3g}"
-            text = f"{name} was over {SPIKE:g} times its running mean {many} ({size})"
+            mean = "the running mean of its size" if (losses < 0).any() else "its running mean"
+            text = f"{name} was over {SPIKE:g} times {mean} {many} ({size})"
             yield Alert("spike", name, step, text)
 
 
@@ -64,16 +67,6 @@ def stopped(reader: RunReader) -> Iterator[Alert]:
             if all(own > MISSED * usual for own, usual in zip(gap, intervals, strict=True)):
                 text = f"{name} is no longer logged since step {step:g}"
                 yield Alert("stopped", name, int(step), text)
-
-
-def _lost(series: Series) -> NDArray[bool_]:
-    """Which lines have a loss that is not finite; one without any statistic has none."""
-    import numpy as np
-
-    lost = ~np.isfinite(series["loss"])
-    others = [np.isfinite(series[column]) for column in ("weight", "mean") if column in series]
-    known = np.logical_or.reduce(others)
-    return lost & (known | np.isinf(series["loss"])) if known.any() else lost
 
 
 def _means_before(losses: Values) -> Values:

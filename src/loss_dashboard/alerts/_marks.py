@@ -27,7 +27,7 @@ def with_alerts(run: Summary) -> Summary:
         size = sum(part.stat().st_size for part in parts(run.path))
     except OSError:
         return run  # it was taken away just now
-    if run.state == "unreadable" or size > LARGE:
+    if not run.losses or size > LARGE:
         return run
     alerts = find_alerts(RunReader(run.path, columns=()))
     known = {"nonfinite": "nan"}

@@ -28,12 +28,15 @@ class Figure:
         self._is_behind = False
         self._source.poll()
         self._display = _display(self._content())
+        self._cell = _cell()
 
     def update(self) -> None:
         """Draw what is new, unless it was drawn just now."""
         if time.monotonic() >= self._due:
             self.draw()
-        elif not self._is_behind:
+            return
+        self._source.notice()
+        if not self._is_behind:
             self._is_behind = True
             _at_end_of_cell(self._catch_up)
 
@@ -54,6 +57,12 @@ class Figure:
                 self.draw()
         except KeyboardInterrupt:
             self.draw()
+
+    def _ipython_display_(self) -> None:
+        """What a cell ends with is shown below it, unless it was shown there just now."""
+        if self._display is not None and self._cell != _cell():
+            self._cell = _cell()
+            self._display.display(self._content(), raw=True)
 
     def _catch_up(self) -> None:
         self._is_behind = False
@@ -81,6 +90,14 @@ def _display(content: dict[str, str]) -> Any:
         print(content["text/plain"])
         return None
     return display.display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+
+
+def _cell() -> int | None:
+    """The number of the cell that runs."""
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return None if shell is None else shell.execution_count
 
 
 def _at_end_of_cell(call: Callable[[], None]) -> None:

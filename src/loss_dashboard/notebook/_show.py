@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from ._figure import Figure
@@ -32,6 +33,7 @@ def show(what: LossGroup | LossTracker | Trackers | str | PathLike[str] | Any) -
     Raises:
         ImportError: If there is no IPython.
         LookupError: If there is no such run.
+        TypeError: If it is none of these.
     """
     return Figure(_source_of(what))
 
@@ -47,4 +49,15 @@ def _source_of(what: Any) -> Source:
     from loss_dashboard.find_run import find_run
     from loss_dashboard.reader import RunReader
 
-    return RunSource(RunReader(find_run(getattr(what, "path", what)), columns=()))
+    return RunSource(RunReader(find_run(_path_of(what)), columns=()))
+
+
+def _path_of(what: Any) -> str:
+    path = getattr(what, "path", what)
+    if isinstance(path, str | os.PathLike):
+        return str(path)
+    msg = (
+        "what is shown is a group, a tracker or trackers, or a run by its path or name; "
+        f"got {what!r} of type {type(what).__name__}"
+    )
+    raise TypeError(msg)

@@ -37,6 +37,9 @@ class Source(Protocol):
     def poll(self) -> bool:
         """Take in what is new; whether anything is."""
 
+    def notice(self) -> None:
+        """Take in what is gone by the next poll; quick, for it is called at every step."""
+
     def title(self) -> str:
         """What it is, in a line."""
 
@@ -58,6 +61,9 @@ class RunSource:
     def poll(self) -> bool:
         """Read what is new."""
         return self.reader.poll()
+
+    def notice(self) -> None:
+        """The run keeps everything."""
 
     def title(self) -> str:
         """Name, method, state and step."""
@@ -88,11 +94,14 @@ class Memory:
         """Nothing is new but what was added."""
         return True
 
+    def notice(self) -> None:
+        """Nothing is new but what was added."""
+
     def add(self, name: str, step: float, loss: float, weight: float) -> None:
         """Keep one loss of one step."""
-        steps, losses, weights = self._columns.setdefault(
-            name, (array("d"), array("d"), array("d"))
-        )
+        if name not in self._columns:
+            self._columns[name] = array("d"), array("d"), array("d")
+        steps, losses, weights = self._columns[name]
         steps.append(step)
         losses.append(loss)
         weights.append(weight)
@@ -128,6 +137,11 @@ class GroupSource(Memory):
         new = [self._take(name) for name in self._losses]
         return any(new)
 
+    def notice(self) -> None:
+        """Keep the weights of this step, which a group forgets; but wait for no accelerator."""
+        if not any(getattr(self._losses[name], "_backlog", None) for name in self._losses):
+            self.poll()
+
     def _take(self, name: str) -> bool:
         loss = self._losses[name]
         updates = loss.statistics.updates
@@ -135,7 +149,7 @@ class GroupSource(Memory):
         self._seen[name] = updates
         if new <= 0:
             return False
-        values = loss.get_history(new)
+        values = [loss.value] if new == 1 else loss.get_history(new)
         for behind, value in zip(range(len(values), 0, -1), values, strict=True):
             weight = loss.used_weight if behind == 1 else float("nan")
             self.add(name, updates - behind, value, weight)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard._tables import figures
 from loss_dashboard.decimate import decimate
 from loss_dashboard.terminal._panels import shares_of
+from loss_dashboard.terminal._view import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from loss_dashboard._lines import Values
     from loss_dashboard.decimate import Decimated
@@ -20,25 +23,45 @@ if TYPE_CHECKING:
 WIDTH, CHART, TOP, HEIGHT, ROW, LEFT = 760, 372, 48, 190, 20, 62
 GREY, FAINT = "#767676", "#76767640"  # to be read on light and on dark pages
 POINTS = 400
-NAME, BAR = 22, 170  # characters of a name, and where the bars begin
+SAMPLE = 22  # the length of the line before a name
+NAME, BAR = 20, 176  # characters of a name, and where the bars begin
+DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 2")
 COLUMNS = {"weight": 300, "last": 380, "mean": 470, "std": 560, "CoV": 650}
 
 
 def draw(title: str, curves: Sequence[Curve]) -> str:
     """The losses and weights over the steps, and a table of where they stand."""
     height = HEIGHT + 40 + ROW * (len(curves) + 1)
+    looks = _looks(curves)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
         f' style="max-width: 100%; height: auto"'
         f' role="img" font-family="sans-serif" font-size="12" fill="{GREY}">',
         f"<title>{escape(title)}</title>",
         _text(0, 14, title, weight="bold"),
-        *_chart("losses", 0, curves, lambda curve: curve.losses),
-        *_chart("weights", WIDTH - CHART, curves, lambda curve: curve.weights),
-        *_table(HEIGHT + 44, curves),
+        *_chart("losses", 0, curves, looks, lambda curve: curve.losses),
+        *_chart("weights", WIDTH - CHART, curves, looks, lambda curve: curve.weights),
+        *_table(HEIGHT + 44, curves, looks),
         "</svg>",
     ]
     return "\n".join(parts)
+
+
+class _Look(NamedTuple):
+    """How the line of a loss is drawn."""
+
+    color: str
+    dash: str
+
+
+def _looks(curves: Sequence[Curve]) -> dict[str, _Look]:
+    """To be seen on light and on dark pages; past the palette colours repeat, with dashes."""
+    times: Counter[str] = Counter()
+    looks = {}
+    for curve in curves:
+        looks[curve.name] = _Look(readable(curve.color), DASHES[times[curve.color] % len(DASHES)])
+        times[curve.color] += 1
+    return looks
 
 
 class _Frame(NamedTuple):
@@ -52,12 +75,12 @@ class _Frame(NamedTuple):
     is_log: bool
 
     def points(self, steps: Values, values: Values) -> list[tuple[float, float]]:
-        """Where values stand, as far as they are finite."""
+        """Where values stand; NaN where they are not finite."""
         import numpy as np
 
-        finite = np.isfinite(values)
-        across = (steps[finite] - self.first) / max(self.last - self.first, 1)
-        scaled, low, high = values[finite], self.low, self.high
+        across = (steps - self.first) / max(self.last - self.first, 1)
+        scaled = np.where(np.isfinite(values), values, np.nan)
+        low, high = self.low, self.high
         if self.is_log:
             scaled, low, high = np.log(scaled), float(np.log(low)), float(np.log(high))
         up = (scaled - low) / (high - low) if high > low else np.full(len(scaled), 0.5)
@@ -67,7 +90,11 @@ class _Frame(NamedTuple):
 
 
 def _chart(
-    name: str, x: int, curves: Sequence[Curve], values_of: Callable[[Curve], Values]
+    name: str,
+    x: int,
+    curves: Sequence[Curve],
+    looks: Mapping[str, _Look],
+    values_of: Callable[[Curve], Values],
 ) -> list[str]:
     import numpy as np
 
@@ -81,10 +108,11 @@ def _chart(
     low, high = float(values.min()), float(values.max())
     frame = _Frame(x, steps.min(), steps.max(), low, high, name == "losses" and low > 0)
     for curve, points in shown:
-        parts.append(_line(frame.points(points.x, points.mean), curve.color))
+        parts.append(_line(frame.points(points.x, points.mean), looks[curve.name]))
         lost = points.x[points.nonfinite > 0] if name == "losses" else points.x[:0]
         marks = frame.points(lost, np.full(len(lost), high))
-        parts += [_text(at, TOP - 2, "x", "middle", color=curve.color) for at, _ in marks]
+        color = looks[curve.name].color
+        parts += [_text(at, TOP - 2, "x", "middle", color=color) for at, _ in marks]
     return parts + _scale(frame)
 
 
@@ -106,15 +134,16 @@ def _scale(frame: _Frame) -> list[str]:
     ]
 
 
-def _table(top: int, curves: Sequence[Curve]) -> list[str]:
+def _table(top: int, curves: Sequence[Curve], looks: Mapping[str, _Look]) -> list[str]:
     """A line per loss, with a bar for its share of the weights."""
     rows = [_numbers(curve) for curve in curves]
     shares = shares_of({curve.name: row["weight"] for curve, row in zip(curves, rows, strict=True)})
     parts = [_text(x, top, name, "end") for name, x in COLUMNS.items()]
     for index, (curve, row) in enumerate(zip(curves, rows, strict=True), 1):
-        y, share = top + ROW * index, shares[curve.name]
-        parts.append(_text(0, y, curve.name[:NAME], weight="bold", color=curve.color))
-        parts.append(_bar(y, 0.0 if share != share else share, curve.color))
+        y, share, look = top + ROW * index, shares[curve.name], looks[curve.name]
+        parts.append(_line([(0, y - 4), (SAMPLE, y - 4)], look))
+        parts.append(_text(SAMPLE + 6, y, curve.name[:NAME], weight="bold", color=look.color))
+        parts.append(_bar(y, 0.0 if share != share else share, look.color))
         parts += [_text(x, y, figures(row[name]), "end") for name, x in COLUMNS.items()]
     return parts
 
@@ -146,9 +175,17 @@ def _rule(x: int, y: int) -> str:
     return f'<path d="M{x + LEFT} {y}H{x + CHART}" stroke="{FAINT}"/>'
 
 
-def _line(points: Sequence[tuple[float, float]], color: str) -> str:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{escape(color)}" stroke-width="1.6"/>'
+def _line(points: Sequence[tuple[float, float]], look: _Look) -> str:
+    """A line that is broken where nothing is known; a point between two gaps is a dot."""
+    known = groupby(points, lambda point: point[1] == point[1])
+    runs = [list(run) for is_known, run in known if is_known]
+    dots = "".join(f"M{x:.1f},{y:.1f}h0" for (x, y), *more in runs if not more)
+    lines = "".join("M" + " ".join(f"{x:.1f},{y:.1f}" for x, y in run) for run in runs if run[1:])
+    style = f'fill="none" stroke="{escape(look.color)}" stroke-linecap="round"'
+    return (
+        f'<path d="{lines}" {style} stroke-width="1.6" stroke-dasharray="{look.dash}"/>'
+        f'<path d="{dots}" {style} stroke-width="3.5"/>'
+    )
 
 
 def _bar(y: int, share: float, color: str) -> str:

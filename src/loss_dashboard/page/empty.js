@@ -11,11 +11,12 @@ function showEmpty(view) {
   const home = $("#empty");
   const isOnItsWay = !view && choice.runs.length;
   home.hidden = Boolean(view?.losses.length || isOnItsWay || isGone);
-  if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), watchedPaths(view));
+  if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), ...watchedPaths(view));
 }
 
 function wordsOfWaiting(view) {
   const title = (text) => element("h1", {}, text);
+  if (view.is_unreadable) return [title("Nothing could be read"), element("p", {}, "What is wrong is said above.")];
   if (["finished", "crashed"].includes(view.state)) return [title("No row was recorded"), element("p", {}, "The run ended before its first loss.")];
   return [title("Waiting for the first row"), element("p", {}, "The run has begun and has recorded no loss yet.")];
 }
@@ -26,7 +27,7 @@ function wordsOfWelcome() {
 }
 
 function watchedPaths(view) {
-  const paths = view ? [view.path] : library.places;
+  const paths = (view ? [view.path] : library.places).filter(Boolean); // a report watches none
   const words = paths.flatMap((path, index) => [index ? ", " : "", element("code", {}, path)]);
-  return element("p", { class: "quiet" }, "Watching ", ...words, ".");
+  return words.length ? [element("p", { class: "quiet" }, "Watching ", ...words, ".")] : [];
 }
