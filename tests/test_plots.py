@@ -17,6 +17,7 @@ from loss_dashboard.reader import RunReader
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from matplotlib.lines import Line2D
@@ -42,7 +43,6 @@ def steps_of(line: Line2D) -> list[float]:
 @pytest.mark.parametrize(
     "losses",
     [
-        {},
         {"G": [1.0]},
         {"G": [1.0, 2.0], "D": [0.5]},
         {"G": [-1.0, 0.0, 1.0]},
@@ -50,7 +50,7 @@ def steps_of(line: Line2D) -> list[float]:
         {"G": [math.nan, math.nan]},
         {f"task{number}": [1.0, 2.0] for number in range(20)},
     ],
-    ids=["empty", "one step", "late", "negative", "nonfinite", "nothing finite", "many"],
+    ids=["one step", "late", "negative", "nonfinite", "nothing finite", "many"],
 )
 def test_every_run_can_be_drawn(tmp_path: Path, losses: dict[str, list[float]]) -> None:
     folder = record(tmp_path / "run", losses)
@@ -75,7 +75,10 @@ def test_a_lost_run_json_costs_the_colors_only(tmp_path: Path) -> None:
     folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
     (folder / "run.json").unlink()
 
-    assert "<!-- G  " in plot_run(folder, tmp_path / "run.svg").read_text()
+    with pytest.warns(UserWarning, match="run.json is missing"):
+        drawn = plot_run(folder, tmp_path / "run.svg").read_text()
+
+    assert "<!-- G  " in drawn
 
 
 def test_the_command_draws_the_same_although_it_loads_less(tmp_path: Path) -> None:
@@ -131,18 +134,18 @@ def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     assert max(len(steps_of(line)) for line in axes.lines) == 1000
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ""])
 def test_the_command_says_what_it_wrote(tmp_path: Path, suffix: str) -> None:
     folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
-    output = tmp_path / f"losses.{suffix}"
 
-    result = CliRunner().invoke(app, ["plot", str(folder), str(folder), "-o", str(output)])
+    result = CliRunner().invoke(app, ["plot", str(folder), "-o", f"{tmp_path / 'losses'}{suffix}"])
 
-    assert (result.exit_code, result.output) == (0, f"{output}\n")
-    assert output.stat().st_size > 1000
+    written = tmp_path / f"losses{suffix or '.png'}"
+    assert (result.exit_code, result.output) == (0, f"{written}\n")
+    assert written.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("output", ["losses.xyz", "no/such/folder.png"])
+@pytest.mark.parametrize("output", ["losses.xyz", "losses.jpg", "no/such/folder.png"])
 def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     folder = record(tmp_path / "run", {"G": [1.0]})
 
@@ -151,6 +154,65 @@ def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     assert result.exit_code == 1
     assert result.output.startswith(f"cannot draw {tmp_path / output}: ")
     assert result.output.count("\n") == 1
+    assert not (tmp_path / output).exists()
+
+
+def test_a_run_that_is_named_twice_is_drawn_once(tmp_path: Path) -> None:
+    folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
+    again = folder / ".." / folder.name
+    output = tmp_path / "twice.png"
+
+    CliRunner().invoke(app, ["plot", str(folder), str(again), "-o", str(output)])
+
+    assert output.read_bytes() == plot_run(folder, tmp_path / "once.png").read_bytes()
+
+
+def unreadable(folder: Path) -> Path:
+    """A run whose file is no file."""
+    record(folder, {"G": [1.0]})
+    (folder / "losses.csv").unlink()
+    (folder / "losses.csv").mkdir()
+    return folder
+
+
+def numbers_alone(folder: Path) -> Path:
+    with CsvLogger(folder) as logger:
+        logger.log_metrics({"lr": 0.1}, step=0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda folder: record(folder, {}), "run has no rows yet"),
+        (numbers_alone, "run has no losses"),
+        (unreadable, "run: losses.csv cannot be read: Is a directory."),
+    ],
+    ids=["no rows", "no losses", "unreadable"],
+)
+def test_a_run_without_losses_is_an_error(
+    tmp_path: Path, make: Callable[[Path], Path], why: str
+) -> None:
+    folder, output = make(tmp_path / "run"), tmp_path / "losses.png"
+
+    result = CliRunner().invoke(app, ["plot", str(folder), "-o", str(output)])
+
+    assert (result.exit_code, result.output) == (1, f"{why}\n")
+    assert not output.exists()
+
+
+def test_the_runs_that_have_losses_are_drawn_without_the_others(tmp_path: Path) -> None:
+    torn, empty = record(tmp_path / "torn", {"G": [1.0, 2.0]}), record(tmp_path / "empty", {})
+    with (torn / "losses.csv").open("a") as file:
+        file.write("2,17")
+    output = tmp_path / "losses.png"
+
+    result = CliRunner().invoke(app, ["plot", str(empty), str(torn), "-o", str(output)])
+
+    assert (result.exit_code, result.stdout) == (0, f"{output}\n")
+    first, second = result.stderr.splitlines()
+    assert first == "empty has no rows yet"
+    assert second.startswith("torn: losses.csv ends in a half-written line")
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
