@@ -3,42 +3,21 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 from loss_loggers import Run
 
-from ._axes import (
-    DASHES,
-    GREY,
-    INK,
-    clear,
-    draw_band,
-    draw_line,
-    fit,
-    label_ends,
-    mark_nonfinite,
-    scale,
-)
+from ._figure import draw_runs as draw_runs
 from ._matplotlib import load
-from ._smooth import smooth
-from .decimate import decimate
 from .reader import RunReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-    from ._lines import Values
-    from .decimate import Decimated
-
-POINTS = 1000  # as many as a picture can show
 DRAWN = ("loss", "weight")
-SMOOTHED = 100  # the clear line is the mean of one such part of the run
 
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -143,87 +122,3 @@ def _read_during(other: Callable[[], None], paths: Sequence[str | Path]) -> list
         reading = [pool.submit(RunReader, path, (), always=DRAWN) for path in paths]
         other()
         return [reader.result() for reader in reading]
-
-
-def draw_runs(readers: Sequence[RunReader]) -> Figure:
-    """The figure of runs that were read."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 6.6))
-    losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    curves = _curves(readers)
-    _draw_losses(losses, curves)
-    _draw_weights(weights, curves)
-    weights.set_xlabel("step", color=GREY)
-    titles = [_title(reader) for reader in readers]
-    title = titles[0] if len(titles) == 1 else " · ".join(reader.path.name for reader in readers)
-    figure.suptitle(title, x=0.025, ha="left", color=INK, fontsize=13, fontweight="bold")
-    rows = _name_runs(losses, titles) if len(titles) > 1 else 0
-    fit(figure, above=0.12 + 0.03 * max(0, rows - 1))
-    return figure
-
-
-class _Curve(NamedTuple):
-    """One loss of a run, as it is drawn."""
-
-    name: str
-    color: str
-    run: int
-    losses: Decimated
-    weights: Decimated
-
-
-def _curves(readers: Sequence[RunReader]) -> list[_Curve]:
-    """The losses of all runs, each with the colour that the first run gives it."""
-    colors: dict[str, str] = {}
-    for reader in reversed(readers):
-        colors |= reader.info.get("losses", {})
-    return [
-        _curve(reader, name, colors.get(name, GREY), run)
-        for run, reader in enumerate(readers)
-        for name in reader.losses
-    ]
-
-
-def _curve(reader: RunReader, name: str, color: str, run: int) -> _Curve:
-    own = reader.series(name)
-    losses, weights = (decimate(own["step"], own[key], POINTS) for key in ("loss", "weight"))
-    return _Curve(name, color, run, losses, weights)
-
-
-def _draw_losses(axes: Axes, curves: list[_Curve]) -> None:
-    clear(axes, "losses")
-    ends: dict[str, tuple[Values, str]] = {}
-    for row, (name, color, run, losses, _) in enumerate(curves):
-        mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
-        if run == 0:
-            draw_band(axes, losses, color)
-        draw_line(axes, losses.x, mean, color, run)
-        mark_nonfinite(axes, losses.x[losses.nonfinite > 0], color, row)
-        ends.setdefault(name, (mean, color))
-    scale(axes, [extreme for curve in curves for extreme in (curve.losses.low, curve.losses.high)])
-    label_ends(axes, ends)
-
-
-def _draw_weights(axes: Axes, curves: list[_Curve]) -> None:
-    clear(axes, "weights")
-    ends: dict[str, tuple[Values, str]] = {}
-    for name, color, run, _, weights in curves:
-        draw_line(axes, weights.x, weights.mean, color, run)
-        ends.setdefault(name, (weights.mean, color))
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
-    label_ends(axes, ends)
-
-
-def _name_runs(axes: Axes, titles: Sequence[str]) -> int:
-    """Say which line is whose, above the panel; in how many rows."""
-    for run, title in enumerate(titles):
-        axes.plot([], [], color=GREY, linestyle=DASHES[run % len(DASHES)], label=title)
-    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, labelcolor=INK)
-    return ceil(len(titles) / 3)
-
-
-def _title(reader: RunReader) -> str:
-    """The run and its method, such as "gan, CoVWeighting"."""
-    weighting = reader.info.get("hyperparameters", {}).get("weighting", {})
-    return ", ".join([reader.path.name, *filter(None, [weighting.get("method")])])
