@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._lines import Values
 
 INK = "#333333"
-MOST_LABELS = 12  # as many as the lower panel has room for
+MOST_LABELS = 10  # as many as there are colours, and as the lower panel has room for
 SIZE, GAP = 10, 14  # of the names and between their lines, in points
 OFFSET = 8  # from the end of a line to its name, in points
 WIDEST = 0.25  # of the width of the picture
