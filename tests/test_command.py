@@ -142,14 +142,36 @@ def test_ls_ignores_a_line_that_is_being_written(tmp_path: Path) -> None:
     assert losses("ls", str(tmp_path))[1].split()[-1] == "2"
 
 
-@pytest.mark.parametrize("folder", ["empty", "absent"])
-def test_ls_without_runs_says_how_to_get_one(tmp_path: Path, folder: str) -> None:
-    (tmp_path / "empty").mkdir()
+@pytest.mark.parametrize("arguments", [["ls", "empty"], ["ls"], []])
+def test_without_runs_it_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
 
-    code, printed = losses("ls", str(tmp_path / folder))
+    code, printed = losses(*arguments)
 
     assert code == 0
     assert "CsvLogger" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("absent", "does not exist"), ("train.py", "is no folder")]
+)
+def test_ls_of_what_is_no_folder_is_an_error(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "train.py").touch()
+
+    code, printed = losses("ls", str(tmp_path / name))
+
+    assert code == 1
+    assert printed == f"{tmp_path / name} {why}; the folder that runs are in is needed\n"
+
+
+def test_ls_tells_many_losses_in_one_line(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "many") as logger:
+        logger.log_metrics({f"loss/task_{number:02}": 1.0 for number in range(64)}, step=0)
+
+    assert "  task_00 … and 63 more  " in losses("ls", str(tmp_path))[1]
 
 
 def test_alone_it_shows_recent_runs_and_what_is_next(
@@ -173,6 +195,36 @@ def test_a_wrong_method_lists_the_right_ones() -> None:
     assert code == 2
     assert all(method in printed for method in Method)
     assert "Traceback" not in printed
+
+
+def test_a_wrong_format_is_told_without_the_words_of_a_library(tmp_path: Path) -> None:
+    code, printed = losses("export", str(record(tmp_path / "gan")), "--to", "xml")
+
+    assert code == 2
+    assert "'xml' is not one of 'csv', 'json'" in " ".join(printed.split())
+    assert "Value error" not in printed
+
+
+@pytest.mark.parametrize("command", ["plot", "report", "export"])
+def test_a_missing_folder_for_the_output_is_one_line(tmp_path: Path, command: str) -> None:
+    if command == "plot":
+        pytest.importorskip("matplotlib", reason="pictures are drawn with it")
+    run, output = record(tmp_path / "gan"), tmp_path / "nowhere" / "losses.svg"
+
+    code, printed = losses(command, str(run), "-o", str(output))
+
+    assert code == 1
+    assert printed.endswith(f": there is no folder {output.parent}\n")
+    assert printed.count("\n") == 1
+
+
+def test_a_record_that_cannot_be_exported_is_named(tmp_path: Path) -> None:
+    (tmp_path / "gan" / "losses.csv").mkdir(parents=True)
+
+    code, printed = losses("export", str(tmp_path / "gan"))
+
+    assert code == 1
+    assert printed.endswith(f"{tmp_path / 'gan' / 'losses.csv'}: Is a directory\n")
 
 
 def test_an_impossible_folder_is_one_line(tmp_path: Path) -> None:

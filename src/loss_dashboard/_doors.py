@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "losses_token"
+"""With the port: a browser has one set of cookies for all servers of a machine."""
+
 POLICY = "; ".join(
     [
         "default-src 'none'",
@@ -64,7 +66,7 @@ class Token:
         if not self._token or scope["type"] != "http":
             await self._app(scope, receive, send)
         elif self._matches(_in_address(scope)):
-            await self._app(scope, receive, self._with_cookie(send))
+            await self._app(scope, receive, self._with_cookie(send, _cookie(scope)))
         elif self._matches(_in_cookie(scope)):
             await self._app(scope, receive, send)
         else:
@@ -74,10 +76,10 @@ class Token:
     def _matches(self, token: str) -> bool:
         return compare_digest(token.encode(), self._token.encode())
 
-    def _with_cookie(self, send: Send) -> Send:
+    def _with_cookie(self, send: Send, name: str) -> Send:
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                cookie = f"{COOKIE}={quote(self._token)}; HttpOnly; SameSite=Strict; Path=/"
+                cookie = f"{name}={quote(self._token)}; HttpOnly; SameSite=Strict; Path=/"
                 MutableHeaders(scope=message).append("Set-Cookie", cookie)
             await send(message)
 
@@ -89,8 +91,16 @@ def _in_address(scope: Scope) -> str:
     return parse_qs(query.decode("latin-1")).get("token", [""])[0]
 
 
+def _cookie(scope: Scope) -> str:
+    """The name of the cookie, with the port at which the browser sees this server."""
+    host: bytes = dict(scope["headers"]).get(b"host", b"")
+    port = host.decode("latin-1").rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isdecimal() else COOKIE
+
+
 def _in_cookie(scope: Scope) -> str:
     headers = dict(scope["headers"])
     cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    value: str = cookies[COOKIE].value if COOKIE in cookies else ""
+    name = _cookie(scope)
+    value: str = cookies[name].value if name in cookies else ""
     return unquote(value)

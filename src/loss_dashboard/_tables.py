@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from multi_loss_weighting import LossGroup
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STATE_STYLES = {"running": "green", "crashed": "red", "unreadable": "red"}
 UNLIMITED = 100_000
+MANY = 8
+"""More names than these are not told one by one."""
 
 
 def stdout() -> Console:
@@ -47,6 +49,17 @@ def figures(number: float) -> str:
     return f"{number:#.3g}".removesuffix(".")
 
 
+def some(words: Sequence[str]) -> str:
+    """All of a few words, or the first of many and how many more there are.
+
+    >>> some(["G", "D"]), some([f"task_{number}" for number in range(64)])
+    ('G D', 'task_0 … and 63 more')
+    """
+    if len(words) <= MANY:
+        return " ".join(words)
+    return f"{words[0]} … and {len(words) - 1} more"
+
+
 def loss_table(group: LossGroup) -> Table:
     """One line per loss: where it stands, how much it varied and what it weighs."""
     losses = table("loss", "last", "mean", "std", "CoV", "weight")
@@ -69,7 +82,7 @@ def run_table(runs: Iterable[Summary]) -> Table:
             Text(run.path.name),
             Text(run.state, style=STATE_STYLES.get(run.state, "")),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(run.start)) if run.start else "",
-            Text(" ".join(run.losses)),
+            Text(some(run.losses)),
             "" if run.last_step is None else str(run.last_step),
             Text(", ".join(run.marks), style="red"),
         )

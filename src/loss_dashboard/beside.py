@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,25 @@ def missing() -> list[str]:
     return [name for name in ("starlette", "uvicorn", "orjson") if find_spec(name) is None]
 
 
+class Page:
+    """A page that a process beside this one serves."""
+
+    def __init__(self, server: subprocess.Popen[bytes]) -> None:
+        self._server = server
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is served still."""
+        return self._server.poll() is None
+
+    def stay(self) -> None:
+        """Wait until Ctrl-C, or until it is no longer served."""
+        with suppress(KeyboardInterrupt):
+            self._server.wait()
+
+
 @contextmanager
-def page_beside(run: Path, *, open_page: bool) -> Iterator[None]:
+def page_beside(run: Path, *, open_page: bool) -> Iterator[Page]:
     """Serve the page of this run on this machine while the `with` lasts; prints where it is."""
     server = subprocess.Popen(
         [sys.executable, "-m", __name__, str(run)],
@@ -46,7 +63,7 @@ def page_beside(run: Path, *, open_page: bool) -> Iterator[None]:
                 import webbrowser
 
                 webbrowser.open(address[1])
-            yield
+            yield Page(server)
         finally:
             server.stdin.close()
             try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from loss_loggers.run_folder import INFO, parts
 
 from ._shelf import Shelf
-from .runs import Summary, find_runs
+from .runs import Summary, run_folders, summarize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,16 +33,30 @@ class Catalogue:
     def __init__(self, places: Iterable[Path]) -> None:
         self.places = [place.resolve() for place in places]
         self._shelves: dict[str, Shelf] = {}
+        self._summaries: dict[Path, tuple[list[object], Summary]] = {}
         self._lock = Lock()
 
     def runs(self) -> dict[str, Summary]:
         """The runs by their keys, the newest first."""
         found: dict[str, Summary] = {}
         for place in self.places:
-            for run in find_runs(place):
-                if is_within(run.path, place):
-                    found[_new_key(run.path, found)] = run
-        return dict(sorted(found.items(), key=lambda item: item[1].start, reverse=True))
+            runs = [self._summary(path) for path in run_folders(place) if is_within(path, place)]
+            for run in sorted(runs, key=_start, reverse=True):
+                found[_new_key(run.path, found)] = run
+        return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))
+
+    def _summary(self, path: Path) -> Summary:
+        """What is known of a run, kept once it has ended: of hundreds that takes a while."""
+        stamps = [_stamp(file) for file in (path / INFO, *parts(path))]
+        known = self._summaries.get(path)
+        if known is None or known[0] != stamps or known[1].state == "running":
+            self._summaries[path] = known = stamps, summarize(path)
+        return known[1]
+
+    def left_out(self) -> list[Path]:
+        """The runs that are not shown, since links lead from them to outside of all places."""
+        runs = (run for place in self.places for run in run_folders(place))
+        return [run for run in runs if not self._holds(run)]
 
     def read_ahead(self) -> None:
         """Begin to read the newest run, which the page shows first, while others go on."""
@@ -73,6 +87,18 @@ def is_within(folder: Path, place: Path) -> bool:
     """
     links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
     return all(path.resolve().is_relative_to(place) for path in (folder, *links))
+
+
+def _start(run: Summary) -> float:
+    return run.start
+
+
+def _stamp(file: Path) -> object:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
 
 
 def _new_key(path: Path, taken: Iterable[str]) -> str:

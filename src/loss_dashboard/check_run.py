@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from loss_loggers.run_folder import INFO, parts, run_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 NEEDED = ("step", "time", "name", "loss", "weight")
@@ -23,20 +23,43 @@ def check_run(folder: Path) -> list[str]:
     return problems + [problem for part in files for problem in _check_part(part)]
 
 
-def _check_part(part: Path) -> Iterator[str]:
-    *whole, rest = part.read_bytes().decode(errors="replace").split("\n")
-    header, *lines = list(csv.reader(whole)) or [[]]
+def _check_part(part: Path) -> list[str]:
+    """The same for one file, which is read once, a line at a time."""
+    half: list[str] = []
+    try:
+        with part.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            problems = _check_lines(part.name, csv.reader(_whole(file, half)))
+    except OSError as error:
+        return [f"{part.name} cannot be read: {error.strerror or error}"]
+    except csv.Error as error:
+        return [f"{part.name} makes no sense as a table: {error}"]
+    return problems + [f"{part.name} ends in a half-written line"] * len(half)
+
+
+def _whole(lines: Iterable[str], half: list[str]) -> Iterator[str]:
+    """The lines that have an end; one that has none is put aside."""
+    for line in lines:
+        if line.endswith("\n"):
+            yield line
+        else:
+            half.append(line)
+
+
+def _check_lines(name: str, lines: Iterator[list[str]]) -> list[str]:
+    header = next(lines, [])
     missing = [column for column in NEEDED if column not in header]
-    if missing:
-        yield f"{part.name} lacks the column {' and '.join(missing)}"
-    torn = [number for number, line in enumerate(lines, 2) if len(line) != len(header)]
-    if torn:
-        yield f"{part.name} has {_lines(torn)} with other than {len(header)} cells"
-    odd = [number for number, line in enumerate(lines, 2) if not _holds_numbers(header, line)]
-    if odd:
-        yield f"{part.name} has {_lines(odd)} with a cell that is no number"
-    if rest:
-        yield f"{part.name} ends in a half-written line"
+    torn, odd = _Lines(), _Lines()
+    for number, line in enumerate(lines, 2):
+        if len(line) != len(header):
+            torn.add(number)
+        if not _holds_numbers(header, line):
+            odd.add(number)
+    lacks = f"{name} lacks the column {' and '.join(missing)}"
+    return [
+        *([lacks] if missing else []),
+        *([f"{name} has {torn} with other than {len(header)} cells"] if torn.count else []),
+        *([f"{name} has {odd} with a cell that is no number"] if odd.count else []),
+    ]
 
 
 def _holds_numbers(header: list[str], line: list[str]) -> bool:
@@ -50,12 +73,28 @@ def _holds_numbers(header: list[str], line: list[str]) -> bool:
     return True
 
 
-def _lines(numbers: list[int]) -> str:
+class _Lines:
     """How many lines, and where.
 
-    >>> _lines([7]), _lines([7, 9])
-    ('1 line (number 7)', '2 lines (the first is number 7)')
+    >>> lines = _Lines()
+    >>> lines.add(7)
+    >>> print(lines)
+    1 line (number 7)
+    >>> lines.add(9)
+    >>> print(lines)
+    2 lines (the first is number 7)
     """
-    if len(numbers) == 1:
-        return f"1 line (number {numbers[0]})"
-    return f"{len(numbers)} lines (the first is number {numbers[0]})"
+
+    def __init__(self) -> None:
+        self.count = self.first = 0
+
+    def add(self, number: int) -> None:
+        """Count a line."""
+        self.first = self.first or number
+        self.count += 1
+
+    def __str__(self) -> str:
+        """In words."""
+        if self.count == 1:
+            return f"1 line (number {self.first})"
+        return f"{self.count} lines (the first is number {self.first})"

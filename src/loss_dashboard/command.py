@@ -3,9 +3,10 @@
 # Nothing heavy is imported up here: `losses --help` answers at once.
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from .commands.demo import demo
 from .commands.doctor import doctor
@@ -17,7 +18,20 @@ from .commands.serve import serve
 from .commands.sync import sync
 from .commands.watch import watch
 
+
+class _Commands(TyperGroup):
+    """Says what is wrong with a value without the words of the library that checked it."""
+
+    def invoke(self, context: Any) -> object:
+        try:
+            return super().invoke(context)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Look at recorded losses and their weights.",
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,

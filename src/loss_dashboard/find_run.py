@@ -55,6 +55,6 @@ def _no_run(name: str | Path, directory: Path) -> str:
     if inside:
         return f"{name} holds {len(inside)} runs, such as {Path(name) / inside[0]}: name one"
     names = run_names(directory)
-    close = get_close_matches(str(name), names, n=3) or names[:3]
+    close = get_close_matches(str(name), names, n=3) or [*names[:3], *["…"] * (len(names) > 3)]
     there_is = f"there is {', '.join(close)}" if close else f"{directory}/ has no runs"
     return f"no run {name}: a path, a name in {directory}/ or `{LATEST}` is needed; {there_is}"

@@ -29,6 +29,9 @@ SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
 
 
+KILLED = "it was killed, or the machine restarted; no exception was recorded"
+
+
 class RunReader:
     """The losses of a run folder, and what has become of it; `poll()` reads what is new.
 
@@ -93,6 +96,12 @@ class RunReader:
     def state(self) -> str:
         """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed"."""
         return self._pace.state(self.info)
+
+    @property
+    def error(self) -> str | None:
+        """Why it crashed, as far as that is known; None if it did not."""
+        recorded = self.info.get("error")
+        return str(recorded or KILLED) if self.state == "crashed" else None
 
     @property
     def steps_per_second(self) -> float:
@@ -231,8 +240,7 @@ class RunReader:
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
         self._refused += block.refused
-        some = f"{self._refused} lines make no sense, and are left out."
-        self._note("refused", some if self._refused else "")
+        self._note("refused", _left_out(self._refused))
 
     def _note(self, topic: str, sentence: str) -> None:
         if sentence:
@@ -247,6 +255,17 @@ def _changed(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
+
+
+def _left_out(lines: int) -> str:
+    """How many lines were refused.
+
+    >>> _left_out(0), _left_out(1)
+    ('', '1 line makes no sense, and is left out.')
+    """
+    if lines == 1:
+        return "1 line makes no sense, and is left out."
+    return f"{lines} lines make no sense, and are left out." if lines else ""
 
 
 def _missing(name: str, header: list[str]) -> str:

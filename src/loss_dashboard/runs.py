@@ -35,10 +35,15 @@ class Summary:
 
 def find_runs(directory: Path) -> list[Summary]:
     """The runs in a directory, or the one that it is; the newest first."""
+    runs = map(summarize, run_folders(directory))
+    return sorted(runs, key=lambda run: run.start, reverse=True)
+
+
+def run_folders(directory: Path) -> list[Path]:
+    """The folders of these runs, in no order."""
     if not directory.is_dir():
         return []
-    folders = [directory] if _holds_run(directory) else filter(_holds_run, directory.iterdir())
-    return sorted(map(summarize, folders), key=lambda run: run.start, reverse=True)
+    return [directory] if _holds_run(directory) else [*filter(_holds_run, directory.iterdir())]
 
 
 def summarize(folder: Path) -> Summary:
@@ -61,7 +66,7 @@ def _holds_run(folder: Path) -> bool:
 
 
 def state_of(info: dict[str, object]) -> str:
-    """The state, where a run whose process is gone without a word has crashed."""
+    """The state, where a run whose process is gone, and said nothing, has crashed."""
     if info["state"] == "running" and _is_gone(info["host"], info["pid"]):
         return "crashed"
     return str(info["state"])

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from .catalogue import Catalogue
 
-LOOPBACK = ["127.0.0.1", "localhost"]
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 ASSETS = {
     "styles.css": ("text/css", _page_files.style),
     "scripts.js": ("text/javascript", _page_files.script),

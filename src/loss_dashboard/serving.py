@@ -13,8 +13,14 @@ from ._hints import short
 from .server import LOOPBACK, make_app
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .catalogue import Catalogue
 
+ANY = ("0.0.0.0", "::")
+"""Who listens there can be reached at every address of the machine."""
+
+NAMED = 3
 TRIES = 50
 GOODBYE = 2  # seconds that open streams get when the server ends
 
@@ -36,11 +42,13 @@ def run_server(
 ) -> None:
     """Serve until Ctrl-C."""
     name, port = listener.getsockname()[:2]
-    hosts = LOOPBACK if host in LOOPBACK else ["*"] if name in ("0.0.0.0", "::") else [host, name]
-    app = make_app(catalogue, hosts=hosts, token=token)
-    address = f"http://{_in_address(name)}:{port}/" + (f"?token={quote(token)}" if token else "")
+    app = make_app(catalogue, hosts=_hosts(host, name), token=token)
+    query = f"?token={quote(token)}" if token else ""
+    address = f"http://{_in_address(name)}:{port}/{query}"
     places = ", ".join(map(short, catalogue.places))
     print(f"Watching {places} at {address}  (Ctrl-C ends it)", flush=True)
+    if left_out := catalogue.left_out():
+        print(_about(left_out), flush=True)
     config = uvicorn.Config(
         app,
         ws="none",  # where there is a package for them, it would be loaded
@@ -52,7 +60,8 @@ def run_server(
     if open_page:
         import webbrowser
 
-        webbrowser.open(address)  # the socket listens already, so the browser will be answered
+        here = f"http://localhost:{port}/{query}" if name in ANY else address
+        webbrowser.open(here)  # the socket listens already, so the browser will be answered
     server = uvicorn.Server(config)
     app.state.is_ending = lambda: server.should_exit
     asyncio.run(server.serve(sockets=[listener]))
@@ -80,5 +89,29 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _hosts(host: str, name: str) -> list[str]:
+    """The names under which the server may be asked for."""
+    if _in_address(host) in LOOPBACK:
+        return LOOPBACK
+    return ["*"] if name in ANY else [host, _in_address(host), _in_address(name)]
+
+
 def _in_address(name: str) -> str:
+    """The name as an address has it; that of this machine if it listens to all of its own."""
+    if name in ANY:
+        return socket.gethostname()
     return f"[{name}]" if ":" in name else name
+
+
+def _about(left_out: list[Path]) -> str:
+    """That runs are not shown, and why.
+
+    >>> from pathlib import Path
+    >>> _about([Path("runs/gan")])
+    'Left out: 1 run that leads elsewhere by a link (gan)'
+    """
+    names = sorted(run.name for run in left_out)
+    shown = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
+    if len(names) == 1:
+        return f"Left out: 1 run that leads elsewhere by a link ({shown})"
+    return f"Left out: {len(names)} runs that lead elsewhere by links ({shown})"

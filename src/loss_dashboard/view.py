@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._contribution import shares
 from ._numbers import plain
 from ._sparks import Sparks
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
     from ._numbers import Number
     from .alerts import Alert
     from .reader import RunReader
-
-RECENT = 50
-"""Contributions are told from the mean of so many of the last steps."""
 
 
 class Curves(Protocol):
@@ -53,7 +51,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "name": reader.path.name,
         "path": str(reader.path),
         "state": reader.state,
-        "error": reader.info.get("error"),
+        "error": reader.error,
         "settings": {key: value for key, value in hyperparameters.items() if key != "losses"},
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
@@ -68,13 +66,12 @@ def _table(
     reader: RunReader, losses: dict[str, dict[str, Values]], sparks: Sparks
 ) -> list[dict[str, Any]]:
     """A line for each loss; its share is of what all of them contribute to the total."""
-    parts = {name: _contribution(own) for name, own in losses.items()}
-    total = sum(parts.values())
+    parts = shares(losses)
     return [
         {
             "name": name,
             "colour": reader.colours.get(name, "#777777"),
-            "share": plain(parts[name] / total if total else float("nan")),
+            "share": plain(parts[name]),
             "spark": sparks.draw(name, own["loss"], reader.times_begun),
             **_line(own),
         }
@@ -92,14 +89,6 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
     }
-
-
-def _contribution(own: dict[str, Values]) -> float:
-    import numpy as np
-
-    recent = np.abs(own["loss"][-RECENT:] * own["weight"][-RECENT:])
-    recent = recent[np.isfinite(recent)]
-    return float(recent.mean()) if len(recent) else 0.0
 
 
 def _last(loss: Values) -> Number | str:

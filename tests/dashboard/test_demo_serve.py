@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from loss_dashboard.beside import page_beside
+from loss_dashboard.beside import Page, page_beside
 from loss_loggers import read_run
 
 if TYPE_CHECKING:
@@ -65,26 +65,55 @@ def is_gone(address: str) -> bool:
     return False
 
 
-def test_the_page_is_there_while_it_trains_and_ends_with_it(tmp_path: Path) -> None:
+def until(demo: subprocess.Popen[str], line: str) -> str:
+    """What the demo prints, up to this line."""
+    printed = []
+    assert demo.stdout is not None
+    for printed_line in demo.stdout:
+        printed.append(printed_line)
+        if printed_line.strip() == line:
+            return "".join(printed)
+    pytest.fail(f"it ended without: {line}")
+
+
+STAYS = "The page stays until Ctrl-C."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_the_page_is_there_while_it_trains_and_stays_until_ctrl_c(tmp_path: Path) -> None:
     demo, address = start(tmp_path / "run", steps=300)
     page = fetch(address)
     shown = first_rows(address)
     trains = demo.poll() is None
-    printed, errors = demo.communicate(timeout=DEADLINE)
+    printed = until(demo, STAYS)
+    after = first_rows(address)
+    demo.send_signal(signal.SIGINT)
+    rest, errors = demo.communicate(timeout=DEADLINE)
 
     assert trains
     assert "<title>" in page
     assert shown["state"] == "live"
     assert {"G", "D", "E"} <= {loss["name"] for loss in shown["losses"]}
-    assert demo.returncode == 0
-    assert not errors
+    assert (after["state"], after["step"]) == ("finished", 299)
     assert re.search(f" serve {re.escape(str(tmp_path / 'run'))} --open", printed)
-    assert "The page ends here" in printed
+    assert (demo.returncode, rest, errors) == (0, "", "")
     assert is_gone(address)
+
+
+def test_a_page_that_is_no_more_is_not_waited_for() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+
+    page = Page(ended)
+    page.stay()
+
+    assert not page.is_there
 
 
 def test_the_page_changes_no_number(tmp_path: Path) -> None:
     demo, _ = start(tmp_path / "watched", steps=30)
+    until(demo, STAYS)
+    demo.terminate()
     demo.communicate(timeout=DEADLINE)
     alone = [word for word in DEMO if word != "--serve"]
     command = [*alone, "--steps", "30", "--out", str(tmp_path / "alone")]

@@ -59,6 +59,38 @@ def test_missing_columns_and_files_are_found(run: Path) -> None:
     ]
 
 
+def test_a_file_that_cannot_be_opened_is_found(run: Path) -> None:
+    (run / "losses.csv").unlink()
+    (run / "losses.csv").mkdir()
+
+    result = CliRunner().invoke(app, ["doctor", str(run)])
+
+    assert result.exit_code == 1
+    assert result.output.endswith("  losses.csv cannot be read: Is a directory\n")
+
+
+def test_a_cell_without_end_is_found(run: Path) -> None:
+    append(run, '3,1.5,"' + "x" * 200_000 + "\n")
+
+    (problem,) = check_run(run)
+
+    assert problem.startswith("losses.csv makes no sense as a table: ")
+
+
+def test_a_name_may_go_on_over_two_lines(run: Path) -> None:
+    append(run, '3,1.5,"G\nH"' + 12 * "," + "\n")
+
+    assert check_run(run) == []
+
+
+def test_a_run_without_rows_is_said_to_have_none(tmp_path: Path) -> None:
+    CsvLogger(tmp_path / "new").close()
+
+    printed = CliRunner().invoke(app, ["doctor", str(tmp_path / "new")]).output
+
+    assert "\n  finished, no losses, no rows yet\n" in printed
+
+
 def test_a_run_that_recorded_nothing_yet_lacks_its_losses(run: Path) -> None:
     (run / "losses.csv").unlink()
 

@@ -44,6 +44,14 @@ def test_a_wrong_name_says_what_there_is(name: str, said: str) -> None:
     assert str(error.value) == said
 
 
+def test_of_many_runs_some_are_named_and_that_there_are_more() -> None:
+    for name in ("one", "two", "three"):
+        CsvLogger(f"runs/{name}").close()
+
+    with pytest.raises(RunNotFoundError, match=r"there is latest, three, two, …$"):
+        find_run("zzzz")
+
+
 def test_without_runs_even_latest_is_unknown() -> None:
     with pytest.raises(RunNotFoundError, match=r"empty/ has no runs$"):
         find_run("latest", Path("empty"))

@@ -178,6 +178,12 @@ def test_lines_that_make_no_sense_are_counted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(reader.series("G")["weight"], [1.0, math.nan])
 
 
+def test_one_line_that_makes_no_sense_is_counted(tmp_path: Path) -> None:
+    reader = RunReader(lines(tmp_path / "gan", "0,1.0,G,0.5,1.0\n", "what\n"))
+
+    assert only_problem(reader) == "1 line makes no sense, and is left out."
+
+
 def test_a_file_without_sense_is_a_problem_and_no_error(tmp_path: Path) -> None:
     reader = RunReader(lines(tmp_path / "gan", "what\n", "is,this\n"))
 
@@ -209,7 +215,22 @@ os._exit(1)
 """
     subprocess.run([sys.executable, "-c", code], check=False)
 
-    assert RunReader(tmp_path / "gan").state == "crashed"
+    reader = RunReader(tmp_path / "gan")
+    assert reader.state == "crashed"
+    assert reader.error == "it was killed, or the machine restarted; no exception was recorded"
+
+
+def test_an_exception_is_why_a_run_crashed(tmp_path: Path) -> None:
+    def train() -> None:
+        with CsvLogger(tmp_path / "gan") as logger:
+            logger.log_metrics({"loss/G": 1.0}, step=0)
+            assert RunReader(logger.path).error is None
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError):
+        train()
+
+    assert RunReader(tmp_path / "gan").error == "RuntimeError: out of memory"
 
 
 @pytest.mark.parametrize(("interval", "state"), [(1.0, "stale"), (10.0, "live")])

@@ -4,6 +4,8 @@ import http.client
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -210,11 +212,64 @@ def test_another_address_needs_a_token(
     with serve(str(tmp_path), "--host", "127.0.0.2", "--token", token) as address:
         assert ask(address, "/api/runs")[0] == 401
         assert ask(address, "/api/runs?token=wrong")[0] == 401
-        assert ask(address, "/api/runs", Cookie="losses_token=wrong")[0] == 401
+        assert (
+            ask(address, "/api/runs", Cookie=f"losses_token_{urlsplit(address).port}=wrong")[0]
+            == 401
+        )
         status, _, headers = ask(address, f"/?token={quote(token)}")
         assert status == 200
         cookie = headers["set-cookie"].split("; HttpOnly")[0]
         assert ask(address, "/api/runs", Cookie=cookie)[0] == 200
+
+
+def test_two_servers_of_a_machine_have_a_cookie_each(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    options = ("--host", "127.0.0.2", "--token", "secret")
+    with serve(str(tmp_path), *options) as one, serve(str(tmp_path), *options) as other:
+        given = [ask(address, "/?token=secret")[2]["set-cookie"] for address in (one, other)]
+        cookies = [cookie.split(";")[0] for cookie in given]
+        both = "; ".join(cookies)
+        assert [ask(address, "/api/runs", Cookie=both)[0] for address in (one, other)] == [200, 200]
+        assert ask(one, "/api/runs", Cookie=cookies[1])[0] == 401
+
+    assert cookies[0] == f"losses_token_{urlsplit(one).port}=secret"
+
+
+def test_the_loopback_of_ipv6_needs_no_token(tmp_path: Path, serve: Callable[..., Any]) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serve(str(tmp_path), "--host", "::1") as address:
+        assert urlsplit(address).hostname == "::1"
+        assert ask(address, "/")[0] == 200
+        assert ask(address, "/", Host="evil.example")[0] == 400
+
+
+def test_the_address_of_all_interfaces_is_one_that_others_can_open(
+    tmp_path: Path, serve: Callable[..., Any]
+) -> None:
+    with serve(str(tmp_path), "--host", "0.0.0.0", "--token", "secret") as address:
+        assert urlsplit(address).hostname == socket.gethostname().lower()
+        here = f"http://127.0.0.1:{urlsplit(address).port}/"
+        assert ask(here, "/?token=secret")[0] == 200
+
+
+def test_what_is_left_out_is_said(tmp_path: Path, record: Callable[..., Path]) -> None:
+    pytest.importorskip("uvicorn", reason="the page is served with it")
+    secret = record(tmp_path / "secret")
+    record(tmp_path / "runs" / "gan")
+    for name in ("link", "linked"):
+        (tmp_path / "runs" / name).symlink_to(secret)
+    command = [sys.executable, "-m", "loss_dashboard", "serve", str(tmp_path / "runs")]
+    with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        server.stdout.readline()
+        said = server.stdout.readline()
+        server.terminate()
+
+    assert said == "Left out: 2 runs that lead elsewhere by links (link, linked)\n"
 
 
 def test_the_next_free_port_is_taken() -> None:
@@ -417,3 +472,20 @@ def test_a_stream_tells_nothing_of_a_run_that_became_a_link(
             changes.close()
 
     assert {view["step"] for (view,) in told} <= {0, 7}
+
+
+def test_what_is_known_of_a_run_that_has_ended_changes_when_it_goes_on(
+    tmp_path: Path, record: Callable[..., Path]
+) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard.catalogue import Catalogue
+
+    record(tmp_path / "gan", steps=50)
+    catalogue = Catalogue([tmp_path])
+    before = catalogue.runs()["gan"]
+    assert catalogue.runs()["gan"] is before
+
+    with CsvLogger(tmp_path / "gan", resume=True) as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=50)
+
+    assert (before.last_step, catalogue.runs()["gan"].last_step) == (49, 50)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import re
@@ -116,7 +117,34 @@ def test_a_pipe_gets_plain_lines_without_textual(run: Path) -> None:
 def test_a_run_without_rows_can_be_looked_at(tmp_path: Path) -> None:
     CsvLogger(tmp_path / "empty").close()
 
-    assert "no values yet" in watch(str(tmp_path / "empty"), "--once")
+    printed = watch(str(tmp_path / "empty"), "--once")
+
+    assert "no values yet" in printed
+    assert "  no rows yet" in printed.splitlines()[0]
+    assert "nan" not in printed
+    assert watch(str(tmp_path / "empty"), "--plain").splitlines()[0] == "no rows yet"
+
+
+def crashed(folder: Path, error: str | None) -> Path:
+    """A run whose process is gone."""
+    with CsvLogger(folder) as logger:
+        write(logger, range(30))
+    info = json.loads((folder / "run.json").read_text())
+    info |= (
+        {"state": "crashed", "error": error} if error else {"state": "running", "pid": 2**22 + 1}
+    )
+    (folder / "run.json").write_text(json.dumps(info))
+    return folder
+
+
+ERROR = "RuntimeError: CUDA out of memory: tried to allocate 2.00 GiB, of which 1.00 GiB is free"
+KILLED = "it was killed, or the machine restarted; no exception was recorded"
+
+
+@pytest.mark.parametrize("error", [ERROR, None])
+@pytest.mark.parametrize("option", ["--once", "--plain"])
+def test_why_a_run_crashed_is_a_line(tmp_path: Path, error: str | None, option: str) -> None:
+    assert (error or KILLED) in watch(str(crashed(tmp_path / "gan", error)), option).splitlines()
 
 
 def test_the_table_has_as_many_numbers_as_there_is_room_for(run: Path) -> None:
@@ -125,7 +153,7 @@ def test_the_table_has_as_many_numbers_as_there_is_room_for(run: Path) -> None:
     narrow, wide = (loss_table(reader, width, set()) for width in (30, 100))
 
     assert [column.header for column in narrow.columns[4:]] == ["last"]
-    assert wide.columns[-1].header == "contributes"
+    assert wide.columns[-1].header == "share"
     console = Console(width=38, color_system=None)
     with console.capture() as capture:
         console.print(loss_table(reader, 38, {"G"}))
@@ -172,7 +200,8 @@ def drive(folder: Path, size: tuple[int, int], steps: Steps) -> None:
 
 def text_of(watching: WatchApp, panel: str) -> str:
     """What a panel shows."""
-    lines = watching.query_one(panel).render_lines(watching.query_one(panel).size.region)
+    widget = watching.query_one(panel)
+    lines = widget.render_lines(widget.outer_size.region)
     return "\n".join("".join(segment.text for segment in line) for line in lines)
 
 
@@ -269,9 +298,110 @@ def test_losses_below_zero_do_not_hide_the_others(tmp_path: Path) -> None:
     assert drawn[1] != rows[-2]
 
 
-def test_q_quits(run: Path) -> None:
+@pytest.mark.parametrize("error", [ERROR, None])
+def test_all_of_an_exception_is_on_the_screen(tmp_path: Path, error: str | None) -> None:
+    async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
+        assert (error or KILLED) in " ".join(text_of(watching, "#failure").split())
+
+    drive(crashed(tmp_path / "gan", error), (40, 24), steps)
+
+
+def test_what_there_is_none_of_takes_no_line(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+
+    async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
+        assert not watching.query_one("#failure").display
+        assert not watching.query_one("#alerts").display
+
+    drive(logger.path, (80, 24), steps)
+
+
+def test_a_screen_with_all_losses_hidden_says_so(run: Path) -> None:
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
-        await pilot.press("q")
+        await pilot.press("1", "2", "3")
+        assert "all losses are hidden" in text_of(watching, "#loss")
+
+    drive(run, (80, 24), steps)
+
+
+def test_a_small_terminal_has_a_chart_and_the_losses(run: Path) -> None:
+    async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
+        assert any("\u2800" < letter <= "\u28ff" for letter in text_of(watching, "#loss"))
+        assert [f" {name} " in text_of(watching, "#table") for name in "GD"] == [True, True]
+
+    drive(run, (40, 16), steps)
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A run with 64 losses."""
+    with CsvLogger(tmp_path / "many") as logger:
+        for step in range(3):
+            row = {f"loss/task_{number:02}": 1.0 + step for number in range(64)}
+            logger.log_metrics(row, step=step)
+    return logger.path
+
+
+def test_of_many_losses_the_heaviest_has_a_whole_bar(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "many") as logger:
+        weights = {f"weight/{number}": float(number) for number in range(64)}
+        logger.log_metrics(weights | {f"loss/{number}": 1.0 for number in range(64)}, step=0)
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(loss_table(RunReader(logger.path), 100, set()))
+
+    assert capture.get().splitlines()[-1].split()[2] == "████████"
+
+
+def test_the_keys_reach_each_of_many_losses(many: Path) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        assert "1 to 7 of 64" in text_of(watching, "#table")
+        assert "task_07" not in text_of(watching, "#table")
+        await pilot.press(*["down"] * 7, "space")
+        assert watching.view.hidden == {"task_07"}
+        assert "task_07" in text_of(watching, "#table")
+        await pilot.press(*["pagedown"] * 10, "enter")
+        assert set(watching.reader.losses) - watching.view.hidden == {"task_63"}
+        assert "58 to 64 of 64" in text_of(watching, "#table")
+        await pilot.press("enter", *["pageup"] * 10)
+        assert not watching.view.hidden
+        assert "task_00" in text_of(watching, "#table")
+
+    drive(many, (80, 24), steps)
+
+
+def test_the_wheel_goes_through_the_losses_and_a_click_shows_one_alone(many: Path) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        from textual import events
+
+        table = watching.query_one("#table")
+        for _ in range(10):
+            table.post_message(events.MouseScrollDown(table, 5, 5, 0, 1, 0, False, False, False))
+        await pilot.pause()
+        assert "5 to 11 of 64" in text_of(watching, "#table")
+        await pilot.click("#table", offset=(8, 3))
+        assert set(watching.reader.losses) - watching.view.hidden == {"task_05"}
+        await pilot.click("#table", offset=(8, 1))  # the names of the columns
+        assert set(watching.reader.losses) - watching.view.hidden == {"task_05"}
+
+    drive(many, (80, 24), steps)
+
+
+def test_keys_do_no_harm_where_there_are_no_losses(tmp_path: Path) -> None:
+    CsvLogger(tmp_path / "empty").close()
+
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        await pilot.press("down", "up", "pagedown", "space", "enter", "1")
+        assert watching.view == View()
+
+    drive(tmp_path / "empty", (80, 24), steps)
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c"])
+def test_it_can_be_ended(run: Path, key: str) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        await pilot.press(key)
         await pilot.pause()
         assert not watching.is_running
 
@@ -286,6 +416,21 @@ def test_resizing_changes_the_layout(run: Path) -> None:
         assert watching.query_one("#loss").size.width == 48 > wide
 
     drive(run, (80, 24), steps)
+
+
+@pytest.mark.parametrize(("before", "after"), [((140, 45), (80, 24)), ((80, 24), (140, 45))])
+def test_the_table_of_a_finished_run_is_laid_out_anew(
+    run: Path, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        for size in (after, before, after):
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.2)
+            shown = text_of(watching, "#table")
+            assert ("share" in shown) is (size == (140, 45))
+            assert "0.250" in shown
+
+    drive(run, before, steps)
 
 
 def test_a_long_run_is_shown_while_it_is_read(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

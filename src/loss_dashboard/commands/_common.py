@@ -16,6 +16,19 @@ def fail(message: str) -> NoReturn:
     raise typer.Exit(1)
 
 
+def why(error: Exception, output: Path | None = None) -> str:
+    """What an error says about a file to write, as one would say it.
+
+    >>> why(OSError(2, "No such file or directory"), Path("nowhere/losses.png"))
+    'there is no folder nowhere'
+    """
+    if output is not None and not output.parent.is_dir():
+        return f"there is no folder {output.parent}"
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
 def run_at(name: str) -> Path:
     """The folder of the run that the user means."""
     try:

@@ -1,10 +1,14 @@
 """`losses doctor`: what is installed, and whether a run is sound."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from ._common import OptionalRunArgument, run_at
+
+if TYPE_CHECKING:
+    from loss_dashboard.runs import Summary
 
 
 def doctor(run: OptionalRunArgument = None) -> None:
@@ -41,7 +45,18 @@ def _print_run(folder: Path) -> bool:
     problems = check_run(folder)
     run = summarize(folder)
     typer.echo(f"\n{short(folder)} is {'not ' * bool(problems)}sound")
-    typer.echo(f"  {run.state}, losses {' '.join(run.losses)}, last step {run.last_step}")
+    typer.echo(f"  {_told(run)}")
     for problem in problems:
         typer.echo(f"  {problem}")
     return not problems
+
+
+def _told(run: "Summary") -> str:
+    """A run in a line, as far as anything is known of it."""
+    from loss_dashboard._tables import some
+
+    if run.state == "unreadable":
+        return run.state
+    losses = f"losses {some(run.losses)}" if run.losses else "no losses"
+    step = "no rows yet" if run.last_step is None else f"last step {run.last_step}"
+    return f"{run.state}, {losses}, {step}"

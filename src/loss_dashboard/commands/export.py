@@ -8,7 +8,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from ._common import RunArgument, fail, run_at
+from ._common import RunArgument, fail, run_at, why
 
 
 class Format(str, Enum):
@@ -42,7 +42,7 @@ def export(
     except BrokenPipeError:
         raise  # `| head` has read enough, which is no error to speak of
     except (OSError, ValueError) as error:
-        fail(f"cannot export {run}: {error}")
+        fail(f"cannot export {run}: {why(error, output)}")
 
 
 def _format_of(output: Path | None) -> Format:

@@ -7,6 +7,8 @@ import typer
 
 from loss_dashboard.find_run import RUNS
 
+from ._common import fail
+
 RECENT = 5
 
 
@@ -19,6 +21,9 @@ def ls(
 
     Of a run over 4 MB only the last rows are read: of a loss that was ever NaN, or that jumps now.
     """
+    if directory != RUNS and not directory.is_dir():
+        what = "is no folder" if directory.exists() else "does not exist"
+        fail(f"{directory} {what}; the folder that runs are in is needed")
     print_runs(directory)
 
 

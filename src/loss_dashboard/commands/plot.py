@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import RunsArgument, fail, run_at
+from ._common import RunsArgument, fail, run_at, why
 
 
 def plot(
@@ -30,4 +30,4 @@ def plot(
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:
-        fail(f"cannot draw {output}: {error}")
+        fail(f"cannot draw {output}: {why(error, output)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ._common import RunsArgument, fail, run_at
+from ._common import RunsArgument, fail, run_at, why
 
 MOST = 6
 
@@ -25,5 +25,5 @@ def report(
     try:
         path = write_report(folders, output)
     except OSError as error:
-        fail(f"cannot write {output}: {error.strerror or error}")
+        fail(f"cannot write {output}: {why(error, output)}")
     typer.echo(f"{path}  {path.stat().st_size / 1000:.0f} KB")

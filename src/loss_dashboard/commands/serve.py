@@ -11,7 +11,7 @@ from loss_dashboard.find_run import RUNS, RunNotFoundError
 from ._common import fail
 
 PORT = 8265
-LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(

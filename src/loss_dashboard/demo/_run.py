@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from loss_dashboard.beside import Page
     from multi_loss_weighting.weighting import Weighting
 
 NAMES = ("G", "D", "E")
@@ -52,11 +53,11 @@ def run_demo(
     seed: int,
     out: Path,
     console: Console,
-    page: Callable[[Path], AbstractContextManager[None]] | None = None,
+    serve: Callable[[Path], AbstractContextManager[Page]] | None = None,
 ) -> bool:
     """Train, record and report; whether it went through all steps.
 
-    A `page` of the run's folder stays for as long as this takes.
+    Where there is something to `serve` the folder of the run, its page stays until Ctrl-C.
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the fastest for layers this small, and the same sums every time
@@ -64,7 +65,7 @@ def run_demo(
     model = AdversarialAutoencoder()
     before = quality(model, held_out)
 
-    with CsvLogger(out) as logger, page(logger.path) if page else nullcontext():
+    with CsvLogger(out) as logger, serve(logger.path) if serve else nullcontext() as page:
         with Interrupt() as interrupt, progress(steps, console) as show:
             group = LossGroup(NAMES, logger, weighting=WEIGHTINGS[weighting]())
             for done in train(model, images, group, steps):
@@ -81,6 +82,7 @@ def run_demo(
         plot_run(logger.path, logger.path / "losses.png")
         draw_digits(model, held_out, logger.path / "digits.png")
         console.print(where_next(logger.path, weighting), markup=False, soft_wrap=True)
-        if page:
-            console.print("\nThe page ends here; `losses serve` above shows the run again.")
+        if page and page.is_there and done == steps:
+            console.print("\nThe page stays until Ctrl-C.")
+            page.stay()
     return done == steps

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 GUTTER = 8  # characters for the numbers of the scale
 
 
-def chart(lines: Sequence[Line], width: int, height: int, *, log: bool, marks: bool) -> Text:
+def chart(
+    lines: Sequence[Line],
+    width: int,
+    height: int,
+    *,
+    log: bool,
+    marks: bool,
+    empty: str = "no values yet",
+) -> Text:
     """Lines over steps, in so many characters.
 
     Args:
@@ -27,6 +35,7 @@ def chart(lines: Sequence[Line], width: int, height: int, *, log: bool, marks: b
         height: Rows, of which the last one says the steps.
         log: Whether the scale is logarithmic, if all values are positive.
         marks: Whether a cross in the top row marks where values are not finite.
+        empty: What to say if there is nothing to draw.
     """
     import numpy as np
 
@@ -35,7 +44,7 @@ def chart(lines: Sequence[Line], width: int, height: int, *, log: bool, marks: b
     if width < GUTTER + 4 or height < 3:
         return Text("…")
     if not len(values):
-        return Text("no values yet", "dim")
+        return Text(empty, "dim")
     scale = _Scale(values, log=log)
     steps = np.concatenate([line.points.x for line in lines])
     canvas = Canvas(width - GUTTER, height - 1)

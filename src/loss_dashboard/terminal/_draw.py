@@ -21,4 +21,5 @@ def draw(reader: RunReader, view: View, column: str, width: int, height: int) ->
     """The chart of a statistic, in so many characters."""
     is_loss = column == "loss"
     lines = view.lines(reader, column, max(2 * (width - GUTTER), 1))
-    return chart(lines, width, height, log=is_loss and view.log, marks=is_loss)
+    empty = "all losses are hidden" if reader.losses and not lines else "no values yet"
+    return chart(lines, width, height, log=is_loss and view.log, marks=is_loss, empty=empty)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loss_dashboard._contribution import shares
 from loss_dashboard._tables import STATE_STYLES, figures
 
 from ._view import color_of, readable
@@ -27,37 +28,69 @@ NARROW = 48
 FIRST = 2
 """So many numbers are always there: the weight and the last value."""
 
-COLUMNS = ("last", "mean", "CoV", "std", "contributes")
+MANY = 8
+"""Of more losses than these each weight is small, so the bars compare them with the largest."""
+
+DASH = "\u2013"
+"""Stands for a number that there is none of."""
+
+COLUMNS = ("last", "mean", "CoV", "std", "share")
 """The numbers, in the order in which they get room."""
 
 
 def headline(reader: RunReader) -> Text:
+    """The run in one line, with why it crashed if it did."""
+    return Text("  ").join(filter(None, [facts(reader), failure(reader)]))
+
+
+def facts(reader: RunReader) -> Text:
     """The run in one line."""
-    info = reader.info
-    method = info.get("hyperparameters", {}).get("weighting", {}).get("method")
-    error = info.get("error") if reader.state == "crashed" else None
+    method = reader.info.get("hyperparameters", {}).get("weighting", {}).get("method")
+    pace = reader.steps_per_second
     parts = [
         (reader.path.name, "bold"),
         (f"read {reader.progress:.0%}" if reader.progress < 1 else "", "yellow"),
         (method or "", ""),
         (reader.state, STATE_STYLES.get(reader.state, "dim")),
-        (f"step {last_step(reader)}", ""),
-        (f"{reader.steps_per_second:.3g} steps/s", "dim"),
+        (progress(reader), ""),
+        (f"{pace:.3g} steps/s" if pace == pace else "", "dim"),
         (_clock(reader.elapsed), "dim"),
-        (str(error or ""), "red"),
     ]
     return Text("  ").join(Text(text, style) for text, style in parts if text)
 
 
-def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
-    """A line per loss: a bar for its weight, then as many numbers as there is room for."""
+def failure(reader: RunReader) -> Text:
+    """Why the run crashed, if it did."""
+    return Text(reader.error or "", "red")
+
+
+def loss_table(
+    reader: RunReader,
+    width: int,
+    hidden: set[str],
+    lines: range | None = None,
+    marked: int | None = None,
+) -> Table:
+    """A line per loss: a bar for its weight, then as many numbers as there is room for.
+
+    Args:
+        reader: The run.
+        width: Characters in a row.
+        hidden: The losses that are struck out.
+        lines: Which losses are in it, by default all.
+        marked: The loss whose number stands out, if any.
+    """
     rows = {name: last_row(reader, name) for name in reader.losses}
     weights = shares_of({name: row["weight"] for name, row in rows.items()})
-    contributions = shares_of({name: row["weight"] * row["last"] for name, row in rows.items()})
+    if len(rows) > MANY:
+        heaviest = max(filter(isfinite, weights.values()), default=1.0) or 1.0
+        weights = {name: weight / heaviest for name, weight in weights.items()}
+    parts = shares({name: reader.series(name) for name in rows})
     for name, row in rows.items():
-        row["contributes"] = contributions[name]
+        row["share"] = parts[name]
     cells = {
-        column: [figures(row[column]) for row in rows.values()] for column in ("weight", *COLUMNS)
+        column: [_told(column, row[column]) for row in rows.values()]
+        for column in ("weight", *COLUMNS)
     }
     size = NARROW_BAR if width < NARROW else BAR
     shown, name_width = _layout(cells, width - len(str(len(rows))) - size - 2, list(rows))
@@ -67,15 +100,28 @@ def loss_table(reader: RunReader, width: int, hidden: set[str]) -> Table:
     table.add_column("", no_wrap=True, width=size)
     for column in shown:
         table.add_column(column, justify="right", no_wrap=True)
-    for index, name in enumerate(rows):
+    names = list(rows)
+    for index in range(len(rows)) if lines is None else lines:
+        name = names[index]
         style = "dim" if name in hidden else readable(color_of(reader, name))
         table.add_row(
-            str(index + 1),
+            Text(str(index + 1), "reverse" if index == marked else ""),
             Text(name, f"strike {style}" if name in hidden else f"bold {style}"),
             Text(bar(weights[name], size), style),
             *(cells[column][index] for column in shown),
         )
     return table
+
+
+def _told(column: str, number: float) -> str:
+    r"""A number in a cell; what there is none of is a dash, and a loss that is NaN says so.
+
+    >>> _told("share", 0.5), _told("share", float("nan")), _told("last", float("nan"))
+    ('50.0%', '\u2013', 'nan')
+    """
+    if column != "last" and number != number:
+        return DASH
+    return f"{number:.1%}" if column == "share" else figures(number)
 
 
 def _layout(cells: dict[str, list[str]], width: int, names: Sequence[str]) -> tuple[list[str], int]:
@@ -116,10 +162,10 @@ def last_row(reader: RunReader, name: str) -> dict[str, float]:
     return {key: float(series[column][-1]) for key, column in columns.items()}
 
 
-def last_step(reader: RunReader) -> str:
+def progress(reader: RunReader) -> str:
     """The last step of any loss."""
     steps = [reader.series(name)["step"][-1] for name in reader.names]
-    return f"{max(steps):.0f}" if steps else "none yet"
+    return f"step {max(steps):.0f}" if steps else "no rows yet"
 
 
 def bar(share: float, size: int = BAR) -> str:

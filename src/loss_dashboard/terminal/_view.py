@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from loss_dashboard.decimate import decimate
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from loss_dashboard._lines import Values
     from loss_dashboard.decimate import Decimated
     from loss_dashboard.reader import RunReader
@@ -43,6 +45,11 @@ class View:
     def toggle(self, name: str) -> None:
         """Hide a loss, or show it again."""
         self.hidden ^= {name}
+
+    def isolate(self, name: str, names: Iterable[str]) -> None:
+        """Hide all others of these losses, or show them again."""
+        others = {*names} - {name}
+        self.hidden = set() if self.hidden == others else others
 
     def lines(self, reader: RunReader, column: str, points: int) -> list[Line]:
         """The shown losses, with as many points as there is room for."""

@@ -16,7 +16,8 @@ from loss_dashboard.reader import RunReader
 from loss_dashboard.runs import find_runs
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, headline, loss_table
+from ._loss_table import LossTable
+from ._panels import alert_lines, facts, failure
 from ._view import View
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ READING = 0.4
 PATIENCE = 20  # alerts are looked for again after so many times as long as it took
 ALERTS = 3
 MAX_ZOOM = 12
-BREAKPOINTS = [(0, "-narrow"), (60, "-wide")]
+WIDTHS = [(0, "-narrow"), (60, "-wide")]
+HEIGHTS = [(0, "-tiny"), (12, "-short"), (20, "-tall")]
 
 
 class Chart(Widget):
@@ -54,24 +56,40 @@ class WatchApp(App[None]):
     """Charts, a table and alerts of a run, while it is written."""
 
     ENABLE_COMMAND_PALETTE = False
-    HORIZONTAL_BREAKPOINTS = BREAKPOINTS
+    HORIZONTAL_BREAKPOINTS = WIDTHS
+    VERTICAL_BREAKPOINTS = HEIGHTS
     CSS = """
     Screen { background: ansi_default; }
     #headline { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     #grid { layout: grid; grid-size: 2 2; height: 1fr; }
     .panel { border: round $surface-lighten-2; border-title-color: $text-muted; height: 100%; }
+    .empty { display: none; }
+    #failure { height: auto; max-height: 3; }
     #alerts { height: auto; max-height: 3; }
     .-narrow #grid { grid-size: 1 3; }
     .-narrow #cov { display: none; }
+    .-short #alerts { max-height: 1; }
+    .-narrow.-short #grid { grid-size: 1 2; }
+    .-narrow.-short #weight { display: none; }
+    .-tiny #alerts { display: none; }
+    .-tiny #failure { max-height: 1; }
+    .-tiny #grid { grid-size: 1 1; }
+    .-tiny Chart { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "quit"),
         Binding("l", "log", "log"),
-        Binding("plus,equals_sign,up", "zoom(1)", "zoom in", key_display="+"),
-        Binding("minus,down", "zoom(-1)", "zoom out", key_display="-"),
+        Binding("ctrl+c", "quit", show=False, priority=True),
+        Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+/-"),
+        Binding("minus", "zoom(-1)", show=False),
         Binding("n", "next_run", "next run"),
-        Binding("1", "toggle_loss(1)", "toggle a loss", key_display="1-9"),
-        *(Binding(str(number), f"toggle_loss({number})", show=False) for number in range(2, 10)),
+        Binding("down,j", "move(1)", "loss", key_display="\u2191\u2193"),
+        Binding("up,k", "move(-1)", show=False),
+        Binding("pagedown", "move_page(1)", show=False),
+        Binding("pageup", "move_page(-1)", show=False),
+        Binding("space", "toggle_marked", "hide"),
+        Binding("enter", "isolate_marked", "only"),
+        *(Binding(str(number), f"toggle_loss({number})", show=False) for number in range(1, 10)),
         Binding("a", "show_all", "all"),
     ]
 
@@ -85,10 +103,11 @@ class WatchApp(App[None]):
     def compose(self) -> ComposeResult:
         """The panels."""
         yield Static(id="headline")
+        yield Static(id="failure")
         with Container(id="grid"):
             yield Chart("loss")
             yield Chart("weight")
-            yield Static(id="table", classes="panel")
+            yield LossTable(self.reader, self.view.hidden)
             yield Chart("cov")
         yield Static(id="alerts")
         yield Footer()
@@ -99,20 +118,22 @@ class WatchApp(App[None]):
         self.show()
         self.set_interval(POLL, self._poll)
 
-    def on_resize(self) -> None:
-        """Draw to the new size, once it is known everywhere."""
-        self.call_after_refresh(self.show)
-
     def show(self) -> None:
         """Bring everything on the screen up to date."""
-        table = self.query_one("#table", Static)
-        table.update(loss_table(self.reader, table.size.width, self.view.hidden))
-        self.query_one("#headline", Static).update(headline(self.reader))
-        self.query_one("#alerts", Static).update(alert_lines(self.alerts, ALERTS))
+        self._say("#headline", facts(self.reader))
+        self._say("#failure", failure(self.reader))
+        self._say("#alerts", alert_lines(self.alerts, ALERTS))
+        self.query_one(LossTable).show(self.reader, self.view.hidden)
         for chart in self.query(Chart):
             scale = f" (last 1/{2**self.view.zoom})" if self.view.zoom else ""
             chart.border_title = CHARTS[chart.column] + scale
             chart.refresh()
+
+    def _say(self, where: str, text: Text) -> None:
+        """Put a text into its place, which takes no room without one."""
+        place = self.query_one(where, Static)
+        place.update(text)
+        place.set_class(not text, "empty")
 
     def action_log(self) -> None:
         """Switch the scale of the losses."""
@@ -129,6 +150,31 @@ class WatchApp(App[None]):
         for name in self.reader.losses[number - 1 : number]:
             self.view.toggle(name)
         self.show()
+
+    def action_toggle_marked(self) -> None:
+        """Hide the marked loss, or show it again."""
+        if name := self.query_one(LossTable).marked:
+            self.view.toggle(name)
+        self.show()
+
+    def action_isolate_marked(self) -> None:
+        """Show the marked loss alone, or all again."""
+        if name := self.query_one(LossTable).marked:
+            self.view.isolate(name, self.reader.losses)
+        self.show()
+
+    def on_loss_table_clicked(self) -> None:
+        """A click shows a loss alone, as it does on the page."""
+        self.action_isolate_marked()
+
+    def action_move(self, by: int) -> None:
+        """Mark a loss further down, or up."""
+        self.query_one(LossTable).move(by)
+
+    def action_move_page(self, by: int) -> None:
+        """The same, by as many as are in sight."""
+        table = self.query_one(LossTable)
+        table.move(by * table.page)
 
     def action_show_all(self) -> None:
         """Show all losses, and all of the run."""
@@ -147,12 +193,14 @@ class WatchApp(App[None]):
             self.show()
 
     def _poll(self) -> None:
+        if not self.query(LossTable):
+            return  # it ends, and has taken its panels away
         if self.reader.poll():
             if perf_counter() >= self._look_at:
                 self._look()
             self.show()
         else:
-            self.query_one("#headline", Static).update(headline(self.reader))
+            self._say("#headline", facts(self.reader))
 
     def _look(self) -> None:
         """Look for alerts, which takes a while in a long run."""

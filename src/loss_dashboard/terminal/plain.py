@@ -11,7 +11,7 @@ from rich.text import Text
 from loss_dashboard.alerts import find_alerts
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, headline, last_row, last_step, loss_table
+from ._panels import alert_lines, facts, failure, last_row, loss_table, progress
 from ._view import View
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:
     width = min(console.width, 100)
     pictures = _charts(reader, width) if charts else []
     alerts = find_alerts(reader)
-    console.print(Group(headline(reader), *pictures, "", loss_table(reader, width, set())))
+    console.print(facts(reader), soft_wrap=True)
+    _print_failure(reader, console)
+    console.print(Group(*pictures, "", loss_table(reader, width, set())))
     if alerts:
         console.print(alert_lines(alerts), soft_wrap=True)
 
@@ -38,10 +40,10 @@ def follow(reader: RunReader, console: Console, seconds: float = 2.0) -> None:
     told: set[str] = set()
     before = ""
     while True:
-        step = last_step(reader)
+        step = progress(reader)
         if step != before:
             before = step
-            console.print(f"step {step}  {_losses(reader)}", markup=False, soft_wrap=True)
+            console.print(f"{step}  {_losses(reader)}".rstrip(), markup=False, soft_wrap=True)
         for alert in find_alerts(reader):
             if (key := f"{alert.kind} {alert.loss}") not in told:
                 told.add(key)
@@ -50,7 +52,13 @@ def follow(reader: RunReader, console: Console, seconds: float = 2.0) -> None:
             break
         time.sleep(seconds)
         reader.poll()
-    console.print(headline(reader), soft_wrap=True)
+    console.print(facts(reader), soft_wrap=True)
+    _print_failure(reader, console)
+
+
+def _print_failure(reader: RunReader, console: Console) -> None:
+    if reader.error:
+        console.print(failure(reader), soft_wrap=True)
 
 
 def _losses(reader: RunReader) -> str:
