@@ -3,13 +3,15 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from loss_dashboard._axes import spread
+from loss_dashboard._labels import spread
+from loss_dashboard._letters import Pen
 from loss_dashboard._smooth import smooth
 from loss_dashboard.command import app
 from loss_dashboard.plots import draw_runs, plot_run
@@ -17,9 +19,12 @@ from loss_dashboard.reader import RunReader
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from matplotlib.artist import Artist
     from matplotlib.lines import Line2D
+    from matplotlib.transforms import Bbox
 
 pytest.importorskip("matplotlib", reason="plots are drawn with it")
 
@@ -42,15 +47,15 @@ def steps_of(line: Line2D) -> list[float]:
 @pytest.mark.parametrize(
     "losses",
     [
-        {},
         {"G": [1.0]},
         {"G": [1.0, 2.0], "D": [0.5]},
         {"G": [-1.0, 0.0, 1.0]},
+        {"G": [0.0, 0.0]},
         {"G": [1.0, math.nan, math.inf, 2.0]},
         {"G": [math.nan, math.nan]},
         {f"task{number}": [1.0, 2.0] for number in range(20)},
     ],
-    ids=["empty", "one step", "late", "negative", "nonfinite", "nothing finite", "many"],
+    ids=["one step", "late", "negative", "zero", "nonfinite", "nothing finite", "many"],
 )
 def test_every_run_can_be_drawn(tmp_path: Path, losses: dict[str, list[float]]) -> None:
     folder = record(tmp_path / "run", losses)
@@ -67,7 +72,7 @@ def test_names_and_colors_are_those_of_the_run(tmp_path: Path) -> None:
 
     assert run.info["losses"]["G"] in svg
     assert "total" not in svg
-    assert "<!-- G  " in svg
+    assert "<!-- G -->" in svg
     assert "<!-- lr" not in svg
 
 
@@ -75,7 +80,10 @@ def test_a_lost_run_json_costs_the_colors_only(tmp_path: Path) -> None:
     folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
     (folder / "run.json").unlink()
 
-    assert "<!-- G  " in plot_run(folder, tmp_path / "run.svg").read_text()
+    with pytest.warns(UserWarning, match="run.json is missing"):
+        drawn = plot_run(folder, tmp_path / "run.svg").read_text()
+
+    assert "<!-- G -->" in drawn
 
 
 def test_the_command_draws_the_same_although_it_loads_less(tmp_path: Path) -> None:
@@ -118,6 +126,116 @@ def test_numbers_and_names_are_within_the_picture(tmp_path: Path, scale: float) 
     assert figure.axes[0].bbox.width > 0.5 * figure.bbox.width
 
 
+def of_names(count: int) -> dict[str, list[float]]:
+    """Losses that end at almost the same place."""
+    return {f"task {number}": [2.0, 1.0 + number / 1000] for number in range(count)}
+
+
+def extent(part: Artist) -> Bbox:
+    box = part.get_tightbbox()
+    assert box is not None
+    return box
+
+
+@pytest.mark.parametrize("runs", [1, 7])
+def test_ten_names_are_beside_their_panels_and_apart(tmp_path: Path, runs: int) -> None:
+    folders = [record(tmp_path / str(run), of_names(10)) for run in range(runs)]
+    figure = draw_runs([RunReader(folder) for folder in folders])
+
+    figure.draw_without_rendering()
+
+    boxes = [extent(text) for axes in figure.axes for text in axes.texts]
+    assert len(boxes) == 20
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
+    assert all(0 < box.y0 < box.y1 < figure.bbox.y1 and box.x1 < figure.bbox.x1 for box in boxes)
+
+
+@pytest.mark.parametrize("count", [11, 64, 100])
+def test_more_names_are_in_columns_below_the_panels(tmp_path: Path, count: int) -> None:
+    figure = draw_runs([RunReader(record(tmp_path / "run", of_names(count)))])
+
+    figure.draw_without_rendering()
+
+    [legend] = figure.legends
+    box, panel = extent(legend), extent(figure.axes[1])
+    assert [text.get_text() for text in legend.get_texts()] == [*of_names(count)]
+    assert not any(axes.texts for axes in figure.axes)
+    assert 0 <= box.y0 < box.y1 < panel.y0
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.x1
+    assert figure.axes[0].bbox.height > 2.5 * figure.dpi
+
+
+def test_losses_of_one_color_differ_by_their_dashes(tmp_path: Path) -> None:
+    figure = draw_runs([RunReader(record(tmp_path / "run", of_names(64)))])
+
+    lines = figure.legends[0].get_lines()
+    looks = {(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}  # type: ignore[attr-defined]
+    assert len(looks) == 64
+
+
+@pytest.mark.parametrize("name", ["D" * 200, "W" * 24, "\N{FIRE}" * 200, "a/b" * 70])
+def test_a_long_name_leaves_the_room_to_the_panels(tmp_path: Path, name: str) -> None:
+    figure = draw_runs([RunReader(record(tmp_path / name[:60], {name: [1.0, 2.0], "G": [2.0]}))])
+
+    figure.draw_without_rendering()
+
+    labels = [extent(text) for text in figure.axes[0].texts]
+    assert all(box.width < 0.25 * figure.bbox.width for box in labels)
+    assert all(box.x1 < figure.bbox.x1 for box in labels)
+    assert figure.axes[0].bbox.width > 0.65 * figure.bbox.width
+
+
+STRANGE = ("\N{FIRE}", "損失", "a\tb", "$x$", "$\\frac$ of $", "_hidden")
+
+
+@pytest.mark.parametrize("copies", [1, 3], ids=["beside", "below"])
+def test_any_name_is_drawn_as_it_is_and_without_a_word(tmp_path: Path, copies: int) -> None:
+    losses = {f"{name}{number}": [1.0, 2.0] for name in STRANGE for number in range(copies)}
+    runs = [record(tmp_path / name, losses) for name in STRANGE]
+    command = [sys.executable, "-m", "loss_dashboard", "plot", "-o", "losses.png"]
+
+    done = subprocess.run([*command, *runs], check=True, cwd=tmp_path, capture_output=True)
+
+    assert (done.stdout, done.stderr) == (b"losses.png\n", b"")
+
+
+def test_letters_that_the_font_lacks_are_boxes() -> None:
+    pen = Pen(10)
+
+    assert pen.fitted("a\N{FIRE}$b", room=100) == "a□$b"
+
+
+def test_each_name_is_at_the_end_of_the_longest_line(tmp_path: Path) -> None:
+    first = record(tmp_path / "first", {"G": [1.0] * 51, "D": [3.0] * 51})
+    second = record(tmp_path / "second", {"G": [2.0] * 101})
+
+    axes = draw_runs([RunReader(first), RunReader(second)]).axes[0]
+
+    from matplotlib.text import Annotation
+
+    places = {text.get_text(): text.xy for text in axes.texts if isinstance(text, Annotation)}
+    ends = {name: axes.transAxes.transform(place) for name, place in places.items()}
+    np.testing.assert_allclose(ends["G"], axes.transData.transform((100, 2.0)))
+    np.testing.assert_allclose(ends["D"], axes.transData.transform((50, 3.0)))
+
+
+def test_losses_on_both_sides_of_zero_are_symlog_and_say_so(tmp_path: Path) -> None:
+    losses = {"G": [99.0, 0.0, 3.0], "D": [-0.02, -5.0, -1.0]}
+
+    axes = draw_runs([RunReader(record(tmp_path / "run", losses))]).axes[0]
+
+    assert axes.get_yscale() == "symlog"
+    assert "symlog" in axes.get_title(loc="left")
+    assert "±0.099" in axes.get_title(loc="left")
+    assert {-1.0, 0.0, 1.0, 10.0, 100.0} <= set(axes.get_yticks())
+
+
+def test_positive_losses_are_logarithmic(tmp_path: Path) -> None:
+    axes = draw_runs([RunReader(record(tmp_path / "run", {"G": [1.0, 2.0]}))]).axes[0]
+
+    assert (axes.get_yscale(), axes.get_title(loc="left")) == ("log", "losses")
+
+
 def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     values = [1.0] * 30_000
     values[7_777], values[20_001] = 900.0, math.nan
@@ -131,18 +249,18 @@ def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     assert max(len(steps_of(line)) for line in axes.lines) == 1000
 
 
-@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ""])
 def test_the_command_says_what_it_wrote(tmp_path: Path, suffix: str) -> None:
     folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
-    output = tmp_path / f"losses.{suffix}"
 
-    result = CliRunner().invoke(app, ["plot", str(folder), str(folder), "-o", str(output)])
+    result = CliRunner().invoke(app, ["plot", str(folder), "-o", f"{tmp_path / 'losses'}{suffix}"])
 
-    assert (result.exit_code, result.output) == (0, f"{output}\n")
-    assert output.stat().st_size > 1000
+    written = tmp_path / f"losses{suffix or '.png'}"
+    assert (result.exit_code, result.output) == (0, f"{written}\n")
+    assert written.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("output", ["losses.xyz", "no/such/folder.png"])
+@pytest.mark.parametrize("output", ["losses.xyz", "losses.jpg", "no/such/folder.png"])
 def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     folder = record(tmp_path / "run", {"G": [1.0]})
 
@@ -151,6 +269,65 @@ def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     assert result.exit_code == 1
     assert result.output.startswith(f"cannot draw {tmp_path / output}: ")
     assert result.output.count("\n") == 1
+    assert not (tmp_path / output).exists()
+
+
+def test_a_run_that_is_named_twice_is_drawn_once(tmp_path: Path) -> None:
+    folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
+    again = folder / ".." / folder.name
+    output = tmp_path / "twice.png"
+
+    CliRunner().invoke(app, ["plot", str(folder), str(again), "-o", str(output)])
+
+    assert output.read_bytes() == plot_run(folder, tmp_path / "once.png").read_bytes()
+
+
+def unreadable(folder: Path) -> Path:
+    """A run whose file is no file."""
+    record(folder, {"G": [1.0]})
+    (folder / "losses.csv").unlink()
+    (folder / "losses.csv").mkdir()
+    return folder
+
+
+def numbers_alone(folder: Path) -> Path:
+    with CsvLogger(folder) as logger:
+        logger.log_metrics({"lr": 0.1}, step=0)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda folder: record(folder, {}), "run has no rows yet"),
+        (numbers_alone, "run has no losses"),
+        (unreadable, "run: losses.csv cannot be read: Is a directory."),
+    ],
+    ids=["no rows", "no losses", "unreadable"],
+)
+def test_a_run_without_losses_is_an_error(
+    tmp_path: Path, make: Callable[[Path], Path], why: str
+) -> None:
+    folder, output = make(tmp_path / "run"), tmp_path / "losses.png"
+
+    result = CliRunner().invoke(app, ["plot", str(folder), "-o", str(output)])
+
+    assert (result.exit_code, result.output) == (1, f"{why}\n")
+    assert not output.exists()
+
+
+def test_the_runs_that_have_losses_are_drawn_without_the_others(tmp_path: Path) -> None:
+    torn, empty = record(tmp_path / "torn", {"G": [1.0, 2.0]}), record(tmp_path / "empty", {})
+    with (torn / "losses.csv").open("a") as file:
+        file.write("2,17")
+    output = tmp_path / "losses.png"
+
+    result = CliRunner().invoke(app, ["plot", str(empty), str(torn), "-o", str(output)])
+
+    assert (result.exit_code, result.stdout) == (0, f"{output}\n")
+    first, second = result.stderr.splitlines()
+    assert first == "empty has no rows yet"
+    assert second.startswith("torn: losses.csv ends in a half-written line")
 
 
 def test_drawing_leaves_pyplot_alone(tmp_path: Path) -> None:
