@@ -11,6 +11,7 @@ import orjson
 
 from ._budget import Budget
 from ._live_curves import Known, LiveCurves, without
+from ._numbers import plain
 from ._sparks import Sparks
 from .alerts import find_alerts
 from .choice import Choice
@@ -135,7 +136,8 @@ class Shelf:
                 _keep(self._views, choice, shown)
             shown = self._views[choice]
             curves = shown["curves"]
-            content = orjson.dumps({**shown, "curves": without(curves, known)})
+            fresh = {"silent": plain(self.reader.silent), "curves": without(curves, known)}
+            content = orjson.dumps({**shown, **fresh})
             return content, Known(curves["drawing"], curves["full"])
 
     def _read(self) -> None:

@@ -287,7 +287,7 @@ def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..
         page.goto(f"{address}?run=gan")
         wait_for_text(page, "#state", "waiting")
         logger.log_rows([(0, time.time() - 60, {"loss/G": 1.0})])
-        wait_for_text(page, "#state", "stale")
+        wait_for_text(page, "#state", "stale since")
         logger.log_metrics({"loss/G": 1.0}, step=1)
         wait_for_text(page, "#state", "live")
         info = tmp_path / "gan" / "run.json"

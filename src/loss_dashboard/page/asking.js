@@ -26,7 +26,8 @@ function question() {
 function take(runs, told) {
   views = told.map((view, index) => {
     const before = views.find((one) => one.key === runs[index]);
-    return { ...view, key: runs[index], curves: view.curves.kept ? goneOn(before.curves, view.curves) : view.curves };
+    const lastRow = view.silent == null ? null : Date.now() - 1000 * view.silent;
+    return { ...view, lastRow, key: runs[index], curves: view.curves.kept ? goneOn(before.curves, view.curves) : view.curves };
   });
   isGone = false;
   drawSoon();

@@ -23,7 +23,8 @@ function showState() {
   const view = views[0], pill = $("#state");
   const isReading = view ? view.progress < 0.999 : choice.runs.length > 0;
   const state = isGone ? "gone" : isReading ? "reading" : view?.state ?? "";
-  const words = { gone: "server gone, retrying", reading: view ? `reading ${percent(view.progress)}` : "reading" };
+  const since = view?.lastRow ? ` since ${new Date(view.lastRow).toLocaleTimeString([], { timeStyle: "short" })}` : "";
+  const words = { gone: "server gone, retrying", stale: `stale${since}`, reading: view ? `reading ${percent(view.progress)}` : "reading" };
   pill.dataset.state = state;
   pill.hidden = !state;
   if (pill.textContent !== (words[state] ?? state)) pill.textContent = words[state] ?? state;
