@@ -13,6 +13,7 @@ from loss_loggers.run_folder import INFO, folder_at, parts, run_info
 from ._ahead import map_ahead
 from ._lines import header_of, parse
 from ._pace import Pace
+from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
 from ._series import Series
 from ._tail import Tail
 from .decimate import Decimated as Decimated
@@ -28,13 +29,8 @@ if TYPE_CHECKING:
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
 
-UNREADABLE = "cannot be read"
-
 FIRST = 100
 """So many lines tell whether something that run.json does not name is a loss."""
-
-
-KILLED = "it was killed, or the machine restarted; no exception was recorded"
 
 
 class RunReader:
@@ -75,7 +71,7 @@ class RunReader:
         self.info: dict[str, Any] = {}
         self._columns = None if columns is None else {*always, *columns}
         self._always = tuple(always)
-        self._notes: dict[str, str] = {}
+        self._problems = Problems()
         self.times_begun = 0
         self._forget()
         self.poll()
@@ -113,7 +109,7 @@ class RunReader:
     @property
     def is_unreadable(self) -> bool:
         """Whether no row was read because a file or the folder cannot be."""
-        return not self._series and any(UNREADABLE in problem for problem in self.problems)
+        return not self._series and self._problems.keep_from_reading
 
     @property
     def error(self) -> str | None:
@@ -139,7 +135,7 @@ class RunReader:
     @property
     def problems(self) -> list[str]:
         """What is amiss now, a sentence each."""
-        return list(self._notes.values())
+        return self._problems.sentences
 
     @property
     def progress(self) -> float:
@@ -161,11 +157,12 @@ class RunReader:
         self._until = monotonic() + self._patience
         try:
             self._poll()
-            self._notes.pop("folder", None)
+            self._problems.say("folder", "")
         except FileNotFoundError:
-            self._notes["folder"] = f"The folder {self.path} is gone; this is what was read of it."
+            gone = f"The folder {self.path} is gone; this is what was read of it."
+            self._problems.say("folder", gone)
         except OSError as error:
-            self._notes["folder"] = f"{self.path} {UNREADABLE}: {error.strerror or error}."
+            self._problems.say("folder", unreadable(self.path, error))
         return self._now() != before
 
     def glance(self) -> object:
@@ -194,8 +191,8 @@ class RunReader:
         self._tails += [Tail(path) for path in files[len(self._tails) :]]
         for tail in list(self._tails):
             self._read(tail)
-        unnamed = [name for name in self.losses if name not in self.colours]
-        self._note("unnamed", _unnamed(unnamed) if self.colours else "")
+        grey = [name for name in self.losses if name not in self.colours]
+        self._problems.say("unnamed", unnamed(grey) if self.colours else "")
 
     def _read_info(self) -> None:
         """Read `run.json` if it was replaced; while it makes no sense the last one counts."""
@@ -206,7 +203,7 @@ class RunReader:
         self._info_seen = seen
         info = run_info(self.path)
         self.info = info or self.info
-        self._note("info", "" if info else f"{INFO} is missing or makes no sense.")
+        self._problems.say("info", "" if info else f"{INFO} is missing or makes no sense.")
 
     def _read(self, tail: Tail) -> None:
         name = tail.path.name
@@ -216,13 +213,12 @@ class RunReader:
                     self._start_again(f"{name} {reason}")
                     return
                 self._read_blocks(tail)
-            self._note(name, "")
+            self._problems.say(name, "")
         except OSError as error:
-            self._note(name, f"{name} {UNREADABLE}: {error.strerror or error}.")
+            self._problems.say(name, unreadable(name, error))
         # While a run is live its last line may just be on its way.
         is_torn = tail.half and self.state not in ("live", "waiting")
-        torn = f"{name} ends in a half-written line of {tail.half} bytes, which is left out."
-        self._note(f"half of {name}", torn if is_torn else "")
+        self._problems.say(f"half of {name}", torn(name, tail.half) if is_torn else "")
 
     def _read_blocks(self, tail: Tail) -> None:
         # While the lines of one block are handed out, those of the next ones are parsed.
@@ -239,8 +235,8 @@ class RunReader:
             below = lines
             if tail not in self._headers:
                 self._headers[tail], below = header_of(lines)
-                note = _missing(tail.path.name, self._headers[tail])
-                self._note(f"header of {tail.path.name}", note)
+                lacking = missing(tail.path.name, self._headers[tail])
+                self._problems.say(f"header of {tail.path.name}", lacking)
             if below and set(KEYS) <= set(self._headers[tail]):
                 yield below, (tail.size - tail.offset) / len(below)
 
@@ -254,7 +250,7 @@ class RunReader:
     def _start_again(self, reason: str) -> None:
         """Read everything anew, as when a run went back to its checkpoint."""
         self._forget()
-        self._note("again", f"{reason}, so all of it was read again.")
+        self._problems.say("again", f"{reason}, so all of it was read again.")
         self._poll()
 
     def _add(self, block: Block, series: dict[str, Values], ahead: float) -> None:
@@ -265,7 +261,7 @@ class RunReader:
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
         self._refused += block.refused
-        self._note("refused", _left_out(self._refused))
+        self._problems.say("refused", refused(self._refused))
 
     def _is_loss(self, name: str) -> bool:
         """Whether its first lines have a loss, or a weight where no loss has a colour."""
@@ -275,25 +271,6 @@ class RunReader:
         told = columns.keys() & (("loss",) if self.colours else ("loss", "weight"))
         return any(np.isfinite(columns[column][:FIRST]).any() for column in told)
 
-    def _note(self, topic: str, sentence: str) -> None:
-        if sentence:
-            self._notes[topic] = sentence
-        else:
-            self._notes.pop(topic, None)
-
-
-def _unnamed(names: Sequence[str]) -> str:
-    """Which losses have no colour.
-
-    >>> _unnamed("ABCDE")
-    'A, B, C and 2 more are not named in run.json, so they are grey.'
-    """
-    if not names:
-        return ""
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    are, they = ("is", "it is") if len(names) == 1 else ("are", "they are")
-    return f"{', '.join(names[:3])}{more} {are} not named in {INFO}, so {they} grey."
-
 
 def _changed(path: Path) -> tuple[int, int] | None:
     try:
@@ -301,23 +278,3 @@ def _changed(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_mtime_ns, status.st_size
-
-
-def _left_out(lines: int) -> str:
-    """How many lines were refused.
-
-    >>> _left_out(0), _left_out(1)
-    ('', '1 line makes no sense, and is left out.')
-    """
-    if lines == 1:
-        return "1 line makes no sense, and is left out."
-    return f"{lines} lines make no sense, and are left out." if lines else ""
-
-
-def _missing(name: str, header: list[str]) -> str:
-    """Which columns a part lacks; without its keys nothing of it can be read."""
-    missing = [column for column in (*KEYS, "loss", "weight") if column not in header]
-    if not missing:
-        return ""
-    lost = "" if set(KEYS) <= set(header) else f", so it {UNREADABLE}"
-    return f"{name} has no column {' and no column '.join(missing)}{lost}."
