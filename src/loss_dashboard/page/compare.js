@@ -15,7 +15,6 @@ function showComparison(views) {
   const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "mean loss"), ...runs));
   const between = element("tr", {}, element("th", { scope: "colgroup", colspan: views.length + 1, class: "between" }, "settings that differ"));
   const caption = element("caption", { class: "quiet" }, captionOf(shared));
-  caption.style.textAlign = "left";
   const table = element("table", {}, caption, head, element("tbody", {}, ...losses), element("tbody", {}, between, ...settings));
   home.replaceChildren(element("h2", {}, "Comparison"), element("div", { class: "scroll", tabindex: 0 }, table));
 }

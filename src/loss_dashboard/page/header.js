@@ -46,7 +46,7 @@ function settingsOf(view) {
 }
 
 function showAlerts(view) {
-  const error = view?.state === "crashed" ? [view.error ?? "The process ended, and no exception was recorded: it was killed, or the machine restarted."] : [];
+  const error = view?.state === "crashed" ? [view.error] : [];
   const said = [...(notice ? [{ text: notice }] : []), ...error.map((text) => ({ text, kind: "crashed" })), ...(view?.alerts ?? []), ...(view?.problems ?? []).map((text) => ({ text }))];
   const before = JSON.stringify(said);
   if ($("#alerts").dataset.said === before) return;
