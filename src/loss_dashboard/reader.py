@@ -73,6 +73,7 @@ class RunReader:
         self._always = tuple(always)
         self._problems = Problems()
         self.times_begun = 0
+        self._last: object = None
         self._forget()
         self.poll()
 
@@ -153,7 +154,7 @@ class RunReader:
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
-        before = self._now()
+        before = self._last  # time alone makes a run stale, and its process may die
         self._until = monotonic() + self._patience
         try:
             self._poll()
@@ -163,7 +164,8 @@ class RunReader:
             self._problems.say("folder", gone)
         except OSError as error:
             self._problems.say("folder", unreadable(self.path, error))
-        return self._now() != before
+        self._last = self._now()
+        return self._last != before
 
     def glance(self) -> object:
         """What differs once there is news; two quick looks at the disk."""
@@ -171,7 +173,7 @@ class RunReader:
         return _changed(self.path), _changed(newest)
 
     def _now(self) -> object:
-        return self._lines_read, self.info, self.problems, self.state
+        return self.times_begun, self._lines_read, self.info, self.problems, self.state
 
     def _forget(self) -> None:
         self.times_begun += 1

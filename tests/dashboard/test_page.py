@@ -382,3 +382,27 @@ def test_keys_are_enough_and_the_focus_is_seen(
         assert "Save Contribution as CSV" in reached
         motion = "getComputedStyle($('#state'), '::before').animationName"
         assert page.evaluate(motion) == "none"
+
+
+ALIVE = """
+import sys, time
+from loss_loggers import CsvLogger
+logger = CsvLogger(sys.argv[1])
+for step in range(1000):
+    logger.log_metrics({"loss/G": 1.0}, step=step)
+    time.sleep(0.1)
+"""
+
+
+def test_an_open_page_says_that_its_run_was_killed(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    one = tab()
+    command = [sys.executable, "-c", ALIVE, str(tmp_path / "gan")]
+    with serve(str(tmp_path)) as address, subprocess.Popen(command) as training:
+        page = one.open(address)
+        wait_for_text(page, "#state", "live")
+        training.kill()
+        training.wait()
+        wait_for_text(page, "#state", "crashed")
+        wait_for_text(page, "#alerts", "it was killed")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loss_dashboard import _lines, _tail
+from loss_dashboard import _lines, _pace, _tail
 from loss_dashboard._last_rows import LastRows
 from loss_dashboard._lines import parse
 from loss_dashboard.decimate import decimate
@@ -453,3 +453,42 @@ def test_decimation_hides_neither_spikes_nor_lost_values(length: int) -> None:
         shown = np.isfinite(few.mean)
         assert (few.low <= few.mean)[shown].all()
         assert (few.mean <= few.high)[shown].all()
+
+
+def test_a_poll_tells_of_a_run_that_went_stale_since_the_last_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pace, "PATIENCE", 0.5)
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        time.sleep(0.1)
+        reader = RunReader(logger.path)
+        assert reader.state == "live"
+        time.sleep(0.6)
+
+        assert (reader.poll(), reader.state) == (True, "stale")
+        assert reader.poll() is False
+
+
+ALIVE = """
+import sys
+from loss_loggers import CsvLogger
+logger = CsvLogger(sys.argv[1])
+logger.log_metrics({"loss/G": 1.0}, step=0)
+print("written", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_poll_tells_of_a_run_whose_process_died_since_the_last_one(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ALIVE, str(tmp_path / "gan")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as training:
+        assert training.stdout is not None
+        training.stdout.readline()
+        reader = RunReader(tmp_path / "gan")
+        before = reader.state
+        training.kill()
+        training.wait()
+
+        assert before in ("waiting", "live")
+        assert (reader.poll(), reader.state) == (True, "crashed")
