@@ -13,5 +13,6 @@ case ${TORCH_INDEX_URL:-} in
     file://*) options+=(--volume "${TORCH_INDEX_URL#file://}:${TORCH_INDEX_URL#file://}:ro") ;;
 esac
 for target in dashboard mlflow train; do
-    buildah build "${options[@]}" --target "$target" --tag "localhost/multi-loss-weighting-$target" .
+    python3 tests/docker/buildah.py build "${options[@]}" --target "$target" \
+        --tag "localhost/multi-loss-weighting-$target" .
 done

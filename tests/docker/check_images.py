@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 yaml = pytest.importorskip("yaml", reason="reading compose.yaml needs PyYAML, of the dev group")
 
+BUILDAH = [sys.executable, str(Path(__file__).with_name("buildah.py"))]
 COMPOSE = Path(__file__).parents[2] / "docker" / "compose.yaml"
 IMAGE = "localhost/multi-loss-weighting-{}"
 SETTINGS = {"DASHBOARD_TOKEN": "a-token"}
@@ -64,7 +66,7 @@ class Machine:
         for name, value in settings.get("environment", {}).items():
             options += ["--env", f"{name}={value}"]
         container = self._container(service, settings["build"]["target"])
-        return ["buildah", "run", "--isolation=chroot", *options, container, "--", *command]
+        return [*BUILDAH, "run", "--isolation=chroot", *options, container, "--", *command]
 
     def run(self, service: str, *command: str) -> str:
         """What a command in the container of the service says; its own if none is given."""
