@@ -55,9 +55,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "state": reader.state,
         "is_unreadable": reader.is_unreadable,
         "error": reader.error,
-        "settings": {
-            key: value for key, value in settings.items() if key != "losses"
-        },
+        "settings": {key: value for key, value in settings.items() if key != "losses"},
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
         "steps_per_second": plain(reader.steps_per_second),

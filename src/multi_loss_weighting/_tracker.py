@@ -340,7 +340,7 @@ class LossTracker(NamedLoss):
         """The name and the settings of this loss, as loggers record them."""
         settings = {"weight": self._static_weight, "max_loss": self.max_loss, "warmup": self.warmup}
         finite = {name: value for name, value in settings.items() if isfinite(value)}
-        return {"losses": [self.name], self.name: finite}
+        return {self.name: finite, "losses": [self.name]}
 
     def reset(self) -> None:
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
