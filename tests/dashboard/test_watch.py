@@ -13,8 +13,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from loss_dashboard import _tail
 from loss_dashboard.command import app
