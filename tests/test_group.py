@@ -729,6 +729,29 @@ def test_a_schedule_goes_by_the_step_of_the_user() -> None:
     assert group.weigh({"a": 1.0}).item() == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_the_row_has_the_weight_that_weigh_used(in_parts: bool, log_every: int | None) -> None:
+    memory = MemoryLogger()
+    schedule = StaticWeighting(a=lambda step: step + 1)
+    group = LossGroup(["a"], memory, weighting=schedule, log_every=log_every)
+
+    totals = []
+    for step in (100, 200, 300):
+        totals.append(group.weigh({"a": 1.0}).item())
+        if in_parts:
+            group.accumulate({"a": 1.0})
+        group.record(None if in_parts else {"a": 1.0}, step=step)
+    group.flush()
+
+    assert totals == [1.0, 102.0, 202.0]
+    assert (
+        memory["weight/a"]
+        == memory["loss/total"]
+        == list(zip((100, 200, 300), totals, strict=True))
+    )
+
+
 def test_numbers_of_ones_own_travel_in_the_row() -> None:
     group = LossGroup(["a"], memory := MemoryLogger())
 

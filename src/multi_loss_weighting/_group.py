@@ -323,7 +323,8 @@ class LossGroup(nn.Module):
 
         Args:
             losses: As for `weigh`; None for the means of those that were accumulated.
-            step: The step of the row; by default one more than the last, from 0.
+            step: The step of the row; by default one more than the last, from 0. A schedule goes by
+                `group.step`, as in `weigh`: set that, if yours is another.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
             samples: How many samples the losses are the mean of; mean and variance weigh by it.
 
@@ -335,13 +336,14 @@ class LossGroup(nn.Module):
         own_metrics = read_metrics(extra) if extra else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
-        step = self.step if step is None else int(step)
+        at = self.step
+        step = at if step is None else int(step)
         if losses is None:
-            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step)
+            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step, at)
         else:
             with torch.no_grad():
                 members, batch = self._steps.read(self._own(losses))
-            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step)
+            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step, at)
         self._end_step(step)
 
     def update(
@@ -387,7 +389,7 @@ class LossGroup(nn.Module):
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = Weighted(total, weighted.weights)
-        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step, step)
         self._end_step(step)
         return weighted.total
 

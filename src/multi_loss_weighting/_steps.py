@@ -166,13 +166,18 @@ class Steps:
         samples: float,
         extra: dict[str, Any],
         step: int,
+        weighed_at: int,
     ) -> None:
-        """Take in a step, which ends the micro-batches before it; `weighted` if it is known."""
+        """Take in a step, which ends the micro-batches before it; `weighted` if it is known.
+
+        It was weighed at the step `weighed_at`, and its row is of `step`.
+        """
         if self._sums is not None or self._ranks.are_many:
-            self._record_sums(self._with(batch, samples), weighting, members, extra, step)
+            sums = self._with(batch, samples)
+            self._record_sums(sums, weighting, members, extra, step, weighed_at)
             return
         if weighted is None:
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
         if batch.raw is None:
             self._saved = {}
             self.intake.take_in(members, batch, weighted, samples, extra, step)
@@ -210,7 +215,12 @@ class Steps:
         return self.weigh(weighting, members, batch, step)
 
     def record_means(
-        self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
+        self,
+        weighting: Weighting,
+        members: Members,
+        extra: dict[str, Any],
+        step: int,
+        weighed_at: int,
     ) -> None:
         """Take in a step whose losses are the means of those that were accumulated.
 
@@ -220,7 +230,7 @@ class Steps:
         if self._sums is None:
             msg = "record() is of the losses that were accumulated; got none: accumulate(losses)"
             raise ValueError(msg)
-        self._record_sums(self._sums, weighting, members, extra, step)
+        self._record_sums(self._sums, weighting, members, extra, step, weighed_at)
 
     def _record_sums(
         self,
@@ -229,6 +239,7 @@ class Steps:
         members: Members,
         extra: dict[str, Any],
         step: int,
+        weighed_at: int,
     ) -> None:
         """Take in a step whose losses are means over micro-batches and ranks."""
         if self._ranks.are_many:
@@ -236,13 +247,13 @@ class Steps:
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
             self._sums, self._saved = None, {}
             self.intake.take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
             self._sums = None
             self._place.history.take_in(means, samples)
             self.intake.is_finite = partial(torch.eq, sums[3].sum(), 0)

@@ -289,7 +289,7 @@ class LossTracker(NamedLoss):
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = weighted._replace(total=total)
         self._seen = self._updates + 1
-        self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(self, members, batch, weighted, samples, own_metrics, step, step)
         self.step = step + self._stride
         self._intake.raise_error()
         return weighted.total
