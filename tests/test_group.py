@@ -286,6 +286,18 @@ def test_names_are_those_of_the_first_step() -> None:
     assert "c" not in group
 
 
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (LossGroup(ABC), "the losses of this group are a, b, c; got 'd'"),
+        (LossGroup(), "are not known before the first step; got 'd'"),
+    ],
+)
+def test_a_loss_that_there_is_not_is_an_error(group: LossGroup, message: str) -> None:
+    with pytest.raises(KeyError, match=message):
+        group["d"]
+
+
 def test_the_order_is_the_groups_and_never_the_dicts() -> None:
     one = LossGroup(ABC, weighting=CoVWeighting())
     other = LossGroup(ABC, weighting=CoVWeighting())
@@ -608,25 +620,27 @@ def test_unreduced_losses_are_an_error_even_if_all_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("options", "error", "message"),
     [
-        ({"extra": {"lr": "fast"}}, TypeError),
-        ({"samples": 0}, ValueError),
-        ({"samples": math.inf}, ValueError),
-        ({"step": "first"}, ValueError),
+        ({"extra": {"lr": "fast"}}, TypeError, "extra 'lr' is a number, .* got <class 'str'>"),
+        ({"samples": 0}, ValueError, "above 0; got 0"),
+        ({"samples": math.inf}, ValueError, "above 0; got inf"),
+        ({"step": "first"}, ValueError, "step counts, so it is a whole number; got 'first'"),
+        ({"step": 0.5}, ValueError, "step counts, so it is a whole number; got 0.5"),
     ],
 )
 @pytest.mark.parametrize("step", ["update", "record"])
 def test_a_bad_option_is_an_error_that_changes_nothing(
-    step: str, options: dict[str, Any], error: type[Exception]
+    step: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    group = LossGroup(ABC)
+    group, network = LossGroup(ABC), Network()
     before = state(group)
 
-    with pytest.raises(error):
-        getattr(group, step)(Network()(), **options)
+    with pytest.raises(error, match=message):
+        getattr(group, step)(network(), **options)
 
     assert state(group) == before
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 # Clamps.
@@ -1040,11 +1054,13 @@ def test_a_run_says_what_was_clamped() -> None:
     assert logger.hyperparameters["max_loss"] == {"a": 2.0}
 
 
+@pytest.mark.parametrize("ignore", [(), "loss"])
 @pytest.mark.parametrize("names", [None, ["a", "b"]])
-def test_losses_without_names_are_an_error(names: list[str] | None) -> None:
-    group = LossGroup(names)
+@pytest.mark.parametrize("losses", [[torch.ones(())] * 2, torch.ones(()), torch.ones(2)])
+def test_losses_without_names_are_an_error(losses: Any, names: Any, ignore: Any) -> None:
+    group = LossGroup(names, ignore=ignore)
 
-    with pytest.raises(TypeError, match="a dict from name to loss; got a list"):
-        group.update([torch.ones(()), torch.ones(())], do_backwards=False)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a dict from name to loss; got a (list|Tensor)"):
+        group.update(losses, do_backwards=False)
 
     assert group.step == 0

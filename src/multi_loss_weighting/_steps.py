@@ -80,18 +80,18 @@ class Steps:
 
     def read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
         """The losses of one step in order, and whose they are."""
-        members = self.members or self.make_members(_by_name(losses))
+        members = self.members or self.make_members(losses_by_name(losses))
         batch = self._read(members, losses)
         if self.members is None:
             self.members = members
         return members, batch
 
     def _read(self, members: Members, losses: Mapping[str, Any]) -> Batch:
-        if self._place is None and not self._is_always_late:
+        if self._place is None and not self._is_always_late and isinstance(losses, dict):
             batch = members.reader.read_plain(losses)
             if batch is not None:
                 return batch
-        _by_name(losses)
+        losses_by_name(losses)
         if not losses and self.members is not None and self._ranks.are_many:
             return (self._place or members.reader).read_nothing()
         if self.can_read_now(losses):
@@ -315,7 +315,8 @@ class Steps:
         self._sums = sums.reshape(4, -1) if len(sums) else None
 
 
-def _by_name(losses: Any) -> Mapping[str, Any]:
+def losses_by_name(losses: Any) -> Mapping[str, Any]:
+    """The losses themselves, if each has a name."""
     if not isinstance(losses, Mapping):
         msg = f"the losses of a step are a dict from name to loss; got a {type(losses).__name__}"
         raise TypeError(msg)
