@@ -286,6 +286,18 @@ def test_names_are_those_of_the_first_step() -> None:
     assert "c" not in group
 
 
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (LossGroup(ABC), "the losses of this group are a, b, c; got 'd'"),
+        (LossGroup(), "are not known before the first step; got 'd'"),
+    ],
+)
+def test_a_loss_that_there_is_not_is_an_error(group: LossGroup, message: str) -> None:
+    with pytest.raises(KeyError, match=message):
+        group["d"]
+
+
 def test_the_order_is_the_groups_and_never_the_dicts() -> None:
     one = LossGroup(ABC, weighting=CoVWeighting())
     other = LossGroup(ABC, weighting=CoVWeighting())
@@ -608,25 +620,27 @@ def test_unreduced_losses_are_an_error_even_if_all_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
+    ("options", "error", "message"),
     [
-        ({"extra": {"lr": "fast"}}, TypeError),
-        ({"samples": 0}, ValueError),
-        ({"samples": math.inf}, ValueError),
-        ({"step": "first"}, ValueError),
+        ({"extra": {"lr": "fast"}}, TypeError, "extra 'lr' is a number, .* got <class 'str'>"),
+        ({"samples": 0}, ValueError, "above 0; got 0"),
+        ({"samples": math.inf}, ValueError, "above 0; got inf"),
+        ({"step": "first"}, ValueError, "step counts, so it is a whole number; got 'first'"),
+        ({"step": 0.5}, ValueError, "step counts, so it is a whole number; got 0.5"),
     ],
 )
 @pytest.mark.parametrize("step", ["update", "record"])
 def test_a_bad_option_is_an_error_that_changes_nothing(
-    step: str, options: dict[str, Any], error: type[Exception]
+    step: str, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    group = LossGroup(ABC)
+    group, network = LossGroup(ABC), Network()
     before = state(group)
 
-    with pytest.raises(error):
-        getattr(group, step)(Network()(), **options)
+    with pytest.raises(error, match=message):
+        getattr(group, step)(network(), **options)
 
     assert state(group) == before
+    assert all(parameter.grad is None for parameter in network.parameters())
 
 
 # Clamps.
@@ -727,6 +741,29 @@ def test_a_schedule_goes_by_the_step_of_the_user() -> None:
 
     assert group.update({"a": 1.0}, do_backwards=False, step=5).item() == 0.5
     assert group.weigh({"a": 1.0}).item() == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_the_row_has_the_weight_that_weigh_used(in_parts: bool, log_every: int | None) -> None:
+    memory = MemoryLogger()
+    schedule = StaticWeighting(a=lambda step: step + 1)
+    group = LossGroup(["a"], memory, weighting=schedule, log_every=log_every)
+
+    totals = []
+    for step in (100, 200, 300):
+        totals.append(group.weigh({"a": 1.0}).item())
+        if in_parts:
+            group.accumulate({"a": 1.0})
+        group.record(None if in_parts else {"a": 1.0}, step=step)
+    group.flush()
+
+    assert totals == [1.0, 102.0, 202.0]
+    assert (
+        memory["weight/a"]
+        == memory["loss/total"]
+        == list(zip((100, 200, 300), totals, strict=True))
+    )
 
 
 def test_numbers_of_ones_own_travel_in_the_row() -> None:
@@ -1017,11 +1054,13 @@ def test_a_run_says_what_was_clamped() -> None:
     assert logger.hyperparameters["max_loss"] == {"a": 2.0}
 
 
+@pytest.mark.parametrize("ignore", [(), "loss"])
 @pytest.mark.parametrize("names", [None, ["a", "b"]])
-def test_losses_without_names_are_an_error(names: list[str] | None) -> None:
-    group = LossGroup(names)
+@pytest.mark.parametrize("losses", [[torch.ones(())] * 2, torch.ones(()), torch.ones(2)])
+def test_losses_without_names_are_an_error(losses: Any, names: Any, ignore: Any) -> None:
+    group = LossGroup(names, ignore=ignore)
 
-    with pytest.raises(TypeError, match="a dict from name to loss; got a list"):
-        group.update([torch.ones(()), torch.ones(())], do_backwards=False)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"a dict from name to loss; got a (list|Tensor)"):
+        group.update(losses, do_backwards=False)
 
     assert group.step == 0

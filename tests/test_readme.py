@@ -94,7 +94,7 @@ def test_a_snippet_runs(snippet: str) -> None:
 
     exec(compile(snippet, "a snippet", "exec"), names)
 
-    calls = r"optimizer\.step\(\)|trainer\.fit\(|^    model,$"
+    calls = r"optimizer\.step\(|scaler\.step\(|trainer\.fit\(|^    model,$"
     trains = re.search(calls, snippet, re.MULTILINE) is not None
     moved = any(
         not torch.equal(old, new)

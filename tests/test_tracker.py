@@ -602,6 +602,18 @@ def test_the_step_is_the_trackers_own_or_the_users() -> None:
     assert {type(step) for step in steps} == {int}
 
 
+@pytest.mark.parametrize("step", [0.5, np.float32(0.5), torch.tensor(0.5), "3"])
+def test_a_step_that_is_no_whole_number_changes_nothing(step: Any) -> None:
+    tracker, weight = LossTracker("G"), torch.ones((), requires_grad=True)
+
+    with pytest.raises(ValueError, match=r"step counts, so it is a whole number; got .*(0\.5|3)"):
+        tracker.update(weight * 2, step=step)
+
+    assert (tracker.step, tracker.count, weight.grad) == (0, 0, None)
+    tracker.update(weight * 2, step=3.0)  # type: ignore[arg-type]
+    assert tracker.step == 4
+
+
 def test_before_the_first_row_a_logger_hears_of_the_settings() -> None:
     memory = MemoryLogger()
     tracker = LossTracker("G", memory, weight=0.5, max_loss=3.0)

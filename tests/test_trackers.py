@@ -86,6 +86,17 @@ def test_the_step_is_its_own_or_the_users() -> None:
     assert [step for step, _ in memory["loss/G"]] == [0, 10, 11]
 
 
+def test_a_step_that_is_no_whole_number_ends_none() -> None:
+    trackers = Trackers(["G"], memory := MemoryLogger())
+    trackers["G"].update(1.0, do_backwards=False)
+
+    with pytest.raises(ValueError, match=r"a whole number; got 0\.5"):
+        trackers.step(0.5)  # type: ignore[arg-type]
+    trackers.step()
+
+    assert memory["loss/G"] == [(0, 1.0)]
+
+
 def test_a_loss_that_is_not_finite_knows_the_step_of_all() -> None:
     trackers = Trackers(["G", "D"])
     track(trackers, D=1.0)

@@ -190,6 +190,7 @@ def test_the_exponential_mean_is_nan_at_first_and_passes_over_nan() -> None:
     ("make", "message"),
     [
         (lambda: Blocks(0), "block_size counts .* 1 or more; got 0"),
+        (lambda: Blocks(2.5), "block_size counts .* a whole number, .* got 2.5"),  # type: ignore[arg-type]
         (lambda: Recent(-1), "history counts .* 0 or more; got -1"),
         (lambda: ExponentialMean(1.0), "between 0 and 1; got 1.0"),
         (lambda: ExponentialMean(0.0), "between 0 and 1; got 0.0"),

@@ -33,6 +33,13 @@ class Record:
         self._claimed = self._closed = False
         self._pid = os.getpid()
 
+    def __getstate__(self) -> None:
+        msg = (
+            f"one process writes {self.path}, so its logger cannot be pickled: make one where it"
+            " is used, and save state_dict() instead of the whole object"
+        )
+        raise TypeError(msg)
+
     def why_not(self) -> str:
         """Why nothing may be written, if so: a forked child shares the files of its parent."""
         if self._closed:

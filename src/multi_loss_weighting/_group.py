@@ -20,8 +20,8 @@ from ._ratio import RatioSettings
 from ._reporter import make_reporter
 from ._state import State, check_state
 from ._statistics import Statistics
-from ._steps import Steps
-from ._value import checked_samples, read_metrics
+from ._steps import Steps, losses_by_name
+from ._value import checked_samples, checked_step, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of
 
@@ -165,7 +165,12 @@ class LossGroup(nn.Module):
         return tuple(self._losses)
 
     def __getitem__(self, name: str) -> NamedLoss:
-        return self._losses[name]
+        try:
+            return self._losses[name]
+        except KeyError:
+            names = ", ".join(self._losses) or "not known before the first step"
+            msg = f"the losses of this group are {names}; got {name!r}"
+            raise KeyError(msg) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._losses)
@@ -323,7 +328,8 @@ class LossGroup(nn.Module):
 
         Args:
             losses: As for `weigh`; None for the means of those that were accumulated.
-            step: The step of the row; by default one more than the last, from 0.
+            step: The step of the row; by default one more than the last, from 0. A schedule goes by
+                `group.step`, as in `weigh`: set that, if yours is another.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
             samples: How many samples the losses are the mean of; mean and variance weigh by it.
 
@@ -335,13 +341,14 @@ class LossGroup(nn.Module):
         own_metrics = read_metrics(extra) if extra else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
-        step = self.step if step is None else int(step)
+        at = self.step
+        step = at if step is None else checked_step(step)
         if losses is None:
-            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step)
+            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step, at)
         else:
             with torch.no_grad():
                 members, batch = self._steps.read(self._own(losses))
-            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step)
+            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step, at)
         self._end_step(step)
 
     def update(
@@ -378,7 +385,7 @@ class LossGroup(nn.Module):
         own_metrics = read_metrics(extra) if extra else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
-        step = self.step if step is None else int(step)
+        step = self.step if step is None else checked_step(step)
         members, batch = self._steps.read(self._own(losses))
         if do_backwards and not batch.losses.requires_grad:
             raise ValueError(self._steps.why_no_backward(losses))
@@ -387,14 +394,15 @@ class LossGroup(nn.Module):
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = Weighted(total, weighted.weights)
-        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step, step)
         self._end_step(step)
         return weighted.total
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self._ignored:
             return losses
-        return {name: loss for name, loss in losses.items() if name not in self._ignored}
+        named = losses_by_name(losses)
+        return {name: loss for name, loss in named.items() if name not in self._ignored}
 
     def _keeps_nonfinite(self) -> bool:
         return keeps_nonfinite(self._on_nonfinite, self._backward)

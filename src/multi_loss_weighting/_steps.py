@@ -80,18 +80,18 @@ class Steps:
 
     def read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
         """The losses of one step in order, and whose they are."""
-        members = self.members or self.make_members(_by_name(losses))
+        members = self.members or self.make_members(losses_by_name(losses))
         batch = self._read(members, losses)
         if self.members is None:
             self.members = members
         return members, batch
 
     def _read(self, members: Members, losses: Mapping[str, Any]) -> Batch:
-        if self._place is None and not self._is_always_late:
+        if self._place is None and not self._is_always_late and isinstance(losses, dict):
             batch = members.reader.read_plain(losses)
             if batch is not None:
                 return batch
-        _by_name(losses)
+        losses_by_name(losses)
         if not losses and self.members is not None and self._ranks.are_many:
             return (self._place or members.reader).read_nothing()
         if self.can_read_now(losses):
@@ -166,13 +166,18 @@ class Steps:
         samples: float,
         extra: dict[str, Any],
         step: int,
+        weighed_at: int,
     ) -> None:
-        """Take in a step, which ends the micro-batches before it; `weighted` if it is known."""
+        """Take in a step, which ends the micro-batches before it; `weighted` if it is known.
+
+        It was weighed at the step `weighed_at`, and its row is of `step`.
+        """
         if self._sums is not None or self._ranks.are_many:
-            self._record_sums(self._with(batch, samples), weighting, members, extra, step)
+            sums = self._with(batch, samples)
+            self._record_sums(sums, weighting, members, extra, step, weighed_at)
             return
         if weighted is None:
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
         if batch.raw is None:
             self._saved = {}
             self.intake.take_in(members, batch, weighted, samples, extra, step)
@@ -210,7 +215,12 @@ class Steps:
         return self.weigh(weighting, members, batch, step)
 
     def record_means(
-        self, weighting: Weighting, members: Members, extra: dict[str, Any], step: int
+        self,
+        weighting: Weighting,
+        members: Members,
+        extra: dict[str, Any],
+        step: int,
+        weighed_at: int,
     ) -> None:
         """Take in a step whose losses are the means of those that were accumulated.
 
@@ -220,7 +230,7 @@ class Steps:
         if self._sums is None:
             msg = "record() is of the losses that were accumulated; got none: accumulate(losses)"
             raise ValueError(msg)
-        self._record_sums(self._sums, weighting, members, extra, step)
+        self._record_sums(self._sums, weighting, members, extra, step, weighed_at)
 
     def _record_sums(
         self,
@@ -229,6 +239,7 @@ class Steps:
         members: Members,
         extra: dict[str, Any],
         step: int,
+        weighed_at: int,
     ) -> None:
         """Take in a step whose losses are means over micro-batches and ranks."""
         if self._ranks.are_many:
@@ -236,13 +247,13 @@ class Steps:
         if self._place is None:
             tallied = read_tally(sums.flatten().tolist())
             batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
             self._sums, self._saved = None, {}
             self.intake.take_in(members, batch, weighted, tallied, extra, step)
         else:
             means, samples = means_of(sums)
             batch = self._place.read_means(means)
-            weighted = self._weigh_again(weighting, members, batch, step)
+            weighted = self._weigh_again(weighting, members, batch, weighed_at)
             self._sums = None
             self._place.history.take_in(means, samples)
             self.intake.is_finite = partial(torch.eq, sums[3].sum(), 0)
@@ -304,7 +315,8 @@ class Steps:
         self._sums = sums.reshape(4, -1) if len(sums) else None
 
 
-def _by_name(losses: Any) -> Mapping[str, Any]:
+def losses_by_name(losses: Any) -> Mapping[str, Any]:
+    """The losses themselves, if each has a name."""
     if not isinstance(losses, Mapping):
         msg = f"the losses of a step are a dict from name to loss; got a {type(losses).__name__}"
         raise TypeError(msg)

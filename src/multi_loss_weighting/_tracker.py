@@ -30,7 +30,7 @@ from ._ratio import LossRatio, RatioSettings
 from ._reporter import make_reporter
 from ._statistics import Statistics
 from ._steps import Steps
-from ._value import checked_samples, read, read_metrics
+from ._value import checked_samples, checked_step, read, read_metrics
 from .weighting import Weighted, weighted_sum
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ class LossTracker(NamedLoss):
             samples = checked_samples(samples)
         if do_backwards:
             check_backward(loss, self.name)
-        step = self.step if step is None else int(step)
+        step = self.step if step is None else checked_step(step)
 
         statistics = self._statistics
         weight = self._static_weight if statistics.updates < self.warmup else self.weight
@@ -282,14 +282,14 @@ class LossTracker(NamedLoss):
         samples = checked_samples(samples)
         if do_backwards:
             check_backward(loss, self.name)
-        step = self.step if step is None else int(step)
+        step = self.step if step is None else checked_step(step)
         members, batch = self._steps.read({self.name: loss})
         weighted = self._steps.weigh(self, members, batch, step)
         if do_backwards:
             total = run_backward(weighted.total, self._backward, retain_graph)
             weighted = weighted._replace(total=total)
         self._seen = self._updates + 1
-        self._steps.record(self, members, batch, weighted, samples, own_metrics, step)
+        self._steps.record(self, members, batch, weighted, samples, own_metrics, step, step)
         self.step = step + self._stride
         self._intake.raise_error()
         return weighted.total

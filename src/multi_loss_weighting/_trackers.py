@@ -12,7 +12,7 @@ from ._loss import by_name, checked_names
 from ._reporter import make_reporter
 from ._state import State, check_state
 from ._tracker import LossTracker
-from ._value import read_metrics
+from ._value import checked_step, read_metrics
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers, Row
@@ -89,7 +89,7 @@ class Trackers(Mapping[str, LossTracker]):
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
         """
         own_metrics = read_metrics(extra) if extra else {}
-        step = self._step if step is None else int(step)
+        step = self._step if step is None else checked_step(step)
         for tracker in self.values():
             tracker.step = step + 1
         self._step = step + 1

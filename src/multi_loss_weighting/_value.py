@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _TRACED = ("Tracer", "SymbolicTensor")
 
 
-def read(loss: Any, name: str) -> float:
+def read(loss: Any, name: str, what: str = "loss") -> float:
     """The value of a loss: a Python number, a numpy scalar or an array of one element.
 
     The array may be PyTorch's, JAX's, TensorFlow's or Keras's, of any real dtype.
@@ -26,7 +26,7 @@ def read(loss: Any, name: str) -> float:
     try:
         return float(loss.item() if isinstance(loss, torch.Tensor) else number(loss))
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise _explained(loss, name, error) from error
+        raise _explained(loss, f"{what} {name!r}", error) from error
 
 
 def number(loss: Any) -> float:
@@ -40,22 +40,22 @@ def number(loss: Any) -> float:
     return float(loss)
 
 
-def _explained(loss: Any, name: str, error: Exception) -> Exception:
+def _explained(loss: Any, label: str, error: Exception) -> Exception:
     if any(mark in type(loss).__name__ for mark in _TRACED):
         msg = (
-            f"loss {name!r} has no value yet while jax.jit or tf.function traces it: return it and"
+            f"{label} has no value yet while jax.jit or tf.function traces it: return it and"
             " record it outside, or weigh inside with multi_loss_weighting.functional"
         )
         return TypeError(msg)
     shape = getattr(loss, "shape", None)
     if shape is not None and math.prod(shape) != 1:
         msg = (
-            f"loss {name!r} is one number for the whole batch: call .mean() or .sum() on it first;"
+            f"{label} is one number for the whole batch: call .mean() or .sum() on it first;"
             f" got the shape {tuple(shape)}"
         )
         return ValueError(msg)
     kind = f"a tensor of {loss.dtype}" if isinstance(loss, torch.Tensor) else repr(type(loss))
-    msg = f"loss {name!r} is a number, a numpy scalar or a tensor of one element; got {kind}"
+    msg = f"{label} is a number, a numpy scalar or a tensor of one element; got {kind}"
     return TypeError(f"{msg} ({error})" if str(error) else msg)
 
 
@@ -65,7 +65,7 @@ def read_metrics(extra: Mapping[str, Any]) -> dict[str, Any]:
     One on a device is not read yet, but copied: a learning rate there is changed in place.
     """
     return {
-        name: value.detach().clone() if lives_elsewhere(value) else read(value, name)
+        name: value.detach().clone() if lives_elsewhere(value) else read(value, name, "extra")
         for name, value in extra.items()
     }
 
@@ -91,13 +91,21 @@ def check_device_loss(loss: torch.Tensor, name: str, device: torch.device) -> No
         ValueError: If it has no or more than one element, or is on another device.
     """
     if loss.numel() != 1 or loss.is_complex():
-        raise _explained(loss, name, TypeError())
+        raise _explained(loss, f"loss {name!r}", TypeError())
     if torch._C._functorch.is_functorch_wrapped_tensor(loss):
         msg = f"loss {name!r} is a number outside of torch.func; got one inside a transform of it"
         raise TypeError(msg)
     if loss.device != device:
         msg = f"the losses of a step are on one device, {device}; got {name!r} on {loss.device}"
         raise ValueError(msg)
+
+
+def checked_step(step: Any) -> int:
+    """`step` as a plain int, if it counts something."""
+    if isinstance(step, str) or int(step) != step:
+        msg = f"step counts, so it is a whole number; got {step!r}"
+        raise ValueError(msg)
+    return int(step)
 
 
 def checked_samples(samples: Any) -> float:

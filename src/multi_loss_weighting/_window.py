@@ -28,8 +28,11 @@ class Blocks:
     __slots__ = ("completed", "current", "last", "position", "size")
 
     def __init__(self, size: int) -> None:
-        if size < 1:
-            msg = f"block_size counts the updates of a block, so it is 1 or more; got {size}"
+        if size < 1 or size % 1:
+            msg = (
+                "block_size counts the updates of a block, so it is a whole number, 1 or more;"
+                f" got {size}"
+            )
             raise ValueError(msg)
         self.size = size
         self.position = 0

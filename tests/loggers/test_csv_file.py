@@ -4,6 +4,7 @@ import gc
 import json
 import math
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -560,6 +561,16 @@ def test_a_forked_child_leaves_the_record_to_its_parent(tmp_path: Path, script: 
 
 
 # Where the disk says no.
+
+
+def test_to_pickle_it_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        write(logger, range(1))
+        with pytest.raises(TypeError, match=rf"one process writes {tmp_path}, .* state_dict\(\)"):
+            pickle.dumps(Tee(logger))
+        write(logger, range(1, 2))
+
+    assert losses(tmp_path) == [0.0, 1 / 3]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_FSIZE")
