@@ -44,13 +44,29 @@ class Extras:
     def __init__(self) -> None:
         self._series: dict[tuple[str, str], Series] = {}
 
-    def add(self, name: str, columns: Sequence[str], values: Values, ahead: float = 0.0) -> None:
-        """Take from lines of this name what is the user's own; `ahead` is as for a `Series`."""
+    def add(
+        self,
+        name: str,
+        columns: Sequence[str],
+        values: Values,
+        ahead: float = 0.0,
+        *,
+        is_loss: bool = False,
+    ) -> None:
+        """Take from lines what is the user's own.
+
+        Args:
+            name: Whose lines they are.
+            columns: What each row is: the step, the time, and then statistics and numbers.
+            values: The lines, as one row of numbers for each of these columns.
+            ahead: As for a `Series`.
+            is_loss: Whether a line that tells nothing is a loss that is NaN, and no number.
+        """
         import numpy as np
 
         told = ~np.isnan(values)
         told[:2] = False  # the step and the time
-        is_silent = ~told.any(axis=0)
+        is_silent = np.zeros(told.shape[1], bool) if is_loss else ~told.any(axis=0)
         home = self._home(name, columns)
         for row, column in enumerate(columns):
             if not is_own(column):

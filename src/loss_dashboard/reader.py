@@ -271,7 +271,8 @@ class RunReader:
             own = self._series.setdefault(name, Series(("step", "time", *self._always)))
             own.extend(columns, values if len(rows) == len(values) else values[rows], ahead)
             if any(map(is_own, block.columns)):
-                self._extras.add(name, block.columns, values, ahead)
+                is_loss = name in self.colours
+                self._extras.add(name, block.columns, values, ahead, is_loss=is_loss)
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
         self._refused += block.refused

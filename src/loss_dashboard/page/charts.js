@@ -52,7 +52,7 @@ function showChart(figure, views, choice, change) {
 
 function drawChart(figure, model, choice, change) {
   const { data, series, bands } = layersOf(model);
-  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill]), choice.x, model.scale.kind, isDark(), choice.grid]);
+  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale.kind, isDark(), choice.grid]);
   figure.model = model;
   for (const [name, value] of Object.entries({ role: "img", tabindex: 0, "aria-label": spoken(model) })) figure.plot.setAttribute(name, value);
   if (figure.chart && figure.shape === shape) {
@@ -114,11 +114,6 @@ function layersOf(model) {
     line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line), size: 6, fill: line.colour } });
   }
   return { data, series, bands };
-}
-
-// A single value makes no line.
-function isPoint({ values }) {
-  return values.filter(isNumber).length < 2;
 }
 
 // How wide and how faint a line is drawn: noise of other runs stays behind that of the first.

@@ -59,3 +59,16 @@ function fillExtra(cell, model, choice, change) {
   else drawChart(cell, model, choice, change);
   say(cell, noteOfExtra(told, model));
 }
+
+// Each number in a chart of its own, as they are laid out on the page.
+function extrasPicture(figure) {
+  const cells = [...figure.cells.values()], width = cells[0].plot.clientWidth + GAP, height = EXTRA.height + 26;
+  const columns = Math.max(1, Math.round(figure.plot.clientWidth / width));
+  const placed = cells.map(({ chart, plot, note, model }, index) => {
+    const { name, told } = model.lines[0], place = [EDGE + width * (index % columns), height * Math.floor(index / columns)];
+    const words = [shortened(name, 28), figures(told.last), note.textContent].filter(Boolean).join("  ");
+    const parts = chart ? chartParts(chart) : [written(0, 40, plot.textContent)];
+    return drawn("g", { transform: `translate(${place.join(" ")})` }, written(0, 14, words, { fill: ink("ink") }), drawn("g", { transform: "translate(0 18)" }, ...parts));
+  });
+  return framed(figure, EDGE + width * columns, height * Math.ceil(cells.length / columns), ...placed);
+}

@@ -128,3 +128,8 @@ function lastIndexOf(values) {
 function isNumber(value) {
   return typeof value === "number";
 }
+
+// A single value makes no line.
+function isPoint({ values }) {
+  return values.filter(isNumber).length < 2;
+}

@@ -136,19 +136,6 @@ function manyPicture(figure) {
   return framed(figure, Math.max(300, 10 + across * columns), 8 + down * Math.ceil(each.length / columns), ...cells);
 }
 
-// Each number in a chart of its own, as they are laid out on the page.
-function extrasPicture(figure) {
-  const cells = [...figure.cells.values()], width = cells[0].plot.clientWidth + GAP, height = EXTRA.height + 26;
-  const columns = Math.max(1, Math.round(figure.plot.clientWidth / width));
-  const placed = cells.map(({ chart, plot, note, model }, index) => {
-    const { name, told } = model.lines[0], place = [EDGE + width * (index % columns), height * Math.floor(index / columns)];
-    const words = [shortened(name, 28), figures(told.last), note.textContent].filter(Boolean).join("  ");
-    const parts = chart ? chartParts(chart) : [written(0, 40, plot.textContent)];
-    return drawn("g", { transform: `translate(${place.join(" ")})` }, written(0, 14, words, { fill: ink("ink") }), drawn("g", { transform: "translate(0 18)" }, ...parts));
-  });
-  return framed(figure, EDGE + width * columns, height * Math.ceil(cells.length / columns), ...placed);
-}
-
 function csvOf(model) {
   // A spreadsheet takes a cell that begins with one of these for a formula.
   const quoted = (name) => `"${name.replace(/^[=+\-@]/, "'$&").replaceAll('"', '""')}"`;
