@@ -3,9 +3,15 @@
 import os
 from importlib.util import find_spec
 
+from hypothesis import HealthCheck, settings
+
 # Comet reads it when it is imported: it would slow down every backward, and record, in the folder
 # where the tests were started, what other tests tell MLflow.
 os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
+
+# How long an example takes, or to think of one, depends on what else the machine does.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # What needs JAX, TensorFlow or Keras is tested where they are: `make test-frameworks`.
 collect_ignore = (

@@ -470,6 +470,4 @@ class TrackersMachine(RuleBasedStateMachine):
 
 TestTracker = TrackerMachine.TestCase
 TestTrackers = TrackersMachine.TestCase
-TestTracker.settings = TestTrackers.settings = settings(
-    deadline=None, max_examples=40, stateful_step_count=30
-)
+TestTracker.settings = TestTrackers.settings = settings(max_examples=40, stateful_step_count=30)

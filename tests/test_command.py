@@ -2,20 +2,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from loss_dashboard._tables import run_table
-from loss_dashboard.command import app
-from loss_dashboard.commands.demo import Method
+from loss_dashboard.command import COMMANDS, app
+from loss_dashboard.commands.demo import METHODS
 from loss_dashboard.runs import Summary
 from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    import click
 
 HEAVY = ("torch", "numpy", "matplotlib", "sklearn", "multi_loss_weighting")
 
@@ -193,7 +200,7 @@ def test_a_wrong_method_lists_the_right_ones() -> None:
     code, printed = losses("demo", "--weighting", "magic")
 
     assert code == 2
-    assert all(method in printed for method in Method)
+    assert all(method in printed for method in METHODS)
     assert "Traceback" not in printed
 
 
@@ -244,6 +251,27 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert losses("--version") == (0, version("multi-loss-weighting") + "\n")
 
 
+def test_help_has_the_commands_in_the_order_of_use_and_all_of_their_first_words() -> None:
+    code, printed = losses("--help")
+
+    listed = [line.split()[0] for line in printed.splitlines() if re.match("  [a-z]", line)]
+    assert code == 0
+    assert listed == [command.name for command in COMMANDS]
+    assert "..." not in printed.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_the_help_of_a_command_ends_with_examples_that_it_takes(command: click.Command) -> None:
+    code, printed = losses(str(command.name), "-h")
+
+    examples = printed.partition("  For example:\n")[2].splitlines()
+    assert code == 0
+    assert [example.strip() for example in examples] == [*COMMANDS[command]]
+    for example in examples:
+        typed = re.split(" [|>]", example)[0].split()[2:]
+        command.make_context("", typed)  # which raises if there is no such option
+
+
 @pytest.mark.parametrize(
     ("arguments", "needed"),
     [([], "numpy"), (["ls"], "numpy"), (["--help"], ""), (["demo", "--help"], "")],
@@ -270,3 +298,81 @@ def test_it_is_a_module_too_and_says_so() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PATH": ""})
 
     assert "python -m loss_dashboard demo" in done.stdout
+
+
+@pytest.fixture
+def _on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with two runs, where `losses` is a program."""
+    program = tmp_path / "bin/losses"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m loss_dashboard "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    record(Path("runs/gan"))
+    record(Path("runs/vae"))
+
+
+@pytest.mark.usefixtures("_on_path")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("pl", ["plot"]),
+        ("plot ga", ["gan"]),
+        ("export --to par", ["parquet"]),
+        ("watch --pl", ["--plain"]),
+    ],
+)
+def test_bash_completes_what_is_typed(typed: str, completed: list[str]) -> None:
+    script = """
+        eval "$(losses completion bash)"
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+        _losses_completion losses
+        printf '%s\\n' "${COMPREPLY[@]}"
+    """
+
+    done = subprocess.run(
+        ["bash", "-c", script, "bash", "losses", *typed.split()],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines() == completed
+
+
+@pytest.mark.usefixtures("_on_path")
+@pytest.mark.skipif(sys.platform == "win32", reason="a script stands for the program")
+def test_a_path_to_a_run_is_completed_with_folders() -> None:
+    asked = {"_LOSSES_COMPLETE": "bash_complete", "COMP_WORDS": "losses plot ru", "COMP_CWORD": "2"}
+
+    done = subprocess.run(
+        ["losses"], capture_output=True, text=True, check=True, env={**os.environ, **asked}
+    )
+
+    assert done.stdout == "dir,ru\n"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_has_its_completion(shell: str) -> None:
+    code, printed = losses("completion", shell)
+
+    assert code == 0
+    assert f"_LOSSES_COMPLETE={shell}_complete" in printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_ends_a_command_as_shells_expect_and_without_a_word(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        command = [sys.executable, "-m", "loss_dashboard", "watch", str(logger.path), "--plain"]
+        watching = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("step 0")
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=30)
+
+    assert (watching.returncode, told) == (130, "")

@@ -79,7 +79,7 @@ def assert_same(one: Any, other: Any) -> None:
         assert one == other or (math.isnan(one) and math.isnan(other))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.lists(STEP, min_size=1, max_size=40),
     st.builds(

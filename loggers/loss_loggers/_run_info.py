@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 
+GROWING = {"losses": dict, "hyperparameters": dict, "resumed": list}
+"""What is added to while a run goes on; of another type, as by hand, it starts anew."""
+
 
 class RunInfo:
     """The content of `run.json`, and how it grows.
@@ -50,11 +53,15 @@ class RunInfo:
         self.changed = True
         known = self.values["hyperparameters"]
         merge(known, new)
-        self.add_losses(name for name in known.get("losses", ()) if isinstance(name, str))
+        losses = known.get("losses")  # a user may call something else so
+        if isinstance(losses, list):
+            self.add_losses(name for name in losses if isinstance(name, str))
 
     def resume(self, old: dict[str, Any]) -> None:
         """Become the run that is on disk, running again."""
-        ours, self.values = self.values, {**self.values, **old}
+        ours = self.values
+        kept = {key: it for key, it in old.items() if isinstance(it, GROWING.get(key, object))}
+        self.values = {**ours, **kept}
         self.values.update(_running(), end=None)
         self.values.pop("error", None)
         self.add_hyperparameters(ours["hyperparameters"])

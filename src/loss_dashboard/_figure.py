@@ -21,6 +21,7 @@ from ._axes import (
     frame,
     mark_nonfinite,
 )
+from ._info import method_in, settings_in
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
 from ._letters import Pen
 from ._scales import scale
@@ -78,7 +79,7 @@ def _curves(readers: Sequence[RunReader]) -> list[_Curve]:
     """The losses of all runs, each with the colour that the first run gives it."""
     colors: dict[str, str] = {}
     for reader in reversed(readers):
-        colors |= reader.info.get("losses", {})
+        colors |= reader.colours
     return [
         _curve(reader, name, run, style)
         for run, reader in enumerate(readers)
@@ -171,5 +172,5 @@ def _write_title(figure: Figure, readers: Sequence[RunReader]) -> None:
 
 def _title(reader: RunReader) -> str:
     """The run and its method, such as "gan, CoVWeighting"."""
-    weighting = reader.info.get("hyperparameters", {}).get("weighting", {})
-    return ", ".join([reader.path.name, *filter(None, [weighting.get("method")])])
+    method = method_in(settings_in(reader.info))
+    return ", ".join(filter(None, [reader.path.name, method]))

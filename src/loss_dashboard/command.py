@@ -2,12 +2,11 @@
 
 # Nothing heavy is imported up here: `losses --help` answers at once.
 import os
-from collections.abc import Callable
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
+import click
 
+from .commands._common import INTERRUPTED
+from .commands.completion import completion
 from .commands.demo import demo
 from .commands.doctor import doctor
 from .commands.export import export
@@ -18,26 +17,7 @@ from .commands.serve import serve
 from .commands.sync import sync
 from .commands.watch import watch
 
-
-class _Commands(TyperGroup):
-    """Says what is wrong with a value without the words of the library that checked it."""
-
-    def invoke(self, context: Any) -> object:
-        try:
-            return super().invoke(context)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
-            raise
-
-
-app = typer.Typer(
-    cls=_Commands,
-    help="Look at recorded losses and their weights.",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_enable=False,
-)
-
-COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
+COMMANDS: dict[click.Command, tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
     serve: ("losses serve --open", "losses serve ~/experiments --port 9000"),
     watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
@@ -54,6 +34,11 @@ COMMANDS: dict[Callable[..., None], tuple[str, ...]] = {
         "losses demo --weighting sum --out runs/sum",
     ),
     doctor: ("losses doctor", "losses doctor latest"),
+    completion: (
+        "losses completion bash >> ~/.bashrc",
+        "losses completion zsh >> ~/.zshrc",
+        "losses completion fish > ~/.config/fish/completions/losses.fish",
+    ),
 }
 """Each command with the examples that end its `--help`."""
 
@@ -66,22 +51,34 @@ NEXT = {
 }
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
+class _Losses(click.Group):
+    """Commands in the order of their table; Ctrl-C ends each of them as shells expect."""
 
-        typer.echo(version("multi-loss-weighting"))
-        raise typer.Exit
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return [*self.commands]
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            context.exit(INTERRUPTED)
 
 
-@app.callback(invoke_without_command=True)
-def main(
-    context: typer.Context,
-    _version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
-) -> None:
+@click.group(
+    "losses",
+    cls=_Losses,
+    invoke_without_command=True,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+)
+@click.version_option(
+    package_name="multi-loss-weighting", message="%(version)s", help="Show the version."
+)
+@click.pass_context
+def app(context: click.Context) -> None:
     """Look at recorded losses and their weights."""
     if context.invoked_subcommand != "demo":  # all others compute nothing that is worth threads
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # which numpy would start at once
@@ -89,8 +86,16 @@ def main(
         from ._hints import hints
 
         print_runs(count=RECENT)
-        typer.echo(f"\nNext\n{hints(NEXT)}")
+        click.echo(f"\nNext\n{hints(NEXT)}")
+
+
+def _add(command: click.Command, examples: tuple[str, ...]) -> None:
+    """List a command with its first paragraph, whole, and end its help with examples."""
+    command.short_help = (command.help or "").partition("\n\n")[0]
+    # After "\b" lines stay as they are.
+    command.epilog = "\n  ".join(("\b\nFor example:", *examples))
+    app.add_command(command)
 
 
 for _command, _examples in COMMANDS.items():
-    app.command(epilog="\n\n".join(("For example:", *_examples)))(_command)
+    _add(_command, _examples)

@@ -34,8 +34,10 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
         _write_parquet(folder, file)
         return
     text = TextIOWrapper(file, encoding="utf-8", newline="")
-    (_write_csv if form == "csv" else _write_json)(folder, text)
-    text.detach()  # it flushes, and leaves the file open
+    try:
+        (_write_csv if form == "csv" else _write_json)(folder, text)
+    finally:
+        text.detach()  # it flushes, and leaves the file open
 
 
 def columns(folder: Path) -> list[str]:

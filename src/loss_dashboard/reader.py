@@ -12,6 +12,7 @@ from loss_loggers.run_folder import INFO, folder_at, parts, run_info
 
 from ._ahead import map_ahead
 from ._extras import Extras, is_own
+from ._info import colours_in
 from ._lines import header_of, parse
 from ._pace import Pace
 from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
@@ -56,6 +57,7 @@ class RunReader:
     Attributes:
         path: the folder.
         info: the content of `run.json`, as it last made sense.
+        colours: the colour of each loss that it names.
         times_begun: how often it was read from the beginning, as when its files were replaced.
     """
 
@@ -70,6 +72,7 @@ class RunReader:
         self.path = folder_at(path)
         self._patience = patience
         self.info: dict[str, Any] = {}
+        self.colours: dict[str, str] = {}
         self._columns = None if columns is None else {*always, *columns}
         self._always = tuple(always)
         self._problems = Problems()
@@ -97,12 +100,6 @@ class RunReader:
     def extras(self) -> dict[str, dict[str, Values]]:
         """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
         return self._extras.series(self.colours)
-
-    @property
-    def colours(self) -> dict[str, str]:
-        """The colour of each loss, as `run.json` has it."""
-        colours = self.info.get("losses")
-        return colours if isinstance(colours, dict) else {}
 
     @property
     def state(self) -> str:
@@ -212,6 +209,7 @@ class RunReader:
         self._info_seen = seen
         info = run_info(self.path)
         self.info = info or self.info
+        self.colours = colours_in(self.info)
         self._problems.say("info", "" if info else f"{INFO} is missing or makes no sense.")
 
     def _read(self, tail: Tail) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loss_loggers._colours import GREY
+
 from ._contribution import shares
 from ._extras import VALUE
+from ._info import settings_in
 from ._lost import lost_in
 from ._numbers import plain
 from ._sparks import Sparks
@@ -63,7 +66,7 @@ def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
 
 
 def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
-    hyperparameters = reader.info.get("hyperparameters") or {}
+    settings = settings_in(reader.info)
     steps = [float(own["step"][-1]) for own in losses.values()]
     return {
         "name": reader.path.name,
@@ -71,7 +74,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "state": reader.state,
         "is_unreadable": reader.is_unreadable,
         "error": reader.error,
-        "settings": {key: value for key, value in hyperparameters.items() if key != "losses"},
+        "settings": {key: value for key, value in settings.items() if key != "losses"},
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
         "steps_per_second": plain(reader.steps_per_second),
@@ -90,7 +93,7 @@ def _table(
     return [
         {
             "name": name,
-            "colour": reader.colours.get(name, "#777777"),
+            "colour": reader.colours.get(name, GREY),
             "share": plain(parts[name]),
             "spark": sparks.draw(name, own["loss"], reader.times_begun),
             **_line(own),

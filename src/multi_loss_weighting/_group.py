@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from . import _compiled
+from ._backward import Backward, run_backward
 from ._intake import Intake
 from ._loss import REPORT, NamedLoss, checked_report
 from ._members import TOTAL, make_members
@@ -20,7 +21,6 @@ from ._reporter import make_reporter
 from ._state import State, check_state
 from ._statistics import Statistics
 from ._steps import Steps
-from ._tracker import Backward, run_backward
 from ._value import checked_samples, read_metrics
 from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._backward import Backward, check_backward, run_backward
 from ._device_history import check_kept
 from ._history import History
 from ._intake import Intake
@@ -34,13 +34,13 @@ from ._value import checked_samples, read, read_metrics
 from .weighting import Weighted, weighted_sum
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from loss_loggers import Loggers
 
     from ._backlog import Backlog
     from ._ranks import ProcessGroup
     from ._state import State
-
-Backward = Callable[..., object]
 
 # The spread of a single ratio is 0, whatever the loss.
 _ENOUGH_FOR_SPREAD = 2
@@ -340,7 +340,7 @@ class LossTracker(NamedLoss):
         """The name and the settings of this loss, as loggers record them."""
         settings = {"weight": self._static_weight, "max_loss": self.max_loss, "warmup": self.warmup}
         finite = {name: value for name, value in settings.items() if isfinite(value)}
-        return {"losses": [self.name], self.name: finite}
+        return {self.name: finite, "losses": [self.name]}
 
     def reset(self) -> None:
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
@@ -383,29 +383,3 @@ class LossTracker(NamedLoss):
             f" mean={self.mean:.4g}, std={self.std:.4g}, cov={self.cov:.4g},"
             f" weight={self.weight:.4g})"
         )
-
-
-def check_backward(loss: Any, name: str) -> None:
-    """Raise unless the loss has a backward to call."""
-    if not isinstance(loss, Tensor):
-        msg = (
-            f"update calls backward, and loss {name!r} has none, being a {type(loss).__name__}:"
-            " pass do_backwards=False to track it only"
-        )
-        raise TypeError(msg)
-    if not loss.requires_grad:
-        msg = (
-            f"update calls backward, and loss {name!r} has no gradient: pass do_backwards=False"
-            " to track it only, or do not detach it"
-        )
-        raise ValueError(msg)
-
-
-def run_backward(loss: Tensor, backward: Backward | None, retain_graph: bool) -> Tensor:
-    """Call backward, the user's own where there is one, and let go of the graph."""
-    run = Tensor.backward if backward is None else backward
-    if retain_graph:
-        run(loss, retain_graph=True)
-    else:
-        run(loss)
-    return loss.detach()

@@ -49,7 +49,7 @@ class Tab:
 
 def wait(page: Any, expression: str) -> None:
     """Until it holds; the page's own policy keeps the browser from asking itself."""
-    end = time.monotonic() + 15
+    end = time.monotonic() + 60
     while not page.evaluate(expression):
         assert time.monotonic() < end, f"never true: {expression}"
         page.wait_for_timeout(20)
@@ -60,4 +60,4 @@ def ready(page: Any, lines: int) -> None:
 
 
 def wait_for_text(page: Any, selector: str, text: str) -> None:
-    browsers().expect(page.locator(selector)).to_contain_text(text, timeout=15_000)
+    browsers().expect(page.locator(selector)).to_contain_text(text, timeout=60_000)

@@ -5,7 +5,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from loss_dashboard._last_rows import TAIL, LastRows
 from loss_dashboard.alerts import _marks

@@ -274,7 +274,7 @@ def test_each_alert_is_told_and_leads_to_its_step(
         for kind, (_, _, words) in ALERTS.items():
             page.goto(f"{address}?run={kind.replace(' ', '-')}")
             alert = page.locator("#alerts button", has_text=words).first
-            browsers().expect(alert).to_be_visible(timeout=15_000)
+            browsers().expect(alert).to_be_visible(timeout=60_000)
             step = page.evaluate(f"views[0].alerts.find((one) => one.kind === {kind!r}).step")
             alert.click()
             wait(page, f"choice.first !== null && choice.first <= {step} && {step} <= choice.last")

@@ -5,7 +5,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from loss_dashboard.command import app
 from loss_loggers import Background, CsvLogger, MLflowLogger, Tee, run_info

@@ -9,13 +9,12 @@ import select
 import struct
 import subprocess
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
-from typer.testing import CliRunner
 
 from loss_dashboard import _tail
 from loss_dashboard.command import app
@@ -86,15 +85,13 @@ def test_plain_follows_a_run_to_its_end(tmp_path: Path) -> None:
     logger = CsvLogger(tmp_path / "live")
     write(logger, range(1))
 
-    def finish() -> None:
-        time.sleep(1.5)
+    command = [sys.executable, "-m", "loss_dashboard", "watch", str(logger.path), "--plain"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        assert watching.stdout is not None
+        lines = [watching.stdout.readline()]
         write(logger, range(1, 10))
         logger.close()
-
-    thread = threading.Thread(target=finish)
-    thread.start()
-    lines = watch(str(logger.path), "--plain").splitlines()
-    thread.join()
+        lines += watching.stdout.read().splitlines()
 
     assert lines[0].startswith("step 0  G 1 x0.25  D 2 x0.75")
     assert lines[1].startswith("step 9  ")
@@ -329,7 +326,7 @@ def test_the_users_own_numbers_stand_below_the_table(
         "lr 0.001 · val/accuracy 0.91 · [bold]norm nan"
     )
     monkeypatch.setenv("COLUMNS", "30")
-    assert watch(str(logger.path), "--once").splitlines()[-1] == "lr 0.001 · val/accuracy 0.9…"
+    assert watch(str(logger.path), "--once").splitlines()[-1] == "lr 0.001 · val/accuracy 0.91 …"
 
     async def steps(watching: WatchApp, _: Pilot[None]) -> None:
         assert "val/accuracy 0.91" in text_of(watching, "#table")

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -126,11 +127,13 @@ class HttpLogger:
     def __init__(self, port: int, timeout: float = 300.0) -> None:
         self._port = port
         self._timeout = timeout
+        self.threads: set[int] = set()
 
     def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
         self.log_rows([(step, time.time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
+        self.threads.add(threading.get_ident())
         body = "".join(json.dumps(row) + "\n" for row in rows)
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
         try:
@@ -147,7 +150,7 @@ def free_port() -> int:
         return port
 
 
-def until(is_so: Callable[[], object], seconds: float = 20.0) -> None:
+def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + seconds
     while not is_so():

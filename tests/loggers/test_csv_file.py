@@ -215,6 +215,38 @@ def test_hyperparameters_are_kept_and_merged(tmp_path: Path) -> None:
     assert list(info["losses"]) == ["G", "D"]
 
 
+@pytest.mark.parametrize("losses", [3, "l1", {"l1": 0.5}, None])
+def test_a_users_own_setting_called_losses_names_none(tmp_path: Path, losses: Any) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_hyperparams({"losses": losses})
+        logger.log_metrics({"loss/G": 0.5}, step=0)
+
+    assert list(run_info(logger.path)["losses"]) == ["G"]
+    assert run_info(logger.path)["hyperparameters"] == {"losses": losses}
+
+
+def test_a_run_json_that_was_edited_by_hand_keeps_no_run_from_being_resumed(
+    tmp_path: Path,
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 0.5}, step=0)
+    edited = {"losses": ["G"], "hyperparameters": "none", "resumed": 1, "note": "mine"}
+    (logger.path / "run.json").write_text(json.dumps(run_info(logger.path) | edited))
+
+    with CsvLogger(logger.path, resume=True) as logger:
+        logger.log_hyperparams({"lr": 0.1})
+        logger.log_metrics({"loss/G": 0.25}, step=1)
+
+    info = run_info(logger.path)
+    assert (list(info["losses"]), info["hyperparameters"], info["note"]) == (
+        ["G"],
+        {"lr": 0.1},
+        "mine",
+    )
+    assert len(info["resumed"]) == 1
+    assert len((logger.path / "losses.csv").read_text().splitlines()) == 3
+
+
 def test_a_total_is_grey_and_takes_no_colour_from_the_losses(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         logger.log_metrics({"loss/G": 1.0, "loss/total": 2.0, "loss/D": 1.0, "lr": 0.1}, step=0)

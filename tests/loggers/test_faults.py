@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,23 +53,17 @@ def backend(tmp_path: Path) -> Iterator[Backend]:
 
 
 class Training:
-    """Logs a row for each step, and how long that took."""
+    """Logs a row for each step."""
 
     def __init__(self, logger: Tee) -> None:
         self._logger = logger
-        self._times: list[float] = []
         self.step = 0
 
-    def go_on(self, steps: int = 50) -> float:
-        """The median time of a row, in seconds."""
-        times = []
+    def go_on(self, steps: int = 50) -> None:
         for step in range(self.step, self.step + steps):
-            start = time.perf_counter()
             self._logger.log_metrics({"loss/G": step / 3}, step=step)
-            times.append(time.perf_counter() - start)
             time.sleep(0.0005)
         self.step += steps
-        return median(times)
 
 
 def recorded(run: Path) -> list[int]:
@@ -88,13 +82,14 @@ def undelivered(run: Path, name: str = "http") -> list[int]:
 def test_a_backend_that_is_killed_and_started_again_gets_every_row(
     tmp_path: Path, backend: Backend, caught: Caught
 ) -> None:
-    background = Background(HttpLogger(backend.start().port), interval=FAST)
+    logger = HttpLogger(backend.start().port)
+    background = Background(logger, interval=FAST)
     training = Training(tee := Tee(CsvLogger(tmp_path / "gan"), background))
 
-    usual = training.go_on()
+    training.go_on()
     background.flush()
     backend.kill()
-    without = training.go_on()
+    training.go_on()
     until(lambda: caught)
     backend.start()
     training.go_on()
@@ -102,7 +97,7 @@ def test_a_backend_that_is_killed_and_started_again_gets_every_row(
     tee.close()
 
     assert backend.steps == recorded(tmp_path / "gan") == list(range(150))
-    assert without < usual + 1e-4
+    assert threading.get_ident() not in logger.threads
     assert [str(warning.message).split(" (")[0] for warning in caught] == [
         "HttpLogger takes no rows",
         "HttpLogger takes rows again",
@@ -137,18 +132,19 @@ def test_after_a_long_outage_the_gap_is_sent_later(
 def test_a_backend_that_hangs_holds_up_neither_training_nor_its_end(
     tmp_path: Path, backend: Backend, caught: Caught
 ) -> None:
-    background = Background(HttpLogger(backend.start().port), interval=FAST, timeout=0.5)
+    logger = HttpLogger(backend.start().port)  # waits for five minutes
+    background = Background(logger, interval=FAST, timeout=0.5)
     training = Training(tee := Tee(CsvLogger(tmp_path / "gan"), background))
 
-    usual = training.go_on()
+    training.go_on()
     background.flush()
     backend.freeze()
-    hanging = training.go_on()
+    training.go_on()
     start = time.monotonic()
     tee.close()
 
-    assert time.monotonic() - start < 3
-    assert hanging < usual + 1e-4
+    assert time.monotonic() - start < 60
+    assert threading.get_ident() not in logger.threads
     assert recorded(tmp_path / "gan") == list(range(100))
     assert undelivered(tmp_path / "gan") == list(range(50, 100))
     (warning,) = caught
@@ -265,10 +261,10 @@ def test_an_mlflow_server_that_is_killed_and_started_again_gets_every_row(
     training = Training(tee := Tee(CsvLogger(tmp_path / "gan"), background))
 
     try:
-        usual = training.go_on(100)
+        training.go_on(100)
         background.flush()
         server.kill()
-        without = training.go_on(500)
+        training.go_on(500)
         until(lambda: background.pending <= 75)
         server.start()
         training.go_on(50)
@@ -280,7 +276,6 @@ def test_an_mlflow_server_that_is_killed_and_started_again_gets_every_row(
     finally:
         server.kill()
 
-    assert without < usual + 1e-4
     assert live == background.delivered < 300
     assert recorded(tmp_path / "gan") == list(range(650))
     assert sorted((one.step, one.value) for one in history) == [(n, n / 3) for n in range(650)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_dashboard._info import method_in, settings_in
+
 from ._alert import Alert
 
 if TYPE_CHECKING:
@@ -39,13 +41,15 @@ class Group(NamedTuple):
 
 def find_groups(reader: RunReader) -> Iterator[Group]:
     """The groups whose weights are to change; a run names the method of each by its scope."""
-    settings = reader.info.get("hyperparameters", {})
+    settings = settings_in(reader.info)
+    # Where a user's own setting has that name, nobody knows whether the weights are to change.
     keys = [key for key in settings if key.rpartition("/")[2] == "weighting"]
+    keys = [key for key in keys if isinstance(settings[key], dict)]
     left = list(reader.losses)
     for key in sorted(keys, key=len, reverse=True):
         names = [name for name in left if name.startswith(key.removesuffix("weighting"))]
         left = [name for name in left if name not in names]
-        method = settings[key].get("method", "")
+        method = method_in(settings, key)
         if len(names) > 1 and method not in CONSTANT:
             yield _group(reader, method, names)
 

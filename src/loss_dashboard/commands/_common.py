@@ -1,19 +1,23 @@
 """What several commands use: the argument RUN, and the way to fail."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import typer
+import click
 
-from loss_dashboard.find_run import LATEST, RUNS, RunNotFoundError, find_run, run_names
+from loss_dashboard.find_run import RunNotFoundError, find_run, run_names
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
 def fail(message: str) -> NoReturn:
     """Say what went wrong, in one line and without a traceback, and exit with 1."""
-    typer.echo(message, err=True)
-    raise typer.Exit(1)
+    click.echo(message, err=True)
+    click.get_current_context().exit(1)
 
 
 def why(error: Exception, output: Path | None = None) -> str:
@@ -37,15 +41,14 @@ def run_at(name: str) -> Path:
         fail(str(error))
 
 
-def _complete_run(typed: str) -> list[str]:
-    return [name for name in run_names() if name.startswith(typed)]
+def _complete_run(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> "list[CompletionItem]":
+    """A folder on the way to a run, or the name of a run."""
+    from click.shell_completion import CompletionItem
+
+    names = [name for name in run_names() if name.startswith(typed)]
+    return [CompletionItem(typed, type="dir"), *map(CompletionItem, names)]
 
 
-_RUN = typer.Argument(
-    metavar="RUN",
-    help=f"A path, a name in {RUNS}/ or `{LATEST}`.",
-    autocompletion=_complete_run,
-)
-RunArgument = Annotated[str, _RUN]
-OptionalRunArgument = Annotated[str | None, _RUN]
-RunsArgument = Annotated[list[str], _RUN]
+run_argument = partial(click.argument, shell_complete=_complete_run)

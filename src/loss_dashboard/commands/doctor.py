@@ -3,20 +3,25 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from ._common import OptionalRunArgument, run_at
+from ._common import run_argument, run_at
 
 if TYPE_CHECKING:
     from loss_dashboard.runs import Summary
 
 
-def doctor(run: OptionalRunArgument = None) -> None:
-    """Say what is installed, and whether a run is sound; if it is not, the exit code is 1."""
+@click.command()
+@run_argument("run", required=False)
+def doctor(run: str | None) -> None:
+    """Say what is installed, and whether a run is sound; if it is not, the exit code is 1.
+
+    RUN is a path, a name in runs/ or `latest`.
+    """
     folder = None if run is None else run_at(run)
     _print_installed()
     if folder is not None and not _print_run(folder):
-        raise typer.Exit(1)
+        click.get_current_context().exit(1)
 
 
 def _print_installed() -> None:
@@ -44,10 +49,10 @@ def _print_run(folder: Path) -> bool:
 
     problems = check_run(folder)
     run = summarize(folder)
-    typer.echo(f"\n{short(folder)} is {'not ' * bool(problems)}sound")
-    typer.echo(f"  {_told(run)}")
+    click.echo(f"\n{short(folder)} is {'not ' * bool(problems)}sound")
+    click.echo(f"  {_told(run)}")
     for problem in problems:
-        typer.echo(f"  {problem}")
+        click.echo(f"  {problem}")
     return not problems
 
 

@@ -2,52 +2,53 @@
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import typer
+import click
 
-from ._common import RunArgument, fail, run_at, why
+from ._common import fail, run_argument, run_at, why
 
+if TYPE_CHECKING:
+    from loss_dashboard.export import Format
 
-class Format(str, Enum):
-    """What a table is written as."""
-
-    csv = "csv"
-    json = "json"
-    parquet = "parquet"
+FORMATS: "tuple[Format, ...]" = ("csv", "json", "parquet")
 
 
-def export(
-    run: RunArgument,
-    to: Annotated[
-        Format | None, typer.Option(help="The format; by default that of the file, or csv.")
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="A file; by default standard output.", dir_okay=False),
-    ] = None,
-) -> None:
-    """Write a run as one table; every number stays exactly as it was recorded."""
+@click.command()
+@run_argument("run")
+@click.option(
+    "--to", type=click.Choice(FORMATS), help="The format; by default that of the file, or csv."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file; by default standard output.",
+)
+def export(run: str, to: "Format | None", output: Path | None) -> None:
+    """Write a run as one table; every number stays exactly as it was recorded.
+
+    RUN is a path, a name in runs/ or `latest`.
+    """
     from loss_dashboard.export import export_run
 
     folder = run_at(run)
     form = to or _format_of(output)
-    if form is Format.parquet:
+    if form == "parquet":
         _check_parquet(output)
     try:
         with _opened(output) as file:
-            export_run(folder, file, form.value)
+            export_run(folder, file, form)
     except BrokenPipeError:
         raise  # `| head` has read enough, which is no error to speak of
     except (OSError, ValueError) as error:
         fail(f"cannot export {run}: {why(error, output)}")
 
 
-def _format_of(output: Path | None) -> Format:
+def _format_of(output: Path | None) -> "Format":
     suffix = output.suffix[1:].lower() if output else ""
-    return Format(suffix) if suffix in list(Format) else Format.csv
+    return next((form for form in FORMATS if form == suffix), "csv")
 
 
 def _check_parquet(output: Path | None) -> None:

@@ -1,9 +1,8 @@
 """`losses ls`: the runs in a folder."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from loss_dashboard.find_run import RUNS
 
@@ -12,12 +11,12 @@ from ._common import fail
 RECENT = 5
 
 
-def ls(
-    directory: Annotated[
-        Path, typer.Argument(metavar="[DIR]", help="Where the runs are.", show_default=True)
-    ] = RUNS,
-) -> None:
+@click.command()
+@click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path), default=RUNS)
+def ls(directory: Path) -> None:
     """List the runs, the newest first, with the alerts of each.
+
+    DIR is where the runs are, runs/ by default.
 
     Of a run over 4 MB only the last rows are read: of a loss that was ever NaN, or that jumps now.
     """
@@ -37,6 +36,6 @@ def print_runs(directory: Path = RUNS, count: int | None = None) -> None:
     if runs:
         stdout().print(run_table(map(with_alerts, runs[:count])))
     else:
-        typer.echo(
+        click.echo(
             f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own."
         )

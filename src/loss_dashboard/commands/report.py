@@ -1,22 +1,28 @@
 """`losses report`: the page as one file."""
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from ._common import RunsArgument, fail, run_at, why
+from ._common import fail, run_argument, run_at, why
 
 MOST = 6
 
 
-def report(
-    runs: RunsArgument,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The file to write.", dir_okay=False)
-    ] = Path("losses.html"),
-) -> None:
-    """Write runs as one page that opens anywhere, without a server."""
+@click.command()
+@run_argument("runs", metavar="RUN...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("losses.html"),
+    help="The file to write.",
+)
+def report(runs: tuple[str, ...], output: Path) -> None:
+    """Write runs as one page that opens anywhere, without a server.
+
+    RUN is a path, a name in runs/ or `latest`.
+    """
     from loss_dashboard.report import write_report
 
     if len(runs) > MOST:
@@ -26,4 +32,4 @@ def report(
         path = write_report(folders, output)
     except OSError as error:
         fail(f"cannot write {output}: {why(error, output)}")
-    typer.echo(f"{path}  {path.stat().st_size / 1000:.0f} KB")
+    click.echo(f"{path}  {path.stat().st_size / 1000:.0f} KB")

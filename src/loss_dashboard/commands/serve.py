@@ -2,34 +2,32 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from loss_dashboard.find_run import RUNS, RunNotFoundError
 
-from ._common import fail
+from ._common import fail, run_argument
 
 PORT = 8265
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[DIR|RUN...]", help=f"A folder of runs, or runs; {RUNS} if none."),
-    ] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(help=f"By default {PORT}, or the next that is free.", min=0, max=65535),
-    ] = None,
-    open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
-    host: Annotated[str, typer.Option(help="Another address to listen on; needs --token.")] = (
-        "127.0.0.1"
-    ),
-    token: Annotated[str, typer.Option(help="What the address then has to contain.")] = "",
-) -> None:
-    """Show runs in the browser, live. Only this machine can see them."""
+@click.command()
+@run_argument("runs", metavar="[DIR|RUN]...", nargs=-1)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=f"By default {PORT}, or the next that is free."
+)
+@click.option("--open", "open_", is_flag=True, help="Open it in the browser.")
+@click.option("--host", default="127.0.0.1", help="Another address to listen on; needs --token.")
+@click.option(
+    "--token", default="", show_default=False, help="What the address then has to contain."
+)
+def serve(runs: tuple[str, ...], port: int | None, open_: bool, host: str, token: str) -> None:
+    """Show runs in the browser, live. Only this machine can see them.
+
+    DIR is a folder of runs, runs/ by default; RUN is a path, a name in runs/ or `latest`.
+    """
     missing = [name for name in ("starlette", "uvicorn", "orjson") if find_spec(name) is None]
     if missing:
         fail(f"serve needs {' and '.join(missing)}: pip install 'multi-loss-weighting[dashboard]'")

@@ -2,65 +2,54 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
-from ._common import RunArgument, fail, run_at
+from ._common import fail, run_argument, run_at
 
 if TYPE_CHECKING:
     from loss_dashboard.destinations import Place
     from loss_loggers import Summary
     from loss_loggers.sync import Progress
 
-
-class Backend(str, Enum):
-    """Where a run can be sent."""
-
-    mlflow = "mlflow"
-    wandb = "wandb"
-    comet = "comet"
-    tensorboard = "tensorboard"
+BACKENDS = ("mlflow", "wandb", "comet", "tensorboard")
 
 
-def sync(
-    run: RunArgument,
-    to: Annotated[Backend, typer.Option(help="The backend.")],
-    run_id: Annotated[
-        str | None,
-        typer.Option(
-            help="A run that is there, by its id; by default that of earlier rows, or a new one."
-        ),
-    ] = None,
-    uri: Annotated[str | None, typer.Option(help="MLflow: its server or database.")] = None,
-    experiment: Annotated[str | None, typer.Option(help="MLflow: for a new run.")] = None,
-    project: Annotated[str | None, typer.Option(help="W&B or Comet: for a new run.")] = None,
-    entity: Annotated[str | None, typer.Option(help="W&B: a user or team.")] = None,
-    workspace: Annotated[str | None, typer.Option(help="Comet: the workspace.")] = None,
-    logdir: Annotated[
-        str | None, typer.Option(help="TensorBoard: a folder; by default that of the run.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count only.")] = False,
-) -> None:
+@click.command()
+@run_argument("run")
+@click.option("--to", type=click.Choice(BACKENDS), required=True, help="The backend.")
+@click.option(
+    "--run-id",
+    help="A run that is there, by its id; by default that of earlier rows, or a new one.",
+)
+@click.option("--uri", help="MLflow: its server or database.")
+@click.option("--experiment", help="MLflow: for a new run.")
+@click.option("--project", help="W&B or Comet: for a new run.")
+@click.option("--entity", help="W&B: a user or team.")
+@click.option("--workspace", help="Comet: the workspace.")
+@click.option("--logdir", help="TensorBoard: a folder; by default that of the run.")
+@click.option("--dry-run", is_flag=True, help="Count only.")
+def sync(run: str, to: str, dry_run: bool, **options: str | None) -> None:
     """Send a backend what it lacks of a run: all of it, or what could not be delivered.
 
     Steps, times and numbers stay as they were. Started again, it goes on where it ended.
+
+    RUN is a path, a name in runs/ or `latest`.
     """
     from loss_dashboard.destinations import PACKAGES, Place, count
 
-    folder, backend = run_at(run), to.value
-    place = Place(run_id, uri, experiment, project, entity, workspace, logdir)
-    if unknown := place.unknown_to(backend):
-        fail(f"{backend} knows no {' or '.join(unknown)}")
+    folder, place = run_at(run), Place(**options)
+    if unknown := place.unknown_to(to):
+        fail(f"{to} knows no {' or '.join(unknown)}")
     if dry_run:
-        typer.echo(_described("would send", count(folder, backend, place)))
+        click.echo(_described("would send", count(folder, to, place)))
         return
-    if find_spec(PACKAGES[backend]) is None:
-        fail(f"{backend} is not installed: pip install 'multi-loss-weighting[{backend}]'")
-    typer.echo(_described("sent", _sent(folder, backend, place)))
+    if find_spec(PACKAGES[to]) is None:
+        fail(f"{to} is not installed: pip install 'multi-loss-weighting[{to}]'")
+    click.echo(_described("sent", _sent(folder, to, place)))
 
 
 def _sent(folder: Path, backend: str, place: "Place") -> "Summary":

@@ -3,23 +3,25 @@
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
 from loss_dashboard.find_run import LATEST
 
-from ._common import INTERRUPTED, RunArgument, fail, run_at
+from ._common import fail, run_argument, run_at
 
 
-def watch(
-    run: RunArgument = LATEST,
-    once: Annotated[bool, typer.Option("--once", help="Print what there is now, and end.")] = False,
-    plain: Annotated[
-        bool, typer.Option("--plain", help="A line for what is new, until the run ends; no charts.")
-    ] = False,
-) -> None:
-    """Watch losses, weights, CoV and alerts; without a terminal it is as with --plain."""
+@click.command()
+@run_argument("run", default=LATEST)
+@click.option("--once", is_flag=True, help="Print what there is now, and end.")
+@click.option(
+    "--plain", is_flag=True, help="A line for what is new, until the run ends; no charts."
+)
+def watch(run: str, once: bool, plain: bool) -> None:
+    """Watch losses, weights, CoV and alerts; without a terminal it is as with --plain.
+
+    RUN is a path, a name in runs/ or `latest`, which is the default.
+    """
     folder = run_at(run)
     if once or plain or not sys.stdout.isatty():
         _print(folder, once, plain)
@@ -38,10 +40,7 @@ def _print(folder: Path, once: bool, plain: bool) -> None:
     from loss_dashboard.terminal.plain import follow, print_once
 
     console, reader = Console(highlight=False), RunReader(folder, columns=())
-    try:
-        if once:
-            print_once(reader, console, charts=not plain)
-        else:
-            follow(reader, console)
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+    if once:
+        print_once(reader, console, charts=not plain)
+    else:
+        follow(reader, console)

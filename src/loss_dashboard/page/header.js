@@ -39,7 +39,7 @@ function showSettings(view) {
 
 function settingsOf(view) {
   const { weighting, ...others } = view.settings;
-  const { method, ...own } = weighting ?? {};
+  const { method, ...own } = typeof weighting === "object" ? weighting ?? {} : { method: `${weighting ?? ""}` };
   const words = [...flat(own), ...flat(others)].filter(([, value]) => value !== "none");
   const shown = words.slice(0, 14).map(([key, value]) => element("span", {}, `${key} ${shortened(value, 40)}`));
   return [method ? element("b", {}, method) : null, ...shown].filter(Boolean);

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loss_dashboard._contribution import shares
+from loss_dashboard._info import method_in, settings_in
 from loss_dashboard._tables import STATE_STYLES, figures
 
 from ._view import color_of, readable
@@ -45,12 +46,11 @@ def headline(reader: RunReader) -> Text:
 
 def facts(reader: RunReader) -> Text:
     """The run in one line."""
-    method = reader.info.get("hyperparameters", {}).get("weighting", {}).get("method")
     pace = reader.steps_per_second
     parts = [
         (reader.path.name, "bold"),
         (f"read {reader.progress:.0%}" if reader.progress < 1 else "", "yellow"),
-        (method or "", ""),
+        (method_in(settings_in(reader.info)), ""),
         (reader.state, STATE_STYLES.get(reader.state, "dim")),
         (progress(reader), ""),
         (f"{pace:.3g} steps/s" if pace == pace else "", "dim"),

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.decimate import decimate
+from loss_loggers._colours import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from loss_dashboard.decimate import Decimated
     from loss_dashboard.reader import RunReader
 
-GREY = "#777777"
 LUMA = (0.2126, 0.7152, 0.0722)
 DARK = 105
 """Colours darker than this, of 255, are hard to read on black."""
@@ -67,8 +67,7 @@ class View:
 
 def color_of(reader: RunReader, name: str) -> str:
     """The colour that the run gave to a loss."""
-    color = reader.info.get("losses", {}).get(name)
-    return color if isinstance(color, str) else GREY
+    return reader.colours.get(name, GREY)
 
 
 def readable(color: str) -> str:
