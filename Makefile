@@ -4,6 +4,8 @@ VENV := .venv
 BARE := .venv-bare
 FRAMEWORKS := .venv-frameworks
 BIN := $(VENV)/bin
+# A worker for each core, so one thread in each. Whoever has no test left takes some of another's.
+WORKERS := --numprocesses logical --dist worksteal
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
@@ -16,7 +18,7 @@ demo: $(VENV)/.demo  ## train the example on real data and record its losses; AR
 	$(BIN)/losses demo $(ARGS)
 
 test: $(VENV)/.dev  ## run every test, with every extra installed
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff and mypy strict
 	$(BIN)/ruff check .
@@ -29,7 +31,7 @@ test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, witho
 	$(BIN)/python -m zipfile --test dist/*.whl
 	$(MAKE) --no-print-directory $(BARE)/.requirements
 	$(BARE)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
-	$(BARE)/bin/python -m pytest --quiet tests
+	OMP_NUM_THREADS=1 $(BARE)/bin/python -m pytest $(WORKERS) --quiet tests
 
 test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
 	$(FRAMEWORKS)/bin/python -m pytest --quiet tests/frameworks $(ARGS)
