@@ -1,9 +1,10 @@
-"""The curves of losses, with all that the charts show of them."""
+"""The curves of losses and of the user's own numbers, with all that the charts show of them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._grid import distinct
 from ._lost import ABSENT
 from ._numbers import numbers
 from ._smooth import smooth
@@ -32,6 +33,19 @@ def draw_curves(grid: Grid, losses: Mapping[str, Columns], choice: Choice) -> di
     return drawn
 
 
+def draw_extras(grid: Grid, extras: Mapping[str, Columns], choice: Choice) -> dict[str, Curve]:
+    """Each of the user's own numbers in each bucket of a grid."""
+    drawn: dict[str, Curve] = {}
+    for names in _batches(grid, extras):
+        owns = [extras[name] for name in names]
+        value = _stacked(owns, "value")
+        smoothed = {"smooth": smooth(value, choice.smoothing)} if choice.smoothing > 1 else {}
+        rows = {"value": value, **smoothed}
+        cells = _reduced(grid, owns[0], rows)
+        drawn.update(zip(names, _curves(cells, list(rows), cells.nonfinite[:, 0]), strict=True))
+    return drawn
+
+
 def draw_smoothed(grid: Grid, own: Columns, window: int) -> Curve:
     """What changes with smoothing: the mean of so many of the last losses, and contributions."""
     rows = _smoothed(_stacked([own], "loss"), _stacked([own], "weight"), window)
@@ -41,7 +55,7 @@ def draw_smoothed(grid: Grid, own: Columns, window: int) -> Curve:
 
 def _batches(grid: Grid, losses: Mapping[str, Columns]) -> Iterator[list[str]]:
     """Losses of the same steps, as many as are drawn at once."""
-    if grid.is_shared and losses and len(losses) * grid.lines <= TOGETHER:
+    if len(losses) * grid.lines <= TOGETHER and len(distinct(losses.values())) == 1:
         yield list(losses)
     else:
         yield from ([name] for name in losses)
@@ -49,8 +63,6 @@ def _batches(grid: Grid, losses: Mapping[str, Columns]) -> Iterator[list[str]]:
 
 def _draw(grid: Grid, owns: Sequence[Columns], choice: Choice) -> Iterator[Curve]:
     """The curves of losses that have the same steps."""
-    import numpy as np
-
     loss, weight = _stacked(owns, "loss"), _stacked(owns, "weight")
     rows = {
         "loss": loss,
@@ -61,10 +73,16 @@ def _draw(grid: Grid, owns: Sequence[Columns], choice: Choice) -> Iterator[Curve
         **(_smoothed(loss, weight, choice.smoothing) if choice.smoothing > 1 else {}),
     }
     cells = _reduced(grid, owns[0], rows)
-    of_loss = slice(0, 1)
-    shown = [cells.mean, cells.low[:, of_loss], cells.high[:, of_loss]]
+    return _curves(cells, list(rows), cells.nonfinite[:, 0] - [_absent(grid, own) for own in owns])
+
+
+def _curves(cells: Cells, rows: Sequence[str], each: Values) -> Iterator[Curve]:
+    """The rows of each curve, how far the first of them reaches, and where it was lost."""
+    import numpy as np
+
+    first = slice(0, 1)
+    shown = [cells.mean, cells.low[:, first], cells.high[:, first]]
     told = _told(cells, np.concatenate(shown, axis=1))
-    each = cells.nonfinite[:, 0] - [_absent(grid, own) for own in owns]
     for lines, lost in zip(told, each.tolist(), strict=True):
         yield {
             **dict(zip([*rows, "low", "high"], lines, strict=True)),

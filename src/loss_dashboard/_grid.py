@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .decimate import lengths, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy import bool_, intp
     from numpy.typing import NDArray
@@ -48,7 +48,6 @@ class Grid:
         times: when.
         length: of how many steps the buckets are.
         lines: how many lines of each loss there are at most.
-        is_shared: whether all losses were recorded at the same steps.
     """
 
     def __init__(
@@ -59,8 +58,7 @@ class Grid:
         cut: Callable[[int], NDArray[intp]],
     ) -> None:
         self.lines = max((len(own["step"]) for own in losses), default=0)
-        self.is_shared = _are_same(losses)
-        steps, times = _union(losses, self.is_shared)
+        steps, times = _union(distinct(losses))
         self._first, self._last = first, last
         window = _between(steps, first, last)
         self.length = len(steps[window])
@@ -83,20 +81,24 @@ class Grid:
         return Cells(mean, low, high, nonfinite, seen)
 
 
-def _are_same(losses: Sequence[Columns]) -> bool:
-    """Whether all have the same steps in the same order, as losses of one group do."""
+def distinct(losses: Iterable[Columns]) -> list[Columns]:
+    """The first of those that have the same steps in the same order, as losses of one group do."""
     import numpy as np
 
-    return all(np.array_equal(own["step"], losses[0]["step"]) for own in losses)
+    found: list[Columns] = []
+    for own in losses:
+        if not any(np.array_equal(own["step"], other["step"]) for other in found):
+            found.append(own)
+    return found
 
 
-def _union(losses: Sequence[Columns], are_same: bool) -> tuple[Values, Values]:
+def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
     """The steps of all losses and when they were."""
     import numpy as np
 
     if not losses:
         return np.empty(0), np.empty(0)
-    if are_same and _is_ordered(losses[0]["step"]):
+    if len(losses) == 1 and _is_ordered(losses[0]["step"]):
         return losses[0]["step"], losses[0]["time"]
     steps = np.concatenate([own["step"] for own in losses])
     steps, places = np.unique(steps, return_index=True)

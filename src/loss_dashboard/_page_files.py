@@ -34,6 +34,7 @@ SCRIPTS = (
     "pointing.js",
     "tip.js",
     "multiples.js",
+    "extras.js",
     "picture.js",
     "page.js",
 )

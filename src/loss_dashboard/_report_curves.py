@@ -6,7 +6,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from ._curves import draw_curves, draw_smoothed
+from ._curves import draw_curves, draw_extras, draw_smoothed
 from ._grid import Grid
 from .choice import Choice
 from .decimate import bucket_starts
@@ -44,18 +44,20 @@ class ReportCurves:
         self.points = points
         self.windows = windows
 
-    def draw(self, losses: Losses, _times_begun: int = 0) -> dict[str, Any]:
+    def draw(self, losses: Losses, extras: Losses, _times_begun: int = 0) -> dict[str, Any]:
         """The curves, in the form of those that a server tells."""
-        grid = Grid(list(losses.values()), None, None, partial(bucket_starts, buckets=self.points))
+        all_of_them = [*losses.values(), *extras.values()]
+        grid = Grid(all_of_them, None, None, partial(bucket_starts, buckets=self.points))
         size = ceil(grid.length / self.points)
-        steps = [own["step"] for own in losses.values()]
+        steps = [own["step"] for own in all_of_them]
         return {
             "step": [float(step) for step in grid.steps.tolist()],
             "time": [round(moment, 3) for moment in grid.times.tolist()],
             "each": self._curves(grid, losses),
+            "extras": self._extras(grid, extras),
             "whole": size <= 1,
             "size": size,
-            "range": [float(min(map(min, steps))), float(max(map(max, steps)))] if steps else None,
+            "range": _range(steps),
         }
 
     def _curves(self, grid: Grid, losses: Losses) -> dict[str, Any]:
@@ -64,6 +66,22 @@ class ReportCurves:
             smoothed = {window: draw_smoothed(grid, own, window) for window in self.windows}
             drawn[name]["smoothed"] = smoothed
         return drawn
+
+    def _extras(self, grid: Grid, extras: Losses) -> dict[str, Any]:
+        drawn = draw_extras(grid, extras, Choice())
+        for window in self.windows:
+            smoothed = draw_extras(grid, extras, Choice(smoothing=window))
+            for name, curve in smoothed.items():
+                own = drawn[name].setdefault("smoothed", {})
+                own[window] = {"smooth": curve["smooth"]}
+        return drawn
+
+
+def _range(steps: Sequence[Values]) -> list[float] | None:
+    """The first and the last step of all."""
+    if not steps:
+        return None
+    return [float(min(own.min() for own in steps)), float(max(own.max() for own in steps))]
 
 
 def plan(steps: int, losses: int, numbers: int) -> ReportCurves:

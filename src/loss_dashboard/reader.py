@@ -11,6 +11,7 @@ from loss_loggers._lines import KEYS
 from loss_loggers.run_folder import INFO, folder_at, parts, run_info
 
 from ._ahead import map_ahead
+from ._extras import Extras, is_own
 from ._info import colours_in
 from ._lines import header_of, parse
 from ._pace import Pace
@@ -96,6 +97,11 @@ class RunReader:
         return [name for name in names if name in self.colours or self._is_loss(name)]
 
     @property
+    def extras(self) -> dict[str, dict[str, Values]]:
+        """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
+        return self._extras.series(self.colours)
+
+    @property
     def state(self) -> str:
         """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed".
 
@@ -175,6 +181,7 @@ class RunReader:
     def _forget(self) -> None:
         self.times_begun += 1
         self._series: dict[str, Series] = {}
+        self._extras = Extras()
         self._tails: list[Tail] = []
         self._headers: dict[Tail, list[str]] = {}
         self._pace = Pace()
@@ -244,7 +251,9 @@ class RunReader:
         self, tail: Tail, new: tuple[memoryview, float]
     ) -> tuple[Block, dict[str, Values], float]:
         lines, ahead = new
-        block = parse(lines, self._headers[tail], self._columns)
+        header = self._headers[tail]
+        wanted = None if self._columns is None else {*self._columns, *filter(is_own, header)}
+        block = parse(lines, header, wanted)
         return block, block.by_name(), ahead
 
     def _start_again(self, reason: str) -> None:
@@ -254,14 +263,28 @@ class RunReader:
         self._poll()
 
     def _add(self, block: Block, series: dict[str, Values], ahead: float) -> None:
-        """Give each loss its lines."""
+        """Give each loss its lines, and each number of the user its own."""
+        columns, rows = self._of_losses(block.columns)
         for name, values in series.items():
             own = self._series.setdefault(name, Series(("step", "time", *self._always)))
-            own.extend(block.columns, values, ahead)
+            own.extend(columns, values if len(rows) == len(values) else values[rows], ahead)
+            if any(map(is_own, block.columns)):
+                is_loss = name in self.colours
+                self._extras.add(name, block.columns, values, ahead, is_loss=is_loss)
         self._lines_read += len(block.codes)
         self._pace.add(*block.values[:2])
         self._refused += block.refused
         self._problems.say("refused", refused(self._refused))
+
+    def _of_losses(self, columns: list[str]) -> tuple[list[str], list[int]]:
+        """Those of the columns that every series has, and where they are."""
+        wanted = self._columns
+        rows = [
+            row
+            for row, column in enumerate(columns)
+            if wanted is None or column in wanted or not is_own(column)
+        ]
+        return [columns[row] for row in rows], rows
 
     def _is_loss(self, name: str) -> bool:
         """Whether its first lines have a loss, or a weight where no loss has a colour."""

@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import compress
@@ -16,7 +17,7 @@ from ._report_curves import plan
 from .alerts import find_alerts
 from .installed import DISTRIBUTION
 from .reader import RunReader
-from .view import view
+from .view import extras_of, view
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,9 @@ def write_report(runs: Sequence[str | PathLike[str]], output: str | PathLike[str
 def _content(readers: list[RunReader], alerts: list[list[Alert]], numbers: int) -> dict[str, Any]:
     """All that the page shows of the runs, with so many numbers in their curves."""
     losses = [reader.series(name)["step"] for reader in readers for name in reader.losses]
-    curves = plan(max(map(len, losses), default=0), len(losses), numbers)
+    extras = [own["step"] for reader in readers for own in extras_of(reader).values()]
+    steps = max(map(len, losses + extras), default=0)
+    curves = plan(steps, len(losses) + ceil(len(extras) / 2), numbers)  # of a loss more is told
     keys = _keys([reader.path for reader in readers])
     views = [
         {**view(reader, curves, told), "key": key, **_without_place(reader)}

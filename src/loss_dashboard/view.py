@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_loggers._colours import GREY
 
 from ._contribution import shares
+from ._extras import VALUE
 from ._info import settings_in
 from ._lost import lost_in
 from ._numbers import plain
@@ -15,16 +17,25 @@ from ._sparks import Sparks
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy import bool_
+    from numpy.typing import NDArray
+
     from ._lines import Values
     from .alerts import Alert
     from .reader import RunReader
+
+    Series = dict[str, dict[str, Values]]
+
+
+MOST = 60
+"""So many of the user's own numbers are shown; their page has an end."""
 
 
 class Curves(Protocol):
     """Draws the curves of a run."""
 
-    def draw(self, losses: dict[str, dict[str, Values]], times_begun: int, /) -> dict[str, Any]:
-        """The curves of the losses, which were read from the beginning so many times."""
+    def draw(self, losses: Series, extras: Series, times_begun: int, /) -> dict[str, Any]:
+        """The curves of losses and own numbers, read from the beginning so many times."""
 
 
 def view(
@@ -37,13 +48,21 @@ def view(
     import numpy as np
 
     losses = {name: reader.series(name) for name in reader.losses}
+    extras = extras_of(reader)
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparks or Sparks()),
-            "curves": curves.draw(losses, reader.times_begun),
+            "extras": [_extra(name, own) for name, own in extras.items()],
+            "extras_in_all": len(reader.extras),
+            "curves": curves.draw(losses, extras, reader.times_begun),
         }
+
+
+def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
+    """The user's own numbers that are shown."""
+    return dict(islice(reader.extras.items(), MOST))
 
 
 def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
@@ -84,11 +103,23 @@ def _table(
 
 
 def _line(own: dict[str, Values]) -> dict[str, Any]:
-    """Where a loss stands; the last value is in words if it was lost."""
-    lost = lost_in(own)
+    """Where a loss stands."""
+    numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
+    return {**numbers, **_end(own, "loss", lost_in(own))}
+
+
+def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:
+    """Where one of the user's own numbers stands."""
+    import numpy as np
+
+    return {"name": name, **_end(own, VALUE, ~np.isfinite(own[VALUE]))}
+
+
+def _end(own: dict[str, Values], column: str, lost: NDArray[bool_]) -> dict[str, Any]:
+    """The last value, in words if it was lost, and what was lost before."""
+    last = own[column][-1]
     return {
-        **{column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")},
-        "last": str(float(own["loss"][-1])) if lost[-1] else plain(own["loss"][-1]),
+        "last": str(float(last)) if lost[-1] else plain(last),
         "lost": int(lost.sum()),
         "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
     }

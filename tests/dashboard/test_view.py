@@ -61,11 +61,13 @@ def test_a_view_says_since_when_there_was_no_row(tmp_path: Path) -> None:
 
 
 def _write(logger: CsvLogger, steps: range) -> None:
-    """Losses at every step and at every seventh; one is lost now and then."""
+    """Losses at every step and at every seventh, and numbers; some are lost now and then."""
     for step in steps:
         row = {"loss/G": math.nan if step % 50 == 9 else 1.5 + step % 7, "weight/G": 0.25 + step}
         if step % 7 == 0:
             row |= {"loss/val": 2.0 + step, "weight/val": 0.5}
+        row |= {"lr": 1 / (1 + step), "norm": math.inf if step % 31 == 8 else step % 5}
+        row |= {"accuracy": step / 240} if step % 9 == 5 else {}
         logger.log_metrics(row, step=step)
 
 
@@ -92,8 +94,10 @@ def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choic
     assert 2 <= len(shown["step"]) <= 1.25 * choice.points
     assert shown["range"] == anew["range"]
     edges = [*shown["step"], math.inf]
-    for name, curve in shown["each"].items():
-        exact = anew["each"][name]
+    assert shown["extras"].keys() == {"lr", "norm", "accuracy"}
+    curves = [(kind, name) for kind in ("each", "extras") for name in shown[kind]]
+    for kind, name in curves:
+        curve, exact = shown[kind][name], anew[kind][name]
         for bucket, (start, end) in enumerate(itertools.pairwise(edges)):
             inside = [i for i, step in enumerate(anew["step"]) if start <= step < end]
             for column in curve.keys() - {"lost"}:
@@ -110,19 +114,22 @@ def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choic
 def _drawn(reader: RunReader, live: LiveCurves) -> dict[str, Any]:
     """The curves without what differs from one drawing to the next."""
     curves = view(reader, live)["curves"]
-    return {key: curves[key] for key in ("step", "time", "each", "whole", "range")}
+    keys = ("step", "time", "each", "extras", "whole", "range")
+    return {key: curves[key] for key in keys}
 
 
 def _joined(curves: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
     """The curves of somebody who is told only what is new."""
     kept = fresh["kept"]
-    each = {}
-    for name, curve in fresh["each"].items():
-        own = curves["each"][name] if kept else {column: [] for column in curve}
-        each[name] = {column: own[column][:kept] + values for column, values in curve.items()}
-        each[name]["lost"] = [lost for lost in own["lost"] if lost[0] < kept] + curve["lost"]
-    axes = {axis: curves.get(axis, [])[:kept] + fresh[axis] for axis in ("step", "time")}
-    return {**fresh, **axes, "each": each}
+    joined = {axis: curves.get(axis, [])[:kept] + fresh[axis] for axis in ("step", "time")}
+    for kind in ("each", "extras"):
+        joined[kind] = {}
+        for name, curve in fresh[kind].items():
+            known = curves[kind][name] if kept else {column: [] for column in curve}
+            own = {column: known[column][:kept] + values for column, values in curve.items()}
+            own["lost"] = [lost for lost in known["lost"] if lost[0] < kept] + curve["lost"]
+            joined[kind][name] = own
+    return {**fresh, **joined}
 
 
 @pytest.mark.parametrize("choice", CHOICES, ids=str)
@@ -164,7 +171,7 @@ def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Pa
     live = LiveCurves(Choice())
     with CsvLogger(tmp_path / "gan") as logger:
         reader = RunReader(logger.path)
-        for steps in (range(50), range(40, 60)):
+        for steps in (range(50), range(40, 57)):
             _write(logger, steps)
             reader.poll()
             shown = _drawn(reader, live)

@@ -314,6 +314,26 @@ def test_what_there_is_none_of_takes_no_line(tmp_path: Path) -> None:
     drive(logger.path, (80, 24), steps)
 
 
+def test_the_users_own_numbers_stand_below_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(3):
+            row = {"loss/G": 1.0, "lr": 1e-3, "val/accuracy": 0.91, "[bold]norm": math.nan}
+            logger.log_metrics(row, step=step)
+
+    assert watch(str(logger.path), "--once").splitlines()[-1] == (
+        "lr 0.001 · val/accuracy 0.91 · [bold]norm nan"
+    )
+    monkeypatch.setenv("COLUMNS", "30")
+    assert watch(str(logger.path), "--once").splitlines()[-1] == "lr 0.001 · val/accuracy 0.91 …"
+
+    async def steps(watching: WatchApp, _: Pilot[None]) -> None:
+        assert "val/accuracy 0.91" in text_of(watching, "#table")
+
+    drive(logger.path, (80, 24), steps)
+
+
 def test_a_screen_with_all_losses_hidden_says_so(run: Path) -> None:
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
         await pilot.press("1", "2", "3")

@@ -35,10 +35,11 @@ function take(runs, told) {
 
 function goneOn(before, { kept, ...fresh }) {
   const join = (was, is) => [...was.slice(0, kept), ...is];
-  const joined = ([name, curve]) => {
-    const was = before.each[name];
+  const joined = (known) => ([name, curve]) => {
+    const was = known[name];
     const columns = Object.entries(curve).map(([column, values]) => [column, join(was[column], values)]);
     return [name, { ...Object.fromEntries(columns), lost: [...was.lost.filter(([at]) => at < kept), ...curve.lost] }];
   };
-  return { ...fresh, step: join(before.step, fresh.step), time: join(before.time, fresh.time), each: Object.fromEntries(Object.entries(fresh.each).map(joined)) };
+  const all = (kind) => Object.fromEntries(Object.entries(fresh[kind]).map(joined(before[kind])));
+  return { ...fresh, step: join(before.step, fresh.step), time: join(before.time, fresh.time), each: all("each"), extras: all("extras") };
 }

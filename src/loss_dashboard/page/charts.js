@@ -20,14 +20,20 @@ function showCharts(views, choice, change) {
     if (key === "loss" && choice.grid) showMany(figure, views, choice, change);
     else showChart(figure, views, choice, change);
   }
+  showExtras(home, views, choice, change);
 }
 
 function newFigure(home, key, title, change) {
-  const note = element("span", { class: "note" });
-  const plot = element("div", { class: "plot" });
-  const figure = { key, title, note, plot, chart: null, shape: "", model: null };
+  const figure = newPlot({ key, title, note: element("span", { class: "note" }), height: PLOT }, change);
   figure.saves = ["PNG", "SVG", "CSV"].map((kind) => element("button", { type: "button", "aria-label": `Save ${title} as ${kind}`, onclick: () => savePicture(figure, kind) }, kind));
-  home.append(element("figure", { "data-chart": key }, element("figcaption", {}, element("h2", {}, title), note, ...figure.saves), plot));
+  home.append(element("figure", { "data-chart": key }, element("figcaption", {}, element("h2", {}, title), figure.note, ...figure.saves), figure.plot));
+  return figure;
+}
+
+// What a chart is drawn in: it hears keys, and is as wide as there is room.
+function newPlot(figure, change) {
+  const plot = element("div", { class: "plot" });
+  Object.assign(figure, { plot, chart: null, shape: "", model: null });
   plot.addEventListener("keydown", (event) => onKey(event, figure, change));
   plot.addEventListener("blur", hideTip);
   new ResizeObserver(() => {
@@ -40,10 +46,14 @@ function showChart(figure, views, choice, change) {
   const model = modelOf(figure.key, figure.title, views, choice);
   const blank = blankOf(model, views, choice);
   if (blank) return showBlank(figure, model, blank);
-  const { data, series, bands } = layersOf(model);
-  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill]), choice.x, model.scale.kind, isDark(), choice.grid]);
-  figure.model = model;
   say(figure, noteOf(model, views, choice));
+  drawChart(figure, model, choice, change);
+}
+
+function drawChart(figure, model, choice, change) {
+  const { data, series, bands } = layersOf(model);
+  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale.kind, isDark(), choice.grid]);
+  figure.model = model;
   for (const [name, value] of Object.entries({ role: "img", tabindex: 0, "aria-label": spoken(model) })) figure.plot.setAttribute(name, value);
   if (figure.chart && figure.shape === shape) {
     figure.chart.model = model;
@@ -66,7 +76,7 @@ function showBlank(figure, model, words) {
   say(figure, "", true);
   for (const name of ["role", "tabindex", "aria-label"]) figure.plot.removeAttribute(name);
   const said = element("p", { class: "quiet blank" }, words);
-  Object.assign(said.style, { display: "grid", placeContent: "center", textAlign: "center", height: `${PLOT}px`, margin: 0 });
+  Object.assign(said.style, { display: "grid", placeContent: "center", textAlign: "center", height: `${figure.height}px`, margin: 0 });
   figure.plot.append(said);
 }
 
@@ -92,7 +102,7 @@ function layersOf(model) {
     });
     return { data, series, bands };
   }
-  const few = model.x.length < 2, isMany = model.lines.length > MANY;
+  const isMany = model.lines.length > MANY;
   for (const line of model.lines) {
     if (line.band) {
       const low = add(line.band[0], { label: `${line.name} low`, width: 0 });
@@ -101,7 +111,7 @@ function layersOf(model) {
     }
     if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
     const [width, alpha] = strengthOf(line, model);
-    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: few, size: 6, fill: line.colour } });
+    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line), size: 6, fill: line.colour } });
   }
   return { data, series, bands };
 }
@@ -113,7 +123,7 @@ function strengthOf(line, model) {
 }
 
 function optionsOf(figure, model, series, bands, choice, change) {
-  const narrow = isNarrow(figure.plot.clientWidth), height = narrow ? 240 : PLOT;
+  const narrow = isNarrow(figure.plot.clientWidth), height = narrow ? Math.min(240, figure.height) : figure.height;
   const axis = { stroke: ink("quiet"), font: "11.5px system-ui, sans-serif", grid: { stroke: ink("line"), width: 1 }, ticks: { show: false }, border: { show: false } };
   const x = horizontalOf(choice), y = verticalOf(model);
   return {

@@ -23,6 +23,7 @@ function wire() {
   $("#unzoom").addEventListener("click", () => change.zoom(null, null));
   $("#theme").addEventListener("click", () => choose({ theme: isDark() ? "light" : "dark" }));
   document.addEventListener("visibilitychange", listen);
+  window.addEventListener("resize", drawSoon);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 }
 

@@ -5,7 +5,7 @@ function figures(value, digits = 4) {
   if (typeof value === "string") return value === "nan" ? "NaN" : value.replace("inf", "∞");
   if (value == null || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace("e+", "e");
+  if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(Math.max(2, digits - 2)).replace(/\.?0*e\+?/, "e");
   return Number(value.toPrecision(digits)).toString();
 }
 

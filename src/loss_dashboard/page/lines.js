@@ -1,8 +1,9 @@
 "use strict";
-// What a chart shows: the lines of the chosen losses over one axis, and where losses were lost.
+// What a chart shows: the lines of the chosen losses over one axis, and where losses were lost. Or
+// those of the user's own numbers.
 
 const RUN_DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 2]];
-const SHOWS_LOST = ["loss", "part"];
+const SHOWS_LOST = ["loss", "part", "extra"];
 
 function modelOf(key, title, views, choice) {
   const model = { key, title, choice, stacked: isStacked(key, choice, views), ...linesOf(key, views, choice) };
@@ -60,18 +61,33 @@ function linesOf(key, views, choice) {
   views.forEach((view, run) => {
     const shares = key === "part" || (key === "weight" && choice.stack) ? sharesOf(view, key) : null;
     const lost = [];
-    view.losses.filter((loss) => isVisible(choice, loss.name) && view.curves.each[loss.name]).forEach((loss) => {
-      const curve = view.curves.each[loss.name];
-      const column = key === "cov" && choice.recent ? "recent" : key;
-      const raw = spread(shares ? shares[loss.name] : curve[column], run);
-      const line = { name: loss.name, run, view, colour: onPage(loss.colour), dash: run ? RUN_DASHES[run] : dashOf(view, loss.name), raw, values: raw, near: (index) => near(index, run), own: (index) => own(index, run) };
-      if (key === "loss") addReach(line, curve, spread);
+    shownOf(key, view, choice).forEach(({ told, curve, column, ...look }) => {
+      const raw = spread(shares ? shares[told.name] : curve[column], run);
+      const line = { name: told.name, told, run, view, ...look, raw, values: raw, near: (index) => near(index, run), own: (index) => own(index, run) };
+      if (run) line.dash = RUN_DASHES[run];
+      if (key === "extra") line.near = nearestIn(raw, x);
+      if (key === "loss" || key === "extra") addReach(line, curve, spread);
       if (SHOWS_LOST.includes(key) && curve.lost.length) lost.push([line, curve.lost]);
       lines.push(line);
     });
     lost.forEach(([line, each], row) => each.forEach(([index, count]) => marks.push({ at: places(index, run), row, colour: line.colour, count, name: line.name, run })));
   });
   return { x, lines, marks };
+}
+
+// Of the losses those that are chosen; of the user's own numbers all, which have no colour of a loss.
+function shownOf(key, view, choice) {
+  const { each, extras } = view.curves;
+  if (key === "extra") return view.extras.map((told) => ({ told, curve: extras[told.name], column: "value", colour: ink("own"), dash: [] }));
+  const column = key === "cov" && choice.recent ? "recent" : key;
+  const shown = view.losses.filter(({ name }) => isVisible(choice, name) && each[name]);
+  return shown.map((told) => ({ told, curve: each[told.name], column, colour: onPage(told.colour), dash: dashOf(view, told.name) }));
+}
+
+// The place next to another one where there is a value: some numbers come seldom.
+function nearestIn(values, x) {
+  const places = values.map((_, at) => at).filter((at) => values[at] !== undefined);
+  return (index) => nearestOf(places, x, index);
 }
 
 // A loss is drawn smoothed, over what it is smoothed from: all points, or how far they reach.
@@ -111,4 +127,9 @@ function lastIndexOf(values) {
 
 function isNumber(value) {
   return typeof value === "number";
+}
+
+// A single value makes no line.
+function isPoint({ values }) {
+  return values.filter(isNumber).length < 2;
 }

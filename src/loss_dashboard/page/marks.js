@@ -96,6 +96,7 @@ function setApart(column, room) {
 // Of each loss the line of the first run that has it.
 function labelled(model) {
   const first = new Map();
+  if (model.key === "extra") return []; // its name stands above it
   for (const line of model.lines) if (!first.has(line.name) && lastIndexOf(line.values) >= 0) first.set(line.name, line);
   return [...first.values()];
 }

@@ -30,8 +30,8 @@ function noteOfMany(model, count) {
 }
 
 // In even rows; few losses get larger cells. How large is told.
-function layOut(home, count) {
-  const room = Math.max(CELL.width, home.clientWidth - 12), most = Math.max(1, Math.floor((room + GAP) / (CELL.width + GAP)));
+function layOut(home, count, least = CELL.width) {
+  const room = Math.max(least, home.clientWidth - 12), most = Math.max(1, Math.floor((room + GAP) / (least + GAP)));
   const rows = Math.ceil(count / Math.min(count, most)), columns = Math.ceil(count / rows);
   const size = { width: Math.floor((room + GAP) / columns) - GAP, height: HEIGHTS[rows - 1] ?? CELL.height };
   home.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
@@ -52,15 +52,11 @@ function newCell(name, change) {
 }
 
 function filledCell(cell, lines, model, size) {
-  cell.querySelector(".quiet").textContent = figures(lossOf(lines[0]).last);
+  cell.querySelector(".quiet").textContent = figures(lines[0].told.last);
   const picture = cellPicture(lines, model, size);
   picture.style.height = `${size.height}px`;
   cell.querySelector("svg").replaceWith(picture);
   return cell;
-}
-
-function lossOf(line) {
-  return line.view.losses.find((loss) => loss.name === line.name);
 }
 
 function cellPicture(lines, model, { width, height }, more = {}) {

@@ -25,6 +25,17 @@ function noteOf(model, views, choice) {
   return notes.join(" · ");
 }
 
+// Beside one of the user's own numbers, and above all of them.
+function noteOfExtra({ lost }, { scale }) {
+  return [lost && `× ${grouped(lost)} not finite`, scale.kind !== "linear" && "log scale"].filter(Boolean).join(" · ");
+}
+
+function noteOfExtras({ lines, choice }, count, views) {
+  const all = Math.max(...views.map((view) => view.extras_in_all));
+  const notes = [all > count && `the first ${count} of ${grouped(all)}`, count > 1 && "each on its own scale", choice.smooth > 1 && `mean of ${grouped(choice.smooth)} values`, lines.some((line) => line.band) && "band: min–max"];
+  return notes.filter(Boolean).join(" · ");
+}
+
 // Several runs as they were recorded: noise over noise.
 function isRough({ lines, choice }) {
   return choice.smooth < 2 && lines.some((line) => line.run);
@@ -35,6 +46,7 @@ function blankOf({ key, lines, x }, views, choice) {
   if (!x.length) return `No rows ${windowText(choice)}`;
   if (!lines.length) return isUnknown(views, choice) ? `No loss is called “${choice.search}”` : "All losses are hidden";
   if (lines.some((line) => line.values.some(isNumber))) return null;
+  if (key === "extra") return lines.some(({ values }) => values.includes(null)) ? NOT_RECORDED.loss : `No value ${windowText(choice)}`;
   if (x.length < 3 && key === "cov") return "No CoV yet";
   return key === "part" && views.some(isWeighed) ? NOT_RECORDED.loss : NOT_RECORDED[key];
 }

@@ -8,7 +8,7 @@ function savePicture(figure, kind) {
   if (!model?.lines.length) return;
   const name = `${model.lines[0].view.name}-${figure.key}`;
   if (kind === "CSV") return save(new Blob([csvOf(model)], { type: "text/csv" }), `${name}${meansOf(model)}.csv`);
-  const svg = figure.chart ? chartPicture(figure) : manyPicture(figure);
+  const svg = figure.cells ? extrasPicture(figure) : figure.chart ? chartPicture(figure) : manyPicture(figure);
   if (kind === "SVG") return save(new Blob([sourceOf(svg)], { type: "image/svg+xml" }), `${name}.svg`);
   return inPixels(svg).then((blob) => save(blob, `${name}.png`));
 }
@@ -82,15 +82,19 @@ function written(x, y, words, more = {}) {
 }
 
 function chartPicture(figure) {
-  const u = figure.chart, { model } = u, scale = devicePixelRatio;
+  const { width, height } = figure.chart;
+  return framed(figure, width, height, ...chartParts(figure.chart));
+}
+
+function chartParts(u) {
+  const { model } = u, scale = devicePixelRatio;
   const at = (value, axis) => u.valToPos(value, axis, true) / scale;
   const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => at(value, "y") };
   const box = { left: u.bbox.left / scale, top: u.bbox.top / scale, right: (u.bbox.left + u.bbox.width) / scale, bottom: (u.bbox.top + u.bbox.height) / scale };
   const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, model, places));
   const marks = model.marks.map((mark) => drawn("path", { d: crossAt(places.across(mark.at), box.top + markHeight(mark)), stroke: model.stacked ? ink("ink") : mark.colour, "stroke-width": 1.8 }));
   const labels = labelsOf(u).map(({ text, colour, x, at: y }) => written(box.left + x, box.top + y + 4, text, { fill: colour, "font-weight": 600, stroke: ink("card"), "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" }));
-  const parts = [...axisParts(u, box, at), ...referencePart(model, box, at), ...lines, ...marks, ...labels];
-  return framed(figure, u.width, u.height, ...parts);
+  return [...axisParts(u, box, at), ...referencePart(model, box, at), ...lines, ...marks, ...labels];
 }
 
 function axisParts(u, box, at) {
@@ -126,7 +130,7 @@ function manyPicture(figure) {
   const [across, down] = [CELL.width + 18, CELL.height + 30];
   const cells = each.map((lines, index) => {
     const [x, y] = [EDGE + across * (index % columns), 12 + down * Math.floor(index / columns)];
-    const name = written(x, y, `${shortened(lines[0].name, 22)}  ${figures(lossOf(lines[0]).last)}`, { fill: ink("ink") });
+    const name = written(x, y, `${shortened(lines[0].name, 22)}  ${figures(lines[0].told.last)}`, { fill: ink("ink") });
     return drawn("g", {}, name, drawn("rect", { x, y: y + 6, ...CELL, rx: 5, fill: ink("faint") }), cellPicture(lines, model, CELL, { x, y: y + 6 }));
   });
   return framed(figure, Math.max(300, 10 + across * columns), 8 + down * Math.ceil(each.length / columns), ...cells);

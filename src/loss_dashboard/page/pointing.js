@@ -4,13 +4,14 @@
 function listenTo(u, change) {
   const twice = (line) => (line ? change.hide(line.name) : change.zoom(null, null));
   // A finger cannot hover: its tap shows the tip, and isolates nothing.
-  onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, (event) => (event.pointerType === "touch" ? null : pointedLine(u)));
+  const isLoss = (event) => event.pointerType !== "touch" && u.model.key !== "extra";
+  onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, (event) => (isLoss(event) ? pointedLine(u) : null));
   u.over.addEventListener("mouseleave", () => { hideTip(); standOut(u, null); });
 }
 
 function pointAt(u) {
   if (!isPointedAt(u)) return;
-  const line = pointedLine(u);
+  const line = u.model.lines.length > 1 ? pointedLine(u) : null; // one needs no telling apart
   standOut(u, line);
   showTip(u, line);
 }

@@ -27,7 +27,7 @@ function turnTo(key) {
 
 // A view as a server would tell it: smoothed as chosen, and only what is between two steps.
 function asChosen(view) {
-  const { step, time, each } = view.curves;
+  const { step, time, each, extras } = view.curves;
   const isInside = (one) => (choice.first === null || one >= choice.first) && (choice.last === null || one <= choice.last);
   const first = step.findIndex(isInside), count = step.filter(isInside).length;
   const part = (values) => values.slice(first, first + count);
@@ -36,7 +36,8 @@ function asChosen(view) {
     const inside = lost.map(([at, times]) => [at - first, times]).filter(([at]) => at >= 0 && at < count);
     return { lost: inside, ...Object.fromEntries(shown.map(([key, values]) => [key, part(values)])) };
   };
-  const curves = { ...view.curves, step: part(step), time: part(time), each: Object.fromEntries(Object.entries(each).map(([name, own]) => [name, curveOf(own)])) };
+  const all = (kind) => Object.fromEntries(Object.entries(kind).map(([name, own]) => [name, curveOf(own)]));
+  const curves = { ...view.curves, step: part(step), time: part(time), each: all(each), extras: all(extras) };
   const told = view.curves.whole ? null : `a point for ${grouped(view.curves.size)} steps`;
   return { ...view, told, curves };
 }

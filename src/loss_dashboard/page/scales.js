@@ -6,7 +6,7 @@ const WIDE = 100; // times the smallest
 const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 60, 90, 180, 365, 730, 3650].map((days) => days * DAY)];
 
 function scaleOf(model) {
-  if (model.key === "cov") return scaleOfCov(model);
+  if (["cov", "extra"].includes(model.key)) return scaleIfWide(model);
   if (model.key !== "loss") return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
@@ -22,12 +22,12 @@ function scaleOf(model) {
 }
 
 // Logarithmic if one would hide another: a mean close to zero makes the CoV as large as one likes.
-function scaleOfCov({ lines, choice }) {
+function scaleIfWide({ lines, choice }) {
   let top = 0, floor = Infinity;
   for (const line of lines) {
     const values = line.values.filter((value) => value > 0).sort((a, b) => a - b);
     if (!values.length) continue;
-    top = Math.max(top, values[values.length - 1]);
+    top = Math.max(top, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber));
     floor = Math.min(floor, values[Math.floor(values.length / 10)]); // the first few say little yet
   }
   return choice.log && top > WIDE * floor ? { kind: "symlog", floor } : { kind: "linear" };
@@ -46,7 +46,14 @@ function verticalOf(model) {
     scale: { distr: 100, fwd: (value) => symlog(value, floor), bwd: (value) => unsymlog(value, floor), range: (_, low, high) => [low < 0 ? low * 1.3 : -floor / 2, high > 0 ? high * 1.3 : floor] },
     axis: { values, splits: (u, _, low, high) => symlogSplits(low, high, floor), filter: apart },
   };
-  return { scale: model.stacked ? { range: [0, 1] } : {}, axis: { values } };
+  if (isShare) return { scale: model.stacked ? { range: [0, 1] } : {}, axis: { values } };
+  return { scale: {}, axis: { values: (u, splits, axis, room, step) => splits.map((value) => figures(value, digitsOf(splits, step))) } };
+}
+
+// As many as tell one number of an axis from the next.
+function digitsOf(splits, step) {
+  const largest = Math.max(...splits.map(Math.abs));
+  return Math.max(3, 1 + Math.ceil(Math.log10(largest / step))) || 3;
 }
 
 // The horizontal one: steps, moments, or time since the start.

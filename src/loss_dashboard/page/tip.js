@@ -4,8 +4,9 @@
 const TIP_ROWS = 64, ROWS = 22; // in all, and below each other
 
 function showTip(u, pointed) {
-  const index = u.cursor.idx, { model } = u;
-  if (index == null || u.cursor.left < 0) return hideTip();
+  const { idx, left } = u.cursor, { model } = u;
+  if (idx == null || left < 0) return hideTip();
+  const index = model.places ? nearestOf(model.places, model.x, clamped(idx, model.places)) : idx;
   const shown = valuesAt(model, index);
   const isWide = shown.length <= ROWS && (innerWidth >= 700 || !(isSmoothed(model) || isMany(model)));
   const rows = shown.slice(0, TIP_ROWS).map((one) => tipRow(model, one, one.line === pointed, isWide));
@@ -16,6 +17,10 @@ function showTip(u, pointed) {
   $("#tip").replaceChildren(head, element("div", { class: "rows", "data-columns": columns }, ...rows), ...lost, ...(more ? [more] : []));
   $("#tip").hidden = false;
   placeTip(u, $("#tip"));
+}
+
+function clamped(index, places) {
+  return Math.min(Math.max(index, places[0]), places[places.length - 1]);
 }
 
 function hideTip() {
@@ -63,7 +68,7 @@ function valueText(model, value) {
 }
 
 function isSmoothed(model) {
-  return model.key === "loss" && model.choice.smooth > 1;
+  return ["loss", "extra"].includes(model.key) && model.choice.smooth > 1;
 }
 
 // Where the cursor is, and what the numbers are: of curves with fewer points than steps they are means.

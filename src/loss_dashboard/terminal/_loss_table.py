@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.message import Message
 from textual.widget import Widget
 
-from ._panels import loss_table
+from ._panels import extras_line, loss_table
 
 if TYPE_CHECKING:
     from textual import events
@@ -50,15 +50,16 @@ class LossTable(Widget):
         self.refresh()
 
     def render(self) -> Group:
-        """Draw it, with a line that says what is out of sight."""
+        """Draw it, with a line on what is out of sight, and one of the user's own numbers."""
         reader, hidden = self._shown
-        count, room = len(reader.losses), max(self.size.height - 1, 1)
+        extras = [line for line in [extras_line(reader, self.size.width)] if line]
+        count, room = len(reader.losses), max(self.size.height - 1 - len(extras), 1)
         is_cut = count > room
         self._lines = _around(self._marked, count, max(room - is_cut, 1), self._lines.start)
         table = loss_table(reader, self.size.width, hidden, self._lines, self._marked)
         first, last = self._lines.start + 1, self._lines.stop
         where = Text(f"{first} to {last} of {count}, \u2191 \u2193 for more", "dim", no_wrap=True)
-        return Group(table, where) if is_cut else Group(table)
+        return Group(table, where, *extras) if is_cut else Group(table, *extras)
 
     def on_click(self, event: events.Click) -> None:
         """Mark a loss."""

@@ -148,6 +148,20 @@ def shares_of(parts: dict[str, float]) -> dict[str, float]:
     return {name: abs(part) / (whole or 1.0) for name, part in parts.items()}
 
 
+def extras_line(reader: RunReader, width: int) -> Text:
+    """The last value of each of the user's own numbers, as many as there is room for."""
+    line = Text(" · ", "dim").join(
+        Text.assemble(f"{name} ", _last(own["value"][-1])) for name, own in reader.extras.items()
+    )
+    line.truncate(width, overflow="ellipsis")
+    line.no_wrap = True
+    return line
+
+
+def _last(value: float) -> Text:
+    return Text(f"{value:.4g}", "bold" if isfinite(value) else "red")
+
+
 def alert_lines(alerts: Sequence[Alert], count: int | None = None) -> Text:
     """A line per alert; the last ones, if there is no room for all."""
     shown = alerts if count is None else alerts[-count:]

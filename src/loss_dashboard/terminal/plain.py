@@ -11,7 +11,7 @@ from rich.text import Text
 from loss_dashboard.alerts import find_alerts
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, facts, failure, last_row, loss_table, progress
+from ._panels import alert_lines, extras_line, facts, failure, last_row, loss_table, progress
 from ._view import View
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:
     console.print(facts(reader), soft_wrap=True)
     _print_failure(reader, console)
     console.print(Group(*pictures, "", loss_table(reader, width, set())))
+    if extras := extras_line(reader, width):
+        console.print(extras)
     if alerts:
         console.print(alert_lines(alerts), soft_wrap=True)
 
