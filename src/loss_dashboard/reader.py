@@ -11,12 +11,11 @@ from loss_loggers._lines import KEYS
 from loss_loggers.run_folder import INFO, folder_at, parts, run_info
 
 from ._ahead import map_ahead
-from ._extras import Extras, is_own
 from ._info import colours_in
 from ._lines import header_of, parse
 from ._pace import Pace
 from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
-from ._series import Series
+from ._rows import Rows
 from ._tail import Tail
 from .decimate import Decimated as Decimated
 from .decimate import decimate as decimate
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
-
-FIRST = 100
-"""So many lines tell whether something that run.json does not name is a loss."""
 
 
 class RunReader:
@@ -73,8 +69,7 @@ class RunReader:
         self._patience = patience
         self.info: dict[str, Any] = {}
         self.colours: dict[str, str] = {}
-        self._columns = None if columns is None else {*always, *columns}
-        self._always = tuple(always)
+        self._new_rows = partial(Rows, columns, always)
         self._problems = Problems()
         self.times_begun = 0
         self._last: object = None
@@ -84,7 +79,7 @@ class RunReader:
     @property
     def names(self) -> list[str]:
         """The losses, and the user's own numbers, in order of appearance."""
-        return list(self._series)
+        return list(self._rows.series)
 
     @property
     def losses(self) -> list[str]:
@@ -93,13 +88,12 @@ class RunReader:
         They are named in run.json, and have a colour there; where a file was put in the place of
         another, or no run.json is left, it is their values that tell.
         """
-        names = [name for name in self._series if name.split("/")[-1] != "total"]
-        return [name for name in names if name in self.colours or self._is_loss(name)]
+        return self._rows.losses(self.colours)
 
     @property
     def extras(self) -> dict[str, dict[str, Values]]:
         """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
-        return self._extras.series(self.colours)
+        return self._rows.extras.series(self.colours)
 
     @property
     def state(self) -> str:
@@ -113,7 +107,7 @@ class RunReader:
     @property
     def is_unreadable(self) -> bool:
         """Whether no row was read because a file or the folder cannot be."""
-        return not self._series and self._problems.keep_from_reading
+        return not self._rows.series and self._problems.keep_from_reading
 
     @property
     def error(self) -> str | None:
@@ -153,7 +147,7 @@ class RunReader:
         A statistic is there once any loss has it, with NaN in the lines that have none. The arrays
         are views, which stay as they are when the reader polls.
         """
-        return self._series[name].columns
+        return self._rows.series[name].columns
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""
@@ -176,18 +170,15 @@ class RunReader:
         return _changed(self.path), _changed(newest)
 
     def _now(self) -> object:
-        return self.times_begun, self._lines_read, self.info, self.problems, self.state
+        return self.times_begun, self._rows.lines, self.info, self.problems, self.state
 
     def _forget(self) -> None:
         self.times_begun += 1
-        self._series: dict[str, Series] = {}
-        self._extras = Extras()
+        self._rows = self._new_rows()
         self._tails: list[Tail] = []
         self._headers: dict[Tail, list[str]] = {}
         self._pace = Pace()
         self._info_seen: tuple[int, ...] = ()
-        self._lines_read = 0
-        self._refused = 0
 
     def _poll(self) -> None:
         self._read_info()
@@ -231,7 +222,9 @@ class RunReader:
         # While the lines of one block are handed out, those of the next ones are parsed.
         each = map_ahead if tail.has_much() else map
         for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
-            self._add(block, series, ahead)
+            self._rows.add(block, series, ahead, self.colours)
+            self._pace.add(*block.values[:2])
+        self._problems.say("refused", refused(self._rows.refused))
 
     def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:
         """What is new, and about how many times as much is still to come.
@@ -252,8 +245,7 @@ class RunReader:
     ) -> tuple[Block, dict[str, Values], float]:
         lines, ahead = new
         header = self._headers[tail]
-        wanted = None if self._columns is None else {*self._columns, *filter(is_own, header)}
-        block = parse(lines, header, wanted)
+        block = parse(lines, header, self._rows.columns_of(header))
         return block, block.by_name(), ahead
 
     def _start_again(self, reason: str) -> None:
@@ -261,38 +253,6 @@ class RunReader:
         self._forget()
         self._problems.say("again", f"{reason}, so all of it was read again.")
         self._poll()
-
-    def _add(self, block: Block, series: dict[str, Values], ahead: float) -> None:
-        """Give each loss its lines, and each number of the user its own."""
-        columns, rows = self._of_losses(block.columns)
-        for name, values in series.items():
-            own = self._series.setdefault(name, Series(("step", "time", *self._always)))
-            own.extend(columns, values if len(rows) == len(values) else values[rows], ahead)
-            if any(map(is_own, block.columns)):
-                is_loss = name in self.colours
-                self._extras.add(name, block.columns, values, ahead, is_loss=is_loss)
-        self._lines_read += len(block.codes)
-        self._pace.add(*block.values[:2])
-        self._refused += block.refused
-        self._problems.say("refused", refused(self._refused))
-
-    def _of_losses(self, columns: list[str]) -> tuple[list[str], list[int]]:
-        """Those of the columns that every series has, and where they are."""
-        wanted = self._columns
-        rows = [
-            row
-            for row, column in enumerate(columns)
-            if wanted is None or column in wanted or not is_own(column)
-        ]
-        return [columns[row] for row in rows], rows
-
-    def _is_loss(self, name: str) -> bool:
-        """Whether its first lines have a loss, or a weight where no loss has a colour."""
-        import numpy as np
-
-        columns = self._series[name].columns
-        told = columns.keys() & (("loss",) if self.colours else ("loss", "weight"))
-        return any(np.isfinite(columns[column][:FIRST]).any() for column in told)
 
 
 def _changed(path: Path) -> tuple[int, int] | None:
