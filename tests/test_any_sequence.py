@@ -23,9 +23,10 @@ from multi_loss_weighting import STATISTICS, LossTracker, RatioSettings, Tracker
 
 pytestmark = pytest.mark.filterwarnings("ignore:loss '[GD]' is:RuntimeWarning")
 
+# Squares of smaller ones are subnormal, and have few digits to agree in.
 FINITE = st.one_of(
     st.floats(0.01, 10),
-    st.floats(-3, 3, allow_subnormal=False),
+    st.floats(-3, -1e-100) | st.floats(1e-100, 3),
     st.sampled_from([0.0, 1e-9, 1e6, -1e6, 1e9]),
 )
 LOSS = st.one_of(FINITE, FINITE, FINITE, st.sampled_from([math.nan, math.inf, -math.inf]))
