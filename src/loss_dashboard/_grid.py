@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from .decimate import lengths, reduce
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from numpy import bool_, intp
     from numpy.typing import NDArray
@@ -90,6 +90,14 @@ def distinct(losses: Iterable[Columns]) -> list[Columns]:
         if not any(np.array_equal(own["step"], other["step"]) for other in found):
             found.append(own)
     return found
+
+
+def reach(losses: Collection[Columns]) -> list[float] | None:
+    """The first and the last step of all."""
+    if not losses:
+        return None
+    steps = [own["step"] for own in losses]
+    return [float(min(own.min() for own in steps)), float(max(own.max() for own in steps))]
 
 
 def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:

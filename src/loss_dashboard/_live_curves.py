@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._curves import draw_curves, draw_extras
-from ._grid import Grid
+from ._grid import Grid, reach
 from .decimate import bucket_starts, starts_of_size
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class LiveCurves:
         return {
             **drawn,
             "whole": self._size <= 1,
-            "range": _range(series),
+            "range": reach(series.values()),
             "drawing": self._drawing,
             "full": len(self._full["step"]),
         }
@@ -162,14 +162,6 @@ def _lines_from(
             return None
         lines[key] = start + len(early)
     return lines
-
-
-def _range(series: Drawn) -> list[float] | None:
-    """The first and the last step of all."""
-    if not series:
-        return None
-    steps = [own["step"] for own in series.values()]
-    return [float(min(own.min() for own in steps)), float(max(own.max() for own in steps))]
 
 
 def _joined(full: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:

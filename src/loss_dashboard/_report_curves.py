@@ -7,7 +7,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ._curves import draw_curves, draw_extras, draw_smoothed
-from ._grid import Grid
+from ._grid import Grid, reach
 from .choice import Choice
 from .decimate import bucket_starts
 
@@ -49,7 +49,6 @@ class ReportCurves:
         all_of_them = [*losses.values(), *extras.values()]
         grid = Grid(all_of_them, None, None, partial(bucket_starts, buckets=self.points))
         size = ceil(grid.length / self.points)
-        steps = [own["step"] for own in all_of_them]
         return {
             "step": [float(step) for step in grid.steps.tolist()],
             "time": [round(moment, 3) for moment in grid.times.tolist()],
@@ -57,7 +56,7 @@ class ReportCurves:
             "extras": self._extras(grid, extras),
             "whole": size <= 1,
             "size": size,
-            "range": _range(steps),
+            "range": reach(all_of_them),
         }
 
     def _curves(self, grid: Grid, losses: Losses) -> dict[str, Any]:
@@ -75,13 +74,6 @@ class ReportCurves:
                 own = drawn[name].setdefault("smoothed", {})
                 own[window] = {"smooth": curve["smooth"]}
         return drawn
-
-
-def _range(steps: Sequence[Values]) -> list[float] | None:
-    """The first and the last step of all."""
-    if not steps:
-        return None
-    return [float(min(own.min() for own in steps)), float(max(own.max() for own in steps))]
 
 
 def plan(steps: int, losses: int, numbers: int) -> ReportCurves:
