@@ -17,7 +17,7 @@ from multi_loss_weighting import (
     RatioSettings,
     Statistics,
 )
-from multi_loss_weighting._many import MANY, ManyHistory
+from multi_loss_weighting.statistics._many import MANY, ManyHistory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -23,7 +23,7 @@ from multi_loss_weighting import (
     Trackers,
     UncertaintyWeighting,
 )
-from multi_loss_weighting._many import MANY
+from multi_loss_weighting.statistics._many import MANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multi_loss_weighting._window import Blocks, ExponentialMean, Recent
+from multi_loss_weighting.statistics._windows import Blocks, ExponentialMean, Recent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

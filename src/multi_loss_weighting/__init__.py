@@ -1,15 +1,15 @@
 """Track, weigh and log the losses of a network that has more than one."""
 
-from ._gradient_diagnostics import GradientDiagnostics as GradientDiagnostics
 from ._group import LossGroup as LossGroup
-from ._history import History as History
-from ._loss import REPORT as REPORT
-from ._loss import STATISTICS as STATISTICS
-from ._ratio import LossRatio as LossRatio
-from ._ratio import RatioSettings as RatioSettings
-from ._statistics import Statistics as Statistics
 from ._tracker import LossTracker as LossTracker
 from ._trackers import Trackers as Trackers
+from .gradients._diagnostics import GradientDiagnostics as GradientDiagnostics
+from .statistics._history import History as History
+from .statistics._ratio import LossRatio as LossRatio
+from .statistics._ratio import RatioSettings as RatioSettings
+from .statistics._statistics import Statistics as Statistics
+from .step._loss import REPORT as REPORT
+from .step._loss import STATISTICS as STATISTICS
 from .weighting import AutomaticWeightedLoss as AutomaticWeightedLoss
 from .weighting import CoVWeighting as CoVWeighting
 from .weighting import EqualWeighting as EqualWeighting

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from . import _compiled
-from ._backward import Backward, run_backward
-from ._intake import Intake
-from ._loss import REPORT, NamedLoss, checked_report
-from ._members import TOTAL, make_members
-from ._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
-from ._ranks import Ranks
-from ._ratio import RatioSettings
-from ._reporter import make_reporter
 from ._state import State, check_state
-from ._statistics import Statistics
-from ._steps import Steps, losses_by_name
-from ._value import checked_samples, checked_step, read_metrics
+from .accelerator import _compiled
+from .batch._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
+from .batch._value import checked_samples, checked_step, read_metrics
+from .distributed._ranks import Ranks
+from .statistics._ratio import RatioSettings
+from .statistics._statistics import Statistics
+from .step._backward import Backward, run_backward
+from .step._loss import REPORT, NamedLoss, checked_report
+from .step._losses import TOTAL, make_members
+from .step._recorder import Intake
+from .step._reporter import make_reporter
+from .step._step import Steps, losses_by_name
 from .weighting import PlainSum, Weighted, Weighting
 from .weighting._base import checked_weighting, settings_of
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
-    from ._history import History
-    from ._members import Members
-    from ._ranks import ProcessGroup
+    from .distributed._ranks import ProcessGroup
+    from .statistics._history import History
+    from .step._losses import Members
 
 
 class LossGroup(nn.Module):

@@ -11,13 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._backward import Backward, check_backward, run_backward
-from ._device_history import check_kept
-from ._history import History
-from ._intake import Intake
-from ._loss import REPORT, NamedLoss
-from ._members import Members
-from ._nonfinite import (
+from .accelerator._history import check_kept
+from .batch._nonfinite import (
     OnNonfinite,
     checked_nonfinite,
     describe,
@@ -25,12 +20,17 @@ from ._nonfinite import (
     left_out,
     warn_nonfinite,
 )
-from ._ranks import Ranks
-from ._ratio import LossRatio, RatioSettings
-from ._reporter import make_reporter
-from ._statistics import Statistics
-from ._steps import Steps
-from ._value import checked_samples, checked_step, read, read_metrics
+from .batch._value import checked_samples, checked_step, read, read_metrics
+from .distributed._ranks import Ranks
+from .statistics._history import History
+from .statistics._ratio import LossRatio, RatioSettings
+from .statistics._statistics import Statistics
+from .step._backward import Backward, check_backward, run_backward
+from .step._loss import REPORT, NamedLoss
+from .step._losses import Members
+from .step._recorder import Intake
+from .step._reporter import make_reporter
+from .step._step import Steps
 from .weighting import Weighted, weighted_sum
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from loss_loggers import Loggers
 
-    from ._backlog import Backlog
-    from ._ranks import ProcessGroup
     from ._state import State
+    from .accelerator._readback import Backlog
+    from .distributed._ranks import ProcessGroup
 
 # The spread of a single ratio is 0, whatever the loss.
 _ENOUGH_FOR_SPREAD = 2

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ._backlog import Backlog
-from ._loss import by_name, checked_names
-from ._reporter import make_reporter
 from ._state import State, check_state
 from ._tracker import LossTracker
-from ._value import checked_step, read_metrics
+from .accelerator._readback import Backlog
+from .batch._value import checked_step, read_metrics
+from .step._loss import by_name, checked_names
+from .step._reporter import make_reporter
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers, Row

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _forget_what_has_no_value() -> Iterator[None]:
     """A meta tensor can never be read back, so at the end nobody shall try."""
-    from multi_loss_weighting import _backlog
+    from multi_loss_weighting.accelerator import _readback as _backlog
 
     yield
     for backlog in _backlog._waiting:

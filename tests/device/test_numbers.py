@@ -19,9 +19,9 @@ from multi_loss_weighting import (
     RatioSettings,
     Trackers,
 )
-from multi_loss_weighting._device_history import DeviceHistory
-from multi_loss_weighting._ratio import LossRatio
-from multi_loss_weighting._statistics import Statistics
+from multi_loss_weighting.accelerator._history import DeviceHistory
+from multi_loss_weighting.statistics._ratio import LossRatio
+from multi_loss_weighting.statistics._statistics import Statistics
 
 from .cases import NAMES, NEVER, WEIGHTINGS, InverseMean, RatioSpread, rows_of, wild
 

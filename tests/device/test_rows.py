@@ -21,7 +21,7 @@ from multi_loss_weighting import (
     LossTracker,
     Trackers,
 )
-from multi_loss_weighting._value import read_metrics
+from multi_loss_weighting.batch._value import read_metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def test_rows_outlive_the_group() -> None:
     for _ in range(3):
         LossGroup(["a"], logger, log_every=100).record({"a": torch.tensor(1.0)})
 
-    from multi_loss_weighting import _backlog
+    from multi_loss_weighting.accelerator import _readback as _backlog
 
     for backlog in list(_backlog._waiting):
         backlog.catch_up()

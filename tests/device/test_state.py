@@ -19,7 +19,7 @@ from multi_loss_weighting import (
     RatioSettings,
     Trackers,
 )
-from multi_loss_weighting._device_history import DeviceHistory, check_kept
+from multi_loss_weighting.accelerator._history import DeviceHistory, check_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable

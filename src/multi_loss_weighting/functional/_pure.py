@@ -6,7 +6,7 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from multi_loss_weighting._ratio import RatioSettings
+from multi_loss_weighting.statistics._ratio import RatioSettings
 
 from ._arrays import Array, arrays_of
 from ._ratio import RatioStatistics, add_ratios, no_ratios

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from multi_loss_weighting._ratio import EPSILON, RatioSettings
+from multi_loss_weighting.statistics._ratio import EPSILON, RatioSettings
 
 from ._statistics import choose, moved, moved_moments
 

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from multi_loss_weighting import LossGroup, StaticWeighting
-from multi_loss_weighting._loss import checked_names
 from multi_loss_weighting.functional import LossStatistics, RatioStatistics, State, equal_weighting
+from multi_loss_weighting.step._loss import checked_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

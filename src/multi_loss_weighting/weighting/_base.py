@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from multi_loss_weighting._history import History
+    from multi_loss_weighting.statistics._history import History
 
 
 class Weighted(NamedTuple):

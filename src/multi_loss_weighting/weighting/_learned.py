@@ -13,7 +13,7 @@ from multi_loss_weighting._warn import warn_user
 from ._base import Weighted
 
 if TYPE_CHECKING:
-    from multi_loss_weighting._history import History
+    from multi_loss_weighting.statistics._history import History
 
 # Long enough for a learning rate that warms up and for gradients that accumulate.
 _PATIENCE = 100

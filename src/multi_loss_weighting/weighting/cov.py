@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from multi_loss_weighting._ratio import RatioSettings
+from multi_loss_weighting.statistics._ratio import RatioSettings
 
 from ._base import Weighted, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multi_loss_weighting._history import History, Vector
+    from multi_loss_weighting.statistics._history import History, Vector
 
 
 class CoVWeighting:

@@ -11,7 +11,7 @@ from ._base import Weighted
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multi_loss_weighting._history import History
+    from multi_loss_weighting.statistics._history import History
 
 
 class PlainSum:

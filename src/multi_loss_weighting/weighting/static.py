@@ -13,7 +13,7 @@ from ._base import Weighted, weighted_sum
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multi_loss_weighting._history import History
+    from multi_loss_weighting.statistics._history import History
 
 Schedule = Callable[[int], float]
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting._gradients import gradient_matrix, roots, watched
-from multi_loss_weighting._value import read
 from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.batch._value import read
+from multi_loss_weighting.gradients._per_loss import gradient_matrix, roots, watched
 
 from . import _memory
 from ._aggregators import find_weights_of
@@ -20,7 +20,7 @@ from ._learned import GIVE_TO_OPTIMIZER, MovementWatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from multi_loss_weighting._history import History
+    from multi_loss_weighting.statistics._history import History
 
 
 _CALL_UPDATE = "call update(losses) of the weighting after the optimizer's step"

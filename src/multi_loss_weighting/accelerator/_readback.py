@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._device_means import widest
+from ._means import widest
 
 if TYPE_CHECKING:
     from loss_loggers import Row

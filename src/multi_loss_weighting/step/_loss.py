@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from ._state import State, check_state
+from multi_loss_weighting._state import State, check_state
 
 if TYPE_CHECKING:
-    from ._backlog import Backlog
-    from ._statistics import Statistics
+    from multi_loss_weighting.accelerator._readback import Backlog
+    from multi_loss_weighting.statistics._statistics import Statistics
 
 # Where they are once the backlog was read: asked at each number, that would cost as much again.
 _ATTRIBUTES = {

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._device_means import DeviceMoments, widest
-from ._device_ratio import DeviceRatios
-from ._history import History, Vector
+from multi_loss_weighting.statistics._history import History, Vector
+
+from ._means import DeviceMoments, widest
+from ._ratio import DeviceRatios
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._ratio import RatioSettings
-    from ._state import State
+    from multi_loss_weighting._state import State
+    from multi_loss_weighting.statistics._ratio import RatioSettings
 
 _MOMENTS = ("count", "mean", "variance", "std", "cov", "minimum", "maximum")
 # Numbers that are kept of each loss: in float64, and in float32, with what rounding took away.

@@ -16,10 +16,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ._window import checked_decay
+from ._windows import checked_decay
 
 if TYPE_CHECKING:
-    from ._state import State
+    from multi_loss_weighting._state import State
 
 EPSILON = 1e-8
 """Stands under the root of sigma_l, as in the authors' code, so that no ratio is without spread."""

@@ -16,13 +16,13 @@ from weakref import WeakValueDictionary
 import torch
 from torch import Tensor
 
-from ._batch import Batch
+from multi_loss_weighting.batch._batch import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._batch import BatchReader
-    from ._group import LossGroup
+    from multi_loss_weighting._group import LossGroup
+    from multi_loss_weighting.batch._batch import BatchReader
 
 _groups: WeakValueDictionary[int, LossGroup] = WeakValueDictionary()
 _keys = count()

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ._device_means import Means, rows_of
-from ._ratio import EPSILON
+from multi_loss_weighting.statistics._ratio import EPSILON
+
+from ._means import Means, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._ratio import LossRatio, RatioSettings
+    from multi_loss_weighting.statistics._ratio import LossRatio, RatioSettings
 
 
 class DeviceRatios:

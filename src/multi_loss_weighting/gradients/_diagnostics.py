@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._gradients import gradient_matrix, watched
-from ._state import State, check_state
+from multi_loss_weighting._state import State, check_state
+
+from ._per_loss import gradient_matrix, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from ._warn import warn_user
+from multi_loss_weighting._warn import warn_user
 
 OnNonfinite = Literal["skip", "keep", "raise"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ._moments import Moments
 from ._ratio import LossRatio
-from ._window import Blocks, ExponentialMean, Recent
+from ._windows import Blocks, ExponentialMean, Recent
 
 if TYPE_CHECKING:
-    from ._state import State
+    from multi_loss_weighting._state import State
 
 
 class Statistics(Moments):

@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ._batch import Batch
-from ._device_history import check_kept
-from ._device_means import widest
-from ._on_device import OnDevice
-from ._tally import means_of, read_tally, tally
-from ._value import device_of
-from .weighting._base import checked_weighted
+from multi_loss_weighting.accelerator._history import check_kept
+from multi_loss_weighting.accelerator._means import widest
+from multi_loss_weighting.accelerator._reader import OnDevice
+from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.batch._value import device_of
+from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
+from multi_loss_weighting.weighting._base import checked_weighted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._history import History
-    from ._intake import Intake
-    from ._members import Members
-    from ._ranks import Ranks
-    from ._state import State
-    from .weighting import Weighted, Weighting
+    from multi_loss_weighting._state import State
+    from multi_loss_weighting.distributed._ranks import Ranks
+    from multi_loss_weighting.statistics._history import History
+    from multi_loss_weighting.weighting import Weighted, Weighting
+
+    from ._losses import Members
+    from ._recorder import Intake
 
 _CPU = torch.device("cpu")
 # torch.distributed.checkpoint loads what is there already: empty lists, but no missing keys.

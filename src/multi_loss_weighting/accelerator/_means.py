@@ -15,7 +15,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._statistics import Statistics
+    from multi_loss_weighting.statistics._statistics import Statistics
 
 
 def widest(device: torch.device) -> torch.dtype:

@@ -6,20 +6,21 @@ import math
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from ._batch import Batch, BatchReader
-from ._history import History
+from multi_loss_weighting.batch._batch import Batch, BatchReader
+from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.statistics._many import MANY, ManyHistory
+from multi_loss_weighting.statistics._ratio import LossRatio, RatioSettings
+
 from ._loss import NamedLoss, by_name, checked_names
-from ._many import MANY, ManyHistory
-from ._ratio import LossRatio, RatioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from functools import partial
 
-    from ._backlog import Backlog
-    from ._state import State
-    from ._statistics import Statistics
-    from ._tally import Tallied
+    from multi_loss_weighting._state import State
+    from multi_loss_weighting.accelerator._readback import Backlog
+    from multi_loss_weighting.distributed._sums import Tallied
+    from multi_loss_weighting.statistics._statistics import Statistics
 
 TOTAL = "total"
 """The objective of a group stands in its rows as `loss/total`."""

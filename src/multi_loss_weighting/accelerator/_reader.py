@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._batch import Batch
-from ._device_history import DeviceHistory
-from ._device_means import widest
-from ._value import check_device_loss, read
+from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.batch._value import check_device_loss, read
+
+from ._history import DeviceHistory
+from ._means import widest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ._members import Members
+    from multi_loss_weighting.step._losses import Members
 
 
 class OnDevice:

@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._backlog import LOG_EVERY, Backlog
-from ._nonfinite import describe, warn_nonfinite
-from ._tally import Tallied, read_tally
+from multi_loss_weighting.accelerator._readback import LOG_EVERY, Backlog
+from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
+from multi_loss_weighting.distributed._sums import Tallied, read_tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loss_loggers import Row
+    from multi_loss_weighting.batch._batch import Batch
+    from multi_loss_weighting.batch._nonfinite import OnNonfinite
+    from multi_loss_weighting.distributed._ranks import Ranks
+    from multi_loss_weighting.weighting import Weighted
 
-    from ._batch import Batch
     from ._loss import NamedLoss
-    from ._members import Members
-    from ._nonfinite import OnNonfinite
-    from ._ranks import Ranks
+    from ._losses import Members
     from ._reporter import Reporter
-    from .weighting import Weighted
 
 
 class Intake:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ._moments import Moments
 
 if TYPE_CHECKING:
-    from ._state import State
+    from multi_loss_weighting._state import State
 
 
 class Blocks:

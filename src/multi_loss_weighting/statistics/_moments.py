@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ._state import State
+    from multi_loss_weighting._state import State
 
 _KEPT = ("count", "samples", "_mean", "_squares", "_minimum", "_maximum")
 

@@ -1,0 +1,1 @@
+"""Losses that are not read back at each step."""

@@ -1,0 +1,1 @@
+"""What came in: losses read, clamped, and what is not finite."""

@@ -1,0 +1,1 @@
+"""The running numbers of losses."""

@@ -1,0 +1,1 @@
+"""One step: read, weigh, backward, record."""
