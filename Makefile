@@ -20,9 +20,10 @@ demo: $(VENV)/.demo  ## train the example on real data and record its losses; AR
 test: $(VENV)/.dev  ## run every test, with every extra installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-lint: $(VENV)/.dev  ## ruff and mypy strict
+lint: $(VENV)/.dev  ## ruff, who may import whom, and mypy strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
 
 test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, without extras

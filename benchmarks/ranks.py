@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import distributed
 
-from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup
+from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup, ReportSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def group(count: int, weighting: object, process_group: object, log_every: int |
     record = LossGroup(
         names,
         weighting=weighting,  # type: ignore[arg-type]
-        process_group=process_group,  # type: ignore[arg-type]
+        report=ReportSettings(process_group=process_group),  # type: ignore[arg-type]
         log_every=log_every,
     ).record
     return lambda losses: record(losses.named)

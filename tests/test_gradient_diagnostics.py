@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import CheckpointFunction, checkpoint, checkpoint_sequential
 
 from loss_dashboard.reader import RunReader
 from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import GradientDiagnostics, LossGroup
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -199,14 +201,165 @@ def test_a_scope_stands_before_the_loss(net: nn.Linear) -> None:
     assert {"loss/val/a", "gradient_norm/val/a", "gradient_cosine/val/a-b"} <= set(row)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_norm_beyond_half_precision_is_finite(dtype: torch.dtype) -> None:
+    weight = torch.ones(2, dtype=dtype, requires_grad=True)
+    other = torch.ones(2, requires_grad=True)
+    losses = {"a": 60000 * weight.sum() + other.sum(), "b": 60000 * weight[0]}
+
+    measured = GradientDiagnostics([weight, other]).measure(losses)
+
+    size = float(torch.tensor(60000, dtype=dtype))
+    assert measured["gradient_norm/a"] == pytest.approx(math.sqrt(2 * size**2 + 2))
+    assert measured["gradient_cosine/a-b"] == pytest.approx(math.sqrt(0.5))
+
+
+# Activation checkpoints.
+
+
+class Renamed(CheckpointFunction):
+    """A checkpoint of somebody's own, by inheritance."""
+
+
+class Recompute(torch.autograd.Function):
+    """A checkpoint of somebody's own, as in fairscale or Megatron."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Any, inputs: Tensor) -> Tensor:
+        ctx.run = run
+        ctx.save_for_backward(inputs)
+        with torch.no_grad():
+            output: Tensor = run(inputs)
+        return output
+
+    @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        inputs = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad():
+            output = ctx.run(inputs)
+        torch.autograd.backward(output, gradient)
+        return None, inputs.grad
+
+
+class Doubled(torch.autograd.Function):
+    """A function of one's own that hides nothing."""
+
+    @staticmethod
+    def forward(_: Any, inputs: Tensor) -> Tensor:
+        return 2 * inputs
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return 2 * gradient
+
+
+def nested(run: Any, inputs: Tensor) -> Any:
+    inner = lambda x: checkpoint(run, x, use_reentrant=True)  # noqa: E731
+    return checkpoint(inner, inputs, use_reentrant=True)
+
+
+def nested_in_another(run: Any, inputs: Tensor) -> Any:
+    inner = lambda x: checkpoint(run, x, use_reentrant=True)  # noqa: E731
+    return checkpoint(inner, inputs, use_reentrant=False)
+
+
+VISIBLE: dict[str, Callable[[Any, Tensor], Any]] = {
+    "not reentrant": lambda run, x: checkpoint(run, x, use_reentrant=False),
+    "a function of one's own": lambda run, x: Doubled.apply(run(x)) / 2,  # type: ignore[no-untyped-call]
+}
+HIDDEN: dict[str, Callable[[Any, Tensor], Any]] = {
+    "reentrant": lambda run, x: checkpoint(run, x, use_reentrant=True),
+    "of a sequence": lambda run, x: checkpoint_sequential(run, 2, x, use_reentrant=True),  # type: ignore[no-untyped-call]
+    "nested": nested,
+    "in one that is not reentrant": nested_in_another,
+    "inherited": lambda run, x: Renamed.apply(run, True, x),  # type: ignore[no-untyped-call]
+    "under another name": lambda run, x: Recompute.apply(run, x),  # type: ignore[no-untyped-call]
+}
+PARTS = ("", "embed", "trunk", "head")
+
+
+class Net(nn.Module):
+    def __init__(self, run: Callable[[Any, Tensor], Any]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Linear(3, 16), nn.Linear(16, 2)
+        self.trunk = nn.Sequential(nn.Linear(16, 64), nn.GELU(), nn.Linear(64, 16))
+        self.run = run
+        self.hidden = torch.empty(0)
+
+    def forward(self, inputs: Tensor) -> dict[str, Tensor]:
+        self.hidden = self.run(self.trunk, self.embed(inputs))
+        out = self.head(self.hidden)
+        return {"a": out[:, 0].square().mean() * 100, "b": (out[:, 1] - 1).abs().mean()}
+
+
+def measured_on(part: str, run: Callable[[Any, Tensor], Any]) -> dict[str, float]:
+    net = Net(run)
+    parameters = net.get_submodule(part).parameters()
+    return GradientDiagnostics(parameters).measure(net(torch.ones(8, 3)))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("kind", VISIBLE)
+def test_a_checkpoint_that_hides_nothing_changes_no_number(kind: str, part: str) -> None:
+    plain = measured_on(part, lambda run, x: run(x))
+
+    assert measured_on(part, VISIBLE[kind]) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_a_checkpoint_that_hides_gradients_is_an_error(kind: str, part: str) -> None:
+    with pytest.raises(RuntimeError, match=r"reentrant checkpoint .*use_reentrant=False"):
+        measured_on(part, HIDDEN[kind])
+
+
+@pytest.mark.parametrize("kind", HIDDEN)
+def test_what_comes_after_a_checkpoint_is_measured(kind: str) -> None:
+    plain, net = Net(lambda run, x: run(x)), Net(HIDDEN[kind])
+    expected, losses = plain(torch.ones(8, 3)), net(torch.ones(8, 3))
+
+    measured = GradientDiagnostics(net.hidden).measure(losses)
+
+    assert measured == pytest.approx(GradientDiagnostics(plain.hidden).measure(expected))
+
+
+def test_a_checkpoint_that_no_loss_depends_on_does_not_matter() -> None:
+    net, weight = Net(HIDDEN["reentrant"]), torch.tensor([3.0, 4.0], requires_grad=True)
+    net(torch.ones(8, 3))
+    losses = {"a": (weight**2).sum() / 2, "b": net.hidden.detach().sum()}
+
+    measured = GradientDiagnostics([weight, *net.parameters()]).measure(losses)
+
+    assert measured["gradient_norm/a"] == pytest.approx(5)
+    assert measured["gradient_norm/b"] == 0
+
+
+def test_an_error_counts_no_call() -> None:
+    net = Net(HIDDEN["reentrant"])
+    gradients = GradientDiagnostics(net.parameters(), every=2)
+    with pytest.raises(RuntimeError, match="reentrant"):
+        gradients.measure(net(torch.ones(8, 3)))
+
+    net.run = VISIBLE["not reentrant"]
+
+    assert gradients.measure(net(torch.ones(8, 3))) != {}
+
+
+# Bad input.
+
+
 def test_bad_input_is_an_error_that_counts_no_call(net: nn.Linear) -> None:
-    with pytest.raises(ValueError, match="every counts calls, so it is 1 or more; got 0"):
+    with pytest.raises(ValueError, match="every must be a whole number of 1 or more calls, got 0"):
         GradientDiagnostics(net.parameters(), every=0)
-    with pytest.raises(ValueError, match="got 0, and none of them has one"):
+    with pytest.raises(ValueError, match="must require a gradient, got 0 without"):
         GradientDiagnostics([])
     gradients = GradientDiagnostics(net.parameters(), every=2)
-    with pytest.raises(ValueError, match=r"loss 'a' is one number .* got the shape \(3,\)"):
+    with pytest.raises(ValueError, match=r"loss 'a' must be one number .*, got the shape \(3,\)"):
         gradients.measure({"a": net(torch.ones(6))})
     assert gradients.measure(losses_of(net)) != {}
-    with pytest.raises(ValueError, match="the state of GradientDiagnostics"):
-        gradients.load_state_dict({"step": 1})
+    for state in ({}, {"step": torch.tensor(1)}, {"calls": torch.ones(2)}, {"calls": "1"}):
+        with pytest.raises(ValueError, match="the state of GradientDiagnostics"):
+            gradients.load_state_dict(state)
+    assert gradients.state_dict() == {"calls": torch.tensor(1)}

@@ -90,7 +90,7 @@ def test_a_step_that_is_no_whole_number_ends_none() -> None:
     trackers = Trackers(["G"], memory := MemoryLogger())
     trackers["G"].update(1.0, do_backwards=False)
 
-    with pytest.raises(ValueError, match=r"a whole number; got 0\.5"):
+    with pytest.raises(ValueError, match=r"a whole number, got 0\.5"):
         trackers.step(0.5)  # type: ignore[arg-type]
     trackers.step()
 
@@ -105,7 +105,7 @@ def test_a_loss_that_is_not_finite_knows_the_step_of_all() -> None:
     with pytest.warns(RuntimeWarning, match="loss 'G' is nan at step 2"):
         track(trackers, G=math.nan)
 
-    assert trackers["G"].statistics.first_nonfinite_step == 2
+    assert trackers["G"].record.first_nonfinite_step == 2
 
 
 @pytest.mark.filterwarnings("ignore:loss 'D':RuntimeWarning")
@@ -117,7 +117,7 @@ def test_a_loss_that_is_updated_twice_is_in_one_step_all_the_same(log_every: int
     trackers["D"].update(1.0, do_backwards=False)
     track(trackers, G=1.0, D=math.nan)
 
-    assert trackers["D"].statistics.first_nonfinite_step == 1
+    assert trackers["D"].record.first_nonfinite_step == 1
 
 
 def test_numbers_of_ones_own_travel_in_the_row() -> None:
@@ -165,13 +165,13 @@ def test_a_reset_forgets_every_loss_and_keeps_the_step() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Trackers(["G", "G"]), ValueError, r"each different; got \['G', 'G'\]"),
+        (lambda: Trackers(["G", "G"]), ValueError, r"each different, got \['G', 'G'\]"),
         (lambda: Trackers([]), ValueError, "one or more"),
-        (lambda: Trackers("G"), TypeError, "a list of str; got the one str 'G'"),
+        (lambda: Trackers("G"), TypeError, "a list of str, got the one str 'G'"),
         (
             lambda: Trackers(["G", "D"], weight={"E": 1.0}),
             ValueError,
-            "weight is given for losses among G, D; got E",
+            "weight must name losses among G, D, got E",
         ),
         (lambda: Trackers(["G"], wait=1), TypeError, "unexpected keyword argument 'wait'"),
     ],

@@ -4,9 +4,11 @@ from ._base import BaseLogger as BaseLogger
 from ._guard import Guard as Guard
 from ._logger import Logger as Logger
 from ._logger import Loggers as Loggers
+from ._logger import Means as Means
 from ._logger import Metrics as Metrics
 from ._logger import Row as Row
 from ._logger import check_logger as check_logger
+from ._pending import Pending as Pending
 from .accelerate import AccelerateLogger as AccelerateLogger
 from .background import Background as Background
 from .comet import CometLogger as CometLogger

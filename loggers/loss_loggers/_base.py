@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from ._epochs import epoch_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from typing_extensions import Self
+
+    from ._logger import Logger, Means
 
 
 class BaseLogger:
@@ -45,6 +49,22 @@ class BaseLogger:
     def target(self) -> str:
         """Which run it delivers to, in words: what was sent there is remembered under them."""
         return type(self).__name__.removesuffix("Logger").lower()
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Record the mean of each loss over an epoch; a row of metrics, unless it has another way.
+
+        >>> from loss_loggers import MemoryLogger
+        >>> memory = MemoryLogger()
+        >>> memory.log_epoch(3, {"G": (0.5, 128)}, step=11)
+        >>> memory["epoch_loss/G"]
+        [(11, 0.5)]
+
+        Args:
+            epoch: The number of the epoch.
+            means: For each loss its mean over the epoch, and over how many samples that is.
+            step: The last step of the epoch.
+        """
+        cast("Logger", self).log_metrics(epoch_row(epoch, means), step=step)
 
     def keep_in(self, folder: Path) -> None:
         """Keep what cannot be delivered in this run folder, if it keeps anything."""

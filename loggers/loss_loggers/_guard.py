@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import warnings
 from contextlib import suppress
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
-from ._logger import Metrics, Row, check_logger
+from ._epochs import epoch_row
+from ._logger import check_logger
+from ._pending import taker_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from ._logger import Logger, Means, Metrics, Row
+    from ._pending import Pending
 
 PATIENCE = 10
 """A call that fails after d seconds keeps rows from its logger for 10 d: it costs 10 % at most."""
@@ -39,6 +45,16 @@ class Guard(BaseLogger):
         self._warned = False
 
     @property
+    def logger(self) -> Logger:
+        """The logger that it guards."""
+        return self._logger
+
+    @logger.setter
+    def logger(self, logger: Logger) -> None:
+        self._logger = logger
+        self._take = taker_of(logger)
+
+    @property
     def failed(self) -> int:
         """Rows that were lost here or, if the logger is one of ours, inside it."""
         return self._failed + (self.logger.failed if isinstance(self.logger, BaseLogger) else 0)
@@ -55,7 +71,7 @@ class Guard(BaseLogger):
             self._withheld += 1
             return
         try:
-            self.logger.log_metrics(metrics, step=step)
+            self._logger.log_metrics(metrics, step=step)
         except Exception as error:  # anything at all: this is somebody else's code
             self._failed += 1
             self._note(error, start)
@@ -70,6 +86,28 @@ class Guard(BaseLogger):
             self._withheld += len(rows)
         elif not self._try(log_rows, rows):
             self._failed += len(rows)
+
+    def log_pending(self, pending: Pending) -> None:
+        """Hand on rows that an interrupted delivery may bring again."""
+        start = perf_counter()
+        if start < self._silent_until:
+            self._withheld += len(pending)
+            return
+        try:
+            (self._take or self._hand_on)(pending)
+        except Exception as error:  # anything at all: this is somebody else's code
+            self._failed += len(pending)
+            self._note(error, start)
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Hand on the means of an epoch, as a row to a logger that knows no epochs."""
+        log_epoch = getattr(self.logger, "log_epoch", None)
+        if log_epoch is None:
+            self.log_metrics(dict(epoch_row(epoch, means)), step=step)
+        elif perf_counter() < self._silent_until:
+            self._withheld += 1
+        elif not self._try(partial(log_epoch, step=step), epoch, means):
+            self._failed += 1
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Hand on what the losses are and how they are weighted, to a logger that records it."""
@@ -92,10 +130,19 @@ class Guard(BaseLogger):
         if isinstance(self.logger, BaseLogger):
             self._try(self.logger.close, error)
 
-    def _try(self, call: Callable[[Any], object], argument: object) -> bool:
+    def _hand_on(self, pending: Pending) -> None:
+        """To a logger that does not know whether it got a row: the interrupted one comes again."""
+        if pending.late and hasattr(self.logger, "log_rows"):
+            self.log_rows([(step, time, dict(metrics)) for step, time, metrics in pending])
+            return
+        for step, _, metrics in pending.remaining():
+            # A copy, for it may add to the row, which others are still to get.
+            self.log_metrics(dict(metrics), step=step)
+
+    def _try(self, call: Callable[..., object], *arguments: object) -> bool:
         start = perf_counter()
         try:
-            call(argument)
+            call(*arguments)
         except Exception as error:  # anything at all: this is somebody else's code
             self._note(error, start)
             return False

@@ -7,6 +7,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
+from ._epochs import EpochRow
 from ._ledger import Ledger, warn
 from ._outbox import Outbox
 from ._remote import target_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ._logger import Logger, Metrics, Row
+    from ._pending import Pending
 
 _NUMBERS = frozenset((float, int))
 
@@ -70,6 +72,11 @@ class Lane(BaseLogger):
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
         for step, moment, metrics in rows:
+            self._put(int(step), moment, _plain(metrics))
+
+    def log_pending(self, pending: Pending) -> None:
+        """Take rows with their times; the one during which Ctrl-C came may come twice."""
+        for step, moment, metrics in pending.remaining():
             self._put(int(step), moment, _plain(metrics))
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
@@ -131,8 +138,10 @@ class Lane(BaseLogger):
 def _plain(metrics: Metrics) -> Metrics:
     """A copy with plain numbers: what a tensor holds may be another number when its turn comes."""
     if _NUMBERS.issuperset(map(type, metrics.values())):
-        return dict(metrics)
-    return {name: _number(value) for name, value in metrics.items()}
+        plain = dict(metrics)
+    else:
+        plain = {name: _number(value) for name, value in metrics.items()}
+    return EpochRow(plain) if isinstance(metrics, EpochRow) else plain
 
 
 def _number(value: Any) -> Any:

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from ._remote import UNDELIVERED, Delivered, folder_name
-from ._undelivered import Undelivered
+from ._undelivered import Undelivered, epochs_in
 from .run_folder import folder_at
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Ledger:
         self.delivered += rows(items)
         if items and self._record:
             self._record.add(items[0][3], items[-1][1])
+            self._record.epochs.update(epochs_in(items))
             self._is_saved = False
 
     def keep(self, items: Sequence[Item]) -> None:

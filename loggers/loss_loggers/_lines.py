@@ -6,6 +6,8 @@ import warnings
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from ._values import Names
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -28,32 +30,54 @@ STATISTICS = (
 )
 """The columns that every record has, beside the keys of a line."""
 
+_NO_STATISTICS = frozenset((*KEYS, "value"))
+"""What a column means that no loss has a number in, so `value/lr` is a name like `lr`."""
+
 _NUMBERS = frozenset((float, int))
 
 
-def place(metric: str) -> tuple[str, str]:
-    """The loss and the column of a metric; a number of the user's own stands under `value`.
+class Places:
+    """Where the metrics of a run stand: the loss and the column of each, no two alike.
 
-    >>> place("weight/val/G"), place("lr")
-    (('val/G', 'weight'), ('lr', 'value'))
+    >>> places = Places()
+    >>> places["weight/val/G"], places["lr"], places["value/lr"]
+    (('val/G', 'weight'), ('lr', 'value'), ('value/lr', 'value'))
     """
-    statistic, _, loss = metric.partition("/")
-    if not loss or not statistic or statistic in KEYS:
-        return _one_line(metric), "value"
-    return _one_line(loss), _one_line(statistic)
+
+    def __init__(self) -> None:
+        # A line cannot hold every character, and two names that differ in one would become alike.
+        self.names, self._columns = Names(_one_line), Names(_one_line)
+        self._warned = False
+
+    def __getitem__(self, metric: str) -> tuple[str, str]:
+        statistic, _, loss = metric.partition("/")
+        if not loss or not statistic or statistic in _NO_STATISTICS:
+            # A number of the user's own, under its whole name.
+            return self.name(metric), "value"
+        return self.name(loss), self._columns[statistic]
+
+    def name(self, loss: str) -> str:
+        """What a loss is called in the record."""
+        name = self.names[loss]
+        if not self._warned and name != _one_line(loss):
+            self._warned = True
+            msg = f"the record has a name like {loss!r} already, so this one is {name!r} there"
+            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        return name
 
 
 class Lines:
     """The lines of all rows that carry the same metrics: one template, made once.
 
-    >>> lines = Lines(["loss/G", "weight/G", "lr"], ["loss", "weight", "value"])
+    >>> places = [("G", "loss"), ("G", "weight"), ("lr", "value")]
+    >>> lines = Lines(places, ["loss", "weight", "value"])
     >>> print(lines.text(7, 0.5, {"loss/G": 0.1, "weight/G": 1.0, "lr": 1e-3}), end="")
     7,0.5,G,0.1,1.0,
     7,0.5,lr,,,0.001
     """
 
-    def __init__(self, metrics: Sequence[str], columns: Sequence[str]) -> None:
-        lines = _cells(metrics)
+    def __init__(self, places: Sequence[tuple[str, str]], columns: Sequence[str]) -> None:
+        lines = _cells(places)
         self._template = "".join(_template(loss, cells, columns) for loss, cells in lines.items())
         self._pick = itemgetter(*_order(lines, columns))
 
@@ -74,15 +98,11 @@ def quoted(text: str) -> str:
     return text
 
 
-def _cells(metrics: Sequence[str]) -> dict[str, dict[str, int]]:
+def _cells(places: Sequence[tuple[str, str]]) -> dict[str, dict[str, int]]:
     """For each loss its columns, and where in the row their values are, counted from 1."""
     lines: dict[str, dict[str, int]] = {}
-    for index, metric in enumerate(metrics, 1):
-        loss, column = place(metric)
-        other = lines.setdefault(loss, {}).setdefault(column, index)
-        if other != index:
-            msg = f"each metric has its own cell; {metrics[other - 1]!r} and {metric!r} share one"
-            raise ValueError(msg)
+    for index, (loss, column) in enumerate(places, 1):
+        lines.setdefault(loss, {})[column] = index
     return lines
 
 

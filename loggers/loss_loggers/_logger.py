@@ -1,23 +1,26 @@
-"""What a logger is: one method, and two more where it has them."""
+"""What a logger is: one method, and three more where it has them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast, runtime_checkable
 
 Metrics = dict[str, Any]
 Row = tuple[int, float, Metrics]
 """A step, the Unix time in seconds when it was recorded, and its metrics."""
+Means = Mapping[str, tuple[float, float]]
+"""The mean of each loss over an epoch, by the name of the loss, and of how many samples."""
 
 
 @runtime_checkable
 class Logger(Protocol):
     """Anything that takes a row of metrics for a step.
 
-    A Comet `Experiment`, the `mlflow` module and Lightning's loggers fit as they are. Two more
+    A Comet `Experiment`, the `mlflow` module and Lightning's loggers fit as they are. Three more
     methods are used where a logger has them: `log_rows(rows)`, which takes a sequence of `Row`
-    that arrives late or in a batch, and `log_hyperparams(dict)`, which takes the losses and how
-    they are weighted.
+    that arrives late or in a batch; `log_epoch(epoch, means, *, step)`, which takes the `Means` of
+    an epoch at its last step; and `log_hyperparams(dict)`, which takes the losses and how they are
+    weighted. Without `log_epoch` the means come as a row: `epoch`, and `epoch_loss/G` for each.
     """
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> object:

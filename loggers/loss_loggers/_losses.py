@@ -1,16 +1,19 @@
-"""The losses of a run on disk: parts that grow, each with columns of its own."""
+"""A run on disk: parts of its losses, each with columns of its own, and the means of its epochs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._lines import KEYS, STATISTICS, quoted
+from ._epochs import Epochs
+from ._lines import KEYS, STATISTICS
 from ._part import Part
 from .run_folder import part_path, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from ._logger import Row
 
 
 class Losses:
@@ -18,52 +21,65 @@ class Losses:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._number = max(1, len(parts(folder)))
-        self._part = Part(part_path(folder, self._number))
-        self.dropped = self._part.mend()
-        self._read_columns()
+        self.part = self._opened(max(1, len(parts(folder))), (*KEYS, *STATISTICS))
+        self.epochs = Epochs(folder)
+        self.dropped = self.part.mend() + self.epochs.dropped
+        self.part.read_columns()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the part that is written, beside the keys of a line."""
+        return self.part.columns[len(KEYS) :]
 
     @property
     def position(self) -> tuple[int, int]:
         """The number of the part that is written, and its size in bytes."""
-        return self._number, self._part.size
+        return self.part.number, self.part.size
 
-    def widen(self, columns: Iterable[str]) -> bool:
-        """Make room for these columns; whether there was none."""
-        new = [column for column in dict.fromkeys(columns) if column not in self.columns]
-        if new and self._part.size:
-            self._open(self._number + 1)
-        self.columns.extend(new)
-        return bool(new)
+    def lacking(self, columns: Iterable[str]) -> list[str]:
+        """Those of the columns for which there is no room."""
+        return [column for column in dict.fromkeys(columns) if column not in self.columns]
 
-    def append(self, text: str) -> None:
-        """Write whole lines, below a header."""
-        self._part.append(text if self._part.size else self._header() + text)
+    def widen(self, columns: Iterable[str]) -> None:
+        """Make room for these columns: in the part while it is empty, else in another one."""
+        old = self.part
+        part = self._opened(old.number + bool(old.size), (*old.columns, *columns))
+        part.adopt(old)
+        self._replace(part)
 
-    def rewind(self, number: int, size: int) -> None:
-        """Forget all that was written after this position."""
+    def unwritten(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of the rows that are not written yet; they are written in order."""
+        for index in reversed(range(len(rows))):
+            if self.part.has(rows[index]):
+                return rows[index + 1 :]
+        return rows
+
+    def rewind(self, number: int, size: int, epochs: int) -> None:
+        """Forget all that was written after this position, and after this byte of the epochs."""
+        self._check(number, size)
+        self.epochs.rewind(epochs)
+        part = self._opened(number, (*KEYS, *STATISTICS))
+        part.truncate(size)
+        part.read_columns()
+        self._replace(part)
+        for later in parts(self._folder)[number:]:
+            later.unlink()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.part.close()
+        self.epochs.close()
+
+    def _check(self, number: int, size: int) -> None:
         path = part_path(self._folder, number)
         if not path.exists() or path.stat().st_size < size:
             msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
             raise ValueError(msg)
-        self._open(number)
-        for later in parts(self._folder)[number:]:
-            later.unlink()
-        self._part.truncate(size)
-        self._read_columns()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._part.close()
+    def _opened(self, number: int, columns: Sequence[str]) -> Part:
+        return Part(part_path(self._folder, number), number=number, columns=columns)
 
-    def _open(self, number: int) -> None:
-        part = Part(part_path(self._folder, number))
-        self._part.close()
-        self._part, self._number = part, number
-
-    def _header(self) -> str:
-        return ",".join(map(quoted, (*KEYS, *self.columns))) + "\n"
-
-    def _read_columns(self) -> None:
-        header = self._part.header() or (*KEYS, *STATISTICS)
-        self.columns = list(header[len(KEYS) :])
+    def _replace(self, part: Part) -> None:
+        # In this order, so that Ctrl-C leaves no closed file to write to.
+        old, self.part = self.part, part
+        old.close()

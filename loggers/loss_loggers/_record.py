@@ -8,7 +8,8 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from ._lines import Lines, place
+from ._epochs import is_repeated
+from ._lines import Lines, Places
 from ._losses import Losses
 from ._run_info import RunInfo
 from .run_folder import claim, is_run, run_info, write_info
@@ -16,7 +17,7 @@ from .run_folder import claim, is_run, run_info, write_info
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ._logger import Metrics
+    from ._logger import Means, Metrics, Row
 
 _MANY = 64
 
@@ -28,10 +29,12 @@ class Record:
         self.path = wanted
         self.info = RunInfo()
         self._losses: Losses | None = None
+        self._places = Places()
         self._lines: dict[tuple[str, ...], Lines] = {}
         self._resume = resume
-        self._claimed = self._closed = False
-        self._pid = os.getpid()
+        self._claimed = False
+        self.is_closed = False
+        self.pid = os.getpid()
 
     def __getstate__(self) -> None:
         msg = (
@@ -42,9 +45,9 @@ class Record:
 
     def why_not(self) -> str:
         """Why nothing may be written, if so: a forked child shares the files of its parent."""
-        if self._closed:
+        if self.is_closed:
             return "it is closed"
-        return "" if os.getpid() == self._pid else "it belongs to the process that forked this one"
+        return "" if os.getpid() == self.pid else "it belongs to the process that forked this one"
 
     def open(self) -> Losses:
         """The losses on disk; a step that failed before is tried again."""
@@ -55,16 +58,24 @@ class Record:
             self.save()
         return self._losses
 
-    def append(self, step: int, time: float, metrics: Metrics) -> None:
+    def append(self, row: Row) -> None:
         """Write one row, which may be empty."""
+        step, time, metrics = row
         if not metrics:
             return
-        losses = self.open()
+        losses = self._losses or self.open()
         lines = self._lines.get(tuple(metrics)) or self._new_lines(metrics, losses)
-        losses.append(lines.text(step, time, metrics))
+        losses.part.append(lines.text(step, time, metrics), row)
         if self.info.changed:
             with suppress(OSError):  # the row is safe; the next one tries again
                 self.save()
+
+    def append_epoch(self, epoch: int, means: Means, step: int) -> None:
+        """Write the means of an epoch."""
+        named = {self._places.name(name): mean for name, mean in means.items()}
+        epochs = self.open().epochs
+        if not (is_repeated(means) and epochs.has(means)):
+            epochs.append(epoch, named, step, means)
 
     def save(self) -> None:
         """Write what is known about the run."""
@@ -74,7 +85,8 @@ class Record:
     def state(self) -> dict[str, Any]:
         """Where the record is, in words and numbers that any checkpoint takes."""
         part, offset = self._losses.position if self._losses else (1, 0)
-        return {"run": self.info.values["id"], "part": part, "offset": offset}
+        epochs = self._losses.epochs.size if self._losses else 0
+        return {"run": self.info.values["id"], "part": part, "offset": offset, "epochs": epochs}
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Go back to a state of this run."""
@@ -88,14 +100,15 @@ class Record:
                 f"{self.info.values['id']}: open the folder of the former with resume=True"
             )
             raise ValueError(msg)
-        losses.rewind(state["part"], state["offset"])
+        # A state without epochs was taken when none were recorded yet.
+        losses.rewind(state["part"], state["offset"], state.get("epochs", 0))
         self._lines.clear()
 
     def close(self, error: BaseException | None = None) -> None:
         """Close the files and say how the run ended; a second time does nothing."""
         if self.why_not():
             return
-        self._closed = True
+        self.is_closed = True
         if self._losses is not None:
             self._losses.close()
             self.info.finish(error)
@@ -127,10 +140,14 @@ class Record:
             warnings.warn(msg, RuntimeWarning, stacklevel=2)
 
     def _new_lines(self, metrics: Metrics, losses: Losses) -> Lines:
-        places = {metric: place(metric) for metric in metrics}
-        if losses.widen(column for _, column in places.values()) or len(self._lines) >= _MANY:
+        places = [self._places[metric] for metric in metrics]
+        new = losses.lacking(column for _, column in places)
+        if new or len(self._lines) >= _MANY:
+            # Before there are more columns: whoever raises in between, no row is laid out for less.
             self._lines.clear()
-        lines = self._lines[tuple(metrics)] = Lines(list(metrics), losses.columns)
+        if new:
+            losses.widen(new)
         # What has no value of its own, such as the cosine between two losses, is no loss.
-        self.info.add_losses(loss for loss, column in places.values() if column == "loss")
+        self.info.add_losses(loss for loss, column in places if column == "loss")
+        lines = self._lines[tuple(metrics)] = Lines(places, losses.columns)
         return lines

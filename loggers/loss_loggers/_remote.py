@@ -7,6 +7,7 @@ runs/gan/mlflow-58453a7e/sent.json          how far `sync` came
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from contextlib import suppress
 from math import inf, nextafter
 from time import time
@@ -24,6 +25,9 @@ SENT = "sent.json"
 
 Span = tuple[float, float]
 """The times after the first one, up to the second one."""
+
+EpochKey = tuple[int, int]
+"""An epoch and its last step: the record has no times of epochs."""
 
 
 def target_of(logger: object) -> str:
@@ -51,7 +55,7 @@ def folder_name(target: str) -> str:
 
 
 class Delivered:
-    """The rows that a backend has, as spans of time: those that it lacks can be sent later.
+    """What a backend has, rows as spans of time, and epochs: what it lacks can be sent later.
 
     A process that was killed leaves the spans that were saved last; the next one adds to them.
     """
@@ -60,7 +64,9 @@ class Delivered:
         self.since = time()
         self._path = folder / DELIVERED
         self._target = target
-        self._starts = {end: start for start, end in read_json(self._path).get("spans", [])}
+        known = read_json(self._path)
+        self._starts = {end: start for start, end in known.get("spans", [])}
+        self.epochs: set[EpochKey] = {(epoch, step) for epoch, step in known.get("epochs", [])}
 
     def add(self, after: float, until: float) -> None:
         """The rows after this time, up to that one, arrived."""
@@ -70,7 +76,13 @@ class Delivered:
     def save(self, *, is_open: bool) -> None:
         """Write it down, if that is possible: if not, some rows will be sent a second time."""
         spans = joined((start, end) for end, start in self._starts.items())
-        content = {"target": self._target, "since": self.since, "open": is_open, "spans": spans}
+        content = {
+            "target": self._target,
+            "since": self.since,
+            "open": is_open,
+            "spans": spans,
+            "epochs": sorted(self.epochs),
+        }
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, content)
@@ -95,3 +107,15 @@ def joined(spans: Iterable[Span]) -> list[Span]:
         else:
             whole.append((start, end))
     return whole
+
+
+class Spans:
+    """Whether a time is in one of many spans."""
+
+    def __init__(self, spans: list[tuple[float, float]]) -> None:
+        self._spans = joined(spans)
+        self._ends = [end for _, end in self._spans]
+
+    def has(self, time: float) -> bool:
+        index = bisect_left(self._ends, time)
+        return index < len(self._spans) and self._spans[index][0] < time

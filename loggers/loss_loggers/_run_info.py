@@ -45,8 +45,8 @@ class RunInfo:
         colours = self.values["losses"]
         for name in names:
             if name not in colours:
-                colours[name] = new_colour(name, colours.values())
                 self.changed = True
+                colours[name] = new_colour(name, colours.values())
 
     def add_hyperparameters(self, new: dict[str, Any]) -> None:
         """Merge them into those known: lists unite, settings are updated."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._epochs import EpochRow
 from ._part import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
+
+    from ._remote import EpochKey
 
 Item = tuple[int | None, float, dict[str, Any], float]
 """A row that waits, and the time of the one before it. Hyperparameters are one without a step."""
@@ -70,13 +73,21 @@ def read_undelivered(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
             yield _item(json.loads(line)), offset
 
 
+def epochs_in(items: Iterable[Item]) -> set[EpochKey]:
+    """The epochs among some items, each with its step."""
+    rows = ((step, content) for step, _, content, _ in items if isinstance(content, EpochRow))
+    return {(int(content["epoch"]), int(step or 0)) for step, content in rows}
+
+
 def _named(item: Item) -> dict[str, Any]:
     step, time, content, after = item
     if step is None:
         return {"time": time, "hyperparameters": content, "after": after}
-    return {"step": step, "time": time, "metrics": content, "after": after}
+    kind = {"kind": "epoch"} if isinstance(content, EpochRow) else {}
+    return {"step": step, "time": time, "metrics": content, "after": after, **kind}
 
 
 def _item(line: dict[str, Any]) -> Item:
     content = line["metrics"] if "step" in line else line["hyperparameters"]
+    content = EpochRow(content) if line.get("kind") == "epoch" else content
     return line.get("step"), line["time"], content, line["after"]

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import deque
+from itertools import groupby
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._epochs import epoch_row, read_epochs
 from ._record_rows import ends_at, record_rows
-from ._remote import DELIVERED, SENT, UNDELIVERED, folder_name, joined, span
-from ._undelivered import read_undelivered
+from ._remote import DELIVERED, SENT, UNDELIVERED, Spans, folder_name, span
+from ._undelivered import epochs_in, read_undelivered
 from .run_folder import INFO, is_alive, is_run, read_json, run_info, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ._epochs import EpochLine
+
 Unsent = tuple[int | None, float, dict[str, Any]]
-"""A row, or hyperparameters, which have no step."""
+"""A row, an epoch (an `EpochRow` with its means), or hyperparameters, which have no step."""
+
+_DIGITS = 16
 
 
 class Cursor(NamedTuple):
-    """How far it was sent: the hyperparameters, the undelivered file, and the record."""
+    """How far it was sent: hyperparameters, the undelivered file, the record and its epochs."""
 
     is_introduced: bool = False
     undelivered: int = 0
     part: int = 0
     offset: int = 0
     time: float = 0.0
+    epochs: str = ""
+    """A number for each line of the epochs that was sent, in 16 hexadecimal digits.
+
+    Not a place in the file: after it went back to a checkpoint some lines are others.
+    """
 
 
 class Remainder:
@@ -77,30 +88,57 @@ class Remainder:
         if not ends_at(run, place, cursor.time):
             # The record went back to a checkpoint: what it recorded since then is of a later time.
             place, after = (0, 0), cursor.time
-        others = self._others()
+        others, epochs = self._others(), deque(self._epochs(run, cursor.epochs))
         for row, (part, offset) in record_rows(run, place):
+            # An epoch comes after the rows of its last step, as it was logged.
+            while epochs and epochs[0][0].step < row[0]:
+                item, cursor = _epoch(epochs.popleft(), cursor)
+                yield item, cursor
             if row[1] > after and not others.has(row[1]):
-                yield row, cursor._replace(part=part, offset=offset, time=row[1])
+                cursor = cursor._replace(part=part, offset=offset, time=row[1])
+                yield row, cursor
+        for lines in epochs:
+            item, cursor = _epoch(lines, cursor)
+            yield item, cursor
 
-    def _others(self) -> _Spans:
+    def _others(self) -> Spans:
         """The times of the rows that are, or will be, delivered in another way."""
         spans = [(start, end) for start, end in self._delivered.get("spans", ())]
         spans += [span(item[3], item[1]) for item, _ in read_undelivered(self._undelivered)]
-        if self._delivered.get("open") and self._run and is_alive(run_info(self._run)):
+        if self._is_live():
             spans.append((self._delivered["since"], inf))
-        return _Spans(spans)
+        return Spans(spans)
+
+    def _epochs(self, run: Path, sent: str) -> Iterator[list[EpochLine]]:
+        """The lines of each epoch that were not sent, and will not be delivered in another way."""
+        if self._is_live():
+            return
+        others = {(epoch, step) for epoch, step in self._delivered.get("epochs", ())}
+        others |= epochs_in(item for item, _ in read_undelivered(self._undelivered))
+        known = {sent[start : start + _DIGITS] for start in range(0, len(sent), _DIGITS)}
+        for key, lines in groupby(read_epochs(run), lambda line: line[:2]):
+            new = [line for line in lines if _digits(line) not in known]
+            if new and key not in others:
+                yield new
+
+    def _is_live(self) -> bool:
+        """Whether a `Background` is about to deliver what comes."""
+        is_open = bool(self._delivered.get("open"))
+        return is_open and self._run is not None and is_alive(run_info(self._run))
 
 
-class _Spans:
-    """Whether a time is in one of many spans."""
+def _epoch(lines: list[EpochLine], cursor: Cursor) -> tuple[Unsent, Cursor]:
+    """An epoch, and the cursor behind it."""
+    epoch, step = lines[0][:2]
+    means = {line.name: (line.mean, line.samples) for line in lines}
+    cursor = cursor._replace(epochs=cursor.epochs + "".join(map(_digits, lines)))
+    return (step, 0.0, epoch_row(epoch, means)), cursor
 
-    def __init__(self, spans: list[tuple[float, float]]) -> None:
-        self._spans = joined(spans)
-        self._ends = [end for _, end in self._spans]
 
-    def has(self, time: float) -> bool:
-        index = bisect_left(self._ends, time)
-        return index < len(self._spans) and self._spans[index][0] < time
+def _digits(line: EpochLine) -> str:
+    from hashlib import blake2b
+
+    return blake2b(line.text, digest_size=_DIGITS // 2).hexdigest()
 
 
 def remainder_of(path: Path, target: str) -> Remainder:

@@ -22,16 +22,16 @@ class Names(dict[str, str]):
     def __init__(self, clean: Callable[[str], str] = str, longest: int | None = None) -> None:
         self._clean = clean
         self._longest = longest
-        self._taken: set[str] = set()
+        self._taken: dict[str, str] = {}
 
     def __missing__(self, name: str) -> str:
         # No backend can store half of a surrogate pair.
         whole = self._clean(name.encode(errors="backslashreplace").decode())
         new, number = whole[: self._longest], 1
-        while new in self._taken:
+        # Taken by whom, so that a call which Ctrl-C ended finds its own name again.
+        while self._taken.setdefault(new, name) != name:
             number += 1
             new = self._numbered(whole, f"_{number}")
-        self._taken.add(new)
         self[name] = new
         return new
 

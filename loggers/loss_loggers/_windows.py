@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from math import inf, nan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ._pending import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ._logger import Metrics, Row
 
+    _Values = tuple[int, float, float, float, float]
+    _Windows = dict[str, "_Window"]
+    _Answers = tuple[tuple[Pending, Pending], ...]
+
 Reduction = Literal["last", "mean"]
+
+_ANSWERS = 15
+"""How many answers are known beside the last: an interrupted delivery comes again soon."""
+
+_NONE: _Values = (0, nan, 0.0, inf, -inf)
+"""The values of one metric: their count, the last, the total, the least and the greatest."""
 
 
 class Windows:
@@ -33,31 +44,53 @@ class Windows:
         self._size = size
         self._reduce: Reduction = reduce
         self._extremes = extremes
-        self._windows: dict[str, _Window] = {}
+        # One attribute, for one operation replaces it, which Ctrl-C cannot come into.
+        self._state: tuple[_Windows, _Answers] = ({}, ())
 
     def add(self, step: int, time: float, metrics: Metrics) -> list[Row]:
         """Take a row; give the rows of the windows that are complete by it."""
-        number = -(-step // self._size)
-        names = _names(metrics)
-        rows = self._rows(loss for loss in names if self._number(loss) != number)
-        for loss, mine in names.items():
-            window = self._windows.setdefault(loss, _Window(number))
-            window.add(step, time, mine, metrics)
-        if self._reduce == "last" and step % self._size == 0:
-            rows += self._rows(names)
-        return rows
+        return self.take(Pending([(step, time, metrics)]))
+
+    def take(self, pending: Pending) -> Pending:
+        """Take rows; give those of the windows that are complete by them.
+
+        Whoever raises in between, the rows are in all windows or in none; taken a second time they
+        change nothing, and the answer is the same object.
+        """
+        windows, answers = self._state
+        if pending.tries > 1:
+            for known, answer in answers:
+                if known is pending:
+                    return answer
+        windows, ready = dict(windows), Pending()
+        ready.late = True
+        for step, time, metrics in pending:
+            ready += self._add(windows, step, time, metrics)
+        self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
+        return ready
 
     def drain(self) -> list[Row]:
         """The rows of all windows, complete or not."""
-        return self._rows(list(self._windows))
+        windows, answers = self._state
+        self._state = {}, answers
+        return self._rows(windows, list(windows))
 
-    def _number(self, loss: str) -> int | None:
-        return self._windows[loss].number if loss in self._windows else None
+    def _add(self, windows: _Windows, step: int, time: float, metrics: Metrics) -> list[Row]:
+        number = -(-step // self._size)
+        names = _names(metrics)
+        ended = [n for n in names if n in windows and windows[n].number != number]
+        rows = self._rows(windows, ended)
+        for loss, mine in names.items():
+            window = windows.get(loss) or _Window(number, step, time, {})
+            windows[loss] = window.with_row(step, time, mine, metrics)
+        if self._reduce == "last" and step % self._size == 0:
+            rows += self._rows(windows, names)
+        return rows
 
-    def _rows(self, losses: Iterable[str]) -> list[Row]:
-        """Take these windows out, as one row for each step at which they ended."""
+    def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[Row]:
+        """Take the windows of these losses out, as one row for each step at which they ended."""
         rows: dict[int, Row] = {}
-        for window in [self._windows.pop(loss) for loss in losses if loss in self._windows]:
+        for window in [windows.pop(loss) for loss in losses]:
             row = rows.setdefault(window.step, (window.step, window.time, {}))
             row[2].update(window.metrics(self._reduce, extremes=self._extremes))
         return [rows[step] for step in sorted(rows)]
@@ -71,50 +104,36 @@ def _names(metrics: Metrics) -> dict[str, list[str]]:
     return names
 
 
-class _Window:
+class _Window(NamedTuple):
     """The metrics of one loss over some steps."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.step = 0
-        self.time = 0.0
-        self._values: defaultdict[str, _Values] = defaultdict(_Values)
+    number: int
+    step: int
+    time: float
+    values: dict[str, _Values]
 
-    def add(self, step: int, time: float, names: list[str], metrics: Metrics) -> None:
-        self.step, self.time = step, time
+    def with_row(self, step: int, time: float, names: list[str], metrics: Metrics) -> _Window:
+        values = dict(self.values)
         for name in names:
-            self._values[name].add(float(metrics[name]))
+            value = float(metrics[name])
+            count, _, total, least, greatest = values.get(name, _NONE)
+            # A NaN stays in the total, so that the mean shows it, and out of the extremes, so that
+            # they show the others: no comparison with it is true.
+            least = min(least, value)
+            greatest = max(greatest, value)
+            values[name] = count + 1, value, total + value, least, greatest
+        return _Window(self.number, step, time, values)
 
     def metrics(self, reduce: Reduction, *, extremes: bool) -> Metrics:
         metrics: Metrics = {}
-        for name, values in self._values.items():
-            metrics[name] = values.last if reduce == "last" else values.total / values.count
+        for name, (count, last, total, least, greatest) in self.values.items():
+            metrics[name] = last if reduce == "last" else total / count
             if extremes:
-                metrics |= values.extremes(name)
+                metrics |= _extremes(name, least, greatest)
         return metrics
 
 
-class _Values:
-    """The values of one metric, in five numbers."""
-
-    __slots__ = ("count", "last", "maximum", "minimum", "total")
-
-    def __init__(self) -> None:
-        self.count, self.last, self.total = 0, nan, 0.0
-        self.minimum, self.maximum = inf, -inf
-
-    def add(self, value: float) -> None:
-        self.count += 1
-        self.last = value
-        # A NaN stays in the total, so that the mean shows it, and out of the extremes, so that
-        # they show the others: no comparison with it is true.
-        self.total += value
-        if value < self.minimum:
-            self.minimum = value
-        if value > self.maximum:
-            self.maximum = value
-
-    def extremes(self, name: str) -> Metrics:
-        statistic, slash, loss = name.partition("/")
-        low, high = (self.minimum, self.maximum) if self.minimum <= self.maximum else (nan, nan)
-        return {f"{statistic}_min{slash}{loss}": low, f"{statistic}_max{slash}{loss}": high}
+def _extremes(name: str, least: float, greatest: float) -> Metrics:
+    statistic, slash, loss = name.partition("/")
+    low, high = (least, greatest) if least <= greatest else (nan, nan)
+    return {f"{statistic}_min{slash}{loss}": low, f"{statistic}_max{slash}{loss}": high}

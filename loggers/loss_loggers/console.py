@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 from ._base import BaseLogger
 
 if TYPE_CHECKING:
-    from ._logger import Metrics
+    from ._logger import Means, Metrics
 
 
 class Bar(Protocol):
@@ -30,6 +30,8 @@ class ConsoleLogger(BaseLogger):
     step       0 | G    0.6931 w 0.333
     >>> logger.log_metrics({"loss/G": 0.5, "loss/D": float("nan"), "lr": 2e-4}, step=50)
     step      50 | G    0.5000 | D       nan | lr 2.000e-04
+    >>> logger.log_epoch(0, {"G": (0.6, 1600)}, step=99)
+    step      99 | epoch 0 | G    0.6000
     """
 
     def __init__(
@@ -53,6 +55,14 @@ class ConsoleLogger(BaseLogger):
                 # Trackers that share a bar each bring a row of their own.
                 self._shown |= words
                 self._bar.set_postfix(self._shown, refresh=False)
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Show the means of an epoch on a line of their own; behind a bar, only its number."""
+        if self._bar is None:
+            words = {name: _number(mean) for name, (mean, _) in means.items()}
+            self._print(step, {"epoch": str(epoch), **words})
+        else:
+            self._shown["epoch"] = str(epoch)
 
     def _print(self, step: int, words: dict[str, str]) -> None:
         line = " | ".join([f"step {step:7d}", *(f"{name} {text}" for name, text in words.items())])

@@ -10,6 +10,7 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
+from ._pending import Pending
 from .run_folder import folder_at
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
-    from ._logger import Metrics, Row
+    from ._logger import Means, Metrics, Row
 
 
 class CsvLogger(BaseLogger):
@@ -31,7 +32,8 @@ class CsvLogger(BaseLogger):
 
     Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
     A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
-    starts `losses-2.csv`. Read all of it with `read_run`, or a file with `pandas.read_csv`.
+    starts `losses-2.csv`. The means of an epoch are in `epochs.csv`, from the first epoch on. Read
+    all of it with `read_run`, or a file with `pandas.read_csv`.
 
     On another rank than the first of a distributed run there is no folder before the first row,
     and a group reports none there unless it is told to.
@@ -78,11 +80,25 @@ class CsvLogger(BaseLogger):
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Record rows, with the times that they bring."""
-        if self._refuses(len(rows)):
+        self.log_pending(Pending(rows))
+
+    def log_pending(self, pending: Pending) -> None:
+        """Record rows that an interrupted delivery may bring again: each is recorded once."""
+        record = self._record
+        # What `_refuses` asks, without its calls: this is at every step.
+        if record.is_closed or os.getpid() != record.pid:
+            self._refuses(len(pending))
             return
         with self._lock:
-            for step, moment, metrics in rows:
-                self._record.append(step, moment, metrics)
+            for row in pending if pending.tries < 2 else record.open().unwritten(pending):
+                record.append(row)
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Record the means of an epoch in `epochs.csv`."""
+        if self._refuses(1):
+            return
+        with self._lock:
+            self._record.append_epoch(epoch, means, step)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Record what the losses are and how they are weighted; later ones are merged."""

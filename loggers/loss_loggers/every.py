@@ -7,6 +7,8 @@ import weakref
 from time import time
 from typing import TYPE_CHECKING
 
+from ._epochs import EpochRow
+from ._pending import Pending
 from ._windows import Windows
 from .tee import Tee
 
@@ -28,7 +30,7 @@ class Every(Tee):
 
     Trackers that share an `Every` are thinned each at its own step, and a metric that comes rarely
     is in the next row of its loss. `flush()` sends what is pending; so do `close()` and the end of
-    the interpreter.
+    the interpreter. The means of an epoch are sent at once.
 
     >>> from loss_loggers import MemoryLogger
     >>> memory = MemoryLogger()
@@ -48,13 +50,21 @@ class Every(Tee):
         weakref.finalize(self, _deliver, self._windows, self.guards, os.getpid())
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Take one row, with the time of now."""
-        self.log_rows([(step, time(), metrics)])
+        """Take one row, with the time of now; that of an epoch goes on at once."""
+        if isinstance(metrics, EpochRow):
+            super().log_metrics(metrics, step=step)
+        else:
+            self.log_rows([(step, time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
-        if ready := [late for row in rows for late in self._windows.add(*row)]:
+        if ready := self._windows.take(Pending(rows)):
             super().log_rows(ready)
+
+    def log_pending(self, pending: Pending) -> None:
+        """Take rows that an interrupted delivery may bring again: each counts once."""
+        if ready := self._windows.take(pending):
+            super().log_pending(ready)
 
     def flush(self) -> None:
         """Send the steps of now without waiting for the rest of their n."""

@@ -6,12 +6,14 @@ from time import time
 from typing import TYPE_CHECKING, Any
 
 from ._base import BaseLogger
+from ._epochs import epoch_row, is_repeated
 from ._hyperparameters import merge
+from ._pending import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._logger import Metrics, Row
+    from ._logger import Means, Metrics, Row
 
 
 class MemoryLogger(BaseLogger):
@@ -40,9 +42,34 @@ class MemoryLogger(BaseLogger):
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Keep rows, with the times that they bring."""
-        self.rows.extend((step, moment, dict(metrics)) for step, moment, metrics in rows)
+        self.log_pending(Pending(rows))
+
+    def log_pending(self, pending: Pending) -> None:
+        """Keep rows that an interrupted delivery may bring again: each is kept once."""
+        if pending.tries > 1 and self._has(pending.noted()):
+            return
+        kept = []
+        for step, moment, metrics in pending:
+            # A comprehension would be one more call, at every step.
+            kept.append((step, moment, dict(metrics)))
+        pending.note = (pending.done, kept)
+        self.rows.extend(kept)
         if self._max_rows is not None:
-            del self.rows[: -self._max_rows]
+            self._forget(self._max_rows)
+
+    def _forget(self, max_rows: int) -> None:
+        del self.rows[:-max_rows]
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Keep the means of an epoch as a row; those of an interrupted call come once."""
+        is_kept = any(getattr(row, "means", None) is means for _, _, row in reversed(self.rows))
+        if not (is_repeated(means) and is_kept):
+            self.rows.append((step, time(), epoch_row(epoch, means)))
+            if self._max_rows is not None:
+                self._forget(self._max_rows)
+
+    def _has(self, kept: list[Row] | None) -> bool:
+        return any(row is kept[-1] for row in reversed(self.rows)) if kept else False
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Keep hyperparameters, merged as in a run folder: lists unite, settings are updated."""

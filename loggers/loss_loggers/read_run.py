@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._epochs import COLUMNS, EPOCHS
 from ._lines import KEYS, STATISTICS
 from .run_folder import INFO, folder_at, is_run, parts, run_info
 
@@ -46,6 +47,8 @@ class Run:
         info: the content of `run.json`.
         columns: for each column of all parts an array: `step` int64, `time` float64, `name` str,
             the statistics float64 with NaN where a line has none.
+        epochs: the same of `epochs.csv`, a line for each epoch and loss: `epoch` and `step` (its
+            last) int64, `name` str, `mean` and `samples` float64. Empty arrays without that file.
         note: what was amiss, or an empty string.
     """
 
@@ -53,6 +56,7 @@ class Run:
         self.path = path
         self.info = run_info(path)
         self.columns = _joined([_read(part) for part in parts(path)])
+        self.epochs = _epochs(path / EPOCHS)
         self.note = "" if self.info else f"{path / INFO} is missing or unreadable"
 
     @property
@@ -73,19 +77,28 @@ class Run:
         return f"Run({self.path.name!r}, {state}, {lines} lines, {self.names})"
 
 
-def _read(path: Path) -> Columns:
-    header, *lines = _cells(path)
+def _read(path: Path, default: Sequence[str] = (*KEYS, *STATISTICS)) -> Columns:
+    header, *lines = _cells(path, default)
+    return _columns(header, lines)
+
+
+def _epochs(path: Path) -> Columns:
+    columns = _read(path, COLUMNS) if path.exists() else _columns(COLUMNS, [])
+    return {**columns, "epoch": columns["epoch"].astype("int64")}
+
+
+def _columns(header: Sequence[str], lines: list[list[str]]) -> Columns:
     columns = zip(*lines, strict=True) if lines else [()] * len(header)
     return {name: _column(name, cells) for name, cells in zip(header, columns, strict=True)}
 
 
-def _cells(path: Path) -> list[list[str]]:
+def _cells(path: Path, default: Sequence[str]) -> list[list[str]]:
     """The cells of each line, but for a last line that is not written to its end."""
     import csv
 
     data = path.read_bytes()
     lines = csv.reader(data[: data.rfind(b"\n") + 1].decode().split("\n"))
-    header = next(lines) or [*KEYS, *STATISTICS]
+    header = next(lines) or [*default]
     return [header, *(line for line in lines if len(line) == len(header))]
 
 
@@ -102,7 +115,7 @@ def _column(name: str, cells: Sequence[str]) -> numpy.ndarray[Any, Any]:
 def _joined(parts: list[Columns]) -> Columns:
     import numpy as np
 
-    parts = parts or [{name: _column(name, ()) for name in (*KEYS, *STATISTICS)}]
+    parts = parts or [_columns((*KEYS, *STATISTICS), [])]
     names = dict.fromkeys(name for part in parts for name in part)
     return {name: np.concatenate([_part_of(part, name) for part in parts]) for name in names}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ._epochs import EpochRow, epoch_row
 from .tee import Tee
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._logger import Loggers, Metrics, Row
+    from ._logger import Loggers, Means, Metrics, Row
+    from ._pending import Pending
 
 
 class Rename(Tee):
@@ -36,7 +38,19 @@ class Rename(Tee):
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Send rows under their new names."""
-        super().log_rows([(step, time, self._renamed(metrics)) for step, time, metrics in rows])
+        super().log_rows(self._renamed_rows(rows))
+
+    def log_pending(self, pending: Pending) -> None:
+        """Send rows under their new names to each that does not have them yet."""
+        super().log_pending(pending.child(lambda: self._renamed_rows(pending)))
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Send the means of an epoch as a row, for only a row has names to change."""
+        row = self._renamed(epoch_row(epoch, means))
+        super().log_metrics(EpochRow(row), step=step)
+
+    def _renamed_rows(self, rows: Sequence[Row]) -> list[Row]:
+        return [(step, time, self._renamed(metrics)) for step, time, metrics in rows]
 
     def _renamed(self, metrics: Metrics) -> Metrics:
         names = self._names

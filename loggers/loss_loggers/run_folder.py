@@ -3,6 +3,7 @@
 runs/gan/run.json        what the run is: its id, losses with colours, settings, state
 runs/gan/losses.csv      a line for each step and loss
 runs/gan/losses-2.csv    goes on with more columns, from the step that brought a new statistic
+runs/gan/epochs.csv      a line for each epoch and loss, if epochs were reported
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Summary(NamedTuple):
 
     Attributes:
         target: Where it went, in words.
-        rows: How many rows, each with all losses of a step.
+        rows: How many rows, each with all losses of a step, or the means of an epoch.
         numbers: How many numbers were in them.
         first_step: The lowest step, or None if there was no row.
         last_step: The highest step.
@@ -59,7 +59,8 @@ def sync(
 
     These are all rows of the record; or, if a `Background` was there, those that it could not
     deliver and those that it had not delivered when its process was killed. They have their own
-    step, and their own time where the logger takes times. The folder remembers what was sent, so
+    step, and their own time where the logger takes times; the means of an epoch come after its last
+    row, as `log_epoch` if the logger has it. The folder remembers what was sent, so
     a second call goes on where the first one ended. A call that is killed repeats up to 100 rows,
     and a `Background` that is killed those of its last interval.
 
@@ -118,8 +119,8 @@ def targets_of(run: str | PathLike[str]) -> list[str]:
 
 
 def _batches(remainder: Remainder) -> Iterator[Batch]:
-    """Rows together, and hyperparameters together."""
-    for _, alike in groupby(remainder, lambda pair: pair[0][0] is None):
+    """Rows together, hyperparameters together, and epochs together."""
+    for _, alike in groupby(remainder, lambda pair: _kind(pair[0])):
         while batch := list(islice(alike, BATCH)):
             yield batch
 
@@ -137,7 +138,7 @@ def _send(batch: Batch, logger: Logger, remainder: Remainder) -> None:
 
 def _pieces(batch: Batch, logger: Logger) -> list[Batch]:
     """What goes into one call."""
-    is_whole = batch[0][0][0] is not None and hasattr(logger, "log_rows")
+    is_whole = _kind(batch[0][0]) == "rows" and hasattr(logger, "log_rows")
     return [batch] if is_whole else [[pair] for pair in batch]
 
 
@@ -147,6 +148,8 @@ def _call(logger: Any, items: list[Unsent]) -> None:
     if step is None:
         if hasattr(logger, "log_hyperparams"):
             logger.log_hyperparams(content)
+    elif _kind(items[0]) == "epoch":
+        _log_epoch(logger, content, step)
     elif hasattr(logger, "log_rows"):
         logger.log_rows(items)
     else:
@@ -154,6 +157,21 @@ def _call(logger: Any, items: list[Unsent]) -> None:
     if lost := _lost(logger) - before:
         msg = f"{target_of(logger)} did not take {lost} rows"
         raise NotDeliveredError(msg)
+
+
+def _kind(item: Unsent) -> str:
+    step, _, content = item
+    if step is None:
+        return "hyperparameters"
+    # One that a Background could not deliver is a row by now, under the names that it sends.
+    return "epoch" if getattr(content, "means", None) else "rows"
+
+
+def _log_epoch(logger: Any, row: Any, step: int) -> None:
+    if hasattr(logger, "log_epoch"):
+        logger.log_epoch(row["epoch"], row.means, step=step)
+    else:
+        logger.log_metrics(dict(row), step=step)
 
 
 def _lost(logger: Any) -> int:

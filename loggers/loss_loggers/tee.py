@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ._logger import Loggers, Metrics, Row
+    from ._logger import Loggers, Means, Metrics, Row
+    from ._pending import Pending
 
 
 class Tee(BaseLogger):
@@ -77,6 +78,24 @@ class Tee(BaseLogger):
         """Send rows that arrive late or in a batch to each."""
         for guard in self.guards:
             guard.log_rows(rows)
+
+    def log_pending(self, pending: Pending) -> None:
+        """Send rows to each that does not have them from an earlier, interrupted call."""
+        if pending.tee is None:
+            pending.tee = self
+        elif pending.tee is not self:  # it is behind another one
+            pending = pending.child()
+            pending.tee = self
+        pending.tries += 1
+        guards = self.guards
+        while pending.done < len(guards):
+            guards[pending.done].log_pending(pending)
+            pending.done += 1
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Send the means of an epoch to each."""
+        for guard in self.guards:
+            guard.log_epoch(epoch, means, step=step)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Send them to each logger that records them."""

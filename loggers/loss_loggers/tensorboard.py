@@ -97,7 +97,8 @@ class TensorBoardLogger(Adapter):
             return
         value_class = self._summary.Value
         numbers = [value_class(tag=name, simple_value=value) for name, value in values.items()]
-        file = self._writer._get_file_writer()
+        # One event with all numbers; add_scalar writes one for each.
+        file = self._writer._get_file_writer()  # noqa: SLF001
         file.add_summary(self._summary(value=numbers), step, moment)
 
     def _lay_out(self, values: dict[str, float]) -> None:

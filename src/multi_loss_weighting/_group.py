@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import math
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
-from ._state import State, check_state
+from ._warn import warn_user
 from .accelerator import _compiled
+from .batch._names import checked_name
 from .batch._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
-from .batch._value import checked_samples, checked_step, read_metrics
-from .distributed._ranks import Ranks
-from .statistics._ratio import RatioSettings
-from .statistics._statistics import Statistics
-from .step._backward import Backward, run_backward
-from .step._loss import REPORT, NamedLoss, checked_report
-from .step._losses import TOTAL, make_members
-from .step._recorder import Intake
+from .batch._value import checked_step, losses_by_name
+from .statistics._checked import checked_kind
+from .statistics._settings import StatisticsSettings
+from .step._backward import checked_backward
+from .step._follow import FollowedWeights
+from .step._loading import follow_names, load, weighting_state
+from .step._losses import LossOptions, LossSet
+from .step._one_of_many import OneOfMany, next_weights
+from .step._packing import packed
+from .step._recorder import Recorder
 from .step._reporter import make_reporter
-from .step._step import Steps, losses_by_name
-from .weighting import PlainSum, Weighted, Weighting
+from .step._row import REPORT, label
+from .step._settings import ReportSettings, report_settings
+from .step._step import Step
+from .weighting import PlainSum, Weighting
 from .weighting._base import checked_weighting, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from loss_loggers import Loggers
 
-    from .distributed._ranks import ProcessGroup
     from .statistics._history import History
-    from .step._losses import Members
+    from .step._backward import Backward
+    from .step._reporter import Reporter
 
 
 class LossGroup(nn.Module):
@@ -40,14 +45,16 @@ class LossGroup(nn.Module):
 
     `update` is for plain loops. Its halves fit everywhere else (closures, gradient scalers, a
     framework that calls backward itself): `total = group.weigh(losses)`, their backward, then
-    `group.record(losses)`.
+    `group.record(losses)`, whose row has the weights that `weigh` used.
 
     The weights of a step come from the statistics up to the step before. A loss may be missing
     from a step: its statistics stay as they are, and the other losses keep their weights. One that
-    is not finite is left out of the step in the same way, and counted.
+    is not finite is left out of the step in the same way, and counted. Losses in half precision
+    are weighed in float32.
 
     Args:
-        names: The losses, in order; None to take those of the first step.
+        names: The losses, in order; another one is then an error. None to take them as they come,
+            also at a later step.
         logger: Where rows go: anything with `log_metrics(metrics, *, step)`, a list of such, or
             None for nowhere.
         weighting: How to weigh; None for the plain sum, which changes no training.
@@ -61,21 +68,17 @@ class LossGroup(nn.Module):
             gradient scaler and DDP count on it. "keep" always leaves it in, for a gradient scaler
             of yours after `weigh`. "raise" reports the row and raises.
         ignore: Keys to pass over, e.g. a detector's own total.
-        scope: Stands before the loss in every row, e.g. "val" for `loss/val/kl`.
-        history: How many of the last values are kept of each loss.
-        decay: Of the exponential means, e.g. 0.98; None for none.
-        report: The statistics in a row, out of `STATISTICS`.
+        scope: Put before the loss in every row, e.g. "val" for `loss/val/kl`.
         log_every: How many steps on an accelerator are read back at once, each with its own row
             and time; a kill loses those since the last read. None for 50 there, and for each step
             on the CPU. What is read in between, e.g. `group["kl"].mean`, waits for the device.
-        process_group: The ranks whose mean of each loss makes the statistics and the weights. Each
-            of them has to `record` each step. "default" is all of them, once `torch.distributed`
-            is initialised; None is for what one rank records alone.
-        report_all: Whether each rank reports its rows, and not the first of them alone.
+        statistics: How the statistics of each loss are kept.
+        report: What a row has, out of `STATISTICS`; a `ReportSettings` also says which ranks share
+            the objective and which report it.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
-        TypeError: If the logger is none; the error names what to wrap it in.
+        TypeError: If an option is of another type. That of a logger names what to wrap it in.
 
     >>> from multi_loss_weighting.weighting import StaticWeighting
     >>> group = LossGroup(["recon", "kl"], weighting=StaticWeighting(kl=0.5))
@@ -98,88 +101,96 @@ class LossGroup(nn.Module):
         nonfinite: OnNonfinite = "skip",
         ignore: Iterable[str] = (),
         scope: str = "",
-        history: int = 1000,
-        decay: float | None = None,
-        report: Iterable[str] = REPORT,
         log_every: int | None = None,
-        process_group: ProcessGroup = "default",
-        report_all: bool = False,
+        statistics: StatisticsSettings | None = None,
+        report: Iterable[str] | ReportSettings = REPORT,
     ) -> None:
         super().__init__()
-        self.weighting = PlainSum() if weighting is None else checked_weighting(weighting)
-        self.step = 0
-        self.scope = scope
-        self._backward = backward
+        weighting = PlainSum() if weighting is None else checked_weighting(weighting)
+        reported = report_settings(report)
+        self.scope = scope if scope == "" else checked_name(scope, "scope")
         self._on_nonfinite = checked_nonfinite(nonfinite)
-        self._ignored = frozenset([ignore] if isinstance(ignore, str) else ignore)
-        make_statistics = partial(Statistics, block_size=block_size, history=history, decay=decay)
-        make_statistics()  # a bad setting is an error now, not at the first step
-        make_own = partial(
-            make_members,
-            ratio=getattr(self.weighting, "ratio_settings", RatioSettings()),
-            max_loss=max_loss,
-            report=checked_report(report),
-            scope=scope,
-            make_statistics=make_statistics,
+        self._ignored = _ignored(ignore)
+        self._has_backward = checked_backward(backward) is not None
+        losses = LossSet(
+            () if names is None else _listed(names),
+            LossOptions(
+                max_loss,
+                block_size,
+                _settings_for(weighting, statistics),
+                tuple(reported.statistics),
+                scope,
+                has_total=True,
+                are_given=names is not None,
+                capacity=getattr(weighting, "num_losses", None),
+            ),
         )
-        ranks = Ranks(process_group, report_all=report_all)
-        self._intake = Intake(
-            ranks=ranks,
+        recorder = Recorder(
+            losses,
+            report=reported,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
             reporter=make_reporter(logger, self.hyperparams),
-            total=f"loss/{self._label(TOTAL)}",
         )
-        self._steps = Steps(
-            make_own,
-            names,
-            intake=self._intake,
-            ranks=ranks,
+        self._step = Step(
+            weighting,
+            recorder,
+            backward=backward,
             keeps_nonfinite=self._keeps_nonfinite,
             is_always_late=log_every is not None,
         )
-        self._key = _compiled.register(self)
-        self.register_load_state_dict_pre_hook(_check_before_loading)  # type: ignore[no-untyped-call]
+        self.weighting = weighting
+        self._key = _compiled.register(self._step)
+        self._leader: Step | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "weighting":
+            self._step.weighting = checked_weighting(value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy knows everything that this group was told."""
+        """Wait for what is on its way, so that the copy is complete."""
         self.flush()
-        return self.__dict__.copy()
+        return self.__dict__ | {"_key": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy is a group of its own to compiled code."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._key = _compiled.register(self)
+        self.__dict__["_key"] = _compiled.register(self._step)
 
     # What there is to read.
 
     @property
-    def _losses(self) -> Mapping[str, NamedLoss]:
-        members = self._steps.members
-        return {} if members is None else members.losses
+    def step(self) -> int:
+        """The next step, from 0; it may be set."""
+        return self._step.recorder.state.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        recorder = self._step.recorder
+        recorder.state = recorder.state._replace(step=checked_step(step))
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the losses, in order; empty until they are known."""
-        return tuple(self._losses)
+        return self._step.recorder.state.losses.names
 
-    def __getitem__(self, name: str) -> NamedLoss:
-        try:
-            return self._losses[name]
-        except KeyError:
-            names = ", ".join(self._losses) or "not known before the first step"
-            msg = f"the losses of this group are {names}; got {name!r}"
-            raise KeyError(msg) from None
+    def __getitem__(self, name: str) -> OneOfMany:
+        if name not in self.names:
+            names = ", ".join(self.names) or "not known before the first step"
+            msg = f"name must be that of a loss of this group ({names}), got {name!r}"
+            raise KeyError(msg)
+        return OneOfMany(self._step, name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._losses)
+        return iter(self.names)
 
     def __len__(self) -> int:
-        return len(self._losses)
+        return len(self.names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._losses
+        return name in self.names
 
     def __bool__(self) -> bool:
         """A group is something even before it knows its losses."""
@@ -192,20 +203,22 @@ class LossGroup(nn.Module):
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """
-        return self._steps.history(self._known_members())
+        self._check_names_are_known()
+        return self._step.history()
 
-    def _known_members(self) -> Members:
-        members = self._steps.members
-        if members is None:
-            msg = "a group without names knows its losses from the first step on; none came yet"
-            raise RuntimeError(msg)
-        return members
+    def _check_names_are_known(self) -> None:
+        if not self.names:
+            self._raise_unknown()
+
+    def _raise_unknown(self) -> NoReturn:
+        msg = "names are unknown until the first step: pass names=[...] or call update() first"
+        raise RuntimeError(msg)
 
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the last step; before the first, those that it will have."""
-        if not self._losses or self.step:
-            return {name: loss.weight for name, loss in self._losses.items()}
+        if not self.names or self.step:
+            return {name: self[name].last_weight for name in self.names}
         return self.next_weights()
 
     def next_weights(self) -> dict[str, float]:
@@ -214,9 +227,8 @@ class LossGroup(nn.Module):
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """
-        members = self._known_members()
-        weights = self._steps.weights(self.weighting, members, torch.zeros(len(self)), self.step)
-        return dict(zip(self, weights.tolist(), strict=True))
+        self._check_names_are_known()
+        return next_weights(self._step)
 
     def weights_for(self, losses: Tensor) -> Tensor:
         """The weights [K] that the next step will have, for losses [K] and where those are.
@@ -224,42 +236,51 @@ class LossGroup(nn.Module):
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """
-        weights = self._steps.weights(self.weighting, self._known_members(), losses, self.step)
-        return torch.as_tensor(weights).to(losses, non_blocking=True)
+        self._check_names_are_known()
+        return self._step.weights_for(losses.detach(), None, remembers=False)
 
     @property
     def finite(self) -> Tensor:
         """Whether all losses of the last recorded step were finite, on all ranks.
 
-        A bool tensor of no dimension, where the losses are. On an accelerator nothing but you can
-        look at it, so that you may skip the optimizer's step of a nan there.
+        A 0-d bool tensor on the device of the losses, e.g. to skip the optimizer's step after a
+        nan. Reading it on the host waits for the device.
         """
-        return self._intake.finite
+        return self._step.recorder.finite
+
+    @property
+    def lost(self) -> int:
+        """How many steps could not be read back from an accelerator."""
+        return self._step.recorder.readback.lost
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
 
-        It comes by itself when a logger of this package closes, when a statistic or a state is
-        read, and when the interpreter ends.
+        It is called when a logger of this package closes, when a statistic or a state is read, and
+        when the interpreter ends.
 
         Raises:
             FloatingPointError: If one of them is not finite and `nonfinite="raise"`.
         """
-        self._intake.backlog.catch_up()
-        self._intake.raise_error()
+        self._step.settle()
+        self._step.recorder.flush()
 
     # A step.
 
-    def weigh(self, losses: Mapping[str, Any]) -> Tensor:
-        """The objective for the losses of a step. It changes nothing.
+    def weigh(self, losses: Mapping[str, Any], *, step: int | None = None) -> Tensor:
+        """The objective for the losses of a step, whose weights the next row will have.
+
+        Apart from that it changes nothing, and without gradients (`torch.no_grad()`) nothing at
+        all. Called more than once before `record`, the last call with a loss counts.
 
         Inside `torch.compile` it is part of one graph, whatever the weights become: give the group
         its names, and call `record` outside. There a loss that is not finite adds 0 to the total,
-        but its gradient may still be nan, since leaving it out would take a look at it.
+        but its gradient may still be nan, since the host would have to read it to leave it out.
 
         Args:
             losses: From name to loss: tensors of one element, numpy scalars or Python numbers,
                 each the mean over the batch.
+            step: The step that a schedule goes by; by default one more than the last, from 0.
 
         Returns:
             The weighted total, live.
@@ -270,20 +291,30 @@ class LossGroup(nn.Module):
         """
         if torch.compiler.is_compiling():
             return self._weigh_compiled(losses)
-        members, batch = self._steps.read(self._own(losses))
-        return self._steps.weigh(self.weighting, members, batch, self.step).total
+        return self._step.weigh_and_remember(self._own(losses), step)
 
     forward = weigh
 
     def _weigh_compiled(self, losses: Mapping[str, Tensor]) -> Tensor:
-        members = self._known_members()
-        batch = _compiled.read(members.reader, self._own(losses), self._keeps_nonfinite())
+        reader = self._step.reader
+        if not reader.names:
+            self._raise_unknown()
+        batch, given = _compiled.read(reader, self._own(losses), self._keeps_nonfinite())
         if isinstance(self.weighting, nn.Module):
-            members.history.present = batch.present
-            return self.weighting.weigh(batch.losses, members.history).total
-        return batch.losses.dot(_compiled.weights_of(self._key, batch.losses.detach()))
+            history = _compiled.history_of(reader.names, batch.present)
+            return self.weighting.weigh(batch.losses, history).total
+        weights = _compiled.weights_of(
+            self._key, batch.losses.detach(), given, torch.is_grad_enabled()
+        )
+        return batch.losses.dot(weights)
 
-    def accumulate(self, losses: Mapping[str, Any], *, samples: float = 1) -> None:
+    def accumulate(
+        self,
+        losses: Mapping[str, Any],
+        *,
+        samples: float = 1,
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
         """Take in the losses of a micro-batch; the next `record()` is of the means of all of them.
 
         Until then the statistics, and so the weights, stay as they are. What the gradient of a
@@ -291,7 +322,9 @@ class LossGroup(nn.Module):
 
         Args:
             losses: As for `weigh`.
-            samples: How many samples the losses are the mean of; the means weigh by it.
+            samples: How many samples the losses are the mean of; the means weigh by it, and with
+                0 they count as nothing.
+            extra: Numbers of your own, of which the row of the step has the mean.
 
         Raises:
             TypeError: If a loss is no number.
@@ -304,14 +337,11 @@ class LossGroup(nn.Module):
         >>> group.step, group["recon"].value, group["recon"].count
         (1, 2.0, 1)
         """
-        samples = checked_samples(samples)
-        with torch.no_grad():
-            _, batch = self._steps.read(self._own(losses))
-            self._steps.accumulate(batch, samples)
+        self._step.accumulate(self._own(losses), samples, extra)
 
     def forget_accumulated(self) -> None:
         """Take back what was accumulated since the last step, e.g. of a step that was given up."""
-        self._steps.forget_accumulated()
+        self._step.forget_accumulated()
 
     def record(
         self,
@@ -323,33 +353,27 @@ class LossGroup(nn.Module):
     ) -> None:
         """Take the losses of a step into the statistics, and report one row.
 
-        Call it after backward, whose gradients of learned weights it brings into step over the
-        ranks, and before the optimizer's step.
+        The row has the weights that `weigh` used since the last one; of a loss that was not
+        weighed, those that it would have had. Call it after backward, whose gradients of learned
+        weights it brings into step over the ranks, and before the optimizer's step.
 
         Args:
             losses: As for `weigh`; None for the means of those that were accumulated.
-            step: The step of the row; by default one more than the last, from 0. A schedule goes by
-                `group.step`, as in `weigh`: set that, if yours is another.
+            step: The step of the row; by default one more than the last, from 0.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
             samples: How many samples the losses are the mean of; mean and variance weigh by it.
+                With 0, e.g. of a batch that is masked throughout, they count as nothing.
 
         Raises:
-            TypeError: If a loss is no number.
-            ValueError: If a loss is unknown or has more than one element, or none was given.
+            TypeError: If a loss is no number, or `extra` no dict of numbers.
+            ValueError: If a loss is unknown or has more than one element, none was given, `step` is
+                no whole number, `samples` is below 0, or `extra` has a name of the row's own.
             FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
         """
-        own_metrics = read_metrics(extra) if extra else {}
-        if type(samples) is not int or samples < 1:
-            samples = checked_samples(samples)
-        at = self.step
-        step = at if step is None else checked_step(step)
-        if losses is None:
-            self._steps.record_means(self.weighting, self._known_members(), own_metrics, step, at)
-        else:
-            with torch.no_grad():
-                members, batch = self._steps.read(self._own(losses))
-            self._steps.record(self.weighting, members, batch, None, samples, own_metrics, step, at)
-        self._end_step(step)
+        if step is None and self._leader is not None:
+            step = max(self._leader.recorder.state.step - 1, 0)
+        own = None if losses is None else self._own(losses)
+        self._step.record_losses(own, step, extra, samples)
 
     def update(
         self,
@@ -377,26 +401,74 @@ class LossGroup(nn.Module):
             The weighted total; live with `do_backwards=False`, else detached.
 
         Raises:
-            TypeError: If a loss is no number.
-            ValueError: If a loss is unknown or has more than one element, or none was given, or
-                none has a gradient.
+            TypeError: If a loss is no number, or `extra` no dict of numbers.
+            ValueError: As for `record`, or if none of the losses has a gradient.
             FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
         """
-        own_metrics = read_metrics(extra) if extra else {}
-        if type(samples) is not int or samples < 1:
-            samples = checked_samples(samples)
-        step = self.step if step is None else checked_step(step)
-        members, batch = self._steps.read(self._own(losses))
-        if do_backwards and not batch.losses.requires_grad:
-            raise ValueError(self._steps.why_no_backward(losses))
-        weighting = self.weighting
-        weighted = self._steps.weigh(weighting, members, batch, step)
-        if do_backwards:
-            total = run_backward(weighted.total, self._backward, retain_graph)
-            weighted = Weighted(total, weighted.weights)
-        self._steps.record(weighting, members, batch, weighted, samples, own_metrics, step, step)
-        self._end_step(step)
-        return weighted.total
+        if self._ignored:
+            losses = self._own(losses)
+        if step is None and self._leader is not None:
+            step = max(self._leader.recorder.state.step - 1, 0)
+        return self._step.update(losses, do_backwards, step, extra, samples, retain_graph)
+
+    def end_epoch(self) -> dict[str, float]:
+        """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.
+
+        The row is one of its own at the last recorded step: `epoch`, from 0, and `epoch_loss/kl`.
+        `CsvLogger` keeps it in `epochs.csv`.
+
+        >>> group = LossGroup(["recon", "kl"])
+        >>> for recon in (1.0, 3.0):
+        ...     group.record({"recon": recon, "kl": 0.5})
+        >>> group.end_epoch()
+        {'recon': 2.0, 'kl': 0.5}
+        """
+        return self._step.recorder.end_epoch()
+
+    def follower(
+        self,
+        scope: str = "val",
+        *,
+        logger: Loggers | None = None,
+        report: Iterable[str] | ReportSettings = ("loss", "weight", "weighted"),
+    ) -> LossGroup:
+        """A group for a validation: the same losses and weights, with statistics of its own.
+
+        `accumulate` the losses of each batch, then `record()` once: a row of their means by samples
+        at the last recorded step of this group. It has no part in the weights. Ranks share one
+        mean, at `record()`.
+
+        Args:
+            scope: Put before the loss in its rows: `loss/val/kl`.
+            logger: Where rows go; None for the loggers of this group.
+            report: What its rows have; by default the same ranks share and report them.
+
+        >>> group = LossGroup(["recon", "kl"])
+        >>> group.record({"recon": 1.0, "kl": 0.5})
+        >>> validation = group.follower()
+        >>> for recon, samples in ((1.0, 32), (4.0, 16)):
+        ...     validation.accumulate({"recon": recon, "kl": 0.5}, samples=samples)
+        >>> validation.record()
+        >>> validation["recon"].value
+        2.0
+        """
+        own = self.reporter
+        losses = self._step.recorder.state.losses
+        if not isinstance(report, ReportSettings):
+            ranks = self._step.recorder.ranks
+            report = ReportSettings(report, ranks.process_group, ranks.report_all)
+        follower = LossGroup(
+            losses.names if losses.options.are_given else None,
+            own.logger if logger is None and own is not None else logger,
+            weighting=FollowedWeights(self._step),
+            max_loss=losses.options.max_loss,
+            nonfinite=self._on_nonfinite,
+            ignore=self._ignored,
+            scope=scope,
+            report=report,
+        )
+        follower._leader = self._step
+        return follower
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
         if not self._ignored:
@@ -405,28 +477,18 @@ class LossGroup(nn.Module):
         return {name: loss for name, loss in named.items() if name not in self._ignored}
 
     def _keeps_nonfinite(self) -> bool:
-        return keeps_nonfinite(self._on_nonfinite, self._backward)
-
-    def _end_step(self, step: int) -> None:
-        # nn.Module's own way to set an attribute costs a microsecond.
-        self.__dict__["step"] = step + 1
-        recorded = getattr(self.weighting, "recorded", None)
-        if recorded is not None:
-            recorded()
-        self._intake.raise_error()
-
-    def _label(self, name: str) -> str:
-        return f"{self.scope}/{name}" if self.scope else name
+        return keeps_nonfinite(self._on_nonfinite, self._has_backward or None)
 
     def hyperparams(self) -> dict[str, Any]:
         """The names, the weighting and its settings, as loggers record them."""
-        limits = {name: loss.max_loss for name, loss in self._losses.items()}
-        finite = {name: limit for name, limit in limits.items() if limit < math.inf}
+        losses = self._step.recorder.state.losses
+        limits = zip(losses.names, losses.limits, strict=True)
+        finite = {name: limit for name, limit in limits if limit < math.inf}
         return {
-            "losses": [self._label(name) for name in self.names],
-            self._label("weighting"): settings_of(self.weighting),
-            self._label("nonfinite"): self._on_nonfinite,
-            **({self._label("max_loss"): finite} if finite else {}),
+            "losses": losses.template.labels,
+            label(self.scope, "weighting"): settings_of(self.weighting),
+            label(self.scope, "nonfinite"): self._on_nonfinite,
+            **({label(self.scope, "max_loss"): finite} if finite else {}),
         }
 
     def parameter_group(self) -> dict[str, Any]:
@@ -436,9 +498,23 @@ class LossGroup(nn.Module):
         """
         return {"params": list(self.parameters()), "weight_decay": 0.0}
 
+    def network_parameters(self, model: nn.Module) -> list[nn.Parameter]:
+        """The parameters of `model` without the learned weights, e.g. to clip their gradient.
+
+        The gradient of a learned weight is about as large as its loss, so it would take most of a
+        norm that is clipped over all parameters.
+
+        >>> network, group = nn.Linear(2, 1), LossGroup(["recon", "kl"])
+        >>> model = nn.ModuleDict({"network": network, "losses": group})
+        >>> len(group.network_parameters(model))
+        2
+        """
+        learned = {id(parameter) for parameter in self.parameters()}
+        return [parameter for parameter in model.parameters() if id(parameter) not in learned]
+
     def reset(self) -> None:
         """Forget every loss. Learned weights stay, and the step goes on."""
-        self._steps.reset()
+        self._step.reset()
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
@@ -449,63 +525,80 @@ class LossGroup(nn.Module):
         method = type(self.weighting).__name__
         return f"LossGroup({losses or 'names from the first step'}, {method}, step={self.step})"
 
+    def report_to(self, reporter: Reporter | None) -> None:
+        """Who gets the rows from now on."""
+        self._step.recorder.report_to(reporter)
+
+    @property
+    def reporter(self) -> Reporter | None:
+        """Who gets the rows."""
+        return self._step.recorder.reporter
+
     # What survives a restart; the learned weights are parameters, as everywhere in torch.
 
-    def get_extra_state(self) -> State:
-        """Every number that must survive a restart, beside the parameters."""
-        own = getattr(self.weighting, "state_dict", dict)
-        return {
-            "step": self.step,
-            "method": type(self.weighting).__name__,
-            "weighting": {} if isinstance(self.weighting, nn.Module) else own(),
-            **self._steps.state_dict(),
-        }
+    def get_extra_state(self) -> Tensor:
+        """Every number that must survive a restart, beside the parameters, in one tensor."""
+        return packed(self._step, weighting_state(self.weighting))
 
-    def set_extra_state(self, state: State) -> None:
-        """Continue from `get_extra_state()`; a group without names takes those of the state.
+    def set_extra_state(self, state: Tensor) -> None:
+        """Continue from `get_extra_state()` with the losses that both have; warn of the others.
 
-        Raises:
-            ValueError: If the state has another shape or other losses; nothing has changed.
+        `load_state_dict` calls it, and says what differs by its own means.
         """
-        members = self.check_state(state)
-        if state["weighting"]:
-            self.weighting.load_state_dict(state["weighting"])  # type: ignore[attr-defined]
-        self._steps.load_state_dict(state, members)
-        self.step = state["step"]
+        loaded = load(self._step, state)
+        for text in (*loaded.missing, *loaded.unexpected, *loaded.errors):
+            warn_user(f"in the saved state of a LossGroup: {text}")
 
-    def check_state(self, state: State) -> Members | None:
-        """The losses that the state is of; a ValueError unless they and the rest of it fit."""
-        own = self.get_extra_state()
-        members = self._steps.fitting(state)
-        losses = {} if members is None else members.state_dict()
-        own |= {"losses": losses, "weighting": 0}
-        where = "the state of the group"
-        check_state(own, {**state, "weighting": 0}, where)
-        if members is None and state["step"]:
-            msg = (
-                f"the state is of {state['step']} steps and of no loss: with"
-                " torch.distributed.checkpoint give the group its names, LossGroup([...]), since"
-                " it loads only what is there already"
-            )
-            raise ValueError(msg)
-        if own["method"] != state["method"]:
-            msg = f"the state of a {own['method']} is needed; got that of a {state['method']}"
-            raise ValueError(msg)
-        self._steps.check_state(state, members, where)
-        return members
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        key = f"{prefix}_extra_state"
+        others = {name: value for name, value in state_dict.items() if name != key}
+        super()._load_from_state_dict(
+            others, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+        if key not in state_dict:
+            return
+        # Strict or not, torch looks at the lists of keys: what differs goes there.
+        missing_keys[:] = [name for name in missing_keys if name != key]
+        loaded = load(self._step, state_dict[key])
+        missing_keys += [f"{key}: {text}" for text in loaded.missing]
+        unexpected_keys += [f"{key}: {text}" for text in loaded.unexpected]
+        error_msgs += [f"{key}: {text}" for text in loaded.errors]
+        if loaded.names:
+            own = f"{prefix}weighting."
+            follow_names(self.weighting, self.names, loaded.names, state_dict, own)
 
 
-def _check_before_loading(
-    group: LossGroup, state_dict: Mapping[str, Any], prefix: str, *_: object
-) -> None:
-    """Look at all of a group's state before torch takes over the first part of it."""
-    for name, own in group.named_parameters():
-        saved = state_dict.get(prefix + name)
-        if saved is not None and saved.shape != own.shape:
-            msg = f"{name} has the shape {tuple(own.shape)}; got {tuple(saved.shape)}"
-            raise ValueError(msg)
-    saved = state_dict.get(f"{prefix}weighting._extra_state")
-    if saved is not None and hasattr(group.weighting, "check_state"):
-        group.weighting.check_state(saved)
-    if prefix + "_extra_state" in state_dict:
-        group.check_state(state_dict[prefix + "_extra_state"])
+def _listed(names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        kind = "the one str " if isinstance(names, str) else ""
+        msg = f"names must be a list of str, got {kind}{names!r}"
+        raise TypeError(msg)
+    listed = tuple(names)
+    if not listed:
+        msg = "names must be one or more, got none: pass None to take them as they come"
+        raise ValueError(msg)
+    return listed
+
+
+def _ignored(ignore: Iterable[str]) -> frozenset[str]:
+    if not isinstance(ignore, Iterable):
+        msg = f"ignore must be a list of keys, got {ignore!r}"
+        raise TypeError(msg)
+    return frozenset([ignore] if isinstance(ignore, str) else ignore)
+
+
+def _settings_for(weighting: Any, statistics: StatisticsSettings | None) -> StatisticsSettings:
+    """How statistics are kept, with the ratios as the weighting needs them."""
+    settings = StatisticsSettings() if statistics is None else statistics
+    checked_kind(settings, StatisticsSettings, "statistics")
+    ratio = getattr(weighting, "ratio_settings", settings.ratio)
+    return StatisticsSettings(settings.history, settings.decay, ratio)

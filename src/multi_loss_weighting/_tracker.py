@@ -3,50 +3,50 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from .accelerator._history import check_kept
+from .batch._names import checked_max_loss, checked_name
 from .batch._nonfinite import (
     OnNonfinite,
     checked_nonfinite,
-    describe,
     keeps_nonfinite,
     left_out,
-    warn_nonfinite,
+    zeros_of,
 )
-from .batch._value import checked_samples, checked_step, read, read_metrics
-from .distributed._ranks import Ranks
-from .statistics._history import History
-from .statistics._ratio import LossRatio, RatioSettings
-from .statistics._statistics import Statistics
-from .step._backward import Backward, check_backward, run_backward
-from .step._loss import REPORT, NamedLoss
-from .step._losses import Members
-from .step._recorder import Intake
+from .batch._value import check_loss, checked_samples, checked_step, read, widened
+from .statistics._checked import checked, checked_kind
+from .statistics._record import LossRecord
+from .statistics._settings import StatisticsSettings
+from .statistics._view import LossView
+from .step._backward import check_backward, checked_backward, run_backward
+from .step._losses import LossOptions, LossSet
+from .step._packing import differences, packed, parsed, take_over
+from .step._recorder import Recorder
 from .step._reporter import make_reporter
-from .step._step import Steps
-from .weighting import Weighted, weighted_sum
+from .step._row import REPORT
+from .step._settings import report_settings
+from .step._step import Step
+from .weighting._own import OwnWeight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from torch import Tensor
 
     from loss_loggers import Loggers
 
-    from ._state import State
-    from .accelerator._readback import Backlog
-    from .distributed._ranks import ProcessGroup
+    from .accelerator._readback import Readback
+    from .step._backward import Backward
+    from .step._settings import ReportSettings
 
-# The spread of a single ratio is 0, whatever the loss.
-_ENOUGH_FOR_SPREAD = 2
+_METHOD = "LossTracker"
 
 
-class LossTracker(NamedLoss):
+class LossTracker(LossView):
     """Track one loss: its statistics, its weight, its backward and its rows.
 
     Args:
@@ -65,21 +65,16 @@ class LossTracker(NamedLoss):
             all the same, since a gradient scaler and DDP count on it. "keep" always leaves it in,
             for a gradient scaler of yours after `do_backwards=False`. "raise" reports the row and
             raises.
-        history: How many of the last values `get_history` and `statistics.recent` keep.
-        decay: Of the `exponential_mean`, e.g. 0.98; None for none.
-        ratio: How the statistics of the loss ratio, and so `cov_weight`, are kept.
-        report: The statistics in a row, out of `STATISTICS`.
         log_every: How many losses on an accelerator are read back at once, each with its own row
             and time; a kill loses those since the last read. None for 50 there, and for each
             update on the CPU. What is read in between, e.g. `mean`, waits for the device.
-        process_group: The ranks whose mean loss makes the statistics and `cov_weight`. Each of
-            them has to make each update. "default" is all of them, once `torch.distributed` is
-            initialised; None is for what one rank tracks alone.
-        report_all: Whether each rank reports its rows, and not the first of them alone.
+        statistics: How the statistics, and so `cov_weight`, are kept.
+        report: What a row has, out of `STATISTICS`; a `ReportSettings` also says which ranks share
+            the mean loss and which report it.
 
     Raises:
         ValueError: If an option is outside the range that makes sense.
-        TypeError: If the logger is none; the error names what to wrap it in.
+        TypeError: If an option is of another type. That of a logger names what to wrap it in.
 
     >>> tracker = LossTracker("G", weight=0.5)
     >>> for loss in (2.0, 4.0):
@@ -99,71 +94,113 @@ class LossTracker(NamedLoss):
         warmup: float = math.inf,
         backward: Backward | None = None,
         nonfinite: OnNonfinite = "skip",
-        history: int = 1000,
-        decay: float | None = None,
-        ratio: RatioSettings | None = None,
-        report: Iterable[str] = REPORT,
         log_every: int | None = None,
-        process_group: ProcessGroup = "default",
-        report_all: bool = False,
+        statistics: StatisticsSettings | None = None,
+        report: Iterable[str] | ReportSettings = REPORT,
     ) -> None:
-        if not warmup >= 0:
-            msg = f"warmup counts updates, so it is 0 or more; got {warmup}"
-            raise ValueError(msg)
-        self._ratio = ratio
-        self._make_statistics = partial(
-            Statistics, block_size=block_size, history=history, decay=decay
-        )
-        self._backward = backward
+        self.name = checked_name(name)
+        self._backward = checked_backward(backward)
         self._on_nonfinite = checked_nonfinite(nonfinite)
-        self._reporter = make_reporter(logger, self.hyperparams)
-        self._ranks = Ranks(process_group, report_all=report_all)
-        self._intake = Intake(
-            ranks=self._ranks,
+        self._limit = checked_max_loss(max_loss, name)
+        self._weighting = OwnWeight(1.0, _checked_warmup(warmup))
+        self._is_straight = False
+        reported = report_settings(report)
+        settings = StatisticsSettings() if statistics is None else statistics
+        checked_kind(settings, StatisticsSettings, "statistics")
+        losses = LossSet(
+            (name,),
+            LossOptions(
+                max_loss,
+                block_size,
+                settings,
+                tuple(reported.statistics),
+                has_total=False,
+                are_given=True,
+            ),
+        )
+        self._recorder = Recorder(
+            losses,
+            report=reported,
             on_nonfinite=self._on_nonfinite,
             keeps_nonfinite=self._keeps_nonfinite,
             log_every=log_every,
-            reporter=self._reporter,
+            reporter=make_reporter(logger, self.hyperparams),
         )
-        self._steps = Steps(
-            self._members,
-            None,
-            intake=self._intake,
-            ranks=self._ranks,
+        self._steps = Step(
+            self._weighting,
+            self._recorder,
+            backward=backward,
             keeps_nonfinite=self._keeps_nonfinite,
             is_always_late=log_every is not None,
         )
-        statistics = self._make_statistics(loss_ratio=LossRatio(ratio))
-        super().__init__(
-            name, statistics, max_loss=max_loss, report=report, backlog=self._intake.backlog
-        )
-        self._seen = 0
-        self._is_straight = False
-        self.warmup = warmup
         self.weight = weight
-        self.step = 0
-        self._stride = 1
+
+    # What there is to read.
+
+    @property
+    def record(self) -> LossRecord:
+        """All the numbers, once those on their way have come."""
+        return LossRecord._make(self._recorder.wait()[0])
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether losses are still on their way from an accelerator, for which reading waits."""
+        return bool(self._recorder.readback)
+
+    @property
+    def max_loss(self) -> float:
+        """Above it the loss is scaled down to it."""
+        return self._limit
+
+    @property
+    def warmup(self) -> float:
+        """After so many updates `cov_weight` is the weight; it may be set."""
+        return self._weighting.warmup
+
+    @warmup.setter
+    def warmup(self, warmup: float) -> None:
+        self._weighting.warmup = _checked_warmup(warmup)
 
     @property
     def weight(self) -> float:
         """The weight of the next update: the one that was set, or `cov_weight` after `warmup`."""
-        statistics = self.statistics
-        if statistics.updates < self.warmup or statistics.loss_ratio.count < _ENOUGH_FOR_SPREAD:
-            return self._static_weight
-        return statistics.loss_ratio.cov
+        return self._weighting.at(self._recorder.wait()[0])
 
     @weight.setter
     def weight(self, weight: float) -> None:
-        if self._updates >= max(self.warmup, 1):
+        if self._recorder.state.updates >= max(self.warmup, 1):
             msg = (
-                f"after warmup the weight of {self.name!r} is its cov_weight: set"
-                f" tracker.warmup = math.inf before a weight of your own; got {weight}"
+                f"weight of {self.name!r} must be its cov_weight after warmup: set"
+                f" tracker.warmup = math.inf before a weight of your own, got {weight}"
             )
             raise ValueError(msg)
-        if not isfinite(weight):
-            msg = f"the weight of {self.name!r} is a finite number; got {weight}"
-            raise ValueError(msg)
-        self._static_weight = float(weight)
+        where = f" (loss {self.name!r})"
+        own = checked(weight, isfinite, "weight", "a finite number", where)
+        self._weighting.weight = float(own)
+
+    @property
+    def step(self) -> int:
+        """The next step, from 0; it may be set."""
+        return self._recorder.state.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        self._recorder.state = self._recorder.state._replace(step=checked_step(step))
+
+    @property
+    def finite(self) -> Tensor:
+        """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
+        return self._recorder.finite
+
+    def flush(self) -> None:
+        """Wait for the losses that are on their way from an accelerator, and report their rows.
+
+        It is called when a logger of this package closes, when a statistic or a state is read, and
+        when the interpreter ends.
+        """
+        self._recorder.flush()
+
+    # An update.
 
     def update(
         self,
@@ -185,7 +222,8 @@ class LossTracker(NamedLoss):
             do_backwards: Whether to call backward on the weighted loss.
             step: The step of the row; by default one more than the last, from 0.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
-            samples: How many samples the loss is the mean of; mean and variance weigh by it.
+            samples: How many samples the loss is the mean of; mean and variance weigh by it. With
+                0, e.g. of a batch that is masked throughout, it counts as nothing.
             retain_graph: Whether backward keeps the graph for another backward.
 
         Returns:
@@ -193,188 +231,163 @@ class LossTracker(NamedLoss):
             out, since it is not finite, gives 0.
 
         Raises:
-            TypeError: If the loss is no number, or has no backward to call.
-            ValueError: If it has more than one element, or no gradient.
+            TypeError: If the loss is no number, or has no backward to call, or `extra` is no dict
+                of numbers.
+            ValueError: If it has more than one element, or no gradient, `step` is no whole number,
+                `samples` is below 0, or `extra` has a name of the row's own.
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
         try:
             is_straight = self._is_straight and loss.is_cpu
         except AttributeError:
             is_straight = True
-        if not (is_straight or self._go_straight(loss)):
+        if not (is_straight or self._goes_straight(loss)):
             return self._update_in_steps(loss, do_backwards, step, extra, samples, retain_graph)
         try:
             value = loss.item()
             is_finite = isfinite(value)
         except (AttributeError, TypeError, ValueError, RuntimeError):
+            if isinstance(loss, torch.Tensor):
+                check_loss(loss, self.name, loss.device)
             value = read(loss, self.name)  # a plain number, or an error that says what came
             is_finite = isfinite(value)
-        own_metrics = read_metrics(extra) if extra else None
+        if type(value) is not float:
+            value = float(value)
+        own = self._steps.checked_extra(extra) if extra is not None else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
+        if step is not None:
+            step = checked_step(step)
         if do_backwards:
             check_backward(loss, self.name)
-        step = self.step if step is None else checked_step(step)
 
-        statistics = self._statistics
-        weight = self._static_weight if statistics.updates < self.warmup else self.weight
-        is_clamped = False
-        if not is_finite:
-            weighted = self._weigh_nonfinite(loss, weight)
-        elif value > self.max_loss:
-            is_clamped = True
-            weighted = loss * (weight * self.max_loss / value)
+        recorder, weighting = self._recorder, self._weighting
+        numbers = recorder.state.records[0]
+        weight = weighting.weight if numbers[6] < weighting.warmup else weighting.at(numbers)
+        is_clamped = self._limit < value < math.inf
+        if is_clamped or not is_finite:
+            weighted = self._weigh_unusual(loss, value, weight)
         else:
-            weighted = loss if weight == 1.0 else loss * weight
+            weighted = loss if weight == 1.0 else widened(loss) * weight
         if do_backwards:
             weighted = run_backward(weighted, self._backward, retain_graph)
-
-        statistics.add(value, samples, step)
-        self._used_weight = weight
-        if is_clamped:
-            self._clamped += 1
-        self.step = step + self._stride
-        if self._reporter is not None and self._ranks.is_reporter:
-            self._reporter.report(self.row() | (own_metrics or {}), step)
-        if not is_finite:
-            self._complain(value, step)
+        recorder.take_in_one(value, weight, samples, own, step, is_clamped)
         return weighted
 
-    def _weigh_nonfinite(self, loss: Any, weight: float) -> Any:
-        return loss * weight if self._keeps_nonfinite() else left_out(loss)
+    def _weigh_unusual(self, loss: Any, value: float, weight: float) -> Any:
+        """A loss that is clamped, or not finite."""
+        loss = widened(loss)
+        if isfinite(value):
+            return loss * (weight * self._limit / value)
+        if self._keeps_nonfinite():
+            return loss * weight
+        has_graph = isinstance(loss, torch.Tensor) and loss.grad_fn is not None
+        return zeros_of([loss], loss) if has_graph and loss.requires_grad else left_out(loss)
 
     def _keeps_nonfinite(self) -> bool:
         return keeps_nonfinite(self._on_nonfinite, self._backward)
 
-    def _complain(self, value: float, step: int) -> None:
-        if self._on_nonfinite == "raise":
-            raise FloatingPointError(describe(self.name, value, step))
-        if self.nonfinite == 1:
-            warn_nonfinite(self.name, value, step, self._keeps_nonfinite())
-
-    def _go_straight(self, loss: Any) -> bool:
+    def _goes_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""
-        self._is_straight = not self._ranks.are_many and self._steps.can_read_now({self.name: loss})
+        is_many = self._recorder.ranks.are_many
+        self._is_straight = not is_many and self._steps.can_read_now({self.name: loss})
+        if isinstance(loss, torch.Tensor) and self._is_straight:
+            check_loss(loss, self.name, loss.device)
         return self._is_straight
-
-    def _join(self, backlog: Backlog) -> None:
-        """Be one of several, whose losses are read back together and who end a step together."""
-        self._stride = 0
-        self._backlog = self._intake.backlog = backlog
-
-    def _come_late(self) -> None:
-        """Have losses on the CPU wait for those of others on an accelerator."""
-        self._steps.come_late()
-        self._is_straight = False
-
-    # On an accelerator, and on several ranks, a tracker takes the way of a group of one loss.
 
     def _update_in_steps(
         self,
         loss: Any,
         do_backwards: bool,
         step: int | None,
-        extra: Mapping[str, Any] | None,
-        samples: float,
+        extra: Any,
+        samples: Any,
         retain_graph: bool,
     ) -> Any:
-        own_metrics = read_metrics(extra) if extra else {}
-        samples = checked_samples(samples)
+        """On an accelerator, and on several ranks, take the way of a group of one loss."""
         if do_backwards:
             check_backward(loss, self.name)
-        step = self.step if step is None else checked_step(step)
-        members, batch = self._steps.read({self.name: loss})
-        weighted = self._steps.weigh(self, members, batch, step)
-        if do_backwards:
-            total = run_backward(weighted.total, self._backward, retain_graph)
-            weighted = weighted._replace(total=total)
-        self._seen = self._updates + 1
-        self._steps.record(self, members, batch, weighted, samples, own_metrics, step, step)
-        self.step = step + self._stride
-        self._intake.raise_error()
-        return weighted.total
+        self._weighting.updates = self._recorder.state.updates
+        losses = {self.name: loss}
+        return self._steps.update(losses, do_backwards, step, extra, samples, retain_graph)
 
-    @property
-    def _updates(self) -> int:
-        """How many updates there were, those on their way from a device among them."""
-        return max(self._statistics.updates, self._seen)
+    def end_epoch(self) -> dict[str, float]:
+        """End an epoch: the mean of its losses, by samples, which is reported, too.
 
-    def _members(self, names: Any, backlog: Backlog) -> Members:  # noqa: ARG002, as for a group
-        history = History((self.name,), [self._statistics])
-        return Members({self.name: self}, history, self._ratio or RatioSettings())
-
-    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
-        """The weighting of a group of this one loss."""
-        # Asked for from the first step on, since a device keeps only what somebody asks for.
-        cov = history.ratio_cov if self.warmup < math.inf else None
-        if cov is None or self._updates < self.warmup:
-            return weighted_sum(losses, np.array([self._static_weight]))
-        is_young = history.ratio_count < _ENOUGH_FOR_SPREAD
-        if isinstance(cov, Tensor):
-            return weighted_sum(losses, cov.masked_fill_(is_young, self._static_weight))
-        return weighted_sum(losses, np.where(is_young, self._static_weight, cov))
-
-    @property
-    def finite(self) -> Tensor:
-        """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
-        if not self._is_straight:
-            return self._intake.finite
-        statistics = self._statistics
-        return torch.tensor(not statistics.updates or isfinite(statistics.value))
-
-    def flush(self) -> None:
-        """Wait for the losses that are on their way from an accelerator, and report their rows.
-
-        It comes by itself when a logger of this package closes, when a statistic or a state is
-        read, and when the interpreter ends.
+        The row is one of its own at the last recorded step: `epoch`, from 0, and `epoch_loss/G`.
         """
-        self._intake.backlog.catch_up()
-        self._intake.raise_error()
+        return self._recorder.end_epoch()
+
+    # What surrounds it.
+
+    def join(self, readback: Readback) -> None:
+        """Be one of several, whose losses are read back together and who end a step together."""
+        self._recorder.stride = 0
+        self._recorder.readback = readback
+
+    def use_readback(self) -> None:
+        """Have losses on the CPU wait for those of others on an accelerator."""
+        self._steps.use_readback()
+        self._is_straight = False
+
+    @property
+    def recorder(self) -> Recorder:
+        """Keeps the state of the loss."""
+        return self._recorder
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy knows everything that this tracker was told."""
+        """Wait for what is on its way, so that the copy is complete."""
         self.flush()
         return self.__dict__ | {"_is_straight": False}
 
     def hyperparams(self) -> dict[str, Any]:
         """The name and the settings of this loss, as loggers record them."""
-        settings = {"weight": self._static_weight, "max_loss": self.max_loss, "warmup": self.warmup}
+        settings = {
+            "weight": self._weighting.weight,
+            "max_loss": self.max_loss,
+            "warmup": self.warmup,
+        }
         finite = {name: value for name, value in settings.items() if isfinite(value)}
         return {self.name: finite, "losses": [self.name]}
 
     def reset(self) -> None:
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
         self.flush()
-        self._statistics = self._make_statistics(loss_ratio=LossRatio(self._ratio))
-        self._seen = 0
         self._steps.reset()
-        self.forget_weight()
-
-    def state_dict(self) -> State:
-        """Every number that must survive a restart; JSON and `torch.save` take it."""
-        return {
-            **super().state_dict(),
-            "static_weight": self._static_weight,
-            "step": self.step,
-            "device": self._steps.device_state(),
-        }
-
-    def load_state_dict(self, state: State) -> None:
-        """Continue from `state_dict()`, to the last bit.
-
-        Raises:
-            ValueError: If the state has another shape or is of another loss; nothing has changed.
-        """
-        super().load_state_dict(state)
-        self._static_weight, self.step = state["static_weight"], state["step"]
-        self._steps.load_device_state(state["device"])
-        self._seen = 0
         self._is_straight = False
 
-    def check_state(self, state: State) -> None:
-        """Raise a ValueError unless the state fits."""
-        super().check_state(state)
-        check_kept(state["device"], 1, f"the state of loss {self.name!r}")
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every number that must survive a restart, in one tensor."""
+        own = {"method": _METHOD, "state": None, "weight": self._weighting.weight}
+        return {"state": packed(self._steps, own)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`, bit-identical.
+
+        Raises:
+            ValueError: If it is no such state, or of another loss or settings; nothing has changed.
+        """
+        saved = self.checked_state(state)
+        take_over(self._steps, saved)
+        self._weighting.weight = saved["weighting"]["weight"]
+        self._is_straight = False
+
+    def checked_state(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What the state says; a ValueError unless it fits."""
+        if not isinstance(state, Mapping) or "state" not in state:
+            msg = f"state must be the state_dict() of a LossTracker, got {state!r:.80}"
+            raise ValueError(msg)
+        saved = parsed(state["state"])
+        method = saved["weighting"]["method"]
+        if method != _METHOD:
+            msg = f"state must be of a {_METHOD}, got that of a group with {method}"
+            raise ValueError(msg)
+        missing, unexpected = differences(self._recorder.state.losses, saved)
+        if missing or unexpected:
+            what = "; ".join((*missing, *unexpected))
+            msg = f"the state of loss {self.name!r} differs: {what}"
+            raise ValueError(msg)
+        return saved
 
     def __repr__(self) -> str:
         """One line with what one wants to know first."""
@@ -383,3 +396,8 @@ class LossTracker(NamedLoss):
             f" mean={self.mean:.4g}, std={self.std:.4g}, cov={self.cov:.4g},"
             f" weight={self.weight:.4g})"
         )
+
+
+def _checked_warmup(warmup: float) -> float:
+    own: float = checked(warmup, lambda count: count >= 0, "warmup", "0 or more updates")
+    return own

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from ._state import State, check_state
+from ._state import pack, unpack
 from ._tracker import LossTracker
-from .accelerator._readback import Backlog
+from .accelerator._readback import Entry, Readback
+from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
-from .step._loss import by_name, checked_names
-from .step._reporter import make_reporter
+from .step._reporter import Pending, PendingEpoch, make_reporter
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers, Row
+
+    from .statistics._record import Numbers
+
+
+class _State(NamedTuple):
+    """What changes at a step. A new one takes the place of the old one by a single store.
+
+    Attributes:
+        step: The next step.
+        reported: The numbers of each loss at its last row.
+        number: How many steps ended.
+        taken: How many of them have their row; the others are on their way from a device.
+    """
+
+    step: int
+    reported: dict[str, Numbers]
+    number: int = 0
+    taken: int = 0
 
 
 class Trackers(Mapping[str, LossTracker]):
@@ -51,24 +70,25 @@ class Trackers(Mapping[str, LossTracker]):
                 own[name][key] = value
         self._trackers = {name: LossTracker(name, **own[name]) for name in names}
         self._reporter = make_reporter(logger, self.hyperparams)
-        self._updates = dict.fromkeys(names, 0)
-        self._step = 0
-        self._share_backlog()
-
-    def _share_backlog(self) -> None:
-        """Have losses on an accelerator read back together, in the order in which they came."""
-        one = self._trackers[next(iter(self))]
-        self._ranks = one._ranks
+        self._state = _State(0, {name: self._numbers(name) for name in names})
+        self._pending: tuple[int, Pending] | None = None
+        self._pending_late: tuple[list[Row], Pending] | None = None
+        self._pending_epoch: PendingEpoch | None = None
+        self._last_row: tuple[int, Row | None] = (0, None)
+        first = self._trackers[names[0]].recorder
+        self._ranks = first.ranks
         # A step leaves one entry for each loss, and one for itself.
-        every = one._intake.backlog.every * (len(self) + 1)
-        self._backlog = Backlog(every, self._report_late)
+        self._readback = Readback(first.readback.every * (len(self) + 1), self._report_late)
         for tracker in self.values():
-            tracker._join(self._backlog)
+            tracker.join(self._readback)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
         if self._reporter is not None:
-            self._backlog.come_before_the_end_of(self._reporter.logger)
+            self._readback.come_before_the_end_of(self._reporter.logger)
+
+    def _numbers(self, name: str) -> Numbers:
+        return self._trackers[name].recorder.state.records[0]
 
     def __getitem__(self, name: str) -> LossTracker:
         return self._trackers[name]
@@ -87,57 +107,136 @@ class Trackers(Mapping[str, LossTracker]):
         Args:
             step: The step of the row; by default one more than the last, from 0.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
-        """
-        own_metrics = read_metrics(extra) if extra else {}
-        step = self._step if step is None else checked_step(step)
-        for tracker in self.values():
-            tracker.step = step + 1
-        self._step = step + 1
-        if self._backlog:
-            self._end_later(step, own_metrics)
-            return
-        row = self._row()
-        if self._reporter is not None and self._ranks.is_reporter:
-            own = {name: float(value) for name, value in own_metrics.items()}
-            self._reporter.report(row | own, step)
 
-    def _row(self) -> dict[str, Any]:
+        Raises:
+            TypeError: If `extra` is no dict of numbers.
+            ValueError: If `step` is no whole number, or `extra` has a name of the row's own.
+        """
+        own = read_metrics(extra) if extra is not None else {}
+        for tracker in self.values():
+            tracker.recorder.state.losses.template.check_extra(own)
+        step = self._state.step if step is None else checked_step(step)
+        if self._readback:
+            self._end_later(step, own)
+            return
+        self._resume()
+        row, seen = self._row()
+        number = self._state.number + 1
+        if self._reports:
+            row |= {name: float(value) for name, value in own.items()}
+            self._pending = number, Pending([(step, time(), row)])
+        self._state = _State(step + 1, seen, number, number)
+        self._resume()
+
+    def _resume(self) -> None:
+        """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
+        step = self._state.step
+        for tracker in self.values():
+            if tracker.step != step:
+                tracker.step = step
+        if self._pending is not None and self._reporter is not None:
+            if self._pending[0] <= self._state.number:
+                self._reporter.report(self._pending[1])
+            self._pending = None
+        if self._pending_epoch is not None:
+            if self._readback:
+                self._readback.wait()  # which calls this, too
+            self._end_pending_epoch()
+
+    def _end_pending_epoch(self) -> None:
+        pending = self._pending_epoch
+        if pending is not None:
+            for tracker in self.values():
+                if tracker.recorder.state.epoch == pending.epoch:
+                    tracker.end_epoch()
+            if self._reports and pending.means:
+                self._reporter.report_epoch(pending)  # type: ignore[union-attr]
+            self._pending_epoch = None
+
+    @property
+    def _reports(self) -> bool:
+        return self._reporter is not None and self._ranks.is_reporter
+
+    def _row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
+        """What there is to report since the last row, and what was reported with it."""
         row: dict[str, Any] = {}
+        seen = dict(self._state.reported)
         for name, tracker in self.items():
-            if tracker.statistics.updates != self._updates[name]:
-                self._updates[name] = tracker.statistics.updates
-                row |= tracker.row()
-        return row
+            before, now = seen[name], self._numbers(name)
+            if now[6] != before[6]:  # how many updates there were
+                row |= tracker.recorder.state.losses.template.row((before,), (now,), None)
+                seen[name] = now
+        return row, seen
 
     # On an accelerator a step ends when its losses have been read back, those on the CPU with them.
 
-    def _end_later(self, step: int, own_metrics: dict[str, Any]) -> None:
+    def _end_later(self, step: int, own: dict[str, Any]) -> None:
         for tracker in self.values():
-            tracker._come_late()
-        later = {name: value for name, value in own_metrics.items() if isinstance(value, Tensor)}
+            tracker.use_readback()
+        later = [name for name, value in own.items() if isinstance(value, Tensor)]
+        tensors = [own[name] for name in later]
+        number = self._state.number + 1
+        self._readback.add(Entry(self, number, step, tensors, (own, later)))
+        self._state = self._state._replace(step=step + 1, number=number)
+        self._resume()
+        self._readback.proceed()
 
-        def take_in(*values: list[float]) -> dict[str, Any] | None:
-            row = self._row()
-            if self._reporter is None or not self._ranks.is_reporter:
-                return None
-            own = {name: value for name, (value,) in zip(later, values, strict=True)}
-            return row | own_metrics | own
+    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
+        """Make the row of a step that was read back; asked twice, it gives the same row again."""
+        if entry.number <= self._state.taken:
+            return self._last_row[1] if self._last_row[0] == entry.number else None
+        metrics, seen = self._row()
+        own, later = entry.details
+        row: Row | None = None
+        if self._reports:
+            known = {name: value for name, (value,) in zip(later, values, strict=True)}
+            row = entry.step, entry.time, metrics | own | known
+        self._last_row = entry.number, row
+        self._state = self._state._replace(reported=seen, taken=entry.number)
+        return row
 
-        self._backlog.add(step, list(later.values()), take_in)
+    def has(self, entry: Entry) -> bool:
+        """Whether the step counts: it was not interrupted before."""
+        return entry.number <= self._state.number
+
+    def let_go(self, entry: Entry) -> None:
+        """Do without the row of a step that cannot be read."""
+        taken = max(self._state.taken, entry.number)
+        self._state = self._state._replace(taken=taken)
 
     def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None:
-            self._reporter.report_rows(rows)
+        self._resume()
+        if self._reporter is None or not rows:
+            return
+        if self._pending_late is None or self._pending_late[0] is not rows:
+            pending = Pending(rows)
+            pending.late = True
+            self._pending_late = rows, pending
+        self._reporter.report(self._pending_late[1])
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows."""
         for tracker in self.values():
             tracker.flush()
+        self._resume()
+
+    def end_epoch(self) -> dict[str, float]:
+        """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.
+
+        The row is one of its own at the last step: `epoch`, from 0, and `epoch_loss/G`.
+        """
+        self.flush()
+        epoch = self._trackers[next(iter(self))].recorder.state.epoch
+        numbers = {name: self._numbers(name) for name in self}
+        means = {name: (own[13], own[14]) for name, own in numbers.items() if own[14]}
+        self._pending_epoch = PendingEpoch(epoch, means, max(self._state.step - 1, 0))
+        self._resume()
+        return {name: mean for name, (mean, _) in means.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy knows everything that these trackers were told."""
+        """Wait for what is on its way, so that the copy is complete."""
         self.flush()
-        return self.__dict__.copy()
+        return self.__dict__ | {"_pending_late": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -154,26 +253,45 @@ class Trackers(Mapping[str, LossTracker]):
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
         for tracker in self.values():
             tracker.reset()
-        self._updates = dict.fromkeys(self, 0)
+        reported = {name: self._numbers(name) for name in self}
+        self._state = self._state._replace(reported=reported)
 
-    def state_dict(self) -> State:
-        """Every number that must survive a restart; JSON and `torch.save` take it."""
-        self._backlog.catch_up()
-        return {
-            "step": self._step,
-            "updates": dict(self._updates),
-            "trackers": {name: tracker.state_dict() for name, tracker in self.items()},
+    def state_dict(self) -> dict[str, Tensor]:
+        """Every number that must survive a restart: a tensor for each loss, one for the step."""
+        self.flush()
+        updates = {
+            name: [numbers[6], numbers[16].blocks_completed]
+            for name, numbers in self._state.reported.items()
         }
+        own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
+        return own | {"step": pack({"step": self._state.step, "reported": updates})}
 
-    def load_state_dict(self, state: State) -> None:
-        """Continue from `state_dict()`, to the last bit.
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state_dict()`, bit-identical.
 
         Raises:
-            ValueError: If the state has another shape or other losses; nothing has changed.
+            ValueError: If the state has other losses or settings; nothing has changed.
         """
-        check_state(self.state_dict(), state, "the state of the trackers")
+        needed = {"step", *(f"tracker {name}" for name in self)}
+        if not isinstance(state, Mapping) or set(state) != needed:
+            got = ", ".join(map(str, state)) if isinstance(state, Mapping) else repr(state)
+            keys = ", ".join(sorted(needed))
+            msg = f"the state of the trackers must have the keys {keys}, got {got}"
+            raise ValueError(msg)
+        own = unpack(state["step"])
+        if not isinstance(own, dict) or set(own) != {"step", "reported"}:
+            msg = f"the state 'step' must be the step of the trackers, got {own!r:.80}"
+            raise ValueError(msg)
+        states = {name: {"state": state[f"tracker {name}"]} for name in self}
         for name, tracker in self.items():
-            tracker.check_state(state["trackers"][name])
+            tracker.checked_state(states[name])
         for name, tracker in self.items():
-            tracker.load_state_dict(state["trackers"][name])
-        self._step, self._updates = state["step"], dict(state["updates"])
+            tracker.load_state_dict(states[name])
+        reported: dict[str, Numbers] = {}
+        for name in self:
+            numbers = self._numbers(name)
+            updates, blocks = own["reported"][name]
+            rare = numbers[16]._replace(blocks_completed=blocks)
+            reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
+        self._pending = self._pending_epoch = None
+        self._state = self._state._replace(step=own["step"], reported=reported)

@@ -13,6 +13,8 @@ _INSIDE = (
     "lightning",
     "pytorch_lightning",
     "transformers",
+    "huggingface_hub",
+    "safetensors",
 )
 
 

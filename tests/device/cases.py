@@ -125,4 +125,4 @@ def weights_from(group: LossGroup, losses: Iterable[Any]) -> list[Any]:
     for row in losses:
         tensors = dict(zip(NAMES, torch.tensor(row).unbind(), strict=True))
         totals.append(group.update(tensors, do_backwards=False).item())
-    return [totals, repr(group.get_extra_state())]
+    return [totals, group.get_extra_state().tolist()]

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _forget_what_has_no_value() -> Iterator[None]:
     """A meta tensor can never be read back, so at the end nobody shall try."""
-    from multi_loss_weighting.accelerator import _readback as _backlog
+    from multi_loss_weighting.accelerator import _readback
 
     yield
-    for backlog in _backlog._waiting:
-        backlog._steps.clear()
-    _backlog._waiting.clear()
+    for readback in _readback._waiting:
+        readback._held = [], None
+    _readback._waiting.clear()

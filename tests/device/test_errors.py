@@ -20,7 +20,7 @@ def test_losses_on_several_devices_are_an_error() -> None:
     group = LossGroup(["a", "b"], log_every=NEVER)
     here, there = torch.ones(()), torch.ones((), device="meta")
 
-    with pytest.raises(ValueError, match=r"on one device, meta; got 'a' on cpu"):
+    with pytest.raises(ValueError, match=r"on one device, meta, got 'a' on cpu"):
         group.update({"a": here, "b": there}, do_backwards=False)
 
     assert group.step == 0
@@ -38,8 +38,8 @@ def test_learned_weights_elsewhere_are_an_error() -> None:
     [
         (torch.ones(2, device="meta"), r"call \.mean\(\)"),
         (torch.ones(0, device="meta"), r"call \.mean\(\)"),
-        (torch.ones((), dtype=torch.complex64, device="meta"), "is a number"),
-        ("loss", "is a number"),
+        (torch.ones((), dtype=torch.complex64, device="meta"), "must be a number"),
+        ("loss", "must be a number"),
     ],
 )
 def test_what_is_no_loss_is_an_error_on_a_device_too(loss: Any, message: str) -> None:
@@ -62,5 +62,5 @@ def test_a_loss_inside_vmap_is_refused() -> None:
 
 
 def test_log_every_counts() -> None:
-    with pytest.raises(ValueError, match="1 or more; got 0"):
+    with pytest.raises(ValueError, match=r"1 or more.*got 0"):
         LossGroup(["a"], log_every=0)

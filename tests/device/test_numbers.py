@@ -15,13 +15,13 @@ from multi_loss_weighting import (
     CoVWeighting,
     History,
     LossGroup,
+    LossRecord,
     LossTracker,
     RatioSettings,
+    Statistics,
     Trackers,
 )
 from multi_loss_weighting.accelerator._history import DeviceHistory
-from multi_loss_weighting.statistics._ratio import LossRatio
-from multi_loss_weighting.statistics._statistics import Statistics
 
 from .cases import NAMES, NEVER, WEIGHTINGS, InverseMean, RatioSpread, rows_of, wild
 
@@ -42,7 +42,7 @@ def test_rows_are_those_of_the_cpu(kind: str, dtype: torch.dtype, tolerance: flo
     for (step, _, row), (its_step, _, its_row) in zip(ours.rows, theirs.rows, strict=True):
         assert (step, list(row)) == (its_step, list(its_row))
         np.testing.assert_allclose(list(row.values()), list(its_row.values()), rtol=tolerance)
-    assert device["b"].statistics.loss_ratio.restarts == 1
+    assert device["b"].record.restarts == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -55,26 +55,27 @@ def test_low_precision_accumulates_in_high(dtype: torch.dtype) -> None:
     assert (group["a"].mean, group["a"].std, group["a"].count) == (1.0, 0.0, 1000)
 
 
+def device_history(records: list[LossRecord], dtype: torch.dtype) -> DeviceHistory:
+    names, device = tuple("ab"[: len(records)]), torch.device("cpu")
+    return DeviceHistory(names, records, RatioSettings(), device, lambda: records, dtype)
+
+
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
 def test_what_is_kept_on_a_device_stays_true_over_many_steps(
     dtype: torch.dtype, tolerance: float
 ) -> None:
     losses = np.random.default_rng(0).lognormal(0, 0.3, (20_000, 2))
-    host = History(("a", "b"), [Statistics(), Statistics()])
-    device = DeviceHistory(
-        History(("a", "b"), [Statistics(), Statistics()]),
-        RatioSettings(),
-        torch.device("cpu"),
-        lambda: None,
-        dtype=dtype,
-    )
+    known = [Statistics(), Statistics()]
+    device = device_history([one.record for one in known], dtype)
     device.ratios()
     device.moments()
 
     for row, tensor in zip(losses.tolist(), torch.tensor(losses, dtype=dtype), strict=True):
-        host.add(row, None, 1, 0)
-        device.take_in(tensor, 1)
+        for one, loss in zip(known, row, strict=True):
+            one.add(loss)
+        device.use(device.prepare(tensor, 1))
 
+    host = History(("a", "b"), [one.record for one in known])
     for name in ("mean", "std", "minimum", "maximum", "ratio_mean", "ratio_std", "ratio_cov"):
         np.testing.assert_allclose(
             getattr(device, name).numpy(), getattr(host, name), rtol=tolerance, err_msg=name
@@ -83,20 +84,16 @@ def test_what_is_kept_on_a_device_stays_true_over_many_steps(
 
 
 def test_a_float32_device_counts_beyond_what_float32_can() -> None:
-    ratio = LossRatio()
-    ratio.add(1.0)
-    ratio.count = 2**24
-    statistics = Statistics(loss_ratio=ratio)
-    statistics.count, statistics.samples = 2**24, 2**24
-    history = History(("a",), [statistics])
-    device = DeviceHistory(
-        history, RatioSettings(), torch.device("cpu"), lambda: None, dtype=torch.float32
+    many = 2**24
+    record = LossRecord(
+        many, many, 1.0, updates=many, reference=1.0, ratio_count=many, ratio_running_mean=1.0
     )
+    device = device_history([record], torch.float32)
 
     device.ratios()
     device.moments()
     for _ in range(3):
-        device.take_in(torch.ones(1), 1)
+        device.use(device.prepare(torch.ones(1), 1))
 
     assert device.ratio_count.tolist() == device.count.tolist() == [2**24 + 3]
 

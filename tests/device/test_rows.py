@@ -14,20 +14,38 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import (
+    History,
     LossGroup,
     LossTracker,
     Trackers,
+    Weighted,
+    weighted_sum,
 )
 from multi_loss_weighting.batch._value import read_metrics
+from multi_loss_weighting.step._row import RowTemplate
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 from .cases import OwnWeights, wild
+
+
+class KeptWeights:
+    """A weighting of a user's own, whose weights are one tensor that it changes in place."""
+
+    def __init__(self) -> None:
+        self.weights = torch.ones(2)
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        return weighted_sum(losses, self.weights)
+
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
+        self.weights *= 0.5
 
 
 def test_no_step_is_missing_and_each_has_its_own_time() -> None:
@@ -45,7 +63,7 @@ def test_no_step_is_missing_and_each_has_its_own_time() -> None:
     assert len(set(times)) == 10
 
 
-def test_what_interrupts_a_read_loses_one_step_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_interrupts_a_read_loses_no_step(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = MemoryLogger()
     group = LossGroup(["a"], logger, log_every=10)
     for value in range(6):
@@ -55,13 +73,13 @@ def test_what_interrupts_a_read_loses_one_step_at_most(monkeypatch: pytest.Monke
         monkeypatch.undo()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(group._steps.members, "row", interrupt)
+    monkeypatch.setattr(RowTemplate, "row", interrupt)
     with pytest.raises(KeyboardInterrupt):
         group.flush()
     group.flush()
 
     assert group["a"].count == 6
-    assert logger.values("loss/a") == [1, 2, 3, 4, 5]
+    assert logger.values("loss/a") == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("log_every", [None, 2])
@@ -88,12 +106,13 @@ def test_a_warning_that_is_an_error_comes_after_its_row(log_every: int | None) -
 def test_a_device_that_is_gone_says_how_many_steps_are_lost() -> None:
     group = LossGroup(["a"], MemoryLogger(), log_every=2)
     group.record({"a": torch.ones((), device="meta")})
-    backlog = group._intake.backlog
+    readback = group._step.recorder.readback
 
     with pytest.warns(RuntimeWarning, match="losses of the last 1 steps could not be read back"):
-        backlog.try_to_catch_up()
+        readback.wait_at_the_end()
 
-    assert not backlog
+    assert not readback
+    assert group.lost == 1
 
 
 @pytest.mark.parametrize("steps", [3, 4])
@@ -170,12 +189,12 @@ def test_rows_outlive_the_group() -> None:
     for _ in range(3):
         LossGroup(["a"], logger, log_every=100).record({"a": torch.tensor(1.0)})
 
-    from multi_loss_weighting.accelerator import _readback as _backlog
+    from multi_loss_weighting.accelerator import _readback
 
-    for backlog in list(_backlog._waiting):
-        backlog.catch_up()
+    for readback in list(_readback._waiting):
+        readback.wait()
     assert len(logger.rows) == 3
-    assert not _backlog._waiting
+    assert not _readback._waiting
 
 
 def test_trackers_share_rows_that_are_read_together() -> None:
@@ -247,3 +266,26 @@ def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -
     )
 
     assert said.stdout.splitlines() == ["row 0"]
+
+
+@pytest.mark.parametrize("way", ["update", "record", "weigh and record", "accumulate"])
+def test_a_row_has_the_weights_of_its_step_whatever_the_weighting_does_to_them(way: str) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(["a", "b"], logger, weighting=KeptWeights(), log_every=10)
+    losses = {"a": torch.tensor(1.0), "b": torch.tensor(2.0)}
+
+    for _ in range(3):
+        if way == "update":
+            total = group.update(losses, do_backwards=False)
+            total.zero_()
+        if "weigh" in way:
+            group.weigh(losses)
+        if "record" in way:
+            group.record(losses)
+        if way == "accumulate":
+            group.accumulate(losses)
+            group.record()
+    group.flush()
+
+    assert logger.values("weight/b") == [1.0, 0.5, 0.25]
+    assert logger.values("loss/total") == [3.0, 1.5, 0.75]

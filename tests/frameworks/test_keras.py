@@ -77,7 +77,7 @@ def test_each_batch_is_recorded_with_the_weights_that_a_group_would_give(tmp_pat
         losses = {name: record[name]["loss"][step] for name in NAMES}
         group.update(losses, do_backwards=False)
         for name in NAMES:
-            assert record[name]["weight"][step] == pytest.approx(group[name].weight, abs=1e-5)
+            assert record[name]["weight"][step] == pytest.approx(group[name].last_weight, abs=1e-5)
     assert len(record["kl"]["loss"]) == recorder.group.step == 24
     state = model.weighting.state
     np.testing.assert_allclose(
@@ -119,6 +119,16 @@ def test_validation_stands_at_the_step_of_training() -> None:
 
     assert [step for step, _ in log["loss/kl"]] == list(range(16))
     assert [step for step, _ in log["loss/val/kl"]] == [7, 15]
+
+
+def test_the_end_of_an_epoch_is_a_row_of_its_means() -> None:
+    log = MemoryLogger()
+
+    fit(compiled_model(), epochs=2, validation_data=data(), callbacks=[RecordLosses(NAMES, log)])
+
+    kl = log.values("loss/kl")
+    assert log["epoch"] == [(7, 0), (15, 1)]
+    assert log.values("epoch_loss/kl") == pytest.approx([np.mean(kl[:8]), np.mean(kl[8:])])
 
 
 def test_saved_weights_have_the_statistics_and_training_goes_on_alike(tmp_path: Path) -> None:

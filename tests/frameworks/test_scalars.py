@@ -71,14 +71,14 @@ def test_a_loss_that_is_not_finite_is_counted(make: Callable[[Any], Any]) -> Non
 @pytest.mark.parametrize("loss", [jnp.ones(2), tf.ones(2), tf.ones((3, 1))])
 def test_a_loss_for_each_sample_is_an_error(loss: Any) -> None:
     with pytest.raises(
-        ValueError, match=r"call \.mean\(\) or \.sum\(\) on it first; got the shape"
+        ValueError, match=r"call \.mean\(\) or \.sum\(\) on it first, got the shape"
     ):
         LossTracker("G").update(loss, do_backwards=False)
 
 
 @pytest.mark.parametrize("loss", [tf.constant("1.5"), tf.constant(1j), jnp.complex64(1)])
 def test_what_is_no_number_is_an_error(loss: Any) -> None:
-    with pytest.raises(TypeError, match="loss 'G' is a number, a numpy scalar or a tensor"):
+    with pytest.raises(TypeError, match="loss 'G' must be a number, a numpy scalar or a tensor"):
         LossTracker("G").update(loss, do_backwards=False)
 
 

@@ -23,11 +23,11 @@ from .troubled import SETTINGS, fed, troubled_losses
     ("dtype", "tolerance", "jit_compile"),
     [(tf.float64, 1e-10, False), (tf.float32, 1e-5, False), (tf.float32, 1e-5, True)],
 )
-def test_a_loop_in_a_graph_gives_the_weights_of_a_group(
+def test_a_loop_in_a_graph_gives_the_weights_of_the_scalar_form(
     dtype: Any, tolerance: float, jit_compile: bool, settings: dict[str, Any]
 ) -> None:
     losses = troubled_losses(300, dtype.as_numpy_dtype)
-    expected, group = fed(losses, **settings)
+    expected, history = fed(losses, **settings)
     cov = cov_weighting(**settings)
 
     @tf.function(jit_compile=jit_compile)
@@ -41,8 +41,8 @@ def test_a_loop_in_a_graph_gives_the_weights_of_a_group(
     state, weights = run(cov.init(tf.zeros(4, dtype)), tf.constant(losses))
 
     np.testing.assert_allclose(weights, expected, rtol=tolerance)
-    np.testing.assert_allclose(state.losses.variance, group.history.variance, rtol=tolerance)
-    assert state.ratios.spikes.numpy().tolist() == [group[name].spikes for name in group]
+    np.testing.assert_allclose(state.losses.variance, history.variance, rtol=tolerance)
+    assert state.ratios.spikes.numpy().tolist() == history.gather("spikes").tolist()
 
 
 @pytest.mark.parametrize("weighting", [cov_weighting(), static_weighting(tf.range(4.0))])

@@ -1,14 +1,17 @@
-"""Losses with everything that a guard of CoV-Weighting is for, and what a group makes of them."""
+"""Losses with everything that a guard of CoV-Weighting is for, and their scalar statistics."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from multi_loss_weighting import CoVWeighting, LossGroup
+from multi_loss_weighting import CoVWeighting, History
+from multi_loss_weighting.statistics._record import LossRecord
+from multi_loss_weighting.statistics._scalar import add
+from multi_loss_weighting.statistics._settings import StatisticsSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,12 +39,15 @@ def troubled_losses(steps: int, dtype: Any = np.float64) -> NDArray[Any]:
     return result
 
 
-def fed(losses: NDArray[Any], **settings: Any) -> tuple[NDArray[Any], LossGroup]:
-    group = LossGroup(NAMES, weighting=CoVWeighting(**settings))
-    weights = []
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "loss 'c' is", RuntimeWarning)
-        for row in losses.tolist():
-            group.update(dict(zip(NAMES, row, strict=True)), do_backwards=False)
-            weights.append(list(group.weights.values()))
-    return np.array(weights), group
+def fed(losses: NDArray[Any], **settings: Any) -> tuple[NDArray[Any], History]:
+    """The weights of each step, and what is known after the last, in the scalar form."""
+    weighting = CoVWeighting(**settings)
+    rules = StatisticsSettings(ratio=weighting.ratio_settings).rules(block_size=None)
+    history, weights = History(NAMES, [LossRecord()] * len(NAMES)), []
+    for step, row in enumerate(losses.tolist()):
+        weights.append(np.asarray(weighting.weigh(torch.zeros(len(NAMES)), history).weights))
+        history.records = [
+            add(record, loss, 1, step, 1.0, rules)
+            for record, loss in zip(history.records, row, strict=True)
+        ]
+    return np.array(weights), history

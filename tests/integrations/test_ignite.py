@@ -168,6 +168,49 @@ def test_a_validation_is_one_row_at_the_iteration_of_its_trainer() -> None:
     assert training.group["recon"].count == 10
 
 
+def test_a_follower_has_the_weights_of_training() -> None:
+    logger = MemoryLogger()
+    training = Training(cov_group(logger))
+    validation = training.group.follower("val")
+    weights = []
+
+    def evaluate(_: Engine, batch: tuple[Tensor, Tensor]) -> None:
+        with torch.no_grad():
+            validation(losses_of(training.model(batch[0]), batch[1]))
+
+    def validate() -> None:
+        weights.append(training.group.next_weights()["kl"])
+        evaluator.run(batches(3))
+
+    evaluator = Engine(evaluate)
+    LossHandler(training.group).attach(training.engine)
+    LossHandler(validation).attach(evaluator, Events.COMPLETED, training.engine)
+    training.engine.add_event_handler(Events.EPOCH_COMPLETED, validate)
+
+    training.engine.run(batches(5), max_epochs=2)
+
+    assert logger["weight/val/kl"] == list(zip((5, 10), weights, strict=True))
+    assert weights[0] != weights[1]
+    assert logger.values("epoch") == [0, 1]  # an evaluation is none
+
+
+@pytest.mark.parametrize(("every", "steps"), [(1, [5, 10]), (2, [4, 10]), (4, [4, 8])])
+def test_the_end_of_an_epoch_is_a_row_of_its_means(every: int, steps: list[int]) -> None:
+    logger = MemoryLogger()
+    training = Training(cov_group(logger))
+    LossHandler(training.group).attach(training.engine, Events.ITERATION_COMPLETED(every=every))
+
+    training.engine.run(batches(5), max_epochs=2)
+
+    assert logger["epoch"] == [(steps[0], 0), (steps[1], 1)]
+    recon = dict(logger["loss/recon"])
+    first = [value for step, value in recon.items() if step <= 5]
+    second = [value for step, value in recon.items() if step > 5]
+    assert logger.values("epoch_loss/recon") == [
+        pytest.approx(sum(values) / len(values)) for values in (first, second)
+    ]
+
+
 def test_a_run_that_a_checkpoint_resumes_gives_the_same_numbers(tmp_path: Path) -> None:
     def training(logger: Any) -> Training:
         new = Training(cov_group(logger))
@@ -190,7 +233,7 @@ def test_a_run_that_a_checkpoint_resumes_gives_the_same_numbers(tmp_path: Path) 
     assert [(step, row) for step, _, row in rows.rows] == [
         (step, row) for step, _, row in whole_rows.rows
     ]
-    assert second.group.get_extra_state() == whole.group.get_extra_state()
+    assert second.group.get_extra_state().equal(whole.group.get_extra_state())
     assert torch.equal(second.model.weight, whole.model.weight)
 
 

@@ -96,8 +96,8 @@ def numbered(raw: list[dict[str, float]], name: str) -> list[tuple[int, float]]:
     return [(step, losses[name]) for step, losses in enumerate(raw)]
 
 
-def without_time(logger: MemoryLogger) -> list[tuple[int, dict[str, Any]]]:
-    return [(step, row) for step, _, row in logger.rows]
+def rows_since(logger: MemoryLogger, first: int = 0) -> list[tuple[int, dict[str, Any]]]:
+    return [(step, row) for step, _, row in logger.rows if step >= first]
 
 
 def test_the_loggers_of_the_trainer_get_a_row_for_each_step(tmp_path: Path) -> None:
@@ -136,10 +136,11 @@ def test_a_group_keeps_its_own_logger_beside_them(tmp_path: Path) -> None:
     make_trainer(tmp_path, table).fit(model, loader(3))
 
     with (Path(table.log_dir) / "metrics.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 3  # once, though both lists have it
+        rows = [row for row in csv.DictReader(file) if row["loss/kl"]]
+    assert len(rows) == 3  # once, though both lists have it
     assert memory["loss/kl"] == numbered(model.raw, "kl")
     model.losses.record({"recon": 1.0, "kl": 1.0})
-    assert len(memory.rows) == 4
+    assert len(memory["loss/kl"]) == 4
 
 
 def test_batches_that_accumulate_are_one_row_of_their_mean(tmp_path: Path) -> None:
@@ -332,8 +333,66 @@ def test_a_validation_is_one_row_and_changes_no_training(tmp_path: Path) -> None
 
     alone = VAE(cov_group())
     make_trainer(tmp_path, max_epochs=2, accumulate_grad_batches=2).fit(alone, loader(6))
-    assert model.losses.get_extra_state() == alone.losses.get_extra_state()
-    assert len(memory.rows) == 6
+    assert model.losses.get_extra_state().equal(alone.losses.get_extra_state())
+    assert len(memory["loss/kl"]) == 6
+
+
+def test_a_follower_has_the_weights_of_training_and_a_row_at_its_step(tmp_path: Path) -> None:
+    class Following(Validated):
+        def __init__(self, logger: Any) -> None:
+            super().__init__(logger)
+            self.validation = self.losses.follower("val")
+
+    memory = MemoryLogger()
+    model = Following(memory)
+    weights = []
+    model.on_validation_start = lambda: weights.append(model.losses.next_weights())  # type: ignore[method-assign]
+    make_trainer(tmp_path, max_epochs=3).fit(model, loader(6), loader(3))
+
+    assert [step for step, _ in memory["loss/val/kl"]] == [5, 11, 17]
+    assert memory.values("weight/val/kl") == [one["kl"] for one in weights[1:]]
+    assert len(set(memory.values("weight/val/kl"))) == 3
+    total = memory.values("loss/val/total")
+    assert total[0] == pytest.approx(sum(model.seen[2:5]) / 3)
+    assert memory.values("epoch") == [0, 1, 2]  # a validation is none
+
+
+def test_the_end_of_an_epoch_is_a_row_of_its_means(tmp_path: Path) -> None:
+    memory, table = MemoryLogger(), CSVLogger(tmp_path)
+    model = Validated(memory)
+    make_trainer(tmp_path, table, max_epochs=2).fit(model, loader(5), loader(2))
+
+    assert memory["epoch"] == [(4, 0), (9, 1)]
+    for epoch, value in enumerate(memory.values("epoch_loss/kl")):
+        values = [losses["kl"] for losses in model.raw[5 * epoch :][:5]]
+        assert value == pytest.approx(sum(values) / 5, rel=1e-12)
+    with (Path(table.log_dir) / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["epoch_loss/kl"]]
+    assert [(row["step"], row["epoch"]) for row in rows] == [("4", "0"), ("9", "1")]
+
+
+def test_an_epoch_that_stops_early_and_a_module_that_steps_itself_have_one(tmp_path: Path) -> None:
+    stopped, gan = MemoryLogger(), MemoryLogger()
+    make_trainer(tmp_path, max_steps=7, max_epochs=-1).fit(VAE(cov_group(stopped)), loader(5))
+    make_trainer(tmp_path, max_epochs=2).fit(GAN(gan), loader(4))
+
+    assert stopped["epoch"] == [(4, 0), (6, 1)]
+    assert gan["epoch"] == [(3, 0), (7, 1)]
+    assert set(gan.rows[-1][2]) == {"epoch", "epoch_loss/D", "epoch_loss/G"}
+
+
+def test_a_loss_that_comes_late_joins(tmp_path: Path) -> None:
+    class Growing(VAE):
+        def losses_of(self, batch: list[Tensor]) -> dict[str, Tensor]:
+            losses = super().losses_of(batch)
+            return losses | ({"late": losses["kl"] ** 2} if len(self.raw) > 4 else {})
+
+    memory = MemoryLogger()
+    model = Growing(LossGroup(None, memory, weighting=CoVWeighting()))
+    make_trainer(tmp_path, max_epochs=2).fit(model, loader(3))
+
+    assert [step for step, _ in memory["loss/late"]] == [4, 5]
+    assert memory.values("epoch_loss/late") == [pytest.approx(model.losses["late"].mean)]
 
 
 def test_a_validation_is_the_mean_over_samples_as_lightning_takes_it(tmp_path: Path) -> None:
@@ -381,9 +440,10 @@ def test_a_run_that_a_checkpoint_resumes_gives_the_same_numbers(tmp_path: Path, 
     (path,) = tmp_path.glob(f"*step={step}.ckpt")
     resumed = fit(rows, path)
 
-    assert without_time(rows) == without_time(whole_rows)[step:]
-    assert [step for step, _ in without_time(rows)] == list(range(step, 9))
-    assert resumed.losses.get_extra_state() == whole.losses.get_extra_state()
+    assert rows_since(rows) == rows_since(whole_rows, step)
+    assert [step for step, _ in rows["loss/kl"]] == list(range(step, 9))
+    assert rows["epoch"] == [(5, 1), (8, 2)]
+    assert resumed.losses.get_extra_state().equal(whole.losses.get_extra_state())
     assert torch.equal(resumed.layer.weight, whole.layer.weight)
 
 

@@ -89,9 +89,10 @@ def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> N
     assert ranks[0]["learned"] == ranks[1]["learned"]
     assert ranks[0]["next_weights"] == ranks[1]["next_weights"]
     assert ranks[0]["counts"] == ranks[1]["counts"] == {"recon": 4, "kl": 4}
-    assert [rank["own_rows"] for rank in ranks] == [4, 0]
+    assert [rank["own_rows"] for rank in ranks] == [4 + 2, 0]  # steps and epochs
     with (tmp_path / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     for name in ("loss/kl", "loss/own/size"):
         assert [row["step"] for row in rows if row[name]] == ["0", "1", "2", "3"]
-    assert [row["step"] for row in rows if row["loss/val/kl"]] == ["1", "3"]
+    for name in ("loss/val/kl", "epoch_loss/kl", "epoch_loss/own/size"):
+        assert [row["step"] for row in rows if row[name]] == ["1", "3"]

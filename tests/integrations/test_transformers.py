@@ -94,6 +94,10 @@ def logs(trainer: Trainer, key: str) -> list[float]:
     return [entry[key] for entry in trainer.state.log_history if key in entry]
 
 
+def rows_with(logger: MemoryLogger, key: str, since: int = 0) -> list[tuple[int, dict[str, Any]]]:
+    return [(step, row) for step, _, row in logger.rows if key in row and step >= since]
+
+
 def parameters(trainer: Trainer) -> Tensor:
     return nn.utils.parameters_to_vector(trainer.model.parameters()).detach()
 
@@ -141,7 +145,9 @@ def test_a_step_of_the_optimizer_is_one_row_of_means(tmp_path: Path, accumulatio
         expected += means_of_steps(trainer.model, accumulation)
     found = list(zip(logger.values("loss/recon"), logger.values("loss/kl"), strict=True))
     assert len(seen) == 24
-    assert [step for step, _, _ in logger.rows] == list(range(trainer.state.global_step))
+    assert [step for step, _ in rows_with(logger, "loss/total")] == list(
+        range(trainer.state.global_step)
+    )
     assert found == [pytest.approx(means, rel=1e-6) for means in expected]
 
 
@@ -301,6 +307,67 @@ def test_a_scheduler_must_know_the_learned_weights(tmp_path: Path) -> None:
     assert len(optimizer.param_groups) == 1
 
 
+def test_the_end_of_an_epoch_is_a_row_of_its_means(tmp_path: Path) -> None:
+    trainer, logger = make(tmp_path, CoVWeighting(), max_steps=20)
+
+    trainer.train()
+
+    kl = logger.values("loss/kl")
+    assert logger["epoch"] == [(11, 0), (19, 1)]  # the last one stops early
+    assert logger.values("epoch_loss/kl") == pytest.approx([sum(kl[:12]) / 12, sum(kl[12:]) / 8])
+
+
+def test_the_checkpoint_of_the_last_step_of_an_epoch_has_ended_it(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"save_strategy": "steps", "save_steps": 12, "num_train_epochs": 3}
+    whole, rows = make(tmp_path, CoVWeighting(), **options)
+    whole.train()
+
+    resumed, more = make(tmp_path, CoVWeighting(), **options)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "checkpoint-12"))
+
+    assert rows["epoch"] == [(11, 0), (23, 1), (35, 2)]
+    assert rows_with(more, "epoch") == rows_with(rows, "epoch", since=12)
+    assert state(resumed.loss_group) == state(whole.loss_group)
+
+
+def test_an_evaluation_is_a_row_with_the_weights_and_at_the_step_of_training(
+    tmp_path: Path,
+) -> None:
+    trainer, logger = make(
+        tmp_path, CoVWeighting(), trainer={"eval_dataset": data(6)}, eval_strategy="epoch"
+    )
+
+    trainer.train()
+
+    assert logger["loss/eval/kl"] == [(11, logs(trainer, "eval_loss/kl")[0])]
+    assert logger.values("weight/eval/kl") == [trainer.loss_group.next_weights()["kl"]]
+    assert logger.values("loss/eval/total") == pytest.approx(logs(trainer, "eval_loss"), rel=1e-5)
+
+
+class GrowingModel(Model):
+    """A third loss comes after some micro-batches."""
+
+    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Any]:
+        output = super().forward(x, labels)
+        late = {"late": output["kl"] * 2} if len(self.seen) > 5 else {}
+        return {"loss": {"recon": output["recon_loss"], "kl": output["kl"]} | late}
+
+
+def test_a_loss_that_comes_late_joins(tmp_path: Path) -> None:
+    given = {"model": GrowingModel(), "eval_dataset": data(6)}
+    trainer, logger = make(
+        tmp_path, CoVWeighting(), names=None, trainer=given, eval_strategy="epoch"
+    )
+
+    trainer.train()
+
+    assert [step for step, _ in logger["loss/late"]] == list(range(5, 12))
+    assert logger.values("epoch_loss/late") == [pytest.approx(sum(logger.values("loss/late")) / 7)]
+    assert logs(trainer, "eval_loss/late") == pytest.approx(
+        [2 * kl for kl in logs(trainer, "eval_loss/kl")]
+    )
+
+
 @pytest.mark.parametrize("weighting", [CoVWeighting, UncertaintyWeighting])
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_a_run_that_was_resumed_is_the_same_to_the_last_bit(
@@ -322,9 +389,8 @@ def test_a_run_that_was_resumed_is_the_same_to_the_last_bit(
     resumed.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-8"))
 
     assert resumed.state.global_step == 20
-    assert [(step, row) for step, _, row in more.rows] == [
-        (step, row) for step, _, row in rows.rows[8:]
-    ]
+    for key in ("loss/total", "loss/eval/total", "epoch"):
+        assert rows_with(more, key) == rows_with(rows, key, since=8)
     assert parameters(resumed).equal(parameters(whole))
     assert state(resumed.loss_group) == state(whole.loss_group)
     assert state(resumed.eval_groups["eval"]) == state(whole.eval_groups["eval"])
@@ -340,7 +406,7 @@ def test_a_checkpoint_of_before_is_continued_with_a_warning(tmp_path: Path) -> N
     with pytest.warns(RuntimeWarning, match=rf"checkpoint-6/{STATE_NAME} is missing: the losses"):
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-6"))
 
-    assert [step for step, _, _ in logger.rows] == list(range(6))
+    assert [step for step, _ in rows_with(logger, "loss/total")] == list(range(6))
 
 
 def test_a_checkpoint_of_other_losses_is_refused(tmp_path: Path) -> None:
@@ -348,9 +414,7 @@ def test_a_checkpoint_of_other_losses_is_refused(tmp_path: Path) -> None:
     make(tmp_path, **options)[0].train()
     trainer, _ = make(tmp_path, CoVWeighting(), **options)
 
-    with pytest.raises(
-        ValueError, match="state of a CoVWeighting is needed; got that of a PlainSum"
-    ):
+    with pytest.raises(RuntimeError, match=r"weighting CoVWeighting.*\n.*weighting PlainSum"):
         trainer.train(resume_from_checkpoint=True)
 
 
@@ -372,7 +436,7 @@ def test_an_evaluation_has_each_loss_and_changes_no_weight(tmp_path: Path) -> No
         )
         assert metrics[f"eval_{name}_loss/recon"] == pytest.approx(output["recon_loss"].item())
         assert metrics[f"eval_{name}_loss/kl"] == pytest.approx(output["kl"].item())
-        assert rows[f"loss/eval_{name}/kl"] == [(12, metrics[f"eval_{name}_loss/kl"])]
+        assert rows[f"loss/eval_{name}/kl"] == [(11, metrics[f"eval_{name}_loss/kl"])]
     weights = trainer.loss_group.next_weights()
     assert metrics["eval_a_loss"] == pytest.approx(
         sum(weights[name] * metrics[f"eval_a_loss/{name}"] for name in weights)

@@ -147,9 +147,50 @@ def test_an_empty_row_is_no_line(tmp_path: Path) -> None:
     assert read_run(tmp_path).names == []
 
 
-def test_metrics_that_would_share_a_cell_are_an_error(tmp_path: Path) -> None:
-    with CsvLogger(tmp_path) as logger, pytest.raises(ValueError, match="'lr' and 'value/lr'"):
-        logger.log_metrics({"lr": 1.0, "value/lr": 2.0}, step=0)
+def test_no_two_numbers_share_a_cell(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        for step in range(2):
+            logger.log_metrics({"loss/G": 0.5, "lr": 1.0, "value/lr": 2.0}, step=step)
+        logger.log_metrics({"value/lr": 3.0}, step=2)
+
+    run = read_run(tmp_path)
+    assert losses(tmp_path) == [0.5, 0.5]
+    assert run["lr"]["value"].tolist() == [1.0, 1.0]
+    assert run["value/lr"]["value"].tolist() == [2.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "name"),
+    [
+        ("loss/a b", "loss/a\nb", "a b_2"),
+        ("a\0b", "a b", "a b_2"),
+        ("\udcff", "\\udcff", "\\udcff_2"),
+    ],
+)
+def test_names_that_become_alike_in_the_record_are_told_apart(
+    tmp_path: Path, first: str, second: str, name: str
+) -> None:
+    row = {first: 1.0, second: 2.0, "loss/c d": 1.0, "loss/c\rd": 2.0}
+    with CsvLogger(tmp_path) as logger:
+        with pytest.warns(RuntimeWarning, match="has a name like") as caught:
+            logger.log_metrics(row, step=0)
+        for step in range(1, 3):
+            logger.log_metrics(row, step=step)  # a warning would be an error here
+
+    run = read_run(tmp_path)
+    column = "loss" if first.startswith("loss/") else "value"
+    assert len(caught) == 1
+    assert run[name][column].tolist() == [2.0] * 3
+    assert run[name.removesuffix("_2")][column].tolist() == [1.0] * 3
+    assert (losses(tmp_path, "c d"), losses(tmp_path, "c d_2")) == ([1.0] * 3, [2.0] * 3)
+
+
+def test_statistics_that_become_alike_in_the_record_have_a_column_each(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"my mean/G": 1.0, "my\nmean/G": 2.0}, step=0)
+
+    run = read_run(tmp_path)["G"]
+    assert (run["my mean"].tolist(), run["my mean_2"].tolist()) == ([1.0], [2.0])
 
 
 @pytest.mark.parametrize("metric", ["time/data", "step/size", "name/x", "/G", "loss/", "/"])

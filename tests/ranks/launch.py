@@ -1,4 +1,4 @@
-"""Start work.py on several ranks with torchrun."""
+"""Start work.py, or a script like it, on several ranks with torchrun."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 WORK = Path(__file__).with_name("work.py")
 
 
-def run(scenario: str, ranks: int, folder: Path) -> tuple[list[Any], str]:
+def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[list[Any], str]:
     """The result of each rank, and what torchrun said."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"),
-        *("--nproc-per-node", str(ranks), str(WORK), scenario, str(folder)),
+        *("--nproc-per-node", str(ranks), str(script), scenario, str(folder)),
     ]
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(

@@ -20,6 +20,7 @@ from multi_loss_weighting import (
     CoVWeighting,
     LossGroup,
     LossTracker,
+    ReportSettings,
     UncertaintyWeighting,
 )
 
@@ -146,8 +147,8 @@ def track(rank: int, log_every: int | None) -> dict[str, Any]:
 
 def be_alone(rank: int) -> dict[str, Any]:
     """What only one rank does: without a process group it waits for nobody."""
-    group = LossGroup(["fit"], MemoryLogger(), process_group=None)
-    tracker = LossTracker("fit", process_group=None)
+    group = LossGroup(["fit"], MemoryLogger(), report=ReportSettings(process_group=None))
+    tracker = LossTracker("fit", report=ReportSettings(process_group=None))
     if rank == 0:
         group.record({"fit": 1.0})
         tracker.update(1.0, do_backwards=False)
@@ -159,7 +160,9 @@ def report_everywhere(rank: int, folder: Path) -> dict[str, Any]:
     with quiet:
         LossGroup(["fit"], quiet).record({"fit": 1.0 + rank})
     with CsvLogger(folder / f"rank-{rank}") as logger:
-        LossGroup(["fit"], logger, report_all=True, process_group=None).record({"fit": 1.0 + rank})
+        LossGroup(
+            ["fit"], logger, report=ReportSettings(process_group=None, all_ranks=True)
+        ).record({"fit": 1.0 + rank})
     return {}
 
 

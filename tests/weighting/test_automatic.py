@@ -35,11 +35,11 @@ def test_it_gives_the_numbers_and_gradients_of_the_published_code(
         total = awl(*losses)
         total.backward()
 
-    assert total.item() == pytest.approx(expected["loss"], rel=1e-9)
+    assert total.item() == pytest.approx(expected["loss"], rel=1e-12)
     assert losses.grad is not None
-    assert losses.grad.tolist() == pytest.approx(expected["dlosses"], rel=1e-9)
+    assert losses.grad.tolist() == pytest.approx(expected["dlosses"], rel=1e-12)
     assert awl.params.grad is not None
-    assert awl.params.grad.tolist() == pytest.approx(expected["dparams"], rel=1e-9)
+    assert awl.params.grad.tolist() == pytest.approx(expected["dparams"], rel=1e-12)
 
 
 def test_plain_numbers_are_losses_too() -> None:
@@ -109,12 +109,12 @@ def test_losses_may_be_of_one_element_and_of_another_precision() -> None:
 
 @pytest.mark.parametrize("losses", [(1.0,), (1.0, 2.0, 3.0), ()])
 def test_another_number_of_losses_is_an_error(losses: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match=f"was made for 2 losses; got {len(losses)}"):
+    with pytest.raises(ValueError, match=f"was made for 2 losses, got {len(losses)}"):
         AutomaticWeightedLoss(2)(*losses)
 
 
-def test_there_is_one_loss_or_more() -> None:
-    with pytest.raises(ValueError, match="one loss or more; got 0"):
+def test_a_number_of_losses_below_1_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"num must be 1 or more \(one for each loss\), got 0"):
         AutomaticWeightedLoss(0)
 
 
@@ -128,15 +128,13 @@ def test_alone_it_warns_once_if_it_never_moves() -> None:
 
 
 def test_it_does_not_warn_where_nothing_is_learned() -> None:
-    awl, frozen = AutomaticWeightedLoss(2), AutomaticWeightedLoss(2).requires_grad_(False)
+    awl = AutomaticWeightedLoss(2)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("error")
-        call(frozen, times=150)
-        with torch.no_grad():
-            call(awl, times=150)
+        call(awl, times=150)
 
-    assert awl.params.tolist() == frozen.params.tolist() == [1.0, 1.0]
+    assert awl.params.tolist() == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("fused", [False, True])

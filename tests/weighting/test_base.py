@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from loss_loggers import MemoryLogger
-from multi_loss_weighting import History, LossGroup, Weighted, weighted_sum
+from multi_loss_weighting import History, LossGroup, StatisticsSettings, Weighted, weighted_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,9 @@ def test_it_sees_the_steps_before_and_which_losses_take_part() -> None:
 
 
 def test_it_can_ask_for_every_statistic() -> None:
-    group = LossGroup(["a", "b"], weighting=InverseMean(), block_size=2, decay=0.5)
+    group = LossGroup(
+        ["a", "b"], weighting=InverseMean(), block_size=2, statistics=StatisticsSettings(decay=0.5)
+    )
     for a, b in ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)):
         group.update({"a": a, "b": b}, do_backwards=False)
     seen = group.history
@@ -152,33 +154,33 @@ class Returning:
         return result
 
 
-TWO = "Returning gives a weight to each of the losses a, b, a vector [2]; got the shape "
+TWO = "Returning must give a weight to each of the losses a, b, a vector [2], got the shape "
 WRONG: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "a total alone": (
         lambda losses: losses.sum(),
         TypeError,
-        "Returning.weigh returns Weighted(total, weights); got a Tensor",
+        "Returning.weigh must return Weighted(total, weights), got a Tensor",
     ),
-    "nothing": (lambda _: None, TypeError, "Weighted(total, weights); got a NoneType"),
+    "nothing": (lambda _: None, TypeError, "Weighted(total, weights), got a NoneType"),
     "a plain total": (
         lambda _: Weighted(3.0, np.ones(2)),  # type: ignore[arg-type]
         TypeError,
-        "the total of Returning is a tensor; got 3.0",
+        "the total of Returning must be a tensor, got 3.0",
     ),
     "a total for each": (
         lambda losses: Weighted(losses, np.ones(2)),
         ValueError,
-        "the total of Returning has one element; got the shape (2,)",
+        "the total of Returning must have one element, got the shape (2,)",
     ),
     "words": (
-        lambda losses: Weighted(losses.sum(), ["a", "b"]),  # type: ignore[arg-type]
+        lambda losses: Weighted(losses.sum(), ["a", "b"]),  # type: ignore[list-item]
         TypeError,
-        "the weights of Returning are a tensor or an array of numbers; got ['a', 'b']",
+        "the weights of Returning must be a tensor or an array of numbers, got ['a', 'b']",
     ),
     "none": (
         lambda losses: Weighted(losses.sum(), {"a": 1.0, "b": 1.0}),  # type: ignore[arg-type]
         TypeError,
-        "an array of numbers; got {'a': 1.0, 'b': 1.0}",
+        "an array of numbers, got {'a': 1.0, 'b': 1.0}",
     ),
     "one for all": (
         lambda losses: Weighted(losses.sum(), 1.0),  # type: ignore[arg-type]
@@ -224,7 +226,7 @@ def test_what_is_no_objective_and_its_weights_is_refused_before_backward(
 def test_weights_that_are_not_finite_are_refused_before_backward(kind: str) -> None:
     caught, group = refused(NOT_FINITE[kind], None)
 
-    assert "the weights that Returning gives to finite losses are finite; got {'a': 0.5" in str(
+    assert "the weights that Returning gives to finite losses must be finite, got {'a': 0.5" in str(
         caught
     )
     assert (group.step, group["a"].count) == (0, 0)
@@ -270,7 +272,7 @@ def test_a_weight_may_be_nan_where_a_loss_is_that_stays_in() -> None:
 
 
 class Watching(nn.Module):
-    """A fourth, which wants to know when a step is over, and checks its state itself."""
+    """A fourth, which wants to know when a step is over."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -280,7 +282,7 @@ class Watching(nn.Module):
         self.heard.append("weigh")
         return weighted_sum(losses, np.ones(len(history.names)))
 
-    def recorded(self) -> None:
+    def recorded(self, losses: Tensor, weights: Tensor, history: History) -> None:
         self.heard.append("recorded")
 
     def get_extra_state(self) -> dict[str, Any]:
@@ -288,11 +290,6 @@ class Watching(nn.Module):
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.heard = ["loaded"] * state["heard"]
-
-    def check_state(self, state: dict[str, Any]) -> None:
-        if state["heard"] > 2:
-            msg = "too much"
-            raise ValueError(msg)
 
 
 def test_a_weighting_hears_when_a_step_is_over() -> None:
@@ -303,15 +300,22 @@ def test_a_weighting_hears_when_a_step_is_over() -> None:
     group.weigh({"a": 1.0})
     group.record({"a": 1.0})
 
-    assert weighting.heard == ["weigh", "recorded", "weigh", "weigh", "recorded"]
+    assert weighting.heard == ["weigh", "recorded", "weigh", "recorded"]
 
 
-def test_a_state_that_the_weighting_refuses_changes_nothing() -> None:
-    first, second = (LossGroup(("a",), weighting=Watching()) for _ in range(2))
-    for _ in range(2):
-        first.update({"a": 1.0}, do_backwards=False)
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_it_hears_which_losses_took_part_in_any_of_the_micro_batches(log_every: int | None) -> None:
+    class Seen(InverseMean):
+        def recorded(self, losses: Tensor, weights: Tensor, history: History) -> None:
+            is_all = history.present is None or bool(history.present.all())
+            heard.append((losses.tolist(), is_all))
 
-    with pytest.raises(ValueError, match="too much"):
-        second.load_state_dict(first.state_dict())
+    heard: list[Any] = []
+    group = LossGroup(["a", "b"], weighting=Seen(), log_every=log_every)
 
-    assert second.step == 0
+    for losses in ({"a": 1.0, "b": 2.0}, {"a": 3.0}):
+        group.weigh(losses)
+        group.accumulate(losses)
+    group.record()
+
+    assert heard == [([2.0, 2.0], True)]

@@ -52,9 +52,9 @@ def test_it_gives_the_numbers_of_the_authors(
         assert total.item() == pytest.approx(theirs["loss"][step], rel=1e-12)
         assert list(group.weights.values()) == pytest.approx(theirs["alphas"][step], rel=1e-12)
         assert [one.mean for one in ours] == pytest.approx(theirs["mean_L"][step], rel=1e-12)
-        ratios = [one.statistics.ratio_mean for one in ours]
+        ratios = [one.ratio_mean for one in ours]
         assert ratios == pytest.approx(theirs["mean_l"][step], rel=1e-12)
-        stds = [one.statistics.ratio_std for one in ours]
+        stds = [one.ratio_std for one in ours]
         assert stds == pytest.approx(theirs["std_l"][step], rel=1e-12)
 
 
@@ -108,7 +108,7 @@ def test_a_loss_that_starts_again_weighs_its_share_and_the_others_divide_the_res
     group = fed([*losses, *moved])
     weights = next_weights(group)
 
-    assert group["b"].statistics.loss_ratio.restarts == 1
+    assert group["b"].record.restarts == 1
     assert before[1] < 0.31
     assert weights[1] == pytest.approx(1 / 3)
     assert sum(weights) == pytest.approx(1)
@@ -213,11 +213,11 @@ def test_the_settings_reach_the_record_of_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sum_to": 3}, 'sum_to is 1 or "K"; got 3'),
-        ({"warmup": 1}, "2 or more; got 1"),
-        ({"decay": 1.0}, "between 0 and 1; got 1.0"),
-        ({"spike": 0.5}, "above 1; got 0.5"),
-        ({"patience": 0}, "1 or more; got 0"),
+        ({"sum_to": 3}, 'sum_to must be 1 or "K", got 3'),
+        ({"warmup": 1}, "2 or more .*got 1"),
+        ({"decay": 1.0}, "between 0 and 1 .* got 1.0"),
+        ({"spike": 0.5}, "above 1 .* got 0.5"),
+        ({"patience": 0}, "1 or more.*got 0"),
     ],
 )
 def test_a_setting_without_sense_is_an_error(settings: dict[str, Any], message: str) -> None:

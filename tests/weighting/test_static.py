@@ -59,7 +59,7 @@ def test_a_weight_may_be_negative() -> None:
 def test_a_weight_for_an_unknown_loss_is_an_error() -> None:
     group = LossGroup(AB, weighting=StaticWeighting(k1=0.5))
 
-    with pytest.raises(ValueError, match="there are the losses a, b; got weights for k1"):
+    with pytest.raises(ValueError, match="weights must be of the losses a, b, got weights for k1"):
         totals(group, 1)
 
     assert group.step == 0
@@ -69,9 +69,9 @@ def test_a_weight_for_an_unknown_loss_is_an_error() -> None:
 def test_a_weight_is_a_finite_number(weight: float) -> None:
     weighting = StaticWeighting(a=lambda _: weight)
 
-    with pytest.raises(ValueError, match="the weight of b is a finite number"):
+    with pytest.raises(ValueError, match="the weight of b must be a finite number"):
         weighting["b"] = weight
-    with pytest.raises(ValueError, match="the weight of a at step 0 is a finite number"):
+    with pytest.raises(ValueError, match="the weight of a at step 0 must be a finite number"):
         totals(LossGroup(AB, weighting=weighting), 1)
 
 

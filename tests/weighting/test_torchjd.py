@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
@@ -10,136 +9,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from loss_loggers import CsvLogger, MemoryLogger, read_run
+from loss_loggers import CsvLogger, read_run
 from multi_loss_weighting import LossGroup, TorchJDWeighting
+from multi_loss_weighting._state import pack
+from multi_loss_weighting.weighting._random_numbers import seed_of_step
+
+from .torchjd_methods import (
+    AGGREGATORS,
+    METHODS,
+    NAMES,
+    SCALARIZERS,
+    Net,
+    Run,
+    aggregation,
+    made,
+    make,
+    saved_and_loaded,
+    scalarization,
+    stacked,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-aggregation = pytest.importorskip("torchjd.aggregation", reason="torchjd is not installed")
-scalarization = pytest.importorskip("torchjd.scalarization", reason="torchjd is not installed")
 autojac = pytest.importorskip("torchjd.autojac", reason="torchjd is not installed")
-
-NAMES = ("a", "b", "c")
-PREFERENCE = torch.tensor([0.5, 0.3, 0.2])
-
-SCALARIZERS: dict[str, Callable[[], Any]] = {
-    "COSMOS": lambda: scalarization.COSMOS(0.5, PREFERENCE),
-    "Constant": lambda: scalarization.Constant(PREFERENCE),
-    "DWA": lambda: scalarization.DWA(1.0),
-    "FAMO": lambda: scalarization.FAMO(3),
-    "GeometricMean": lambda: scalarization.GeometricMean(),
-    "IMTLL": lambda: scalarization.IMTLL(3),
-    "Mean": lambda: scalarization.Mean(),
-    "PBI": lambda: scalarization.PBI(2.0, PREFERENCE),
-    "Random": lambda: scalarization.Random(),
-    "STCH": lambda: scalarization.STCH(0.5),
-    "Sum": lambda: scalarization.Sum(),
-    "UW": lambda: scalarization.UW(3),
-}
-
-AGGREGATORS: dict[str, Callable[[], Any]] = {
-    "AlignedMTL": lambda: aggregation.AlignedMTL(),
-    "CAGrad": lambda: aggregation.CAGrad(c=0.4),
-    "CRMOGM": lambda: aggregation.GramianWeightedAggregator(
-        aggregation.CRMOGMWeighting(aggregation.MGDAWeighting())
-    ),
-    "ConFIG": lambda: aggregation.ConFIG(),
-    "Constant": lambda: aggregation.Constant(PREFERENCE),
-    "DualProj": lambda: aggregation.DualProj(),
-    "ExcessMTL": lambda: aggregation.ExcessMTL(),
-    "FairGrad": lambda: aggregation.FairGrad(1.0),
-    "GradVac": lambda: aggregation.GradVac(),
-    "IMTLG": lambda: aggregation.IMTLG(),
-    "Krum": lambda: aggregation.Krum(0),
-    "MGDA": lambda: aggregation.MGDA(),
-    "Mean": lambda: aggregation.Mean(),
-    "NashMTL": lambda: aggregation.NashMTL(3, update_weights_every=2),
-    "PCD": lambda: aggregation.PCD(),
-    "PCGrad": lambda: aggregation.PCGrad(),
-    "Random": lambda: aggregation.Random(),
-    "Sum": lambda: aggregation.Sum(),
-    "UPGrad": lambda: aggregation.UPGrad(),
-}
-
-
-def make(methods: dict[str, Callable[[], Any]], name: str) -> Any:
-    """The method, or a skip where a solver that it needs is missing."""
-    try:
-        return methods[name]()
-    except ImportError as error:
-        pytest.skip(str(error))
-
-
-class Net(nn.Module):
-    """A shared layer and three heads, whose losses pull in different directions."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        generator = torch.Generator().manual_seed(1)
-        self.shared = nn.Linear(4, 5)
-        self.heads = [nn.Linear(5, 1) for _ in NAMES]
-        self.all_heads = nn.ModuleList(self.heads)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
-
-    def forward(self, step: int) -> dict[str, Tensor]:
-        generator = torch.Generator().manual_seed(100 + step)
-        hidden = self.shared(torch.randn(8, 4, generator=generator)).tanh()
-        targets = torch.randn(3, 8, 1, generator=generator)
-        return {
-            name: (head(hidden) - size * target).square().mean()
-            for name, head, target, size in zip(NAMES, self.heads, targets, (1, 3, -2), strict=True)
-        }
-
-
-class Run:
-    """A network in training under a method."""
-
-    def __init__(self, method: Any, **options: Any) -> None:
-        self.net = Net()
-        self.method = method
-        is_aggregator = isinstance(method, aggregation.Aggregator)
-        weighting = TorchJDWeighting(method, self.net.parameters() if is_aggregator else None)
-        self.memory = MemoryLogger()
-        self.weighting = weighting
-        self.group = LossGroup(NAMES, self.memory, weighting=weighting, **options)
-        groups = [{"params": self.net.parameters()}, self.group.parameter_group()]
-        self.optimizer = torch.optim.SGD(groups, lr=0.05, momentum=0.9)
-
-    def step(self, number: int, **replaced: Any) -> None:
-        self.optimizer.zero_grad()
-        self.group.update({**self.net(number), **replaced})
-        self.optimizer.step()
-        if isinstance(self.method, scalarization.FAMO):
-            self.weighting.update(self.net(number))
-        if isinstance(self.method, scalarization.DWA) and number % 2:
-            self.method.step()
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "net": self.net.state_dict(),
-            "group": self.group.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.net.load_state_dict(state["net"])
-        self.group.load_state_dict(state["group"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def saved_and_loaded(state: Any) -> Any:
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
-def stacked(losses: dict[str, Tensor]) -> Tensor:
-    return torch.stack(list(losses.values()))
 
 
 # The numbers are TorchJD's.
@@ -155,10 +48,7 @@ def test_a_scalarizer_gives_the_totals_and_gradients_that_it_gives_alone(name: s
     for number in range(6):
         ours.step(number)
         optimizer.zero_grad()
-        # Its random numbers follow each other from the seed 0.
-        torch.manual_seed(0)
-        for _ in range(number):
-            torch.randn(3)
+        torch.manual_seed(seed_of_step(0, number))
         total = theirs(stacked(net(number)))
         total.backward()
         optimizer.step()
@@ -177,15 +67,13 @@ def test_an_aggregator_gives_the_weights_and_gradients_that_it_gives_alone(name:
     ours = Run(make(AGGREGATORS, name))
     theirs, net = AGGREGATORS[name](), Net()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
-    draws = torch.Generator().manual_seed(0).get_state()
 
     for number in range(6):
         ours.step(number)
         optimizer.zero_grad()
         autojac.backward(list(net(number).values()))
-        torch.set_rng_state(draws)
+        torch.manual_seed(seed_of_step(0, number))
         weights = autojac.jac_to_grad(net.parameters(), theirs)
-        draws = torch.get_rng_state()
         optimizer.step()
 
         if name != "ConFIG":  # which does not tell its weights
@@ -209,16 +97,12 @@ def test_the_weight_of_a_loss_is_how_the_total_changes_with_it(name: str) -> Non
 # What a group promises.
 
 
-@pytest.mark.parametrize("name", [*SCALARIZERS, *(f"{name} aggregator" for name in AGGREGATORS)])
+@pytest.mark.parametrize("name", METHODS)
 def test_a_resumed_run_goes_on_to_the_last_bit(name: str) -> None:
-    def method() -> Any:
-        kind, _, is_aggregator = name.partition(" ")
-        return make(AGGREGATORS if is_aggregator else SCALARIZERS, kind)
-
-    run = Run(method())
+    run = Run(made(name))
     for number in range(5):
         run.step(number)
-    resumed = Run(method())
+    resumed = Run(made(name))
     torch.manual_seed(12345)  # the program's own random numbers do not matter
 
     resumed.load(saved_and_loaded(run.state()))
@@ -231,11 +115,9 @@ def test_a_resumed_run_goes_on_to_the_last_bit(name: str) -> None:
         assert torch.equal(own, other)
 
 
-@pytest.mark.parametrize("name", [*SCALARIZERS, *(f"{name} aggregator" for name in AGGREGATORS)])
+@pytest.mark.parametrize("name", METHODS)
 def test_the_two_halves_are_one_update(name: str) -> None:
-    kind, _, is_aggregator = name.partition(" ")
-    methods = AGGREGATORS if is_aggregator else SCALARIZERS
-    run, halves = Run(make(methods, kind)), Run(make(methods, kind))
+    run, halves = Run(made(name)), Run(made(name))
 
     for number in range(4):
         run.step(number)
@@ -246,9 +128,9 @@ def test_the_two_halves_are_one_update(name: str) -> None:
         torch.randn(7)
         halves.group.record(losses)
         halves.optimizer.step()
-        if kind == "FAMO":
+        if name == "FAMO":
             halves.weighting.update(halves.net(number))
-        if kind == "DWA" and number % 2:
+        if name == "DWA" and number % 2:
             halves.method.step()
 
         assert halves.memory.rows[-1][2] == run.memory.rows[-1][2]
@@ -257,8 +139,8 @@ def test_the_two_halves_are_one_update(name: str) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf, None])
 @pytest.mark.parametrize("name", [*SCALARIZERS, "UPGrad aggregator", "NashMTL aggregator"])
 def test_a_loss_that_is_left_out_takes_no_part(name: str, value: float | None) -> None:
-    kind, _, is_aggregator = name.partition(" ")
-    run = Run(make(AGGREGATORS if is_aggregator else SCALARIZERS, kind), report=["loss", "weight"])
+    is_aggregator = "aggregator" in name
+    run = Run(made(name), report=["loss", "weight"])
     for number in range(3):
         run.step(number)
     learned = {key: one.detach().clone() for key, one in run.group.named_parameters()}
@@ -503,14 +385,14 @@ def test_famo_takes_a_loss_that_did_not_come_as_unchanged() -> None:
 def test_only_famo_learns_after_a_step() -> None:
     weighting = TorchJDWeighting(scalarization.DWA())
 
-    with pytest.raises(TypeError, match="FAMO, is needed; got DWA"):
+    with pytest.raises(TypeError, match="as FAMO does, got DWA"):
         weighting.update({"a": 1.0})
 
 
 def test_famo_learns_after_a_step_and_not_before() -> None:
     weighting = TorchJDWeighting(scalarization.FAMO(1))
 
-    with pytest.raises(RuntimeError, match="got none before"):
+    with pytest.raises(RuntimeError, match="needs a step of the group before it"):
         weighting.update({"a": 1.0})
 
 
@@ -527,7 +409,7 @@ def test_an_aggregator_without_weights_says_what_to_call(name: str) -> None:
 
 @pytest.mark.parametrize("method", [3, "UPGrad", nn.Linear(1, 1)])
 def test_something_else_is_refused(method: Any) -> None:
-    with pytest.raises(TypeError, match="a scalarizer or an aggregator of torchjd is needed"):
+    with pytest.raises(TypeError, match="must be a scalarizer or an aggregator of torchjd"):
         TorchJDWeighting(method)
 
 
@@ -541,13 +423,13 @@ def test_parameters_go_with_an_aggregator_only() -> None:
         TorchJDWeighting(aggregation.MGDA())
     with pytest.raises(ValueError, match="DWA looks at losses only"):
         TorchJDWeighting(scalarization.DWA(), [torch.ones(1, requires_grad=True)])
-    with pytest.raises(ValueError, match="got 1, and none of them has one"):
+    with pytest.raises(ValueError, match="must require a gradient, got 1 without"):
         TorchJDWeighting(aggregation.MGDA(), [torch.ones(1)])
-    with pytest.raises(TypeError, match="parameters are tensors"):
+    with pytest.raises(TypeError, match="parameters must be tensors"):
         TorchJDWeighting(aggregation.MGDA(), [("weight", torch.ones(1))])  # type: ignore[list-item]
 
 
-def test_losses_of_another_network_are_an_error_and_changenullcontext() -> None:
+def test_losses_of_another_network_are_an_error_and_change_nothing() -> None:
     run = Run(aggregation.MGDA())
     run.step(0)
     before = saved_and_loaded(run.group.state_dict())
@@ -558,22 +440,63 @@ def test_losses_of_another_network_are_an_error_and_changenullcontext() -> None:
     assert str(run.group.state_dict()) == str(before)
 
 
-def test_the_state_of_another_method_is_refused_and_changesnullcontext() -> None:
-    run, other = Run(scalarization.DWA()), Run(scalarization.STCH(0.5))
+@pytest.mark.parametrize("method", [scalarization.STCH(0.5), scalarization.FAMO(3)])
+def test_the_state_of_another_method_is_refused_and_changes_nothing(method: Any) -> None:
+    run, other = Run(scalarization.DWA()), Run(method)
     run.step(0)
     other.step(0)
-    other.step(1)
+    before = run.weighting.get_extra_state()
 
-    with pytest.raises(ValueError, match="the state of a DWA is needed; got that of a STCH"):
-        run.group.load_state_dict(other.group.state_dict())
+    with pytest.raises(ValueError, match=r"must be that of a DWA, got that of a (STCH|FAMO)"):
+        run.weighting.set_extra_state(other.weighting.get_extra_state())
 
-    assert run.group.step == 1
+    assert torch.equal(run.weighting.get_extra_state(), before)
 
 
-def test_weights_for_another_number_of_losses_are_an_error_and_changenullcontext() -> None:
-    group = LossGroup(["a", "b"], weighting=TorchJDWeighting(scalarization.UW(3)))
+@pytest.mark.parametrize("state", [torch.zeros(3), 3, None, pack({"step": 3}), pack([1, 2])])
+def test_something_else_is_no_state_and_changes_nothing(state: Any) -> None:
+    run = Run(make(AGGREGATORS, "NashMTL"))
+    run.step(0)
+    before = run.weighting.get_extra_state()
 
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="state"):
+        run.weighting.set_extra_state(state)
+
+    assert torch.equal(run.weighting.get_extra_state(), before)
+
+
+@pytest.mark.parametrize("name", sorted(set(SCALARIZERS) & set(AGGREGATORS)))
+def test_a_scalarizer_takes_no_state_of_the_aggregator_of_its_name(name: str) -> None:
+    scalarizer, aggregator = Run(made(name)), Run(made(f"{name} aggregator"))
+
+    for one, other in ((scalarizer, aggregator), (aggregator, scalarizer)):
+        with pytest.raises(ValueError, match="the state must be of such a TorchJDWeighting"):
+            one.weighting.set_extra_state(other.weighting.get_extra_state())
+
+
+def test_the_rest_of_a_model_is_loaded_where_the_method_is_another() -> None:
+    def model(method: Any) -> nn.ModuleDict:
+        first, last = nn.Linear(1, 1), nn.Linear(1, 1)
+        return nn.ModuleDict({"first": first, "losses": TorchJDWeighting(method), "last": last})
+
+    saved = model(scalarization.DWA()).state_dict()
+    strict, lenient = model(scalarization.STCH(0.5)), model(scalarization.STCH(0.5))
+
+    with pytest.raises(
+        RuntimeError, match=r"losses\._extra_state .*must be that of a STCH, got that of a DWA"
+    ):
+        strict.load_state_dict(saved)
+    left_out = lenient.load_state_dict(saved, strict=False).unexpected_keys
+
+    assert [key.split()[0] for key in left_out] == ["losses._extra_state"]
+    for loaded in (strict, lenient):
+        assert torch.equal(loaded.state_dict()["last.weight"], saved["last.weight"])
+
+
+def test_more_losses_than_a_method_was_made_for_are_an_error_and_change_nothing() -> None:
+    group = LossGroup(["a", "b"], weighting=TorchJDWeighting(scalarization.UW(1)))
+
+    with pytest.raises(ValueError, match=r"UW cannot weigh a, b together: .* shape \(1,\)"):
         group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
 
     assert group.step == 0

@@ -32,11 +32,11 @@ def test_it_gives_the_numbers_and_gradients_of_the_published_code(
         total = weighting(*losses)
         total.backward()
 
-    assert total.item() == pytest.approx(expected["loss"], rel=1e-9)
+    assert total.item() == pytest.approx(expected["loss"], rel=1e-12)
     assert losses.grad is not None
-    assert losses.grad.tolist() == pytest.approx(expected["dlosses"], rel=1e-9)
+    assert losses.grad.tolist() == pytest.approx(expected["dlosses"], rel=1e-12)
     assert weighting.params.grad is not None
-    assert weighting.params.grad.tolist() == pytest.approx(expected["dparams"], rel=1e-9)
+    assert weighting.params.grad.tolist() == pytest.approx(expected["dparams"], rel=1e-12)
 
 
 def test_each_weight_goes_to_one_over_its_loss() -> None:

@@ -9,11 +9,11 @@ import torch
 
 from loss_dashboard.plots import plot_run
 from loss_loggers import CsvLogger
-from multi_loss_weighting import LossGroup
-from multi_loss_weighting.weighting import (
+from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
     EqualWeighting,
+    LossGroup,
     StaticWeighting,
     UncertaintyWeighting,
 )
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from loss_dashboard.beside import Page
-    from multi_loss_weighting.weighting import Weighting
+    from multi_loss_weighting import Weighting
 
 NAMES = ("G", "D", "E")
 

@@ -139,18 +139,18 @@ class GroupSource(Memory):
 
     def notice(self) -> None:
         """Keep the weights of this step, which a group forgets; but wait for no accelerator."""
-        if not any(getattr(self._losses[name], "_backlog", None) for name in self._losses):
+        if not any(self._losses[name].is_behind for name in self._losses):
             self.poll()
 
     def _take(self, name: str) -> bool:
         loss = self._losses[name]
-        updates = loss.statistics.updates
+        updates = loss.updates
         new = updates - self._seen.get(name, 0)
         self._seen[name] = updates
         if new <= 0:
             return False
         values = [loss.value] if new == 1 else loss.get_history(new)
         for behind, value in zip(range(len(values), 0, -1), values, strict=True):
-            weight = loss.used_weight if behind == 1 else float("nan")
+            weight = loss.last_weight if behind == 1 else float("nan")
             self.add(name, updates - behind, value, weight)
         return True

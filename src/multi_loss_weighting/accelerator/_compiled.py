@@ -9,63 +9,89 @@ without a branch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence  # noqa: TC003, torch reads the types of the operator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
 
 from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.statistics._arrays import clamped
+from multi_loss_weighting.statistics._history import History
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multi_loss_weighting._group import LossGroup
     from multi_loss_weighting.batch._batch import BatchReader
 
-_groups: WeakValueDictionary[int, LossGroup] = WeakValueDictionary()
+
+class Weigher(Protocol):
+    """Who knows the weights of the step that begins."""
+
+    def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
+        """The weights [K] for losses [K], which the next record is told if it `remembers`."""
+        ...
+
+
+_weighers: WeakValueDictionary[int, Weigher] = WeakValueDictionary()
 _keys = count()
 
 
-def register(group: LossGroup) -> int:
-    """A key by which a compiled graph finds the group."""
+def register(weigher: Weigher) -> Tensor:
+    """A key by which a compiled graph finds who weighs.
+
+    It is a tensor, since a number would be a constant of the graph, and each group need its own.
+    """
     key = next(_keys)
-    _groups[key] = group
-    return key
+    _weighers[key] = weigher
+    return torch.tensor(key, dtype=torch.int64, device="cpu")
 
 
 @torch.library.custom_op("multi_loss_weighting::weights", mutates_args=())
-def weights_of(key: int, losses: Tensor) -> Tensor:
+def weights_of(key: Tensor, losses: Tensor, given: Sequence[bool], remembers: bool) -> Tensor:
     """The weights [K] of the step that begins, for losses [K]."""
-    return _groups[key].weights_for(losses)
+    are_given = None if all(given) else list(given)
+    return _weighers[int(key.item())].weights_for(losses, are_given, remembers)
 
 
 @weights_of.register_fake
-def _(key: int, losses: Tensor) -> Tensor:  # noqa: ARG001, the signature of the operator
+def _(
+    key: Tensor,  # noqa: ARG001, the signature of the operator
+    losses: Tensor,
+    given: Sequence[bool],  # noqa: ARG001
+    remembers: bool,  # noqa: ARG001
+) -> Tensor:
     return torch.empty_like(losses)
 
 
-def read(reader: BatchReader, losses: Mapping[str, Tensor], keeps_nonfinite: bool) -> Batch:
-    """What `reader` reads, without a look at any value, which `values` therefore has none of.
+def read(
+    reader: BatchReader, losses: Mapping[str, Tensor], keeps_nonfinite: bool
+) -> tuple[Batch, list[bool]]:
+    """What `reader` reads, without a look at any value, and which losses there are.
 
     Raises:
         ValueError: If a loss is unknown, or none was given.
     """
     reader.check_names(losses)
-    missing = torch.full_like(next(iter(losses.values())), math.nan, requires_grad=False)
-    raw = torch.stack([losses.get(name, missing).reshape(()) for name in reader.limits])
+    given = [name in losses for name in reader.names]
+    first = next(iter(losses.values()))
+    missing = torch.full_like(first, math.nan, requires_grad=False)
+    raw = torch.stack([losses.get(name, missing).reshape(()) for name in reader.names])
+    if raw.dtype not in (torch.float32, torch.float64):
+        raw = raw.float()
     present = raw.detach().isfinite()
     if keeps_nonfinite:
-        given = torch.tensor([name in losses for name in reader.limits], device=raw.device)
-        present = present | given
-    return Batch(_clamped(torch.where(present, raw, 0.0), reader.limits), [], present=present)
+        present = present | torch.tensor(given, device=raw.device)
+    live = torch.where(present, raw, 0.0)
+    if any(limit < math.inf for limit in reader.limits):
+        live = clamped(live, live.new_tensor(reader.limits))
+    return Batch(live, [], present=present), given
 
 
-def _clamped(losses: Tensor, limits: Mapping[str, float]) -> Tensor:
-    if not any(limit < math.inf for limit in limits.values()):
-        return losses
-    most = losses.new_tensor(list(limits.values()))
-    values = losses.detach()
-    is_high = (values > most) & (values < math.inf)
-    return losses * torch.where(is_high, most / values, 1.0)
+def history_of(names: tuple[str, ...], present: Tensor | None) -> History:
+    """What learned weights need to know: no number that was measured."""
+    history = History(names, ())
+    history.present = present
+    return history

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from multi_loss_weighting.statistics._history import History, Vector
+from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.statistics._record import LossRecord
 
-from ._means import DeviceMoments, widest
-from ._ratio import DeviceRatios
+from ._in_place import Ratios
+from ._moments import Moments
+from ._widest import widest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from multi_loss_weighting._state import State
-    from multi_loss_weighting.statistics._ratio import RatioSettings
+    from multi_loss_weighting.statistics._record import Numbers
+    from multi_loss_weighting.statistics._settings import RatioSettings
 
-_MOMENTS = ("count", "mean", "variance", "std", "cov", "minimum", "maximum")
-# Numbers that are kept of each loss: in float64, and in float32, with what rounding took away.
-_KEPT = {"ratios": (8, 11), "moments": (6, 8)}
+
+DEVICE_NUMBERS = 2 + Ratios.SIZE + Moments.SIZE
+"""Numbers that are kept of each loss."""
+
+Kept = Ratios | Moments
+Part = TypeVar("Part", Ratios, Moments)
 
 
 class DeviceHistory(History):
@@ -33,30 +39,32 @@ class DeviceHistory(History):
     write to it.
 
     Args:
-        history: The same on the host, up to the last step that was read back.
+        names: The names of the losses.
+        records: What the host knows of them.
         settings: How the loss ratios are kept.
         device: Where the losses are.
-        catch_up: Reads back what the host does not know yet.
+        wait: Reads back what the host does not know yet, and returns what it knows then.
         dtype: What to count in; by default the most precise that the device has.
     """
 
+    is_on_device = True
+
     def __init__(
         self,
-        history: History,
+        names: tuple[str, ...],
+        records: Sequence[Numbers],
         settings: RatioSettings,
         device: torch.device,
-        catch_up: Callable[[], None],
+        wait: Callable[[], Sequence[Numbers]],
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(history.names, history.statistics)
+        super().__init__(names, records)
         self.device = device
         self._dtype = dtype or widest(device)
         self._settings = settings
-        self._catch_up = catch_up
-        self._is_ahead = False
-        self._ratios: DeviceRatios | None = None
-        self._moments: DeviceMoments | None = None
-        self._saved: State = {}
+        self._wait = wait
+        self._index = 0
+        self._kept: dict[type[Kept], Kept] = {}
         self._shown: tuple[Tensor | None, Tensor | None] = (None, None)
 
     # A step.
@@ -80,128 +88,158 @@ class DeviceHistory(History):
     def present(self, present: Tensor | None) -> None:
         """Nothing: on an accelerator it follows from the losses."""
 
-    def take_in(self, losses: Tensor, samples: float | Tensor) -> None:
-        """Take in one step: the losses [K], nan for one that was not given."""
-        self._is_ahead = True
-        if self._ratios is not None:
-            self._ratios.add(losses)
-        if self._moments is not None:
-            self._moments.add(losses, samples)
+    def prepare(self, losses: Tensor, samples: float | Tensor) -> int:
+        """Work out one step, which shows once `use` is given the number that this returns.
+
+        Without `use` in between, a second call replaces what the first worked out.
+
+        Args:
+            losses: The losses [K], nan for one that was not given.
+            samples: How many samples each is the mean of.
+        """
+        for part in self._kept.values():
+            part.prepare(losses, samples)
+        return 1 - self._index
+
+    def use(self, index: int) -> None:
+        """Take over the step that `prepare` gave this number; a second time it does nothing."""
+        if index != self._index:
+            for part in self._kept.values():
+                part.twin.take_over()
+            self._index = index
 
     # What is kept here.
 
-    def ratios(self) -> DeviceRatios:
+    def ratios(self) -> Ratios:
         """The loss ratios, kept from now on."""
-        if self._ratios is None:
-            self._know_all()
-            with torch.inference_mode(False):
-                self._ratios = DeviceRatios(
-                    self._settings, self._loss_ratios, self.device, self._dtype
-                )
-            _fill(self._ratios.tensors(), self._saved.pop("ratios", None))
-        return self._ratios
+        return self._part(Ratios)
 
-    def moments(self) -> DeviceMoments:
+    def moments(self) -> Moments:
         """The moments, kept from now on."""
-        if self._moments is None:
-            self._know_all()
-            with torch.inference_mode(False):
-                self._moments = DeviceMoments(self.statistics, self.device, self._dtype)
-            _fill(self._moments.tensors(), self._saved.pop("moments", None))
-        return self._moments
+        return self._part(Moments)
 
-    def _know_all(self) -> None:
-        """Have the host know all steps; before the first one here it does."""
-        if self._is_ahead:
-            self._catch_up()
+    def _part(self, kind: type[Part]) -> Part:
+        part = self._kept.get(kind)
+        if part is None:
+            part = self._keep(kind, _columns(self._wait(), kind))
+        return cast("Part", part)
 
-    def state_dict(self) -> State:
-        """Every number that is kept here: rounded otherwise than on the host, by a last bit."""
-        kept = {"ratios": self._ratios, "moments": self._moments}
-        return {
-            name: torch.cat([part.flatten().cpu().double() for part in own.tensors()]).tolist()
-            for name, own in kept.items()
-            if own is not None
-        } | self._saved
+    def _keep(self, kind: type[Kept], columns: Tensor) -> Kept:
+        with torch.inference_mode(False):
+            self._kept[kind] = kind(columns, self._settings, self.device, self._dtype)
+        return self._kept[kind]
 
-    def load_state_dict(self, state: State) -> None:
-        """Continue from `state_dict()`, when it is asked for."""
-        self._ratios = self._moments = None
-        self._saved = dict(state)
+    def numbers(self) -> Tensor:
+        """All numbers that are kept here, [K, 21] in float64 on the CPU, a row for each loss.
+
+        They differ from those of the host by how they are rounded. It waits for the device.
+        """
+        parts = []
+        for kind in (Ratios, Moments):
+            part = self._kept.get(kind)
+            size = (len(self), 1 + kind.SIZE)
+            parts.append(torch.zeros(size, dtype=torch.float64, device="cpu"))
+            if part is not None:
+                parts[-1][:, 0] = 1
+                parts[-1][:, 1:] = part.columns()
+        return torch.cat(parts, dim=1)
+
+    def load_numbers(self, names: tuple[str, ...], numbers: Tensor) -> None:
+        """Continue from `numbers()` of losses of these names; what was not kept of all is not.
+
+        Raises:
+            ValueError: If there is not one row for each name.
+        """
+        if numbers.shape != (len(names), DEVICE_NUMBERS):
+            needed = (len(names), DEVICE_NUMBERS)
+            msg = f"numbers must be of shape {needed}, got {tuple(numbers.shape)}"
+            raise ValueError(msg)
+        self._kept, start = {}, 0
+        for kind in (Ratios, Moments):
+            is_kept, columns = numbers[:, start], numbers[:, start + 1 : start + 1 + kind.SIZE]
+            if is_kept.any():
+                own = _columns(self.records, kind)
+                for index, name in enumerate(self.names):
+                    if name in names and is_kept[names.index(name)]:
+                        own[index] = columns[names.index(name)]
+                self._keep(kind, own)
+            start += 1 + kind.SIZE
+
+    # The vectors.
 
     def gather(self, name: str) -> Any:
-        """A number of each loss's `Statistics`."""
-        if name in _MOMENTS:
-            return getattr(self.moments(), name)
-        self._catch_up()
-        return self._tensor(super().gather(name))
+        """One number of each loss's record, which waits for the device."""
+        self.records = self._wait()
+        return torch.from_numpy(super().gather(name)).to(self._dtype).to(self.device)
 
     @property
-    def exponential_mean(self) -> Any:
-        """Mean that forgets; nan unless the group was given a `decay`."""
-        self._catch_up()
-        return self._tensor(super().exponential_mean)
+    def count(self) -> Any:
+        """How many finite values came."""
+        return self.moments().all.count.clone()
 
     @property
-    def block_mean(self) -> Any:
-        """Mean of the last complete block; nan unless the group was given a `block_size`."""
-        self._catch_up()
-        return self._tensor(super().block_mean)
+    def first(self) -> Any:
+        """The first finite value."""
+        return self._known(self.moments().all.first)
+
+    @property
+    def mean(self) -> Any:
+        """Mean."""
+        return self._known(self.moments().all.mean)
+
+    @property
+    def variance(self) -> Any:
+        """Population variance."""
+        return self._known(self.moments().all.variance)
+
+    @property
+    def std(self) -> Any:
+        """Standard deviation."""
+        return self.variance.sqrt_()
+
+    @property
+    def cov(self) -> Any:
+        """Coefficient of variation, std / |mean|."""
+        return self.std.div_(self.moments().all.mean.abs())
+
+    @property
+    def minimum(self) -> Any:
+        """Smallest value."""
+        return self._known(self.moments().all.minimum)
+
+    @property
+    def maximum(self) -> Any:
+        """Largest value."""
+        return self._known(self.moments().all.maximum)
+
+    def _known(self, row: Tensor) -> Tensor:
+        return row.masked_fill(self.moments().all.count == 0, math.nan)
 
     @property
     def ratio_count(self) -> Any:
         """How many values entered the loss ratio since its start or its last restart."""
-        return self.ratios().count
-
-    @property
-    def youngest_ratio(self) -> int:
-        """The smallest of `ratio_count`; it waits."""
-        self._catch_up()
-        return super().youngest_ratio
+        return self.ratios().count.clone()
 
     @property
     def ratio_mean(self) -> Any:
         """Mean of the loss ratio."""
-        return self._known(self.ratios().mean)
+        ratios = self.ratios()
+        return ratios.mean.masked_fill(ratios.count == 0, math.nan)
 
     @property
     def ratio_std(self) -> Any:
         """Standard deviation of the loss ratio."""
-        return self._known(self.ratios().std)
+        ratios = self.ratios()
+        return ratios.std().masked_fill_(ratios.count == 0, math.nan)
 
     @property
     def ratio_cov(self) -> Any:
-        """Coefficient of variation of the loss ratio, c = sigma_l / mu_l."""
-        return self.ratios().cov
-
-    def _known(self, row: Tensor) -> Tensor:
-        return row.masked_fill(self.ratios().count == 0, math.nan)
-
-    def _tensor(self, vector: Vector) -> Tensor:
-        return torch.as_tensor(vector).to(self.device, self._dtype)
+        """Coefficient of variation of the loss ratio, c = sigma_l / mu_l; nan before it began."""
+        return self.ratios().cov()
 
 
-def check_kept(state: State, count: int, where: str) -> None:
-    """Raise a ValueError unless `state` is a `state_dict()` of so many losses, or has nothing."""
-    for name, numbers in state.items():
-        needed = [many * count for many in _KEPT[name]]
-        if len(numbers) not in (0, *needed):
-            msg = (
-                f"{where}, 'device', {name!r}, needs no numbers, or"
-                f" {' or '.join(map(str, needed))}; got {len(numbers)}"
-            )
-            raise ValueError(msg)
-
-
-def _fill(tensors: list[Tensor], values: list[float] | None) -> None:
-    """Put back the numbers that `state_dict` took out."""
-    if values is None:
-        return
-    flat = torch.tensor(values, dtype=torch.float64)
-    start = 0
-    # A device without float64 keeps more, of which a state from elsewhere knows nothing.
-    for tensor in tensors:
-        part = flat[start : start + tensor.numel()]
-        start += tensor.numel()
-        if len(part):
-            tensor.copy_(part.reshape(tensor.shape))
+def _columns(records: Sequence[Numbers], kind: type[Kept]) -> Tensor:
+    """The numbers of each loss that a part is made of, [K, kind.SIZE]; "" stands for a 0."""
+    named = [LossRecord._make(record) for record in records]
+    rows = [[attrgetter(name)(one) if name else 0.0 for name in kind.FIELDS] for one in named]
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")

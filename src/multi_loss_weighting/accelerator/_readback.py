@@ -6,30 +6,63 @@ import os
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
+from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.statistics._checked import checked_count
 
-from ._means import widest
+from ._transfer import Transfer
 
 if TYPE_CHECKING:
-    from loss_loggers import Row
-    from loss_loggers._base import BaseLogger
+    from collections.abc import Callable, Sequence
 
-LOG_EVERY = 50
+    from torch import Tensor
+
+    from loss_loggers import BaseLogger, Row
+
+READ_EVERY = 50
 """Steps between two reads, where the host waits for a read."""
+ATTEMPTS = 3
+"""A read that fails so often in a row is let go, with its steps."""
 
-TakeIn = Callable[..., "dict[str, Any] | None"]
-"""Gets the values of its tensors, a list each, and gives the row of the step, if there is one."""
-
-_waiting: set[Backlog] = set()
+_waiting: set[Readback] = set()
 """Those that still have rows to report, so that none is dropped with its group."""
 
 
-class Backlog:
+class Owner(Protocol):
+    """Whose step it is that is read back."""
+
+    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
+        """Take the step into the statistics; asked twice, it gives the same row again."""
+        ...
+
+    def has(self, entry: Entry) -> bool:
+        """Whether the step counts: it was not interrupted before."""
+        ...
+
+    def let_go(self, entry: Entry) -> None:
+        """Do without the step, which cannot be read."""
+        ...
+
+
+class Entry:
+    """A step whose numbers are on a device; none of its tensors may change later."""
+
+    __slots__ = ("details", "number", "owner", "step", "tensors", "time")
+
+    def __init__(
+        self, owner: Owner, number: int, step: int, tensors: Sequence[Tensor], details: Any
+    ) -> None:
+        self.owner = owner
+        self.number = number
+        self.step = step
+        self.time = time()
+        self.tensors = tensors
+        self.details = details
+
+
+class Readback:
     """Steps whose losses are still on their way from the device.
 
     `add` never waits. After `every` steps their tensors are packed into one and sent to the host,
@@ -38,29 +71,30 @@ class Backlog:
 
     Args:
         every: Steps between two reads.
-        deliver: Gets the rows of the steps that were taken in.
+        deliver: Gets the rows of the steps that were taken in; called again with the same list
+            if it was interrupted, and with an empty one at the end.
     """
 
     def __init__(self, every: int, deliver: Callable[[list[Row]], None]) -> None:
-        if every < 1:
-            msg = f"log_every counts the steps between two reads, so it is 1 or more; got {every}"
-            raise ValueError(msg)
-        self.every = every
+        self.every: int = checked_count(every, 1, "log_every", "steps")
+        self.lost = 0
         self._deliver = deliver
-        self._steps: list[_Step] = []
-        self._parcel: _Parcel | None = None
-        self._arrived: deque[tuple[_Step, list[list[float]]]] = deque()
+        # One attribute, so that no step is in both or in none, whoever interrupts.
+        self._held: tuple[list[Entry], tuple[Transfer, list[Entry]] | None] = [], None
+        self._arrived: deque[tuple[Entry, list[list[float]]]] = deque()
+        self._rows: list[Row] = []
+        self._failures = 0
         self._is_busy = False
         self._is_awaited = False
 
     def __bool__(self) -> bool:
         """Whether there is anything that the host does not know, and is not just taking in."""
-        return not self._is_busy and bool(self._steps or self._parcel or self._arrived)
+        return not self._is_busy and bool(len(self) or self._rows)
 
     def __len__(self) -> int:
         """How many steps the host does not know."""
-        sent = 0 if self._parcel is None else len(self._parcel)
-        return len(self._arrived) + sent + len(self._steps)
+        entries, sent = self._held
+        return len(self._arrived) + len(entries) + (0 if sent is None else len(sent[1]))
 
     def come_before_the_end_of(self, logger: BaseLogger) -> None:
         """Have the rows outlive their group, and come before the logger or the run ends."""
@@ -70,141 +104,122 @@ class Backlog:
         weakref.finalize(self, LastCall(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A copy begins empty; who makes one catches up before."""
-        return Backlog, (self.every, self._deliver)
+        """A copy begins empty; who makes one waits for all of it before."""
+        return Readback, (self.every, self._deliver)
 
-    def add(self, step: int, tensors: Sequence[Tensor], take_in: TakeIn) -> None:
-        """A step whose `tensors` are on the device; none of them may change later."""
+    def add(self, entry: Entry) -> None:
+        """Remember a step, which counts once its owner has it."""
         if self._is_awaited:
             _waiting.add(self)
-        self._steps.append(_Step(step, time(), tensors, take_in))
-        if len(self._steps) >= self.every:
-            self._send()
-        if self._parcel is not None and self._parcel.has_arrived():
-            self._take_in()
+        self._held[0].append(entry)
 
-    def catch_up(self) -> None:
-        """Wait for all of it."""
-        self._send()
-        self._take_in()
-
-    def try_to_catch_up(self) -> None:
-        """Catch up, or say what is lost: at the end of a run there may be no device any more."""
-        count = len(self)
+    def proceed(self) -> None:
+        """Send what is due, and take in what has arrived, without waiting longer than needed."""
         try:
-            self.catch_up()
+            if len(self._held[0]) >= self.every:
+                self._send()
+            sent = self._held[1]
+            if sent is not None and sent[0].has_arrived():
+                self._take_in()
+        except RuntimeError as error:  # a device that is out of memory, or gone
+            self._failed(error)
+
+    def wait(self) -> None:
+        """Wait for all of it.
+
+        Raises:
+            RuntimeError: If the device cannot be read; the steps stay for the next try.
+        """
+        try:
+            self._send()
+            self._take_in()
+        except RuntimeError as error:
+            self._failed(error)
+            raise
+
+    def wait_at_the_end(self) -> None:
+        """Wait, or say what is lost: at the end of a run there may be no device any more."""
+        try:
+            self.wait()
         except Exception as error:  # whatever a device that is gone raises
-            self._steps, self._parcel = [], None
-            _waiting.discard(self)
-            msg = f"the losses of the last {count} steps could not be read back ({error})"
-            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+            self._let_go(error)
+        self._deliver([])
 
     def _send(self) -> None:
-        self._take_in()  # The parcel before, if there is one: it left `every` steps ago.
-        if self._steps:
-            self._parcel, self._steps = _Parcel(self._steps), []
+        self._take_in()  # What was sent before, if there is any: it left `every` steps ago.
+        entries = _without_interrupted(self._held[0])
+        if entries:
+            transfer = Transfer([entry.tensors for entry in entries])
+            self._held = [], (transfer, entries)
+        elif self._held[0]:
+            self._held = [], None
 
     def _take_in(self) -> None:
-        if self._parcel is not None:
-            self._arrived.extend(self._parcel.open())
-            self._parcel = None
-        rows: list[Row] = []
+        entries, sent = self._held
+        if sent is not None and not self._arrived:
+            self._arrived = deque(zip(sent[1], sent[0].open(), strict=True))
+            self._failures = 0
         self._is_busy = True
         try:
             while self._arrived:  # Whoever interrupts it finds the rest there.
-                step, values = self._arrived.popleft()
-                row = step.take_in(*values)
-                if row is not None:
-                    rows.append((step.number, step.time, row))
+                entry, own = self._arrived[0]
+                row = entry.owner.complete(entry, own)
+                if row is not None and not (self._rows and self._rows[-1] is row):
+                    self._rows.append(row)
+                self._arrived.popleft()
+            self._held = entries, None
+            if self._rows:
+                self._deliver(self._rows)
+                self._rows = []
         finally:
             self._is_busy = False
-            if rows:
-                self._deliver(rows)
-        if not self._steps:
+        if not self:
             _waiting.discard(self)
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            warn_user(f"the losses of {len(self)} steps could not be read back yet ({error})")
+        if self._failures >= ATTEMPTS:
+            self._let_go(error)
+
+    def _let_go(self, error: Exception) -> None:
+        entries, sent = self._held
+        gone = [*([] if sent is None else sent[1]), *_without_interrupted(entries)]
+        count = len(gone)
+        for entry in gone:
+            entry.owner.let_go(entry)
+        self._arrived.clear()
+        self._held, self._failures = ([], None), 0
+        self.lost += count
+        _waiting.discard(self)
+        msg = f"the losses of the last {count} steps could not be read back ({error})"
+        warnings.warn(msg, RuntimeWarning, stacklevel=2)
+
+
+def _without_interrupted(entries: Sequence[Entry]) -> list[Entry]:
+    """Those of steps that count: of two of one number the first was interrupted before it did."""
+    counted: dict[tuple[int, int], Entry] = {}
+    for entry in entries:
+        if entry.owner.has(entry):
+            key = id(entry.owner), entry.number
+            counted.pop(key, None)
+            counted[key] = entry
+    return list(counted.values())
 
 
 class LastCall:
-    """Catches up with a backlog that still is there; a copy of it has nothing to do."""
+    """Waits for a readback that still is there; a copy of it has nothing to do."""
 
-    def __init__(self, backlog: Backlog | None = None) -> None:
-        self._backlog = (lambda: None) if backlog is None else weakref.ref(backlog)
+    def __init__(self, readback: Readback | None = None) -> None:
+        self._readback = (lambda: None) if readback is None else weakref.ref(readback)
         self._owner = os.getpid()
 
     def __call__(self) -> None:
-        backlog = self._backlog()
+        readback = self._readback()
         # A forked process has a copy of what its parent is going to report.
-        if backlog is not None and os.getpid() == self._owner:
-            backlog.try_to_catch_up()
+        if readback is not None and os.getpid() == self._owner:
+            readback.wait_at_the_end()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LastCall, ()
-
-
-class _Step:
-    def __init__(
-        self, number: int, moment: float, tensors: Sequence[Tensor], take_in: TakeIn
-    ) -> None:
-        self.number = number
-        self.time = moment
-        self.tensors = tensors
-        self.take_in = take_in
-
-
-class _Parcel:
-    """The tensors of some steps, packed into one for each device and on their way to the host."""
-
-    def __init__(self, steps: list[_Step]) -> None:
-        self._steps = steps
-        self._kinds: dict[torch.device, dict[Any, list[Tensor]]] = {}
-        for step in steps:
-            for tensor in step.tensors:
-                kinds = self._kinds.setdefault(tensor.device, {})
-                kinds.setdefault(_kind(tensor), []).append(tensor)
-        with torch.no_grad():
-            self._sent = {
-                device: _sent(torch.cat([_flat(same, device) for same in kinds.values()]))
-                for device, kinds in self._kinds.items()
-            }
-
-    def __len__(self) -> int:
-        return len(self._steps)
-
-    def has_arrived(self) -> bool:
-        events = (event for _, event in self._sent.values() if event is not None)
-        return all(event.query() for event in events)  # type: ignore[no-untyped-call]
-
-    def open(self) -> Iterator[tuple[_Step, list[list[float]]]]:
-        """Each step and the values of its tensors."""
-        values = {device: self._values(device) for device in self._kinds}
-        for step in self._steps:
-            yield step, [next(values[tensor.device][_kind(tensor)]) for tensor in step.tensors]
-
-    def _values(self, device: torch.device) -> dict[Any, Iterator[list[float]]]:
-        packed, event = self._sent[device]
-        if event is not None:
-            event.synchronize()
-        kinds = self._kinds[device]
-        parts = torch.split(packed, [len(same) * same[0].numel() for same in kinds.values()])
-        return {
-            kind: iter(part.reshape(len(same), -1).tolist())
-            for (kind, same), part in zip(kinds.items(), parts, strict=True)
-        }
-
-
-def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.Size]:
-    return tensor.dtype, tensor.shape
-
-
-def _flat(tensors: list[Tensor], device: torch.device) -> Tensor:
-    return torch.stack(tensors).reshape(-1).to(widest(device))
-
-
-def _sent(packed: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A copy on the host, and the event that says when it is whole."""
-    if not packed.is_cuda:
-        return packed.cpu(), None
-    copy = packed.to("cpu", non_blocking=True)
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(packed.device))
-    return copy, event

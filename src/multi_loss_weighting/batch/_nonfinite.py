@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from multi_loss_weighting._warn import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OnNonfinite = Literal["skip", "keep", "raise"]
 
@@ -15,7 +18,7 @@ OnNonfinite = Literal["skip", "keep", "raise"]
 def checked_nonfinite(policy: OnNonfinite) -> OnNonfinite:
     """`policy` itself, if it is one."""
     if policy not in get_args(OnNonfinite):
-        msg = f'nonfinite is "skip", "keep" or "raise"; got {policy!r}'
+        msg = f'nonfinite must be "skip", "keep" or "raise", got {policy!r}'
         raise ValueError(msg)
     return policy
 
@@ -43,6 +46,45 @@ def left_out(loss: Any) -> Any:
     return torch.zeros_like(loss.detach()).requires_grad_(loss.requires_grad)
 
 
+def zeros_of(losses: Iterable[Any], like: Tensor) -> Tensor:
+    """Zeros as `like`, whose gradient is 0 on each leaf that the losses depend on.
+
+    It stands for losses of which none is finite, so that backward and a gradient scaler find the
+    network behind the objective as usual.
+    """
+    leaves = _leaves([loss for loss in losses if isinstance(loss, Tensor) and loss.requires_grad])
+    zeros: Tensor = _Zeros.apply(like.detach(), *leaves)  # type: ignore[no-untyped-call]
+    return zeros
+
+
+class _Zeros(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, like: Tensor, *leaves: Tensor) -> Tensor:
+        ctx.leaves = leaves
+        return torch.zeros_like(like)
+
+    @staticmethod
+    def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
+        return (None, *(torch.zeros_like(leaf) for leaf in ctx.leaves))
+
+
+def _leaves(losses: list[Tensor]) -> list[Tensor]:
+    """The tensors at which the backward of these losses ends."""
+    found = {id(loss): loss for loss in losses if loss.grad_fn is None}
+    waiting: list[Any] = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
+    seen = set(waiting)
+    while waiting:
+        node = waiting.pop()
+        variable = getattr(node, "variable", None)
+        if isinstance(variable, Tensor):
+            found[id(variable)] = variable
+        for parent, _ in node.next_functions:
+            if parent is not None and parent not in seen:
+                seen.add(parent)
+                waiting.append(parent)
+    return list(found.values())
+
+
 def describe(name: str, value: float, step: int) -> str:
     """Which loss is not finite, and when."""
     return f"loss {name!r} is {value} at step {step}"
@@ -53,3 +95,10 @@ def warn_nonfinite(name: str, value: float, step: int, is_kept: bool) -> None:
     part = "stays in the objective" if is_kept else "is left out of the objective"
     msg = f"{describe(name, value, step)}: it {part} and enters no statistic"
     warn_user(f"{msg}; those after it are counted in `nonfinite`, without a warning")
+
+
+def warn_empty(values: dict[str, float]) -> None:
+    """The one warning about a step of which no loss is finite."""
+    got = ", ".join(f"{name} is {value}" for name, value in values.items())
+    msg = f"no loss of this step is finite ({got}): its total is 0, and so are its gradients"
+    warn_user(f"{msg}; such steps after it come without this warning")

@@ -1,16 +1,15 @@
-"""Read the number out of a loss."""
+"""Read the number out of a loss, and check the numbers that come beside it."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+WIDE = frozenset((torch.float32, torch.float64))
 _TRACED = ("Tracer", "SymbolicTensor")
 
 
@@ -25,6 +24,8 @@ def read(loss: Any, name: str, what: str = "loss") -> float:
     """
     try:
         return float(loss.item() if isinstance(loss, torch.Tensor) else number(loss))
+    except torch.OutOfMemoryError:
+        raise
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise _explained(loss, f"{what} {name!r}", error) from error
 
@@ -50,20 +51,27 @@ def _explained(loss: Any, label: str, error: Exception) -> Exception:
     shape = getattr(loss, "shape", None)
     if shape is not None and math.prod(shape) != 1:
         msg = (
-            f"{label} is one number for the whole batch: call .mean() or .sum() on it first;"
+            f"{label} must be one number for the whole batch: call .mean() or .sum() on it first,"
             f" got the shape {tuple(shape)}"
         )
         return ValueError(msg)
     kind = f"a tensor of {loss.dtype}" if isinstance(loss, torch.Tensor) else repr(type(loss))
-    msg = f"{label} is a number, a numpy scalar or a tensor of one element; got {kind}"
+    msg = f"{label} must be a number, a numpy scalar or a tensor of one element, got {kind}"
     return TypeError(f"{msg} ({error})" if str(error) else msg)
 
 
-def read_metrics(extra: Mapping[str, Any]) -> dict[str, Any]:
+def read_metrics(extra: Any) -> dict[str, Any]:
     """Numbers of the user's own, as they go into a row.
 
     One on a device is not read yet, but copied: a learning rate there is changed in place.
+
+    Raises:
+        TypeError: If `extra` is no dict from name to number.
+        ValueError: If a number has more than one element.
     """
+    if not isinstance(extra, Mapping) or not all(isinstance(name, str) for name in extra):
+        msg = f"extra must be a dict from name to number, got {extra!r}"
+        raise TypeError(msg)
     return {
         name: value.detach().clone() if lives_elsewhere(value) else read(value, name, "extra")
         for name, value in extra.items()
@@ -83,34 +91,67 @@ def lives_elsewhere(loss: Any) -> bool:
     return isinstance(loss, torch.Tensor) and not loss.is_cpu
 
 
-def check_device_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
-    """Raise unless it is one number on this device. That is seen without reading it.
+def check_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
+    """Raise unless it is one plain number on this device. That is seen without reading it.
 
     Raises:
-        TypeError: If it is complex, or a batch of `torch.func`.
+        TypeError: If it is complex, a batch of `torch.func`, or spread over devices.
         ValueError: If it has no or more than one element, or is on another device.
     """
     if loss.numel() != 1 or loss.is_complex():
         raise _explained(loss, f"loss {name!r}", TypeError())
-    if torch._C._functorch.is_functorch_wrapped_tensor(loss):
-        msg = f"loss {name!r} is a number outside of torch.func; got one inside a transform of it"
+    # Nothing public tells such a tensor from a plain one.
+    if torch._C._functorch.is_functorch_wrapped_tensor(loss):  # noqa: SLF001
+        msg = f"loss {name!r} must be a number outside of torch.func (grad, vmap), got one inside"
+        raise TypeError(msg)
+    if hasattr(loss, "full_tensor"):
+        msg = f"loss {name!r} must be a plain tensor, got a DTensor: pass loss.full_tensor()"
         raise TypeError(msg)
     if loss.device != device:
-        msg = f"the losses of a step are on one device, {device}; got {name!r} on {loss.device}"
+        msg = f"the losses of a step must be on one device, {device}, got {name!r} on {loss.device}"
         raise ValueError(msg)
 
 
 def checked_step(step: Any) -> int:
     """`step` as a plain int, if it counts something."""
-    if isinstance(step, str) or int(step) != step:
-        msg = f"step counts, so it is a whole number; got {step!r}"
+    try:
+        is_whole = not isinstance(step, (str, bytes)) and int(step) == step
+    except (TypeError, ValueError, OverflowError):
+        is_whole = False
+    if not is_whole:
+        msg = f"step must be a whole number, got {step!r}"
         raise ValueError(msg)
     return int(step)
 
 
-def checked_samples(samples: Any) -> float:
-    """`samples` as a plain number, if a loss can be the mean of so many."""
-    if not 0 < samples < math.inf:
-        msg = f"samples counts what the loss is the mean of, so it is above 0; got {samples}"
+def checked_samples(samples: Any) -> Any:
+    """`samples` as a plain number, if a loss can be the mean of so many; one on a device as it is.
+
+    Raises:
+        ValueError: If it is below 0, or no number.
+    """
+    if lives_elsewhere(samples):
+        return samples.detach().reshape(())
+    try:
+        value = math.nan if isinstance(samples, (str, bytes)) else float(samples)
+    except (TypeError, ValueError, RuntimeError):
+        value = math.nan
+    if not 0 <= value < math.inf:
+        msg = f"samples must be a number, 0 or more, got {samples!r}"
         raise ValueError(msg)
-    return float(samples)
+    return value
+
+
+def losses_by_name(losses: Any) -> Mapping[str, Any]:
+    """The losses themselves, if each has a name."""
+    if not isinstance(losses, Mapping):
+        msg = f"losses must be a dict from name to loss, got a {type(losses).__name__}"
+        raise TypeError(msg)
+    return losses
+
+
+def widened(loss: Any) -> Any:
+    """A tensor in float32 or wider: half precision rounds weights, and sums of losses."""
+    if isinstance(loss, torch.Tensor) and loss.dtype not in WIDE:
+        return loss.float()
+    return loss

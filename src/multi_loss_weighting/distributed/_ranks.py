@@ -2,112 +2,158 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import distributed, nn
+
+from ._collectives import Collectives
+from ._learned import LearnedWeights
+from ._names import LateSignals, Told, united
+from ._sums import by_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
-    ProcessGroup = distributed.ProcessGroup | Literal["default"] | None
+    from ._collectives import ProcessGroup
+
+
+_CACHED = ("are_many", "is_reporter")
+
+
+class _Brought(NamedTuple):  # what this rank brings to a step
+    names: tuple[str, ...]
+    sums: Tensor
+    learned: LearnedWeights
+    error: Exception | None
 
 
 class Ranks:
-    """Those that weigh alike, because they weigh by the mean over all of them.
+    """Those that weigh alike, because they weigh by the mean of each loss over all of them.
+
+    A loss is known by its name: ranks may have them in another order, or not all of them.
 
     Args:
         process_group: The ranks; "default" for all of them once `torch.distributed` is initialised,
             None for each by itself.
         report_all: Whether each reports its rows, and not the first of them alone.
+        is_fixed: Whether the user gave the names, so that all ranks need the same.
+        read_every: Steps on an accelerator between two looks for new losses.
     """
 
-    def __init__(self, process_group: ProcessGroup, *, report_all: bool) -> None:
-        self._group = process_group
-        self._report_all = report_all
+    def __init__(
+        self,
+        process_group: ProcessGroup,
+        *,
+        report_all: bool,
+        is_fixed: bool = False,
+        read_every: int = 50,
+    ) -> None:
+        self.agreed: tuple[str, ...] | None = None
+        """The names of the losses, the same on all ranks; None before the first step."""
+        self._collectives = Collectives(process_group)
+        self.report_all = report_all
+        self._is_fixed = is_fixed
+        self._late = LateSignals(read_every)
 
-    # Asked for at each step, and answered once: torch takes half a microsecond to say so.
+    # Asked for at each step, and answered once.
     @cached_property
     def are_many(self) -> bool:
         """Whether there are ranks to take a mean over."""
-        return self._group is not None and _is_initialized() and self._size() > 1
+        return self._collectives.are_many
 
     @cached_property
     def is_reporter(self) -> bool:
         """Whether this rank reports rows."""
-        return self._report_all or not _is_initialized() or distributed.get_rank(self._ours()) == 0
+        return self.report_all or self._collectives.is_first
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy may come to life among other ranks."""
-        group = self._group if self._group in ("default", None) else "default"
-        return partial(Ranks, report_all=self._report_all), (group,)
+    @property
+    def process_group(self) -> ProcessGroup:
+        """What it was given; of a copy, "default" for a group of another program."""
+        return self._collectives.process_group
 
-    def share(self, sums: Tensor, weighting: object) -> Tensor:
-        """The sums of a tally over the ranks.
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy may come to life among other ranks, with whom it has agreed on nothing."""
+        kept = {key: value for key, value in self.__dict__.items() if key not in _CACHED}
+        return kept | {"agreed": None, "_late": LateSignals(self._late.every)}
+
+    def forget(self) -> None:
+        """Agree anew at the next step; every rank has to call this."""
+        self.agreed = None
+
+    def share(
+        self,
+        names: Sequence[str],
+        sums: Tensor,
+        weighting: object = None,
+        *,
+        error: Exception | None = None,
+        is_late: bool | None = None,
+    ) -> tuple[tuple[str, ...], Tensor]:
+        """The sums of a tally over the ranks, of each loss that any of them has.
 
         Learned weights ride along, so that one collective is enough: their gradients become those
         of the mean losses, and the weights, which are alike, stay so even where something moved
-        them on one rank only.
-        """
-        learned = _parameters(weighting)
-        parts = [sums, *(_gradient(one) for one in learned), *(one.data for one in learned)]
-        packed = torch.cat([part.reshape(-1).to(sums) for part in parts])
-        shared = iter(torch.split(self.sum(packed), [part.numel() for part in parts]))
-        total = next(shared).reshape(sums.shape)
-        for one in learned:
-            one.grad = (next(shared) / self._size()).reshape(one.shape).to(one)
-        for one in learned:
-            one.data.copy_((next(shared) / self._size()).reshape(one.shape))
-        return total
+        them on one rank only. Where there is one per loss, they are from then on in the order of
+        the returned names, followed by names of this rank alone; so must its losses be.
 
-    def sum(self, packed: Tensor) -> Tensor:
-        """The sum of a vector over the ranks, the same to the last bit on each of them.
+        Args:
+            names: The losses of this rank, in its order.
+            sums: Their tally, [4, K]; zeros if it stops.
+            weighting: The weighting.
+            error: Why this rank stops at this step. It takes part all the same, so that no other
+                waits for it, and then raises it.
+            is_late: Whether nothing may be read back; None for where `sums` are on a device. A new
+                loss is then in no sum until all ranks look for news, at most 2 `read_every` later.
 
-        A backend that knows no CPU gets it on the current accelerator.
+        Returns:
+            The names that the ranks agreed on, and the sums of these, the same on all ranks.
 
         Raises:
-            RuntimeError: If a rank did not come: each has to record each step.
+            ValueError: If these names, or their order, do not go together. All ranks raise it.
+            RuntimeError: If another rank stopped, or did not come.
         """
-        device = packed.device
-        if device.type == "cpu" and not _takes_cpu(self._ours()):
-            packed = packed.to(torch.accelerator.current_accelerator())
-        try:
-            distributed.all_reduce(packed, group=self._ours())
-        except RuntimeError as error:
-            msg = (
-                "the mean of the losses over the ranks needs each rank to record each step, in the"
-                " same order, and one did not: pass process_group=None to what one rank records"
-                f" alone ({error})"
-            )
-            raise RuntimeError(msg) from error
-        shared: Tensor = packed.to(device)
-        return shared
+        mine = _Brought(tuple(names), sums, LearnedWeights(weighting), error)
+        is_late = not sums.is_cpu if is_late is None else is_late
+        if self.agreed is None or (is_late and self._late.have_news(self._collectives.size)):
+            self._agree(mine)
+        total, signal, *learned = self._reduced(mine)
+        if is_late:
+            self._late.add(signal)
+        elif signal.item():  # All ranks see it, and none has changed anything yet.
+            self._agree(mine)
+            total, _, *learned = self._reduced(mine)
+        if error is not None:
+            raise error
+        assert self.agreed is not None
+        means = (one / self._collectives.size for one in learned)
+        mine.learned.write_back(means, mine.names, self.agreed)
+        return self.agreed, total.reshape(4, -1)
 
-    def _size(self) -> int:
-        return distributed.get_world_size(self._ours())
+    def _agree(self, mine: _Brought) -> None:
+        """Gather the names of all ranks, or raise on each of them why one stops."""
+        error = None if mine.error is None else f"{type(mine.error).__name__}: {mine.error}"
+        capacity, is_positional = mine.learned.capacity, mine.learned.is_positional
+        told = Told(mine.names, self._is_fixed, capacity, is_positional, error)
+        everything = self._collectives.gather(told, mine.sums.device)
+        if mine.error is not None:
+            raise mine.error
+        self.agreed = united(self.agreed or (), everything)
+        self._late.clear()
 
-    def _ours(self) -> Any:
-        return None if self._group == "default" else self._group
+    def _reduced(self, mine: _Brought) -> tuple[Tensor, ...]:
+        """The sums over the ranks of the tally, the signal and the learned weights, all flat."""
+        assert self.agreed is not None
+        sums = by_name(mine.sums, mine.names, self.agreed).reshape(-1)
+        learned = mine.learned.packed(mine.names, self.agreed)
+        parts = [sums, sums.new_full((1,), self._signal(mine)), *(one.to(sums) for one in learned)]
+        packed = self._collectives.sum(torch.cat(parts))
+        return torch.split(packed, [len(part) for part in parts])
 
-
-def _parameters(weighting: object) -> list[nn.Parameter]:
-    """The learned weights that are whole on each rank; sharded ones are in step by themselves."""
-    if not isinstance(weighting, nn.Module):
-        return []
-    return [
-        one for one in weighting.parameters() if one.requires_grad and type(one) is nn.Parameter
-    ]
-
-
-def _gradient(parameter: nn.Parameter) -> Tensor:
-    return torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-
-
-def _is_initialized() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
-
-
-def _takes_cpu(group: Any) -> bool:
-    backend = distributed.get_backend_config(group)
-    return "cpu" in str(backend)
+    def _signal(self, mine: _Brought) -> int:
+        """1 for news, and for an error more than the news of all ranks come to."""
+        if mine.error is not None:
+            return self._collectives.size + 1
+        return int(mine.names != self.agreed and not set(mine.names) <= set(self.agreed or ()))

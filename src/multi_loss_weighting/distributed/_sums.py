@@ -7,6 +7,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+# Sums of losses are kept this much smaller, so that those near the largest float do not overflow.
+# A power of two rounds nothing that is above 1e-298 (in float32: above 1e-28).
+_SCALE = 2.0**-32
 
 
 class Tallied(NamedTuple):
@@ -26,35 +31,62 @@ class Tallied(NamedTuple):
     given: list[bool]
 
 
-def tally(losses: Tensor, given: list[bool] | None, samples: float) -> Tensor:
+def tally(losses: Tensor, given: list[bool] | None, samples: float | Tensor) -> Tensor:
     """The sums of one micro-batch on one rank, [4, K]. Sums add up, over both.
 
     Args:
         losses: The losses, [K].
         given: Which of them there are; None for all.
-        samples: How many samples they are the mean of.
+        samples: How many samples they are the mean of: a number, or a tensor without dimensions,
+            which is not read. The losses of no samples count as not given.
 
     Returns:
-        For each loss the sum of loss times samples, the sum of samples, and how many losses are
-        finite, and how many are not.
+        For each loss the sum of loss times samples, scaled, the sum of samples, and how many
+        losses are finite, and how many are not.
+
+    >>> tallied = tally(torch.tensor([2.0, torch.nan]), None, 4) + tally(torch.ones(2), None, 0)
+    >>> read_tally(tallied.flatten().tolist()).losses
+    [2.0, nan]
     """
     is_finite = losses.isfinite()
     is_nonfinite = is_finite.logical_not()
     if given is not None:
-        is_given = torch.tensor(given).to(losses.device, non_blocking=True)
+        is_given = torch.tensor(given, device="cpu").to(losses.device, non_blocking=True)
         is_nonfinite.logical_and_(is_given)
         is_finite.logical_and_(is_given)
+    if isinstance(samples, Tensor) or samples == 0:
+        if not isinstance(samples, Tensor):
+            samples = torch.zeros((), device="cpu")
+        samples = samples.detach().to(losses).nan_to_num(0.0, 0.0, 0.0)
+        has_samples = samples > 0
+        is_nonfinite.logical_and_(has_samples)
+        is_finite.logical_and_(has_samples)
     count = is_finite.to(losses.dtype)
-    return torch.stack(
-        [losses.nan_to_num(0.0, 0.0, 0.0) * count * samples, count * samples, count, is_nonfinite]
-    )
+    total = losses.nan_to_num(0.0, 0.0, 0.0) * count * (samples * _SCALE)
+    return torch.stack([total, count * samples, count, is_nonfinite])
+
+
+def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
+    """The columns of `sums` [4, K], which are of `names`, for `wanted`; 0 for one that they lack.
+
+    >>> by_name(torch.eye(2), ("a", "b"), ("b", "c", "a"))
+    tensor([[0., 0., 1.],
+            [1., 0., 0.]])
+    """
+    if names == wanted:
+        return sums
+    if names[: len(wanted)] == wanted:
+        return sums[:, : len(wanted)]
+    places = {name: place for place, name in enumerate(names)}
+    columns = [places.get(name, len(names)) for name in wanted]
+    return functional.pad(sums, (0, 1)).index_select(1, torch.tensor(columns, device=sums.device))
 
 
 def means_of(sums: Tensor) -> tuple[Tensor, Tensor]:
     """The mean of each loss [K], nan where none is finite, and the samples that it weighs."""
     total, samples, count, _ = sums
     # Where there is none the mean is nan and weighs 0, which leaves what is known as it is.
-    return total / samples, samples / count.clamp_min(1)
+    return total / samples / _SCALE, samples / count.clamp_min(1)
 
 
 def read_tally(sums: list[float]) -> Tallied:
@@ -62,7 +94,10 @@ def read_tally(sums: list[float]) -> Tallied:
     count = len(sums) // 4
     total, samples, finite, nonfinite = (sums[row * count :][:count] for row in range(4))
     return Tallied(
-        [one / weight if weight else math.nan for one, weight in zip(total, samples, strict=True)],
+        [
+            one / weight / _SCALE if weight else math.nan
+            for one, weight in zip(total, samples, strict=True)
+        ],
         [weight / many if many else 1.0 for weight, many in zip(samples, finite, strict=True)],
         nonfinite,
         [many + bad > 0 for many, bad in zip(finite, nonfinite, strict=True)],

@@ -1,11 +1,12 @@
 """Weightings as pure functions, for `jax.jit`, `tf.function`, `torch.compile` and NumPy."""
 
+from multi_loss_weighting.statistics._array_ratios import RatioStatistics as RatioStatistics
+from multi_loss_weighting.statistics._arrays import LossStatistics as LossStatistics
+
 from ._learned import automatic_weighted_loss as automatic_weighted_loss
 from ._learned import uncertainty_weighted_loss as uncertainty_weighted_loss
 from ._pure import PureWeighting as PureWeighting
 from ._pure import State as State
-from ._ratio import RatioStatistics as RatioStatistics
-from ._statistics import LossStatistics as LossStatistics
 from ._weightings import cov_weighting as cov_weighting
 from ._weightings import equal_weighting as equal_weighting
 from ._weightings import static_weighting as static_weighting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._arrays import Array, arrays_of
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 
 def automatic_weighted_loss(params: Array, losses: Array) -> Array:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from multi_loss_weighting.statistics._ratio import RatioSettings
-
-from ._arrays import Array, arrays_of
-from ._ratio import RatioStatistics, add_ratios, no_ratios
-from ._statistics import LossStatistics, add_losses, no_losses
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
+from multi_loss_weighting.statistics._array_ratios import RatioStatistics, add_ratios, no_ratios
+from multi_loss_weighting.statistics._arrays import (
+    LossStatistics,
+    add_losses,
+    finite_or_zero,
+    no_losses,
+)
+from multi_loss_weighting.statistics._settings import RatioSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +63,7 @@ def _init(like: Array) -> State:
     """The state of K losses before the first, in the kind of `like` [K]."""
     xp = arrays_of(like)
     if len(like.shape) != 1 or like.shape[0] < 1:
-        msg = f"init takes an array [K] for K losses, e.g. zeros(3); got {_shape(like)}"
+        msg = f"init needs one array [K] for K losses, e.g. zeros(3), got the shape {_shape(like)}"
         raise ValueError(msg)
     dtype = like.dtype if "float64" in str(like.dtype) else xp.float32
 
@@ -80,12 +83,11 @@ def _update(
     """The state with the losses [K] of a step taken in, and the weights of this step."""
     xp = arrays_of(losses)
     if _shape(losses) != _shape(state.losses.mean):
-        msg = f"losses are one array {_shape(state.losses.mean)}; got {_shape(losses)}"
+        msg = f"losses must be one array {_shape(state.losses.mean)}, got {_shape(losses)}"
         raise ValueError(msg)
     weights = weigh(state)
     losses = xp.cast(xp.stop_gradient(losses), state.losses.mean.dtype)
-    is_finite = abs(losses) < math.inf
-    losses = xp.where(is_finite, losses, 0.0)
+    losses, is_finite = finite_or_zero(xp, losses)
     new = State(
         add_losses(xp, state.losses, losses, is_finite),
         add_ratios(xp, state.ratios, losses, is_finite, settings),

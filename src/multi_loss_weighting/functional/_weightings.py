@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import Literal
 
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
+from multi_loss_weighting.statistics._array_ratios import cov_shares
 from multi_loss_weighting.weighting import CoVWeighting
 
-from ._arrays import Array, arrays_of
 from ._pure import PureWeighting, State, pure_weighting
-from ._ratio import cov_of
 
 
 def cov_weighting(
@@ -79,12 +79,5 @@ def static_weighting(weights: Array) -> PureWeighting:
 
 
 def _cov_weights(state: State, *, warmup: int, sums_to_count: bool) -> Array:
-    """1/K for a loss younger than `warmup`; the others share the rest by their c."""
-    ratios = state.ratios
-    xp, count = arrays_of(ratios.mean), ratios.mean.shape[0]
-    is_young = ratios.count < warmup
-    settled = xp.where(is_young, 0.0, cov_of(ratios))
-    rest = 1 - xp.sum(xp.cast(is_young, ratios.mean.dtype)) / count
-    total = xp.sum(settled)
-    weights = xp.where(is_young, 1 / count, rest * settled / xp.where(total > 0, total, 1.0))
-    return weights * count if sums_to_count else weights
+    shares = cov_shares(state.ratios, warmup)
+    return shares * shares.shape[0] if sums_to_count else shares

@@ -8,35 +8,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from multi_loss_weighting._state import State, check_state
-
-from ._per_loss import gradient_matrix, watched
+from ._per_loss import gradient_matrix, watched, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
 class GradientDiagnostics:
-    """The gradients of losses on some parameters, now and then, as numbers for their row.
+    """Norms and cosines of the gradients of the losses, measured at every `every`-th step.
 
-    At its first call and then at every `every`-th, `measure` does one extra backward per loss and
-    reads one vector back; at the others it does nothing. For the losses G and D it gives
+    At its first call and at every `every`-th after it, `measure` runs one extra backward per loss
+    and reads one vector back; at the others it does nothing. For the losses G and D it gives
 
-    - `gradient_norm/G`, the Euclidean norm of the gradient of the loss as it is, not weighted;
-    - `gradient_share/G`, this norm over the sum of those that are finite;
+    - `gradient_norm/G`: the Euclidean norm of the gradient of the loss, without its weight;
+    - `gradient_share/G`: this norm over the sum of the finite ones;
     - `gradient_cosine/G-D`: 1 for the same direction, below 0 where a step that helps one loss
       harms the other.
 
-    A loss without a gradient on the parameters has the norm 0, and any cosine with it is 0. A
-    gradient that is not finite shows as nan. The graph is kept for the backward that follows.
+    All are computed in float32 or wider. A loss without a gradient on the parameters has norm 0
+    and cosines 0. A gradient that is not finite gives nan. The graph is kept for the backward that
+    follows.
 
     Args:
-        parameters: Where to look, e.g. the last layer that all losses share. Fewer cost less.
+        parameters: What to differentiate by, e.g. the last layer that all losses share, or an
+            activation that requires a gradient. Fewer cost less.
         every: Calls from one measurement to the next.
         scope: Stands before the loss, as in a group of that scope.
 
     Raises:
-        ValueError: If none of the parameters learns, or `every` is not 1 or more.
+        ValueError: If none of the parameters requires a gradient, or `every` is no whole number of
+            1 or more.
         TypeError: If a parameter is no tensor.
 
     >>> from multi_loss_weighting import LossGroup
@@ -51,8 +52,8 @@ class GradientDiagnostics:
     def __init__(
         self, parameters: Iterable[Tensor] | Tensor, *, every: int = 100, scope: str = ""
     ) -> None:
-        if every < 1:
-            msg = f"every counts calls, so it is 1 or more; got {every}"
+        if every < 1 or every % 1:
+            msg = f"every must be a whole number of 1 or more calls, got {every}"
             raise ValueError(msg)
         self.every = every
         self.scope = scope
@@ -60,7 +61,7 @@ class GradientDiagnostics:
         self._calls = 0
 
     def measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
-        """Numbers for `update(losses, extra=...)`; none unless it is time.
+        """Numbers for `update(losses, extra=...)`; an empty dict between two measurements.
 
         Call it before backward, which frees the graph.
 
@@ -69,6 +70,8 @@ class GradientDiagnostics:
 
         Raises:
             ValueError: If a loss has more than one element.
+            RuntimeError: If the losses depend on a reentrant activation checkpoint, which hides
+                gradients: use `checkpoint(..., use_reentrant=False)`.
         """
         measured = {} if self._calls % self.every else self._measure(losses)
         self._calls += 1
@@ -78,7 +81,7 @@ class GradientDiagnostics:
         roots = [_checked(loss, name) for name, loss in losses.items()]
         matrix = gradient_matrix(roots, self._watched)
         if matrix is None:
-            matrix = torch.zeros(len(losses), 1)
+            matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
         pairs = [f"{one}-{other}" for one, other in combinations(losses, 2)]
         names = [
             *(f"gradient_norm/{self._label(name)}" for name in losses),
@@ -90,23 +93,28 @@ class GradientDiagnostics:
     def _label(self, name: str) -> str:
         return f"{self.scope}/{name}" if self.scope else name
 
-    def state_dict(self) -> State:
+    def state_dict(self) -> dict[str, Tensor]:
         """How often it was called, so that a resumed run measures at the same steps."""
-        return {"calls": self._calls}
+        return {"calls": torch.tensor(self._calls, device="cpu")}
 
-    def load_state_dict(self, state: State) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from `state_dict()`.
 
         Raises:
-            ValueError: If the state has another shape.
+            ValueError: If it is something else; nothing has changed.
         """
-        check_state(self.state_dict(), state, "the state of GradientDiagnostics")
-        self._calls = state["calls"]
+        calls = state.get("calls")
+        if len(state) != 1 or not isinstance(calls, Tensor) or calls.shape != ():
+            msg = (
+                f"the state of GradientDiagnostics must be {{'calls': tensor of one}}, got {state}"
+            )
+            raise ValueError(msg)
+        self._calls = int(calls)
 
 
 def compare(gradients: Tensor) -> Tensor:
     """K norms, K shares and the K (K - 1) / 2 cosines of gradients [K, n], in one vector."""
-    gradients = gradients.to(torch.promote_types(gradients.dtype, torch.float32))
+    gradients = widened(gradients)
     largest = gradients.abs().amax(dim=1)
     # Squares of small gradients would be 0, and those of large ones infinite.
     units = gradients / largest.clamp(min=torch.finfo(gradients.dtype).tiny)[:, None]
@@ -128,8 +136,8 @@ def _checked(loss: Any, name: str) -> Tensor | None:
         return None
     if loss.numel() != 1:
         msg = (
-            f"loss {name!r} is one number for the whole batch: call .mean() or .sum() on it first;"
-            f" got the shape {tuple(loss.shape)}"
+            f"loss {name!r} must be one number for the whole batch, got the shape"
+            f" {tuple(loss.shape)}: call .mean() or .sum() on it first"
         )
         raise ValueError(msg)
     return loss

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
+from ._recomputed import Root, check_all_visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-Root = Tensor | GradientEdge
-"""Where a backward begins."""
 
 
 class Watched(tuple[Tensor, ...]):
@@ -33,15 +32,15 @@ def watched(parameters: Iterable[Tensor] | Tensor) -> Watched:
 
     Raises:
         TypeError: If one of them is no tensor.
-        ValueError: If none of them learns.
+        ValueError: If none of them requires a gradient.
     """
     found = Watched([parameters] if isinstance(parameters, Tensor) else parameters)
     for parameter in found:
         if not isinstance(parameter, Tensor):
-            msg = f"parameters are tensors, e.g. model.parameters(); got {parameter!r}"
+            msg = f"parameters must be tensors, e.g. model.parameters(), got {parameter!r}"
             raise TypeError(msg)
     if not any(parameter.requires_grad for parameter in found):
-        msg = f"one parameter or more has a gradient; got {len(found)}, and none of them has one"
+        msg = f"one or more of parameters must require a gradient, got {len(found)} without"
         raise ValueError(msg)
     return found
 
@@ -53,6 +52,8 @@ def roots(losses: Tensor) -> list[Root | None]:
     go through the graphs of all the others too, with zeros.
     """
     node = losses.grad_fn
+    while node is not None and node.name() == "ToCopyBackward0":  # to another dtype
+        node = node.next_functions[0][0]
     if node is None or node.name() != "StackBackward0":
         return list(losses.unbind())
     return [
@@ -60,26 +61,41 @@ def roots(losses: Tensor) -> list[Root | None]:
     ]
 
 
-def gradient_of(root: Root | None, parameters: Sequence[Tensor]) -> Tensor | None:
-    """The gradient on all parameters in one vector [n]; None where there is no way to them."""
-    if root is None or (isinstance(root, Tensor) and not root.requires_grad):
+def gradient_matrix(roots: Iterable[Root | None], parameters: Iterable[Tensor]) -> Tensor | None:
+    """The gradients of K losses, [K, n], in float32 or wider.
+
+    A loss without gradient has zeros; None if all are without.
+
+    Raises:
+        RuntimeError: If a reentrant checkpoint hides some of the gradients.
+    """
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    live = [root if learning and _is_live(root) else None for root in roots]
+    check_all_visible([root for root in live if root is not None], learning)
+    rows = [None if root is None else _gradient(root, learning) for root in live]
+    known = next((row for row in rows if row is not None), None)
+    if known is None:
         return None
+    return torch.stack([torch.zeros_like(known) if row is None else row for row in rows])
+
+
+def _is_live(root: Root | None) -> bool:
+    return root is not None and (isinstance(root, GradientEdge) or root.requires_grad)
+
+
+def _gradient(root: Root, parameters: Sequence[Tensor]) -> Tensor | None:
+    """The gradient on all parameters in one vector [n]; None where there is no way to them."""
     gradients = torch.autograd.grad(root, parameters, retain_graph=True, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         return None
     return torch.cat(
         [
-            (torch.zeros_like(parameter) if gradient is None else gradient).flatten()
+            widened(torch.zeros_like(parameter) if gradient is None else gradient).flatten()
             for gradient, parameter in zip(gradients, parameters, strict=True)
         ]
     )
 
 
-def gradient_matrix(roots: Iterable[Root | None], parameters: Iterable[Tensor]) -> Tensor | None:
-    """The gradients of K losses, [K, n]: zeros for one without, None if all are without."""
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    rows = [gradient_of(root, learning) for root in roots] if learning else []
-    known = next((row for row in rows if row is not None), None)
-    if known is None:
-        return None
-    return torch.stack([torch.zeros_like(known) if row is None else row for row in rows])
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor itself, or in float32 if it is in half precision."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -32,18 +32,17 @@ def reporting(group: LossGroup, name: str, loggers: Sequence[Any]) -> Iterator[N
     >>> memory["loss/kl"]
     [(0, 0.5)]
     """
-    intake = group._intake
-    own = intake._reporter
+    own = group.reporter
     tee = own.logger if own else Tee()
     known = [guard.logger for guard in tee.guards]
     others = [logger for logger in loggers if not any(logger is one for one in known)]
     if others:
-        intake.report_to(Reporter(Tee(tee, _Named(name, others)), group.hyperparams))
+        group.report_to(Reporter(Tee(tee, _Named(name, others)), group.hyperparams))
     try:
         yield
     finally:
         group.flush()
-        intake.report_to(own)
+        group.report_to(own)
 
 
 class _Named(Tee):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ignite.engine import Events
 
-from ._notes import Notes
+from ._recorded_calls import RecordedCalls
 
 if TYPE_CHECKING:
     from ignite.engine import Engine
@@ -28,12 +28,14 @@ class LossHandler:
         trainer = Engine(step)
         LossHandler(group).attach(trainer)
 
-    Gradients that accumulate over 4 iterations are one row with
-    `attach(trainer, Events.ITERATION_COMPLETED(every=4))`, and a validation with
-    `attach(evaluator, Events.COMPLETED, trainer)`: of the mean over what there was since the last.
+    Gradients that accumulate over 4 iterations are one row, of their mean, with
+    `attach(trainer, Events.ITERATION_COMPLETED(every=4))`. So is a validation, whose step calls
+    `validation = group.follower("val")`, with
+    `LossHandler(validation).attach(evaluator, Events.COMPLETED, trainer)`.
 
     The step of a row is the iteration, from 1, as in Ignite's own rows. The optimizer has stepped
-    by then, so learned weights are shown as they are after it.
+    by then, so learned weights are shown as they are after it. An epoch of the engine ends that of
+    the group (`LossGroup.end_epoch`).
     """
 
     def __init__(self, group: LossGroup) -> None:
@@ -52,21 +54,23 @@ class LossHandler:
             event: When to record.
             trainer: Whose iteration is the step of a row; by default the engine's own.
         """
-        notes, clock = Notes(self.group), trainer or engine
-        engine.add_event_handler(Events.STARTED, notes.clear)
-        engine.add_event_handler(Events.ITERATION_STARTED, self._tell, clock)
-        engine.add_event_handler(event, self._record, notes, clock)
+        calls, clock = RecordedCalls(self.group), trainer or engine
+        engine.add_event_handler(Events.STARTED, calls.clear)
+        engine.add_event_handler(Events.ITERATION_STARTED, self._set_step, clock)
+        engine.add_event_handler(event, self._record, calls, clock)
+        if clock is engine:
+            engine.add_event_handler(Events.EPOCH_COMPLETED, calls.end_epoch)
 
-    def _tell(self, clock: Engine) -> None:
-        """The iteration, to schedules of weights."""
+    def _set_step(self, clock: Engine) -> None:
+        """Schedules of weights go by it."""
         self.group.step = clock.state.iteration
 
-    def _record(self, notes: Notes, clock: Engine) -> None:
-        notes.record(clock.state.iteration)
+    def _record(self, calls: RecordedCalls, clock: Engine) -> None:
+        calls.record(clock.state.iteration)
 
 
 class MetricsLogger:
-    """Rows among the metrics of an engine, whence any logger of Ignite takes them.
+    """Puts rows among the metrics of an engine, where any logger of Ignite finds them.
 
     Ignite's MLflowLogger is a logger as it is, and for its TensorBoard and W&B loggers there is
     better: `TensorBoardLogger(theirs.writer)` and `WandbLogger(theirs.run)`. For the others::

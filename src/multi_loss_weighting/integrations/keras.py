@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 from multi_loss_weighting import LossGroup, StaticWeighting
+from multi_loss_weighting.batch._names import checked_names
 from multi_loss_weighting.functional import LossStatistics, RatioStatistics, State, equal_weighting
-from multi_loss_weighting.step._loss import checked_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -115,9 +115,9 @@ class _Logs(keras.metrics.Metric):
 class RecordLosses(keras.callbacks.Callback):
     """Record what a `LossWeighting` weighed: a row a batch, and one an evaluation.
 
-    `group` has the statistics of the losses in training, `validation` those of the evaluations,
-    whose rows have `val` in the names: `loss/val/kl`. With `steps_per_execution` a row is that of
-    the last of so many batches.
+    `group` has the statistics of the losses in training, and its epochs end with those of `fit`.
+    `validation` has those of the evaluations, whose rows have `val` in the names: `loss/val/kl`.
+    With `steps_per_execution` a row is that of the last of so many batches.
 
     Args:
         names: The losses, as given to `LossWeighting`.
@@ -138,6 +138,10 @@ class RecordLosses(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Record the batch."""
         _record(self.group, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Report the means of the epoch."""
+        self.group.end_epoch()
 
     def on_test_end(self, logs: Mapping[str, float] | None = None) -> None:
         """Record the evaluation, at the step of the last batch of training."""

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from multi_loss_weighting import LossGroup
 from multi_loss_weighting._warn import warn_user
 
-from ._notes import Notes
+from ._recorded_calls import RecordedCalls
 from ._reporting import reporting
 
 try:
@@ -43,21 +43,25 @@ class LossCallback(Callback):
     A row is made just before the optimizer steps, of the mean over the batches that accumulated.
     With manual optimization it is made at the end of a batch in which an optimizer stepped,
     however many did: a GAN counts each batch once, and learned weights are shown as they are
-    after the step. The step of a row is that of Lightning's own rows.
+    after the step. The step of a row is that of Lightning's own rows. The end of a training epoch
+    ends that of the groups (`LossGroup.end_epoch`).
 
-    In validation and tests a group with a `scope` that was not called in training gets one row a
-    run, of the mean over the samples; any other is weighed there and not recorded.
+    For validation and tests, `self.validation = self.losses.follower("val")` weighs as training
+    does. It, and any group with a `scope` that was not called in training, gets one row a run, of
+    the mean over the samples; another group is weighed there and not recorded.
 
     Rows go to the loggers of the trainer beside those of the group, from rank 0 alone.
     """
 
     def __init__(self) -> None:
-        self._notes: dict[LossGroup, Notes] = {}
+        self._calls: dict[LossGroup, RecordedCalls] = {}
         self._trained: set[LossGroup] = set()
         self._cleanup = ExitStack()
         self._batch_size = 1
         self._last_step = -1
-        self._has_stepped = self._has_recorded = False
+        self._has_stepped = False
+        self._has_recorded: bool | None = None
+        """Whether the epoch has rows; None before its first batch."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Find the groups."""
@@ -70,14 +74,15 @@ class LossCallback(Callback):
             )
             raise ValueError(msg)
         for name, group in groups.items():
-            if group not in self._notes:
+            if group not in self._calls:
                 self._listen(trainer, name, group)
 
     on_validation_start = on_test_start = on_fit_start
 
     def _listen(self, trainer: Trainer, name: str, group: LossGroup) -> None:
-        self._notes[group] = Notes(group, partial(self._samples, trainer, group))
-        self._cleanup.callback(self._notes[group].stop)
+        calls = RecordedCalls(group, partial(self._samples, trainer, group))
+        self._calls[group] = calls
+        self._cleanup.callback(calls.stop)
         self._cleanup.enter_context(reporting(group, name, trainer.loggers))
 
     def _samples(self, trainer: Trainer, group: LossGroup) -> int:
@@ -92,14 +97,14 @@ class LossCallback(Callback):
     def teardown(self, *_: Any, **__: Any) -> None:
         """Leave the groups as they were."""
         self._cleanup.close()
-        self._notes, self._trained = {}, set()
+        self._calls, self._trained, self._has_recorded = {}, set(), None
 
     on_exception = teardown
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin at the step of the trainer, with schedules of weights too."""
         self._last_step = -1
-        for group in self._notes:
+        for group in self._calls:
             group.step = _step(trainer)
 
     def on_before_optimizer_step(
@@ -111,28 +116,38 @@ class LossCallback(Callback):
             self._record(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        """Record, where the module steps its optimizers itself."""
+        """Record, where the module steps its optimizers itself; end the epoch after its last batch.
+
+        A checkpoint of that batch is saved before `on_train_epoch_end`.
+        """
         if self._has_stepped:
             self._record(trainer)
-        self._has_stepped = False
+        self._has_stepped, self._has_recorded = False, bool(self._has_recorded)
+        if trainer.is_last_batch:
+            self._end_epoch()
 
     def _record(self, trainer: Trainer) -> None:
         step = _step(trainer)
-        for group, notes in self._notes.items():
+        for group, calls in self._calls.items():
             if step == self._last_step:
-                notes.clear()  # LBFGS calls the step again; what counts is what it began with
+                calls.clear()  # LBFGS calls the step again; what counts is what it began with
             elif group in self._trained:
-                self._has_recorded |= notes.record(step)
+                self._has_recorded = calls.record(step) or self._has_recorded
         self._last_step = step
 
+    def _end_epoch(self) -> None:
+        for group in self._trained:
+            self._calls[group].end_epoch()
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say so if there was nothing to record."""
-        if not self._has_recorded:
+        """End an epoch that stops early; say so if there was nothing to record."""
+        self._end_epoch()
+        if self._has_recorded is False:
             warn_user(
                 "LossCallback saw no losses in an epoch: call the group in training_step, as in"
                 " total = self.losses(losses), and step the optimizers of self.optimizers()"
             )
-        self._has_recorded = False
+        self._has_recorded = None
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, *_: Any, **__: Any
@@ -145,13 +160,13 @@ class LossCallback(Callback):
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the mean over the samples."""
-        for group, notes in self._notes.items():
+        for group, calls in self._calls.items():
             if group not in self._trained:
-                notes.record(_step(trainer))
+                calls.record(_step(trainer))
 
     on_test_epoch_end = on_validation_epoch_end
 
 
 def _step(trainer: Trainer) -> int:
     """The step of the rows that Lightning logs; `global_step` counts each optimizer by itself."""
-    return trainer.fit_loop.epoch_loop._batches_that_stepped
+    return trainer.fit_loop.epoch_loop._batches_that_stepped  # noqa: SLF001  it is shown nowhere

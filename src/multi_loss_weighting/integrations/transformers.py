@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import Trainer, TrainerCallback
 
-from multi_loss_weighting import LossGroup, Statistics
 from multi_loss_weighting._warn import warn_user
 
 from ._mean_over_samples import mean_over_samples
 from ._trainer_checks import check_best_metric, check_loss_func, named_fields
-from ._window import Window
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Trainer as Base
 
     from loss_loggers import Loggers
+    from multi_loss_weighting import LossGroup
 else:
     Base = object  # so that it can stand before any kind of Trainer
 
@@ -43,16 +44,19 @@ class LossGroupMixin(Base):
 
     The Trainer's own logs get `loss/{name}`, the mean since the last log of all that is finite,
     `weight/{name}`, the last weight, and `nonfinite/{name}`, in how many steps so far it was not
-    finite. An evaluation gets `eval_loss/{name}`, where samples count as they do in `eval_loss`;
-    that is the objective by the weights of the moment, and an evaluation changes none. Learned
-    weights are in the optimizer, without weight decay.
+    finite. An evaluation gets `eval_loss/{name}`, where samples count as they do in `eval_loss`,
+    and `eval_nonfinite/{name}`, in how many evaluations so far a batch was not finite. Its
+    `eval_loss` is the objective by the weights of the next step, and it changes none. Learned
+    weights are in the optimizer, without weight decay. An epoch of the Trainer ends that of the
+    group (`LossGroup.end_epoch`).
 
     Args:
         *args: For the class behind it.
         loss_group: Weighs the losses and keeps their statistics.
         losses: From the loss that the class behind it has, the model's output and its inputs to
             the losses by name, e.g. `lambda loss, outputs, inputs: {"lm": loss, "z": ...}`.
-        eval_logger: Gets a row per evaluation, e.g. with `loss/eval/kl`, beside the Trainer's logs.
+        eval_logger: Gets a row per evaluation, at the last step of the group, e.g. with
+            `loss/eval/kl`; None for the loggers of the group.
         loss_weight_lr: The learning rate of learned weights; None for that of the network, by
             which they may hardly move.
         **kwargs: For the class behind it.
@@ -63,10 +67,12 @@ class LossGroupMixin(Base):
 
     Attributes:
         loss_group: The group, with the statistics of training.
-        eval_groups: Groups with the statistics over evaluations, by their prefix, e.g. "eval".
+        eval_groups: Its followers, with the statistics over evaluations, by their prefix, e.g.
+            "eval".
 
     >>> from torch import nn
     >>> from transformers import TrainingArguments
+    >>> from multi_loss_weighting import LossGroup
     >>> class Model(nn.Module):
     ...     def __init__(self):
     ...         super().__init__()
@@ -109,8 +115,9 @@ class LossGroupMixin(Base):
         self._losses, self._eval_logger, self._loss_weight_lr = losses, eval_logger, loss_weight_lr
         self._is_pending = False
         self._logged: dict[str, int] = {}
-        self._evaluation = Window()
-        self.add_callback(_Steps(self))
+        self._evaluated: LossGroup | None = None
+        self._evaluated_names: set[str] = set()
+        self.add_callback(_StepCallback(self.loss_group, self._record_step, self._since_log))
 
     # A micro-batch.
 
@@ -139,9 +146,11 @@ class LossGroupMixin(Base):
         if torch.is_grad_enabled():
             self.loss_group.accumulate(losses)
             self._is_pending = True
-        else:
+        elif self._evaluated is not None:
             names, size = self.loss_group.names, self.args.eval_batch_size
-            self._evaluation.add(*mean_over_samples(self.accelerator, names, losses, size))
+            means, samples = mean_over_samples(self.accelerator, names, losses, size)
+            self._evaluated.accumulate(means, samples=samples)
+            self._evaluated_names |= means.keys()
         return total
 
     # A step of the optimizer.
@@ -163,37 +172,32 @@ class LossGroupMixin(Base):
             optimizer.add_param_group(self.loss_group.parameter_group() | {"params": learned} | lr)
         return optimizer
 
-    def _begin(self) -> None:
-        self._since_log()
-        self.loss_group.zero_grad()
-
     def _record_step(self) -> None:
         if self._is_pending:
             self._is_pending = False
             self.loss_group.record()
 
-    def _since_log(self) -> dict[str, Statistics]:
-        """Of each loss that came since the last call, the statistics over what is kept of it."""
-        found = {}
+    def _since_log(self) -> dict[str, float]:
+        """Of each loss that came since the last call, the mean of what is finite and kept of it."""
+        means = {}
         for name in self.loss_group:
-            updates = self.loss_group[name].statistics.updates
+            updates = self.loss_group[name].updates
             values = self.loss_group[name].get_history(updates - self._logged.get(name, 0))
             self._logged[name] = updates
             if values:
-                found[name] = Statistics()
-                for value in values:
-                    found[name].add(value)
-        return found
+                finite = [value for value in values if math.isfinite(value)]
+                means[name] = fmean(finite) if finite else math.nan
+        return means
 
     # What is seen of it.
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Log as the Trainer does, with each loss."""
-        taken = self._since_log() if "loss" in logs else {}
-        if taken:
+        means = self._since_log() if "loss" in logs else {}
+        if means:
             group = self.loss_group
             nonfinite = {name: group[name].nonfinite for name in group if group[name].nonfinite}
-            logs.update({f"loss/{name}": loss.mean for name, loss in taken.items()})
+            logs.update({f"loss/{name}": mean for name, mean in means.items()})
             logs.update({f"weight/{name}": weight for name, weight in group.weights.items()})
             logs.update({f"nonfinite/{name}": count for name, count in nonfinite.items()})
         super().log(logs, *args, **kwargs)
@@ -207,25 +211,27 @@ class LossGroupMixin(Base):
         metric_key_prefix: str = "eval",
     ) -> Any:
         """Evaluate as the Trainer does, and add each loss to the metrics."""
-        self._evaluation.take()
+        self._evaluated = group = self._eval_group(metric_key_prefix)
+        self._evaluated_names = set()
+        group.forget_accumulated()  # of an evaluation that was interrupted
         output: Any = super().evaluation_loop(
             dataloader, description, prediction_loss_only, ignore_keys, metric_key_prefix
         )
-        taken = self._evaluation.take()
-        if taken:
-            means = {name: loss.mean for name, loss in taken.items()}
-            self._eval_group(metric_key_prefix).record(means, step=self.state.global_step)
-            for name, loss in taken.items():
-                output.metrics[f"{metric_key_prefix}_loss/{name}"] = loss.mean
-                if loss.nonfinite:
-                    output.metrics[f"{metric_key_prefix}_nonfinite/{name}"] = loss.nonfinite
+        self._evaluated = None
+        if self._evaluated_names:
+            group.record()
+        for loss in (group[name] for name in group if name in self._evaluated_names):
+            output.metrics[f"{metric_key_prefix}_loss/{loss.name}"] = loss.value
+            if loss.nonfinite:
+                output.metrics[f"{metric_key_prefix}_nonfinite/{loss.name}"] = loss.nonfinite
         return output
 
     def _eval_group(self, prefix: str) -> LossGroup:
         if prefix not in self.eval_groups:
-            report = ("loss", "mean", "min", "max")
-            self.eval_groups[prefix] = LossGroup(
-                self.loss_group.names, self._eval_logger, scope=prefix, report=report
+            self.eval_groups[prefix] = self.loss_group.follower(
+                prefix,
+                logger=self._eval_logger,
+                report=("loss", "weight", "weighted", "mean", "min", "max"),
             )
         return self.eval_groups[prefix]
 
@@ -246,7 +252,7 @@ class LossGroupMixin(Base):
         if not path.is_file():
             warn_user(f"{path} is missing: the losses begin anew, without history or weights")
             return
-        state = torch.load(path, map_location=self.args.device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
         self.loss_group.load_state_dict(state["training"])
         for prefix, evaluation in state["evaluations"].items():
             self._eval_group(prefix).load_state_dict(evaluation)
@@ -256,17 +262,37 @@ class LossGroupTrainer(LossGroupMixin, Trainer):
     """A `Trainer` for several losses: see `LossGroupMixin`."""
 
 
-class _Steps(TrainerCallback):
-    """Tells of the steps of the optimizer. The Trainer zeroes the gradients of the model alone."""
+class _StepCallback(TrainerCallback):
+    """Hears of steps and epochs. The Trainer zeroes the gradients of the model alone.
 
-    def __init__(self, trainer: LossGroupMixin) -> None:
-        self._trainer = trainer
+    Args:
+        group: The group of the losses.
+        record_step: Records what was accumulated.
+        begin: Called when training begins.
+    """
+
+    def __init__(
+        self, group: LossGroup, record_step: Callable[[], None], begin: Callable[[], object]
+    ) -> None:
+        self._group, self._record_step, self._begin = group, record_step, begin
+        self._last_epoch_step = 0
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self._trainer._begin()
+        self._begin()
+        self._group.zero_grad()
 
     def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self._trainer._record_step()
+        self._record_step()
 
     def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        self._trainer.loss_group.zero_grad()
+        self._group.zero_grad()
+
+    def on_step_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        # A checkpoint of the last step of an epoch is saved before on_epoch_end.
+        if state.epoch == int(state.epoch):
+            self.on_epoch_end(_, state)
+
+    def on_epoch_end(self, _: Any, state: Any, *__: Any, **___: Any) -> None:
+        if state.global_step != self._last_epoch_step:
+            self._group.end_epoch()
+        self._last_epoch_step = state.global_step

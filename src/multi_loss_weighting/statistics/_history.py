@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._ratio import EPSILON
+from ._record import LossRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from ._statistics import Statistics
+    from ._record import Numbers
 
 Vector = NDArray[Any]
 
@@ -23,142 +23,109 @@ Vector = NDArray[Any]
 class History:
     """The statistics of K losses up to the step before, a vector [K] for each.
 
-    The order is that of `names`. What no loss has shown yet is nan.
+    The order is that of `names`. What no loss has shown yet is nan. The vectors are numpy arrays,
+    or tensors where the losses are on an accelerator.
 
     Attributes:
         names: The names of the losses.
-        statistics: The `Statistics` of each loss.
         step: The step that is being weighed, from 0.
         present: Which losses take part in this step, a bool tensor [K], or None where all do. One
             that does not (it was not given, or is not finite) is 0 among the losses to weigh.
+        are_given: Whether the user gave the names, so that no other loss can come.
+        is_on_device: Whether the vectors are tensors on an accelerator.
     """
 
-    def __init__(self, names: tuple[str, ...], statistics: Sequence[Statistics]) -> None:
+    is_on_device = False
+    are_given = True
+
+    def __init__(self, names: tuple[str, ...], records: Sequence[Numbers]) -> None:
         self.names = names
-        self.statistics = statistics
+        self.records = records
         self.step = 0
         self.present: Tensor | None = None
-        self._loss_ratios = [one.loss_ratio for one in statistics]
 
-    def add(
-        self, values: Sequence[float], given: Sequence[bool] | None, samples: float, step: int
-    ) -> None:
-        """Take in one step; `given` says which losses there were, None for all."""
-        if given is None:
-            for statistics, value in zip(self.statistics, values, strict=True):
-                statistics.add(value, samples, step)
-            return
-        for statistics, value, is_given in zip(self.statistics, values, given, strict=True):
-            if is_given:
-                statistics.add(value, samples, step)
+    def __len__(self) -> int:
+        return len(self.names)
 
-    def add_means(
-        self,
-        values: Sequence[float],
-        samples: Sequence[float],
-        nonfinite: Sequence[float],
-        step: int,
-    ) -> None:
-        """Take in one step whose losses are means over micro-batches or ranks.
+    def ratios(self) -> Any:
+        """The loss ratios as they are kept on an accelerator."""
+        raise NotImplementedError
 
-        Args:
-            values: The means of what was finite; nan where nothing was.
-            samples: What each mean weighs.
-            nonfinite: How many were left out of each; one of which nothing is left counts as nan.
-            step: The step.
-        """
-        if not any(nonfinite) and len(set(samples)) == 1:
-            self.add(values, [value == value for value in values], samples[0], step)
-            return
-        for statistics, value, weight, left_out in zip(
-            self.statistics, values, samples, nonfinite, strict=True
-        ):
-            if value == value:
-                statistics.add(value, weight, step)
-                if left_out:
-                    statistics.count_nonfinite(step)
-            elif left_out:
-                statistics.add(value, 1, step)
-
-    def gather(self, name: str) -> Vector:
-        """A number of each loss's `Statistics`."""
-        return np.array([getattr(statistics, name) for statistics in self.statistics])
+    def gather(self, name: str) -> Any:
+        """One number of each loss's record, e.g. `history.gather("epoch_mean")`."""
+        return np.array([*map(attrgetter(name), map(LossRecord._make, self.records))])
 
     @property
-    def count(self) -> Vector:
+    def count(self) -> Any:
         """How many finite values came."""
         return self.gather("count")
 
     @property
-    def value(self) -> Vector:
+    def first(self) -> Any:
+        """The first finite value."""
+        return self.gather("first")
+
+    @property
+    def value(self) -> Any:
         """The last value."""
         return self.gather("value")
 
     @property
-    def mean(self) -> Vector:
+    def mean(self) -> Any:
         """Mean."""
         return self.gather("mean")
 
     @property
-    def variance(self) -> Vector:
+    def variance(self) -> Any:
         """Population variance."""
         return self.gather("variance")
 
     @property
-    def std(self) -> Vector:
+    def std(self) -> Any:
         """Standard deviation."""
         return self.gather("std")
 
     @property
-    def cov(self) -> Vector:
+    def cov(self) -> Any:
         """Coefficient of variation, std / |mean|."""
         return self.gather("cov")
 
     @property
-    def minimum(self) -> Vector:
+    def minimum(self) -> Any:
         """Smallest value."""
         return self.gather("minimum")
 
     @property
-    def maximum(self) -> Vector:
+    def maximum(self) -> Any:
         """Largest value."""
         return self.gather("maximum")
 
     @property
-    def exponential_mean(self) -> Vector:
+    def exponential_mean(self) -> Any:
         """Mean that forgets; nan unless the group was given a `decay`."""
-        means = [statistics.exponential_mean for statistics in self.statistics]
-        return np.array([math.nan if mean is None else mean.value for mean in means])
+        return self.gather("exponential_mean")
 
     @property
-    def block_mean(self) -> Vector:
+    def block_mean(self) -> Any:
         """Mean of the last complete block; nan unless the group was given a `block_size`."""
-        blocks = [statistics.blocks for statistics in self.statistics]
-        return np.array([math.nan if block is None else block.last.mean for block in blocks])
+        return self.gather("block_mean")
 
     @property
-    def ratio_count(self) -> Vector:
+    def ratio_count(self) -> Any:
         """How many values entered the loss ratio since its start or its last restart."""
-        return np.array([ratio.count for ratio in self._loss_ratios])
+        return self.gather("ratio_count")
 
     @property
-    def youngest_ratio(self) -> int:
-        """The smallest of `ratio_count`."""
-        return min([ratio.count for ratio in self._loss_ratios])
-
-    @property
-    def ratio_mean(self) -> Vector:
+    def ratio_mean(self) -> Any:
         """Mean of the loss ratio."""
         return self.gather("ratio_mean")
 
     @property
-    def ratio_std(self) -> Vector:
+    def ratio_std(self) -> Any:
         """Standard deviation of the loss ratio."""
         return self.gather("ratio_std")
 
     @property
-    def ratio_cov(self) -> Vector:
+    def ratio_cov(self) -> Any:
         """Coefficient of variation of the loss ratio, c = sigma_l / mu_l; nan before it began."""
-        return np.array(
-            [math.sqrt(ratio.variance + EPSILON) / ratio.mean for ratio in self._loss_ratios]
-        )
+        return self.gather("cov_weight")

@@ -10,18 +10,32 @@ from torch import Tensor
 Backward = Callable[..., object]
 
 
+def checked_backward(backward: Any) -> Backward | None:
+    """`backward` itself, if it can be called, or is None."""
+    if backward is not None and not callable(backward):
+        msg = f"backward must be called with the total, as accelerator.backward, got {backward!r}"
+        raise TypeError(msg)
+    own: Backward | None = backward
+    return own
+
+
 def check_backward(loss: Any, name: str) -> None:
-    """Raise unless the loss has a backward to call."""
+    """Raise unless the loss has a backward to call.
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If it has no gradient.
+    """
     if not isinstance(loss, Tensor):
         msg = (
-            f"update calls backward, and loss {name!r} has none, being a {type(loss).__name__}:"
-            " pass do_backwards=False to track it only"
+            f"loss {name!r} must be a tensor for update to call backward, got a"
+            f" {type(loss).__name__}: pass do_backwards=False to track it only"
         )
         raise TypeError(msg)
     if not loss.requires_grad:
         msg = (
-            f"update calls backward, and loss {name!r} has no gradient: pass do_backwards=False"
-            " to track it only, or do not detach it"
+            f"loss {name!r} must have a gradient for update to call backward, got none: pass"
+            " do_backwards=False to track it only, or do not detach it"
         )
         raise ValueError(msg)
 

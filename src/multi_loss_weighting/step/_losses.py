@@ -1,117 +1,125 @@
-"""The losses of a group, once their names are known."""
+"""LossSet: the losses of a group, in order, and how they are kept."""
 
 from __future__ import annotations
 
 import math
-from itertools import compress
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from multi_loss_weighting.batch._batch import Batch, BatchReader
-from multi_loss_weighting.statistics._history import History
-from multi_loss_weighting.statistics._many import MANY, ManyHistory
-from multi_loss_weighting.statistics._ratio import LossRatio, RatioSettings
+from multi_loss_weighting.batch._batch import BatchReader
+from multi_loss_weighting.batch._names import by_name, checked_max_loss, checked_names
+from multi_loss_weighting.statistics._record import new_record
+from multi_loss_weighting.statistics._settings import StatisticsSettings
 
-from ._loss import NamedLoss, by_name, checked_names
+from ._row import REPORT, TOTAL, RowTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from functools import partial
+    from multi_loss_weighting.statistics._record import Numbers
 
-    from multi_loss_weighting._state import State
-    from multi_loss_weighting.accelerator._readback import Backlog
-    from multi_loss_weighting.distributed._sums import Tallied
-    from multi_loss_weighting.statistics._statistics import Statistics
-
-TOTAL = "total"
-"""The objective of a group stands in its rows as `loss/total`."""
+MOST_NAMES = 1000
+"""More names than that were made by a mistake."""
 
 
-class Members:
-    """K losses in order: read together, recorded together, reported in one row."""
+@dataclass(frozen=True)
+class LossOptions:
+    """How the losses of a group are kept and reported.
 
-    def __init__(
-        self, losses: dict[str, NamedLoss], history: History, ratio: RatioSettings
-    ) -> None:
-        self.losses = losses
-        self.history = history
-        self.ratio = ratio
-        self.reader = BatchReader({name: loss.max_loss for name, loss in losses.items()})
-
-    def given(self, batch: Batch) -> Iterable[NamedLoss]:
-        """The losses that there were in a step."""
-        losses = self.losses.values()
-        return losses if batch.given is None else compress(losses, batch.given)
-
-    def record(self, batch: Batch, weights: list[float], samples: float, step: int) -> None:
-        """Take one step into the statistics."""
-        self.history.add(batch.values, batch.given, samples, step)
-        self._note(batch, weights)
-
-    def record_means(self, batch: Batch, weights: list[float], tallied: Tallied, step: int) -> None:
-        """Take one step into the statistics whose losses are means."""
-        self.history.add_means(tallied.losses, tallied.samples, tallied.nonfinite, step)
-        self._note(batch, weights)
-
-    def _note(self, batch: Batch, weights: list[float]) -> None:
-        for loss, weight in zip(self.losses.values(), weights, strict=True):
-            loss._used_weight = weight
-        for name in batch.clamped:
-            self.losses[name]._clamped += 1
-
-    def row(self, batch: Batch) -> dict[str, float]:
-        """What there is to report of one step."""
-        row: dict[str, float] = {}
-        for loss in self.given(batch):
-            row.update(loss.row())
-        return row
-
-    def state_dict(self) -> State:
-        """Every number that must survive a restart, by the names of the losses."""
-        return {name: loss.state_dict() for name, loss in self.losses.items()}
-
-    def load_state_dict(self, state: State) -> None:
-        """Continue from `state_dict()`."""
-        for name, loss in self.losses.items():
-            loss.load_state_dict(state[name])
-
-
-def make_members(
-    names: Iterable[str],
-    *,
-    ratio: RatioSettings,
-    max_loss: float | Mapping[str, float],
-    report: tuple[str, ...],
-    scope: str,
-    make_statistics: partial[Statistics],
-    backlog: Backlog,
-) -> Members:
-    """The losses of a group by their names.
-
-    Raises:
-        ValueError: If a name comes twice or is that of the objective, or a setting names another.
+    Attributes:
+        max_loss: One limit for all, or a dict by name.
+        block_size: Updates per block.
+        settings: How statistics are kept.
+        report: The statistics in a row.
+        scope: Stands before the loss in a row.
+        has_total: Whether rows have the objective.
+        are_given: Whether the user gave the names, so that no other may come.
+        capacity: How many losses the weighting is made for; None for any number.
     """
-    names = checked_names(names)
-    if TOTAL in names:
-        msg = (
-            f"{TOTAL!r} is the objective of the group in its rows: name that loss otherwise, or"
-            f" pass over it with ignore={TOTAL!r}"
-        )
-        raise ValueError(msg)
-    limits = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
-    history = _make_history(names, ratio, make_statistics)
-    losses = {
-        name: NamedLoss(
-            name, own, max_loss=limits[name], report=report, scope=scope, backlog=backlog
-        )
-        for name, own in zip(names, history.statistics, strict=True)
-    }
-    return Members(losses, history, ratio)
+
+    max_loss: float | Mapping[str, float] = math.inf
+    block_size: int | None = None
+    settings: StatisticsSettings = field(default_factory=StatisticsSettings)
+    report: tuple[str, ...] = REPORT
+    scope: str = ""
+    has_total: bool = True
+    are_given: bool = False
+    capacity: int | None = None
 
 
-def _make_history(
-    names: tuple[str, ...], ratio: RatioSettings, make_statistics: partial[Statistics]
-) -> History:
-    """Both forms give the same numbers; the choice is one of speed."""
-    if len(names) >= MANY:
-        return ManyHistory(names, ratio, make_statistics.keywords)
-    return History(names, [make_statistics(loss_ratio=LossRatio(ratio)) for _ in names])
+class LossSet:
+    """K losses in order. Their numbers are elsewhere, since this never changes."""
+
+    def __init__(self, names: Sequence[str], options: LossOptions) -> None:
+        self.names = names = checked_names(names) if names else ()
+        if options.has_total and TOTAL in names:
+            msg = (
+                f"names must not have {TOTAL!r}, which is the objective of the group in its rows:"
+                f" name that loss otherwise, or pass over it with ignore={TOTAL!r}"
+            )
+            raise ValueError(msg)
+        self.options = options
+        self.limits = _limits(names, options)
+        self.rules = options.settings.rules(options.block_size)
+        self.reader = BatchReader(names, self.limits)
+        self.template = RowTemplate(
+            names, self.limits, options.report, options.scope, has_total=options.has_total
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def joined(self, losses: Mapping[str, Any]) -> LossSet:
+        """These losses and those that come for the first time.
+
+        Raises:
+            ValueError: If the names were given, or there would be too many.
+        """
+        new = [name for name in losses if name not in self.names]
+        if not new or self.options.are_given:
+            return self  # the reader says what is wrong with an unknown one
+        names = (*self.names, *new)
+        if len(names) > MOST_NAMES:
+            msg = (
+                f"names must be {MOST_NAMES} at most, got another, {new[0]!r}: is it made from the"
+                " step, or from the data?"
+            )
+            raise ValueError(msg)
+        if self.options.capacity is not None and len(names) > self.options.capacity:
+            msg = (
+                f"the weighting is made for {self.options.capacity} losses, got another,"
+                f" {new[0]!r}, beside {', '.join(self.names)}: make it for more"
+            )
+            raise ValueError(msg)
+        return self.of(names)
+
+    def of(self, names: Sequence[str]) -> LossSet:
+        """Losses of these names, kept alike."""
+        return self if tuple(names) == self.names else LossSet(names, self.options)
+
+    def with_capacity(self, capacity: int | None) -> LossSet:
+        """The same losses for a weighting that is made for so many."""
+        return LossSet(self.names, replace(self.options, capacity=capacity))
+
+    def blank(self) -> Numbers:
+        """The numbers of a loss before its first value."""
+        options = self.options
+        return tuple(
+            new_record(options.settings.history, has_blocks=options.block_size is not None)
+        )
+
+    def numbers_from(self, names: Sequence[str], records: Sequence[Numbers]) -> tuple[Numbers, ...]:
+        """The numbers of these losses, out of those of others."""
+        known = dict(zip(names, records, strict=True))
+        return tuple(known[name] if name in known else self.blank() for name in self.names)
+
+
+def _limits(names: tuple[str, ...], options: LossOptions) -> list[float]:
+    max_loss = options.max_loss
+    if not options.are_given and isinstance(max_loss, Mapping):
+        # Those of losses that did not come yet wait for them.
+        for name, limit in max_loss.items():
+            checked_max_loss(limit, name)
+        own = {name: max_loss.get(name, math.inf) for name in names}
+    else:
+        own = dict.fromkeys(names, math.inf) | by_name(max_loss, names, "max_loss")
+    return [checked_max_loss(limit, name) for name, limit in own.items()]

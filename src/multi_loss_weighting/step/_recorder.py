@@ -1,203 +1,484 @@
-"""How a weighed step enters the statistics and the record: now, or when it was read back."""
+"""Takes each step into the statistics and reports its row: at once, or when it was read back."""
 
 from __future__ import annotations
 
 import math
-from itertools import compress
-from typing import TYPE_CHECKING, Any
+from threading import RLock
+from time import time
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from multi_loss_weighting.accelerator._readback import LOG_EVERY, Backlog
+from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readback
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
+from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import Tallied, read_tally
+from multi_loss_weighting.statistics._scalar import add, add_mean, begin_epoch
+
+from ._memory import as_list
+from ._reporter import Pending, PendingEpoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from loss_loggers import Row
     from multi_loss_weighting.batch._batch import Batch
     from multi_loss_weighting.batch._nonfinite import OnNonfinite
-    from multi_loss_weighting.distributed._ranks import Ranks
-    from multi_loss_weighting.weighting import Weighted
+    from multi_loss_weighting.statistics._record import Numbers
 
-    from ._loss import NamedLoss
-    from ._losses import Members
+    from ._losses import LossSet
+    from ._memory import Weighed
     from ._reporter import Reporter
+    from ._settings import ReportSettings
+
+_new = tuple.__new__
 
 
-class Intake:
-    """Takes the losses of each step into the statistics, reports its row, and minds what is nan.
+class StepState(NamedTuple):
+    """All that changes at a step. A new one takes the place of the old one by a single store.
+
+    Attributes:
+        step: The next step.
+        losses: The losses.
+        records: What is known of each.
+        number: How many steps were recorded.
+        taken: How many of them are in `records`; the others are on their way from a device.
+        buffer: Which buffer of the device's history is current.
+        remembered: What `weigh` used since the last step.
+        sums: The micro-batches since the last step, as a tally [4, K].
+        finite: Whether all losses of the last step were finite.
+        epoch: How many epochs have ended.
+        extra: Numbers of the user's own that came with the micro-batches.
+        untold: Iterators over the losses and the weights of a step of which the weighting does not
+            know yet.
+        empty: How many steps had no loss, since they were of no sample.
+    """
+
+    step: int
+    losses: LossSet
+    records: Sequence[Numbers]
+    number: int = 0
+    taken: int = 0
+    buffer: int = 0
+    remembered: tuple[Weighed, ...] = ()
+    sums: Tensor | None = None
+    finite: bool | Callable[[], Tensor] = True
+    epoch: int = 0
+    extra: Mapping[str, tuple[Any, ...]] = {}
+    untold: tuple[Iterator[Tensor], Iterator[Tensor]] | None = None
+    empty: int = 0
+
+    @property
+    def updates(self) -> int:
+        """How many steps had a loss, those that are on their way among them."""
+        return self.number - self.empty
+
+
+class Later(NamedTuple):
+    """What is known on the host of a step that is read back later."""
+
+    given: list[bool] | None
+    weights: list[float] | None
+    samples: float | None
+    extra: dict[str, Any]
+    later: list[str]
+
+
+class Recorder:
+    """Keeps the state of a step, which it replaces wholly or not at all.
 
     Args:
-        ranks: Who shares the objective, of whom the first reports.
+        losses: The losses, as far as they are known.
+        report: Who shares the objective, and who of them reports.
         on_nonfinite: What to do with a loss that is not finite.
         keeps_nonfinite: Whether it stays in the objective.
         log_every: Steps on an accelerator between two reads; None for 50.
         reporter: Gets the rows.
-        total: The name of the objective in a row; None for none.
+        stride: How far each step moves the count of steps.
     """
 
     def __init__(
         self,
+        losses: LossSet,
         *,
-        ranks: Ranks,
+        report: ReportSettings,
         on_nonfinite: OnNonfinite,
         keeps_nonfinite: Callable[[], bool],
         log_every: int | None,
         reporter: Reporter | None,
-        total: str | None = None,
+        stride: int = 1,
     ) -> None:
-        self.backlog = Backlog(LOG_EVERY if log_every is None else log_every, self._report_late)
-        self.is_finite: bool | Callable[[], Tensor] = True
-        self._ranks = ranks
+        self.lock = RLock()
+        self.state = StepState(0, losses, losses.numbers_from((), ()))
+        self.stride = stride
+        every = READ_EVERY if log_every is None else log_every
+        self.readback = Readback(every, self._report_late)
+        self.ranks = Ranks(
+            report.process_group,
+            report_all=report.all_ranks,
+            is_fixed=losses.options.are_given,
+            read_every=every,
+        )
         self._on_nonfinite = on_nonfinite
         self._keeps_nonfinite = keeps_nonfinite
-        self._total = total
-        self._error: Exception | None = None
+        self.error: Exception | None = None
+        self._pending: tuple[int, Pending] | None = None
+        self._pending_late: tuple[list[Row], Pending] | None = None
+        self._pending_epoch: tuple[int, PendingEpoch] | None = None
+        self._late_row: tuple[int, Row | None] = (0, None)
         self.report_to(reporter)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"is_finite": bool(self.finite)}
+        self.wait()
+        state = self.state._replace(finite=bool(self.finite), buffer=0, untold=None)
+        own = {"lock": None, "state": state, "_pending_late": None, "_pending_epoch": None}
+        return self.__dict__ | own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.report_to(self._reporter)
+        self.lock = RLock()
+        self.report_to(self.reporter)
 
     def report_to(self, reporter: Reporter | None) -> None:
         """Who gets the rows from now on."""
-        self._reporter = reporter
+        self.reporter = reporter
         if reporter is not None:
-            self.backlog.come_before_the_end_of(reporter.logger)
+            self.readback.come_before_the_end_of(reporter.logger)
+
+    @property
+    def reports(self) -> bool:
+        """Whether there is somebody to report to."""
+        return self.reporter is not None and self.ranks.is_reporter
 
     @property
     def finite(self) -> Tensor:
         """Whether every loss of the last step was finite, on all ranks: a 0-d bool tensor."""
-        known = self.is_finite
-        return torch.tensor(known) if isinstance(known, bool) else known()
+        known = self.state.finite
+        return torch.tensor(known, device="cpu") if isinstance(known, bool) else known()
+
+    def wait(self) -> Sequence[Numbers]:
+        """What is known of each loss, once all that is on its way has come."""
+        # Of several that share a readback, one does not wait for the others.
+        if self.readback and self.state.number > self.state.taken:
+            with self.lock:
+                self.readback.wait()
+        return self.state.records
+
+    # Losses that are known now.
 
     def take_in(
         self,
-        members: Members,
         batch: Batch,
-        weighted: Weighted,
+        weights: Any,
+        total: Any,
         measured: float | Tallied,
-        extra: dict[str, Any],
+        extra: Mapping[str, Any],
         step: int,
+        untold: Any = None,
     ) -> None:
         """Take in a step whose losses are known.
 
         Args:
-            members: Whose losses they are.
             batch: The losses.
-            weighted: The objective.
+            weights: Their weights [K].
+            total: The objective, a number or a tensor without dimensions.
             measured: How many samples each loss is the mean of, or the tally that it is from.
             extra: Numbers of the user's own for the row.
             step: The step.
+            untold: What the weighting is to be told.
         """
-        self._count(members, batch, weighted.weights.tolist(), measured, step)
-        if self._reports:
-            own = {name: float(value) for name, value in extra.items()}
-            total = {} if self._total is None else {self._total: weighted.total.item()}
-            assert self._reporter is not None
-            self._reporter.report(members.row(batch) | total | own, step)
+        if self._pending is not None:
+            self.resume()
+        state = self.state
+        if type(weights) is not list:
+            weights = as_list(weights)
+        if batch.is_plain and not isinstance(measured, Tallied):
+            rules, records = state.losses.rules, []
+            bad: Sequence[int] = ()
+            for index, numbers in enumerate(state.records):
+                value = batch.values[index]
+                records.append(add(numbers, value, measured, step, weights[index], rules))
+        else:
+            records, bad = _taken_in(state, batch, weights, measured, step)
+        self._commit(state, records, batch.given, total, extra, step, bad, untold)
 
-    @property
-    def _reports(self) -> bool:
-        return self._reporter is not None and self._ranks.is_reporter
+    def take_in_one(
+        self,
+        value: float,
+        weight: float,
+        samples: float,
+        extra: Mapping[str, Any],
+        step: int | None,
+        is_clamped: bool,
+    ) -> None:
+        """Take in a step of the one loss that there is, whose value is known."""
+        with self.lock:
+            if self._pending is not None:
+                self.resume()
+            state = self.state
+            step = state.step if step is None else step
+            records = state.records
+            given: list[bool] | None = None
+            bad: Sequence[int] = ()
+            if samples:
+                numbers = add(records[0], value, samples, step, weight, state.losses.rules)
+                if is_clamped:
+                    numbers = _with_clamped(numbers)
+                if not math.isfinite(value):
+                    bad = (0,)
+                records = (numbers,)
+            else:
+                given, old = [False], records[0]
+                records = ((*old[:15], weight, *old[16:]),)
+            self._commit(state, records, given, None, extra, step, bad)
+        if self.error is not None:
+            self.raise_error()
+
+    def _commit(
+        self,
+        state: StepState,
+        records: Sequence[Numbers],
+        given: list[bool] | None,
+        total: Any,
+        extra: Mapping[str, Any],
+        step: int,
+        bad: Sequence[int],
+        untold: Any = None,
+    ) -> None:
+        """Take over what a step made of the records, by one store, and report its row."""
+        number = state.number + 1
+        pending = None
+        if self.reporter is not None and self.ranks.is_reporter:
+            row = state.losses.template.row(state.records, records, given)
+            if state.losses.template.total:
+                row[state.losses.template.total] = (
+                    total.item() if isinstance(total, Tensor) else total
+                )
+            for name, value in extra.items():
+                row[name] = float(value)
+            pending = Pending(((step, time(), row),))
+            self._pending = number, pending
+        # A tuple of its own class, without the call of its name.
+        self.state = _new(
+            StepState,
+            (
+                step + self.stride,
+                state.losses,
+                records,
+                number,
+                number,
+                state.buffer,
+                (),
+                None,
+                not bad,
+                state.epoch,
+                {},
+                untold,
+                state.empty + (given is not None and not any(given)),
+            ),
+        )
+        if pending is not None:
+            self.reporter.report(pending)  # type: ignore[union-attr]
+            self._pending = None
+        if bad:
+            self._complain(bad, step)
+
+    def resume(self) -> None:
+        """Report what an interrupt kept back of a step, or of an epoch, that was taken in."""
+        if self._pending is not None:
+            number, pending = self._pending
+            if number <= self.state.number and self.reporter is not None:
+                self.reporter.report(pending)
+            self._pending = None
+        if self._pending_epoch is not None:
+            epoch, means = self._pending_epoch
+            if epoch < self.state.epoch and self.reporter is not None:
+                self.reporter.report_epoch(means)
+            self._pending_epoch = None
+
+    # Losses that are read back later.
 
     def take_in_later(
         self,
-        members: Members,
+        batch: Batch,
         measured: Tensor,
-        given: list[bool] | None,
-        weighted: Weighted,
+        weights: Any,
+        total: Tensor,
         samples: float | None,
-        extra: dict[str, Any],
+        extra: Mapping[str, Any],
         step: int,
+        buffer: int,
+        finite: Callable[[], Tensor],
+        untold: Any = None,
     ) -> None:
         """Take in a step on an accelerator when its losses have been read back.
 
         Args:
-            members: Whose losses they are.
+            batch: The losses.
             measured: The losses [K], or their tally [4, K].
-            given: Which losses there are; None for all.
-            weighted: The objective.
+            weights: Their weights [K], which nobody changes any more.
+            total: The objective, which nobody changes any more.
             samples: How many samples each loss is the mean of; None for a tally.
             extra: Numbers of the user's own for the row, tensors on the device among them.
             step: The step.
+            buffer: The buffer of the device's history with this step in it.
+            finite: Whether all losses are finite.
+            untold: What the weighting is to be told.
         """
-        weights = weighted.weights
-        # Nothing that the optimizer, or the weighting, is about to change.
-        if not isinstance(weights, Tensor):
-            weights = weights.tolist()
-        elif weights.requires_grad:
-            weights = weights.detach().clone()
-        later = {name: value for name, value in extra.items() if isinstance(value, Tensor)}
-        known = {name: value for name, value in extra.items() if name not in later}
-        total = weighted.total.detach() if weighted.total.requires_grad else weighted.total
-        tensors = [measured, total, *later.values()]
+        if self._pending is not None:
+            self.resume()
+        state = self.state
+        number = state.number + 1
+        later = [name for name, value in extra.items() if isinstance(value, Tensor)]
+        tensors = [measured, total, *(extra[name] for name in later)]
         if isinstance(weights, Tensor):
             tensors.append(weights)
+        known = None if isinstance(weights, Tensor) else as_list(weights)
+        details = Later(batch.given, known, samples, dict(extra), later)
+        self.readback.add(Entry(self, number, step, tensors, details))
+        self.state = state._replace(
+            step=step + self.stride,
+            number=number,
+            buffer=buffer,
+            remembered=(),
+            sums=None,
+            finite=finite,
+            extra={},
+            untold=untold,
+            empty=state.empty + (batch.given is not None and not any(batch.given)),
+        )
+        self.readback.proceed()
 
-        def take_in(numbers: list[float], total: list[float], *more: Any) -> dict[str, Any] | None:
-            used = more[-1] if isinstance(weights, Tensor) else weights
-            if samples is None:
-                tallied = read_tally(numbers)
-                batch = members.reader.known(tallied.losses, tallied.given)
-                self._count(members, batch, used, tallied, step)
-            else:
-                batch = members.reader.known(numbers, given)
-                self._count(members, batch, used, samples, step)
-            if not self._reports:
-                return None
-            own = {name: value for name, (value,) in zip(later, more, strict=False)}
-            objective = {} if self._total is None else {self._total: total[0]}
-            return members.row(batch) | objective | known | own
-
-        self.backlog.add(step, tensors, take_in)
-
-    def _count(
-        self,
-        members: Members,
-        batch: Batch,
-        weights: list[float],
-        measured: float | Tallied,
-        step: int,
-    ) -> None:
-        if isinstance(measured, Tallied):
-            members.record_means(batch, weights, measured, step)
-            bad = [count > 0 for count in measured.nonfinite]
+    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
+        """Take in a step that was read back; asked twice, it gives the same row again."""
+        state = self.state
+        if entry.number <= state.taken:
+            return self._late_row[1] if self._late_row[0] == entry.number else None
+        details: Later = entry.details
+        numbers, (total,), *more = values
+        weights = more[-1] if details.weights is None else details.weights
+        if details.samples is None:
+            tallied = read_tally(numbers)
+            measured: float | Tallied = tallied
+            batch = state.losses.reader.known(tallied.losses, tallied.given)
         else:
-            members.record(batch, weights, measured, step)
-            if batch.is_plain:
-                self.is_finite = True
-                return
-            bad = [not math.isfinite(value) for value in batch.values]
-            if batch.given is not None:
-                bad = [is_bad and it for is_bad, it in zip(bad, batch.given, strict=True)]
-        self.is_finite = not any(bad)
-        for loss in compress(members.losses.values(), bad):
-            # A mean is over what was finite.
-            value = math.nan if math.isfinite(loss.value) else loss.value
-            self._complain(loss, value, step)
+            measured = details.samples
+            batch = state.losses.reader.known(numbers, details.given)
+        records, bad = _taken_in(state, batch, weights, measured, entry.step)
+        row: Row | None = None
+        if self.reports:
+            own = dict(details.extra)
+            own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
+            template = state.losses.template
+            reported = template.row(state.records, records, batch.given)
+            objective = {template.total: total} if template.total else {}
+            row = entry.step, entry.time, reported | objective | own
+        self._late_row = entry.number, row
+        self.state = state._replace(records=records, taken=entry.number)
+        if bad:
+            self._complain(bad, entry.step)
+        return row
 
-    def _complain(self, loss: NamedLoss, value: float, step: int) -> None:
-        if self._on_nonfinite == "raise":
-            self._error = self._error or FloatingPointError(describe(loss.name, value, step))
-        elif loss.nonfinite == 1:
-            try:
-                warn_nonfinite(loss.name, value, step, self._keeps_nonfinite())
-            except RuntimeWarning as error:  # Where warnings are errors, it comes after the row.
-                self._error = self._error or error
+    def has(self, entry: Entry) -> bool:
+        """Whether the step counts: it was not interrupted before."""
+        return entry.number <= self.state.number
+
+    def let_go(self, entry: Entry) -> None:
+        """Do without a step that cannot be read."""
+        self.state = self.state._replace(taken=max(self.state.taken, entry.number))
+
+    def _report_late(self, rows: list[Row]) -> None:
+        self.resume()
+        if self.reporter is None or not rows:
+            return
+        if self._pending_late is None or self._pending_late[0] is not rows:
+            pending = Pending(rows)
+            pending.late = True
+            self._pending_late = rows, pending
+        self.reporter.report(self._pending_late[1])
+
+    # Epochs.
+
+    def end_epoch(self) -> dict[str, float]:
+        """The means of the epoch, by samples, of the losses that came in it; the next begins."""
+        self.wait()
+        self.resume()
+        state = self.state
+        means = {
+            name: (numbers[13], numbers[14])
+            for name, numbers in zip(state.losses.names, state.records, strict=True)
+            if numbers[14]
+        }
+        if self.reports and means:
+            labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
+            own = {labels[name]: mean for name, mean in means.items()}
+            pending = PendingEpoch(state.epoch, own, max(state.step - 1, 0))
+            self._pending_epoch = state.epoch, pending
+        self.state = state._replace(
+            records=[begin_epoch(numbers) for numbers in state.records], epoch=state.epoch + 1
+        )
+        self.resume()
+        return {name: mean for name, (mean, _) in means.items()}
+
+    # Losses that are not finite.
+
+    def _complain(self, bad: Sequence[int], step: int) -> None:
+        state = self.state
+        for index in bad:
+            name, numbers = state.losses.names[index], state.records[index]
+            # A mean is over what was finite.
+            value = math.nan if math.isfinite(numbers[7]) else numbers[7]
+            if self._on_nonfinite == "raise":
+                self.error = self.error or FloatingPointError(describe(name, value, step))
+            elif numbers[16].nonfinite == 1:
+                try:
+                    warn_nonfinite(name, value, step, self._keeps_nonfinite())
+                except RuntimeWarning as error:  # Where warnings are errors, after the row.
+                    self.error = self.error or error
+
+    def flush(self) -> None:
+        """Wait for what is on its way, and report what was interrupted."""
+        with self.lock:
+            self.readback.wait()
+            self.resume()
+        self.raise_error()
 
     def raise_error(self) -> None:
         """Raise what is to be raised about a loss that was not finite, once."""
-        error, self._error = self._error, None
-        if error is not None:
+        if self.error is not None:
+            error, self.error = self.error, None
             raise error
 
-    def _report_late(self, rows: list[Row]) -> None:
-        if self._reporter is not None:
-            self._reporter.report_rows(rows)
+
+def _taken_in(
+    state: StepState, batch: Batch, weights: list[float], measured: float | Tallied, step: int
+) -> tuple[list[Numbers], list[int]]:
+    """The records with a step taken in, and where losses are that were not finite."""
+    rules, records, bad = state.losses.rules, [], []
+    given = batch.given or [True] * len(weights)
+    for index, (old, value, weight) in enumerate(
+        zip(state.records, batch.values, weights, strict=True)
+    ):
+        if isinstance(measured, Tallied):
+            samples, nonfinite = measured.samples[index], measured.nonfinite[index]
+        else:
+            samples, nonfinite = measured, float(not math.isfinite(value))
+        if not given[index]:
+            new: Numbers = (*old[:15], weight, *old[16:])
+        elif nonfinite and math.isfinite(value):
+            new = add_mean(old, value, samples, nonfinite, step, weight, rules)
+        else:
+            new = add(old, value, samples, step, weight, rules)
+        if index in batch.clamped:
+            new = _with_clamped(new)
+        records.append(new)
+        if given[index] and nonfinite:
+            bad.append(index)
+    return records, bad
+
+
+def _with_clamped(numbers: Numbers) -> Numbers:
+    """The numbers with one more loss that was scaled down to its limit."""
+    rare = numbers[16]
+    return (*numbers[:16], rare._replace(clamped=rare.clamped + 1), numbers[17])

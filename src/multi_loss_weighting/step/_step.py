@@ -1,327 +1,574 @@
-"""The way of a step's losses: where they are read, what they are weighed by, what is taken in."""
+"""Step: the way of the losses of a step, from what came in to what is recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting.accelerator._history import check_kept
-from multi_loss_weighting.accelerator._means import widest
-from multi_loss_weighting.accelerator._reader import OnDevice
+from multi_loss_weighting.accelerator._device_losses import DeviceLosses
+from multi_loss_weighting.accelerator._widest import widest
 from multi_loss_weighting.batch._batch import Batch
-from multi_loss_weighting.batch._value import device_of
+from multi_loss_weighting.batch._value import (
+    checked_samples,
+    checked_step,
+    device_of,
+    losses_by_name,
+    read_metrics,
+)
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
-from multi_loss_weighting.weighting._base import checked_weighted
+from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.weighting._base import Weighted, checked_weighted
+
+from ._backward import run_backward
+from ._memory import Weighed, as_list, as_tensor, as_vector, recall, remember, weighed
+from ._recorder import StepState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from multi_loss_weighting._state import State
-    from multi_loss_weighting.distributed._ranks import Ranks
-    from multi_loss_weighting.statistics._history import History
-    from multi_loss_weighting.weighting import Weighted, Weighting
+    from multi_loss_weighting.weighting._base import Weighting
 
-    from ._losses import Members
-    from ._recorder import Intake
+    from ._backward import Backward
+    from ._losses import LossSet
+    from ._recorder import Recorder
 
 _CPU = torch.device("cpu")
-# torch.distributed.checkpoint loads what is there already: empty lists, but no missing keys.
-_NOTHING_KEPT: State = {"ratios": [], "moments": []}
+_OURS = "multi_loss_weighting."
 
 
-class Steps:
-    """Reads the losses of each step of a group, weighs them, and takes them in.
+class Step:
+    """Reads the losses of each step, weighs them, calls backward, and has them recorded.
 
-    Losses on the CPU are read at once. On an accelerator a step leaves what it has to tell in the
-    backlog, and the weighting gets a history that is kept there. Where there are several
+    Losses on the CPU are read at once. On an accelerator a step leaves what it has to tell to the
+    readback, and the weighting gets a history that is kept there. Where there are several
     micro-batches or ranks, their mean counts as the loss of the step.
 
     Args:
-        make_members: Makes the losses out of their names.
-        names: Their names, if they are known.
-        intake: Takes in what was weighed.
-        ranks: Who shares the objective.
+        weighting: How to weigh.
+        recorder: Takes in what was weighed.
+        backward: Called with the total instead of its own backward.
         keeps_nonfinite: Whether a loss that is not finite stays in the objective.
         is_always_late: Whether losses on the CPU take the way of those on an accelerator, too.
     """
 
     def __init__(
         self,
-        make_members: Callable[..., Members],
-        names: Any,
+        weighting: Weighting,
+        recorder: Recorder,
         *,
-        intake: Intake,
-        ranks: Ranks,
+        backward: Backward | None,
         keeps_nonfinite: Callable[[], bool],
         is_always_late: bool,
     ) -> None:
-        self.intake = intake
-        self._make_members = make_members
-        self.members = None if names is None else self.make_members(names)
-        self._ranks = ranks
+        self.weighting = weighting
+        self.recorder = recorder
+        self.reader = recorder.state.losses.reader
+        self._backward = backward
         self._keeps_nonfinite = keeps_nonfinite
         self._is_always_late = is_always_late
-        self._place: OnDevice | None = None
-        self._saved: State = {}
-        self._sums: Tensor | None = None
-
-    def make_members(self, names: Any) -> Members:
-        """The losses of these names."""
-        return self._make_members(names, backlog=self.intake.backlog)
+        self._device: DeviceLosses | None = None
+        self._saved: tuple[tuple[str, ...], Tensor] | None = None
+        self._history = History((), ())
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the numbers of the device, and puts them there with its next losses."""
-        return self.__dict__ | {"_place": None, "_saved": self.device_state()}
+        self.settle()
+        return self.__dict__ | {"_device": None, "_saved": self.device_numbers()}
 
-    # A step is read and weighed.
+    # A step.
 
-    def read(self, losses: Mapping[str, Any]) -> tuple[Members, Batch]:
-        """The losses of one step in order, and whose they are."""
-        members = self.members or self.make_members(losses_by_name(losses))
-        batch = self._read(members, losses)
-        if self.members is None:
-            self.members = members
-        return members, batch
+    def update(
+        self,
+        losses: Mapping[str, Any],
+        do_backwards: bool,
+        step: int | None,
+        extra: Any,
+        samples: Any,
+        retain_graph: bool,
+    ) -> Tensor:
+        """Weigh, call backward, and record."""
+        recorder = self.recorder
+        own = read_metrics(extra) if extra is not None else {}
+        if type(samples) is not int or samples < 1:
+            samples = checked_samples(samples)
+        before = recorder.state
+        try:
+            with recorder.lock:
+                at = recorder.state.step if step is None else checked_step(step)
+                try:
+                    batch = self.read(losses)
+                except Exception as error:
+                    self._tell(error)
+                    raise
+                if own:
+                    self._check_extra(own)
+                if do_backwards and not batch.losses.requires_grad:
+                    raise ValueError(self._why_no_backward(losses))
+                weighted = self.weigh(batch, at)
+            total, weights = weighted
+            used, is_handed_out = total, True
+            if do_backwards:
+                if self._backward is not None:  # which may write to the total
+                    used, is_handed_out = total.detach().clone(), False
+                total = run_backward(total, self._backward, retain_graph)
+            self.record(batch, weights, used, samples, own, step, is_handed_out=is_handed_out)
+        except Exception:
+            self._go_back(before)
+            raise
+        return total
 
-    def _read(self, members: Members, losses: Mapping[str, Any]) -> Batch:
-        if self._place is None and not self._is_always_late and isinstance(losses, dict):
-            batch = members.reader.read_plain(losses)
+    def read(self, losses: Mapping[str, Any]) -> Batch:
+        """The losses of one step in order."""
+        is_on_host = self._device is None and self._saved is None
+        if is_on_host and not self._is_always_late and type(losses) is dict:
+            batch = self.recorder.state.losses.reader.read_plain(losses)
             if batch is not None:
                 return batch
+        return self._read_any(losses)
+
+    # As a decorator: Ctrl-C in a `with` of ours might keep torch from leaving this mode.
+    @torch.no_grad()
+    def _read_detached(self, losses: Mapping[str, Any]) -> Batch:
+        return self.read(losses)
+
+    def _go_back(self, before: StepState) -> None:
+        """Where a step was not taken in, its new losses do not stay."""
+        with self.recorder.lock:
+            state = self.recorder.state
+            if state.number == before.number and state.losses.names != before.losses.names:
+                self._join(before.losses)
+
+    def _read_any(self, losses: Mapping[str, Any]) -> Batch:
         losses_by_name(losses)
-        if not losses and self.members is not None and self._ranks.are_many:
-            return (self._place or members.reader).read_nothing()
+        state = self.recorder.state
+        joined = state.losses.joined(losses)
+        if not losses and joined.names and self.recorder.ranks.are_many:
+            return (self._device or joined.reader).read_nothing()
         if self.can_read_now(losses):
-            return members.reader.read_carefully(losses, self._keeps_nonfinite())
-        return self._at(self._device_of(losses), members).read(losses, self._keeps_nonfinite())
+            batch = joined.reader.read_carefully(losses, self._keeps_nonfinite())
+            self._join(joined)
+            return batch
+        device = self._device_of(losses)
+        if joined is not state.losses:
+            joined.reader.check(losses, device)  # an error before anything joins
+            self._join(joined)
+        return self._on(device).read(losses, self._keeps_nonfinite())
+
+    def _tell(self, error: Exception) -> None:
+        """Where there are ranks, none of the others shall wait for one that stops."""
+        state = self.recorder.state
+        if self.recorder.ranks.are_many:
+            size = (4, len(state.losses))
+            sums = torch.zeros(size, dtype=torch.float64, device=self._place())
+            self.recorder.ranks.share(state.losses.names, sums, self.weighting, error=error)
+
+    def _place(self) -> torch.device:
+        return _CPU if self._device is None else self._device.device
+
+    def _join(self, losses: LossSet) -> None:
+        """Have new losses, or another order; nothing else changes."""
+        state = self.recorder.state
+        if losses is state.losses:
+            return
+        self.recorder.wait()
+        state = self.recorder.state
+        numbers = self.device_numbers()
+        records = losses.numbers_from(state.losses.names, state.records)
+        sums = state.sums
+        if sums is not None:
+            places = [
+                state.losses.names.index(name) if name in state.losses.names else len(state.losses)
+                for name in losses.names
+            ]
+            sums = torch.nn.functional.pad(sums, (0, 1))[:, places]
+        self._device, self._saved = None, numbers
+        self.recorder.state = state._replace(losses=losses, records=records, sums=sums, buffer=0)
+        self.reader = losses.reader
 
     def can_read_now(self, losses: Mapping[str, Any]) -> bool:
-        """Whether these losses need no backlog. If so, those before them are taken in first."""
+        """Whether these losses need no readback. If so, those before them are taken in first."""
         if self._is_always_late or self._device_of(losses) != _CPU:
             return False
-        self.intake.backlog.catch_up()
-        self._place, self._saved = None, {}
+        self.recorder.wait()
+        self._device, self._saved = None, None
         return True
 
     def _device_of(self, losses: Mapping[str, Any]) -> torch.device:
         """Where the losses are; plain numbers join those before them."""
-        return device_of(losses) or (_CPU if self._place is None else self._place.device)
+        return device_of(losses) or self._place()
 
-    def come_late(self) -> None:
+    def use_readback(self) -> None:
         """Have losses on the CPU take the way of those on an accelerator, too."""
         self._is_always_late = True
 
-    def _at(self, device: torch.device, members: Members) -> OnDevice:
-        if self._place is None or self._place.device != device:
-            if self._place is not None:
-                self.intake.backlog.catch_up()
-            state = self.device_state()
-            self._place = OnDevice(members, device, self.intake.backlog.catch_up)
-            self._place.history.load_state_dict(state)
-        return self._place
+    def _on(self, device: torch.device) -> DeviceLosses:
+        """The losses on this device."""
+        own = self._device
+        if own is None or own.device != device:
+            saved = self.device_numbers()
+            self.recorder.wait()
+            state = self.recorder.state
+            own = DeviceLosses(
+                state.losses.reader,
+                state.records,
+                state.losses.options.settings.ratio,
+                device,
+                self.recorder.wait,
+            )
+            own.history.are_given = state.losses.options.are_given
+            if saved is not None:
+                own.history.load_numbers(*saved)
+            self.recorder.state = state._replace(buffer=0)
+            self._device = own
+        own.history.use(self.recorder.state.buffer)
+        return own
 
-    def history(self, members: Members) -> History:
+    def history(self) -> History:
         """What the weighting knows, where the losses are."""
-        return members.history if self._place is None else self._place.history
+        state, device = self.recorder.state, self._device
+        if device is not None:
+            device.history.use(state.buffer)
+            return device.history
+        history = self._history
+        if history.names is not state.losses.names:
+            history = self._history = History(state.losses.names, state.records)
+            history.are_given = state.losses.options.are_given
+        history.records = state.records
+        return history
 
-    def weigh(self, weighting: Weighting, members: Members, batch: Batch, step: int) -> Weighted:
+    def weigh(self, batch: Batch, step: int) -> Weighted:
         """The objective of a step."""
-        if batch.raw is not None and isinstance(weighting, nn.Module):
-            _check_device(weighting, batch.raw.device)
-        history = members.history if self._place is None else self._place.history
+        if self.recorder.state.untold is not None:
+            self._tell_weighting()
+        if batch.raw is not None and isinstance(self.weighting, nn.Module):
+            _check_device(self.weighting, batch.raw.device)
+        state, history = self.recorder.state, self._history
+        if self._device is None and history.names is state.losses.names:
+            history.records = state.records
+        else:
+            history = self.history()
         history.step, history.present = step, batch.present
-        result = weighting.weigh(batch.losses, history)
-        return checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
+        result = self.weighting.weigh(batch.losses, history)
+        result = checked_weighted(result, self.weighting, history.names, is_finite=batch.is_plain)
+        if type(result.weights) is list:
+            return result
+        if batch.raw is None or not isinstance(result.weights, Tensor):
+            return Weighted(result.total, as_list(result.weights))
+        # One of the user's may write to its weights again before they are read back; ours make new
+        # ones, and each copy is a launch.
+        if type(self.weighting).__module__.startswith(_OURS):
+            return result
+        return Weighted(result.total, result.weights.detach().clone())
 
-    def weights(self, weighting: Weighting, members: Members, losses: Tensor, step: int) -> Any:
+    def weigh_and_remember(self, losses: Mapping[str, Any], step: int | None) -> Tensor:
+        """The objective of a step, whose weights the next record is told."""
+        recorder = self.recorder
+        with recorder.lock:
+            before = recorder.state
+            at = before.step if step is None else checked_step(step)
+            batch = self.read(losses)
+            try:
+                weighted = self.weigh(batch, at)
+            except Exception:
+                self._go_back(before)
+                raise
+            if torch.is_grad_enabled():
+                state = recorder.state
+                new = weighed(state.losses.names, batch, weighted)
+                recorder.state = state._replace(remembered=remember(state.remembered, new))
+        return weighted.total
+
+    def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
+        """The weights [K] of the step for compiled code, which the next record is told.
+
+        It knows the weights, and not the objective.
+        """
+        with self.recorder.lock:
+            state = self.recorder.state
+            weights = as_vector(self.weights(losses, state.step)).to(losses, non_blocking=True)
+            if remembers:
+                own = weights.tolist() if weights.is_cpu else weights.clone()
+                now = losses.tolist() if losses.is_cpu else losses.clone()
+                new = Weighed(state.losses.names, given, own, None, now)
+                kept = remember(state.remembered, new)
+                self.recorder.state = self.recorder.state._replace(remembered=kept)
+        return weights.clone()
+
+    def weights(self, losses: Tensor, step: int) -> Any:
         """The weights of a step of losses [K] that are all there."""
         zeros = torch.zeros_like(losses)
-        if losses.is_cpu and self._place is None:
+        if losses.is_cpu and self._device is None and not self._is_always_late:
             batch = Batch(zeros, zeros.tolist())
-        elif self._place is not None and losses.is_cpu:
-            batch = self._place.read_means(zeros.to(self._place.device))
         else:
-            batch = self._at(losses.device, members).read_means(zeros)
-        return self.weigh(weighting, members, batch, step).weights
+            device = self._place() if losses.is_cpu else losses.device
+            batch = self._on(device).read_means(zeros.to(device))
+        return self.weigh(batch, step).weights
 
-    def why_no_backward(self, losses: Mapping[str, Any]) -> str:
-        """What to say where no loss of a step has a gradient."""
+    def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
-        msg = f"update calls backward, and none of {names} has a gradient: pass do_backwards=False"
-        if self._ranks.are_many:
+        msg = f"update calls backward, but none of {names} has a gradient: pass do_backwards=False"
+        if self.recorder.ranks.are_many:
             return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
         return f"{msg} to track them only"
 
-    # A step is taken in.
+    # A step is recorded.
+
+    def record_losses(
+        self, losses: Mapping[str, Any] | None, step: int | None, extra: Any, samples: Any
+    ) -> None:
+        """Record a step that was weighed before, or was not weighed at all."""
+        own = read_metrics(extra) if extra is not None else {}
+        if type(samples) is not int or samples < 1:
+            samples = checked_samples(samples)
+        with self.recorder.lock:
+            step = None if step is None else checked_step(step)
+            if losses is None:
+                self._record_accumulated(own, step)
+                return
+            before = self.recorder.state
+            try:
+                try:
+                    batch = self._read_detached(losses)
+                except Exception as error:
+                    self._tell(error)
+                    raise
+                if own:
+                    self._check_extra(own)
+                self.record(batch, None, None, samples, own, step)
+            except Exception:
+                self._go_back(before)
+                raise
 
     def record(
         self,
-        weighting: Weighting,
-        members: Members,
         batch: Batch,
-        weighted: Weighted | None,
-        samples: float,
-        extra: dict[str, Any],
-        step: int,
-        weighed_at: int,
+        weights: Any,
+        total: Tensor | None,
+        samples: Any,
+        extra: Mapping[str, Any],
+        step: int | None,
+        *,
+        is_handed_out: bool = False,
     ) -> None:
-        """Take in a step, which ends the micro-batches before it; `weighted` if it is known.
+        """Record a step, which ends the micro-batches before it; `weights` if they are known.
 
-        It was weighed at the step `weighed_at`, and its row is of `step`.
+        `is_handed_out` says that the user has the total, and may change it.
         """
-        if self._sums is not None or self._ranks.are_many:
-            sums = self._with(batch, samples)
-            self._record_sums(sums, weighting, members, extra, step, weighed_at)
-            return
-        if weighted is None:
-            weighted = self._weigh_again(weighting, members, batch, weighed_at)
-        if batch.raw is None:
-            self._saved = {}
-            self.intake.take_in(members, batch, weighted, samples, extra, step)
-        else:
-            assert self._place is not None
-            self._place.history.take_in(batch.raw, samples)
-            self.intake.is_finite = partial(self._place.are_finite, batch.raw, batch.given)
-            self.intake.take_in_later(
-                members, batch.raw, batch.given, weighted, samples, extra, step
-            )
+        recorder = self.recorder
+        with recorder.lock:
+            if recorder.state.untold is not None:
+                self._tell_weighting()
+            state = recorder.state
+            at = state.step if step is None else step
+            if state.sums is not None or recorder.ranks.are_many or isinstance(samples, Tensor):
+                used = None if weights is None else (batch, weights, total)
+                self._record_sums(self._with(batch, samples), extra, at, used)
+                return
+            if not samples:
+                batch = (self._device or state.losses.reader).read_nothing()
+            if weights is None:
+                weights, total = self._recalled(batch, at)
+            if batch.raw is None:
+                untold = (
+                    self._untold(batch, weights) if hasattr(self.weighting, "recorded") else None
+                )
+                recorder.take_in(batch, weights, total, samples, extra, at, untold)
+            else:
+                self._record_later(
+                    batch, batch.raw, weights, total, samples, extra, at, is_handed_out
+                )
+            if recorder.state.untold is not None or recorder.error is not None:
+                self._end(batch)
 
-    def accumulate(self, batch: Batch, samples: float) -> None:
+    def _record_later(
+        self,
+        batch: Batch,
+        measured: Tensor,
+        weights: Any,
+        total: Any,
+        samples: Any,
+        extra: Mapping[str, Any],
+        step: int,
+        is_handed_out: bool,
+    ) -> None:
+        device = self._device
+        assert device is not None
+        assert batch.raw is not None
+        if not isinstance(total, Tensor):
+            total = as_tensor(total, batch.raw)
+        elif total.requires_grad:
+            total = total.detach()
+        if is_handed_out:
+            total = total.clone()
+        is_tally = measured is not batch.raw
+        finite: Any = partial(device.are_finite, batch.raw, batch.given)
+        if is_tally:
+            finite = partial(torch.eq, measured[3].sum(), 0)
+        buffer = device.history.prepare(batch.raw, samples)
+        count = None if is_tally else samples
+        untold = self._untold(batch, weights) if hasattr(self.weighting, "recorded") else None
+        self.recorder.take_in_later(
+            batch, measured, weights, total, count, extra, step, buffer, finite, untold
+        )
+        device.history.use(buffer)
+
+    def _untold(self, batch: Batch, weights: Any) -> Any:
+        """What a weighting with a memory of its own is to be told of a step."""
+        return iter((batch.losses.detach(),)), iter((as_vector(weights),))
+
+    def _tell_weighting(self) -> None:
+        """Tell it, unless it was told before."""
+        untold, hook = self.recorder.state.untold, getattr(self.weighting, "recorded", None)
+        if untold is not None and hook is not None:
+            # In C, so that no interrupt comes between the call and the note that it was made.
+            next(map(hook, *untold, repeat(self.history())), None)
+        self.recorder.state = self.recorder.state._replace(untold=None)
+
+    def _end(self, batch: Batch) -> None:
+        """Tell a weighting with a memory of its own, and raise what is to be raised."""
+        self.history().present = batch.present
+        self._tell_weighting()
+        self.recorder.raise_error()
+
+    def settle(self) -> None:
+        """Finish what was taken in: what is on its way, or was kept back by an interrupt."""
+        with self.recorder.lock:
+            if self.recorder.state.untold is not None:
+                self._tell_weighting()
+            self.recorder.wait()
+            self.recorder.resume()
+
+    @torch.no_grad()
+    def _recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
+        """The weights and the objective of a step, as `weigh` used them."""
+        state = self.recorder.state
+        ask = partial(self.weigh, batch, step)
+        weights, total = recall(state.remembered, state.losses.names, batch, ask)
+        return weights, total
+
+    # Micro-batches and ranks.
+
+    def accumulate(self, losses: Mapping[str, Any], samples: Any, extra: Any) -> None:
         """Add one micro-batch to the step."""
-        self._sums = self._with(batch, samples)
-
-    def _with(self, batch: Batch, samples: float) -> Tensor:
-        """The sums of the step with one more micro-batch."""
-        if batch.raw is None:
-            losses = torch.tensor(batch.values, dtype=torch.float64)
-        else:
-            losses = batch.raw.to(widest(batch.raw.device))
-        sums = tally(losses, batch.given, samples)
-        return sums if self._sums is None else self._sums.to(sums) + sums
+        samples = checked_samples(samples)
+        own = self.checked_extra(extra) if extra is not None else {}
+        with self.recorder.lock:
+            batch = self._read_detached(losses)
+            sums = self._with(batch, samples)
+            state = self.recorder.state
+            kept = {name: (*state.extra.get(name, ()), value) for name, value in own.items()}
+            self.recorder.state = state._replace(sums=sums, extra={**state.extra, **kept})
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
-        self._sums = None
+        self.recorder.state = self.recorder.state._replace(sums=None, remembered=(), extra={})
 
-    # Outside of the path of `update`, for which it is too slow.
-    @torch.no_grad()
-    def _weigh_again(
-        self, weighting: Weighting, members: Members, batch: Batch, step: int
-    ) -> Weighted:
-        """The objective for the record alone."""
-        return self.weigh(weighting, members, batch, step)
+    def _with(self, batch: Batch, samples: Any) -> Tensor:
+        """The sums of the step with one more micro-batch."""
+        if batch.raw is None:
+            losses = torch.tensor(batch.values, dtype=torch.float64, device=_CPU)
+        else:
+            losses = batch.raw.to(widest(batch.raw.device))
+        sums = tally(losses, batch.given, samples)
+        earlier = self.recorder.state.sums
+        return sums if earlier is None else earlier.to(sums) + sums
 
-    def record_means(
-        self,
-        weighting: Weighting,
-        members: Members,
-        extra: dict[str, Any],
-        step: int,
-        weighed_at: int,
-    ) -> None:
-        """Take in a step whose losses are the means of those that were accumulated.
-
-        Raises:
-            ValueError: If nothing was accumulated.
-        """
-        if self._sums is None:
-            msg = "record() is of the losses that were accumulated; got none: accumulate(losses)"
-            raise ValueError(msg)
-        self._record_sums(self._sums, weighting, members, extra, step, weighed_at)
+    def _record_accumulated(self, extra: Mapping[str, Any], step: int | None) -> None:
+        state = self.recorder.state
+        sums = state.sums
+        if sums is None:
+            if not self.recorder.ranks.are_many:
+                msg = (
+                    "record() needs losses that were accumulated, got none: call accumulate(losses)"
+                )
+                raise ValueError(msg)
+            sums = torch.zeros(4, len(state.losses), dtype=torch.float64, device=self._place())
+        self._record_sums(sums, extra, state.step if step is None else step, None)
 
     def _record_sums(
-        self,
-        sums: Tensor,
-        weighting: Weighting,
-        members: Members,
-        extra: dict[str, Any],
-        step: int,
-        weighed_at: int,
+        self, sums: Tensor, extra: Mapping[str, Any], step: int, used: tuple[Any, Any, Any] | None
     ) -> None:
-        """Take in a step whose losses are means over micro-batches and ranks."""
-        if self._ranks.are_many:
-            sums = self._ranks.share(sums, weighting)
-        if self._place is None:
-            tallied = read_tally(sums.flatten().tolist())
-            batch = members.reader.read_means(tallied.losses, tallied.given)
-            weighted = self._weigh_again(weighting, members, batch, weighed_at)
-            self._sums, self._saved = None, {}
-            self.intake.take_in(members, batch, weighted, tallied, extra, step)
-        else:
+        """Record a step whose losses are means over micro-batches and ranks."""
+        recorder = self.recorder
+        accumulated = recorder.state.extra.items()
+        extra = {name: sum(values) / len(values) for name, values in accumulated} | dict(extra)
+        self._check_extra(extra)
+        is_late = self._device is not None
+        if used is not None:
+            self._remember_used(*used)
+        if recorder.ranks.are_many:
+            sums = self._shared(sums, is_late)
+        if is_late:
+            assert self._device is not None
             means, samples = means_of(sums)
-            batch = self._place.read_means(means)
-            weighted = self._weigh_again(weighting, members, batch, weighed_at)
-            self._sums = None
-            self._place.history.take_in(means, samples)
-            self.intake.is_finite = partial(torch.eq, sums[3].sum(), 0)
-            self.intake.take_in_later(members, sums, None, weighted, None, extra, step)
+            batch = self._device.read_means(means)
+            weights, total = self._recalled(batch, step)
+            self._record_later(batch, sums, weights, total, samples, extra, step, False)
+        else:
+            tallied = read_tally(sums.flatten().tolist())
+            batch = recorder.state.losses.reader.read_means(tallied.losses, tallied.given)
+            weights, total = self._recalled(batch, step)
+            untold = self._untold(batch, weights) if hasattr(self.weighting, "recorded") else None
+            recorder.take_in(batch, weights, total, tallied, extra, step, untold)
+        self._end(batch)
 
-    # What survives a restart.
+    def _remember_used(self, batch: Batch, weights: Any, total: Tensor) -> None:
+        state = self.recorder.state
+        new = weighed(state.losses.names, batch, Weighted(total, weights))
+        self.recorder.state = state._replace(remembered=remember(state.remembered, new))
+
+    def _shared(self, sums: Tensor, is_late: bool) -> Tensor:
+        """The sums over the ranks, of the losses in the order that these agreed on."""
+        state = self.recorder.state
+        names = state.losses.names
+        agreed, shared = self.recorder.ranks.share(names, sums, self.weighting, is_late=is_late)
+        own = [name for name in names if name not in agreed]
+        self._join(state.losses.of((*agreed, *own)))
+        if is_late and self._device is None:
+            self._on(sums.device)
+        if own:
+            shared = torch.nn.functional.pad(shared, (0, len(own)))
+        return shared
+
+    # What is known, and what survives a restart.
+
+    def checked_extra(self, extra: Any) -> dict[str, Any]:
+        """Numbers of the user's own, none of which has a name of ours."""
+        own = read_metrics(extra)
+        self._check_extra(own)
+        return own
+
+    def _check_extra(self, extra: Mapping[str, Any]) -> None:
+        self.recorder.state.losses.template.check_extra(extra)
+
+    def device_numbers(self) -> tuple[tuple[str, ...], Tensor] | None:
+        """What is kept on the device alone, by name: its last bits differ from the host's."""
+        if self._device is None:
+            return self._saved
+        history = self._device.history
+        history.use(self.recorder.state.buffer)
+        return history.names, history.numbers()
+
+    def begin_with(
+        self, state: StepState, saved: tuple[tuple[str, ...], Tensor] | None = None
+    ) -> None:
+        """Continue from this state, with these numbers for the next losses on a device."""
+        self.recorder.state = state
+        self.reader = state.losses.reader
+        self._device, self._saved = None, saved
 
     def reset(self) -> None:
-        """Forget every loss."""
-        self.intake.backlog.catch_up()
-        if self.members is not None:
-            self.members = self.make_members(tuple(self.members.losses))
-        self._place = self._sums = None
-        self._saved = {}
-
-    def state_dict(self) -> State:
-        """Every number that must survive a restart."""
-        self.intake.backlog.catch_up()
-        return {
-            "losses": {} if self.members is None else self.members.state_dict(),
-            "device": self.device_state(),
-            "accumulated": [] if self._sums is None else self._sums.flatten().tolist(),
-        }
-
-    def device_state(self) -> State:
-        """What is kept on the device alone: the last bits of it differ from those on the host."""
-        kept = self._saved if self._place is None else self._place.history.state_dict()
-        return {**_NOTHING_KEPT, **kept}
-
-    def load_device_state(self, state: State) -> None:
-        """Continue from `device_state()` when the next losses are on a device."""
-        self._place = None
-        self._saved = {name: numbers for name, numbers in state.items() if numbers}
-
-    def fitting(self, state: State) -> Members | None:
-        """The losses that a state is of: those of the group, or its own where they are unknown."""
-        if self.members is None and state.get("losses"):
-            return self.make_members(state["losses"])
-        return self.members
-
-    def check_state(self, state: State, members: Members | None, where: str) -> None:
-        """Raise a ValueError unless the numbers in the state are of these losses."""
-        losses = {} if members is None else members.losses
-        for name, loss in losses.items():
-            loss.check_state(state["losses"][name])
-        check_kept(state["device"], len(losses), where)
-        needed, got = 4 * len(losses), len(state["accumulated"])
-        if got not in (0, needed):
-            msg = f"{where}, 'accumulated', needs no numbers, or {needed}; got {got}"
-            raise ValueError(msg)
-
-    def load_state_dict(self, state: State, members: Members | None) -> None:
-        """Continue from `state_dict()`, with the losses that fit it."""
-        self.members = members
-        if members is not None:
-            members.load_state_dict(state["losses"])
-        self.load_device_state(state["device"])
-        sums = torch.tensor(state["accumulated"], dtype=torch.float64)
-        self._sums = sums.reshape(4, -1) if len(sums) else None
-
-
-def losses_by_name(losses: Any) -> Mapping[str, Any]:
-    """The losses themselves, if each has a name."""
-    if not isinstance(losses, Mapping):
-        msg = f"the losses of a step are a dict from name to loss; got a {type(losses).__name__}"
-        raise TypeError(msg)
-    return losses
+        """Forget every loss. The step goes on."""
+        recorder = self.recorder
+        recorder.wait()
+        state, losses = recorder.state, recorder.state.losses
+        records = losses.numbers_from((), ())
+        self.begin_with(StepState(state.step, losses, records, epoch=state.epoch))
+        recorder.ranks.forget()
 
 
 def _check_device(weighting: nn.Module, device: torch.device) -> None:

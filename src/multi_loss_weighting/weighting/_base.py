@@ -8,45 +8,48 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from multi_loss_weighting.statistics._history import History
+
+
+Weights = Tensor | NDArray[np.float64] | list[float]
 
 
 class Weighted(NamedTuple):
     """The objective of a step, a 0-d tensor, and the weights [K] that made it.
 
-    On an accelerator the weights are read back later: no tensor that changes in place meanwhile.
+    On an accelerator the weights are read back later, so do not change that tensor in place.
     """
 
     total: Tensor
-    weights: Tensor | NDArray[np.float64]
+    weights: Weights
 
 
 class Weighting(Protocol):
     """Turns the losses of a step into one objective.
 
-    Where there is more to it, a weighting has more: learned weights make it an `nn.Module`, and
-    what must survive a restart goes through its `state_dict` and `load_state_dict`. What else a
-    `LossGroup` looks for: `ratio_settings`, a `RatioSettings`, says how the loss ratios of the
-    history are kept; `hyperparams()` returns the settings that loggers record; `recorded()` is
-    called once a step is over, so that a method can learn from what it was shown last; and
-    `check_state(state)` looks at its extra state before anything is loaded.
+    One that learns is an `nn.Module`. What else a `LossGroup` uses where a weighting has it:
+
+    - `recorded(losses, weights, history)` is called once a step, when it is over, with the losses
+      [K] and the weights [K] that training used, detached, so that a method can remember them.
+    - `state_dict()` and `load_state_dict(state)` have what must survive a restart: numbers, text,
+      tensors, and lists and dicts of them.
+    - `num_losses` is the number of losses that it is made for.
+    - `hyperparams()` returns the settings that loggers record.
+    - `ratio_settings`, a `RatioSettings`, says how the loss ratios of the history are kept.
     """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective for `losses`, a tensor [K] in the order of `history.names`.
 
-        It changes nothing: the same losses and history give the same objective. On an accelerator
-        the vectors of the history are tensors there; weights that are numpy all the same say that
-        the objective is the weighted sum. Compiled code asks
-        for the weights alone and shows it zeros for losses, unless it is an `nn.Module`, which is
-        compiled itself.
+        Each call is one answer: `record` does not ask again. On an accelerator the vectors of the
+        history are tensors there; weights may be plain numbers all the same. Compiled code asks for
+        the weights alone and passes zeros for losses; an `nn.Module` is compiled itself.
         """
         ...
 
@@ -54,7 +57,7 @@ class Weighting(Protocol):
 _NUMPY_TYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
-def weighted_sum(losses: Tensor, weights: Tensor | NDArray[np.float64]) -> Weighted:
+def weighted_sum(losses: Tensor, weights: Weights) -> Weighted:
     """The sum of `losses` [K] times `weights` [K] that are known before.
 
     >>> weighted_sum(torch.tensor([1.0, 2.0]), np.array([0.5, 0.25])).total
@@ -64,8 +67,8 @@ def weighted_sum(losses: Tensor, weights: Tensor | NDArray[np.float64]) -> Weigh
         return Weighted(losses.dot(weights.to(losses.dtype)), weights)
     # Rounding in numpy costs a fifth of what a conversion between tensors does.
     numpy_type = _NUMPY_TYPES.get(losses.dtype)
-    if losses.is_cpu and numpy_type is not None:
-        constant = torch.from_numpy(weights.astype(numpy_type))
+    if numpy_type is not None and losses.is_cpu:
+        constant = torch.from_numpy(np.array(weights, numpy_type))
     else:
         constant = _on_device(
             np.asarray(weights, np.float64).tobytes(), losses.dtype, losses.device
@@ -90,7 +93,7 @@ def checked_weighting(weighting: Any) -> Weighting:
     """
     if isinstance(weighting, type) or not callable(getattr(weighting, "weigh", None)):
         kind = f"the class {weighting.__name__}" if isinstance(weighting, type) else repr(weighting)
-        msg = f"a weighting is an object with weigh(losses, history); got {kind}"
+        msg = f"weighting must be an object with weigh(losses, history), got {kind}"
         raise TypeError(msg)
     checked: Weighting = weighting
     return checked
@@ -112,43 +115,40 @@ def checked_weighted(
         ValueError: If the total has more than one element, or there is not one weight for each
             loss, or one that is not finite.
     """
-    if type(result) is Weighted and _fits(*result, len(names), is_finite):
-        return result
+    try:  # the usual case, fast
+        if type(result) is Weighted and result[0].numel() == 1:
+            own = result[1]
+            if len(own) == len(names) and (isinstance(own, list) or own.ndim == 1):
+                if not is_finite and not isinstance(own, list):
+                    return result  # without a look at what may be on an accelerator
+                own = own if isinstance(own, list) else own.tolist()
+                if math.isfinite(sum(own)) or not is_finite:
+                    return result
+    except (AttributeError, TypeError):
+        pass  # what is wrong with it is said below
     method = type(weighting).__name__
     if not isinstance(result, Weighted):
-        msg = f"{method}.weigh returns Weighted(total, weights); got a {type(result).__name__}"
+        msg = f"{method}.weigh must return Weighted(total, weights), got a {type(result).__name__}"
         raise TypeError(msg)
     total = _checked_total(result.total, method)
     weights = _vector(result.weights, method)
     if weights.shape != (len(names),):
-        needed = f"{method} gives a weight to each of the losses {', '.join(names)}"
-        msg = f"{needed}, a vector [{len(names)}]; got the shape {tuple(weights.shape)}"
+        needed = f"{method} must give a weight to each of the losses {', '.join(names)}"
+        msg = f"{needed}, a vector [{len(names)}], got the shape {tuple(weights.shape)}"
         raise ValueError(msg)
     if is_finite and not math.isfinite(sum(weights.tolist())):
         by_name = dict(zip(names, weights.tolist(), strict=True))
-        msg = f"the weights that {method} gives to finite losses are finite; got {by_name}"
+        msg = f"the weights that {method} gives to finite losses must be finite, got {by_name}"
         raise ValueError(msg)
     return Weighted(total, weights)
 
 
-def _fits(total: Any, weights: Any, count: int, is_finite: bool) -> bool:
-    """The usual case, fast."""
-    try:
-        return (
-            weights.shape == (count,)
-            and total.numel() == 1
-            and (not is_finite or math.isfinite(sum(weights.tolist())))
-        )
-    except (AttributeError, TypeError):
-        return False
-
-
 def _checked_total(total: Any, method: str) -> Tensor:
     if not isinstance(total, Tensor):
-        msg = f"the total of {method} is a tensor; got {total!r}"
+        msg = f"the total of {method} must be a tensor, got {total!r}"
         raise TypeError(msg)
     if total.numel() != 1:
-        msg = f"the total of {method} has one element; got the shape {tuple(total.shape)}"
+        msg = f"the total of {method} must have one element, got the shape {tuple(total.shape)}"
         raise ValueError(msg)
     return total
 
@@ -159,7 +159,7 @@ def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
     try:
         return np.asarray(weights, np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        msg = f"the weights of {method} are a tensor or an array of numbers; got {weights!r}"
+        msg = f"the weights of {method} must be a tensor or an array of numbers, got {weights!r}"
         raise TypeError(msg) from error
 
 

@@ -2,102 +2,134 @@
 
 from __future__ import annotations
 
+import sys
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.statistics._checked import checked
 
 from ._base import Weighted
+from ._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from ._replica import Replica
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from multi_loss_weighting.statistics._history import History
-
-# Long enough for a learning rate that warms up and for gradients that accumulate.
-_PATIENCE = 100
-
-
-class MovementWatch:
-    """Warns once if learned weights have not moved by the time that they should have."""
-
-    def __init__(self) -> None:
-        self._steps = 0
-        self._version = 0
-        self._before: Tensor | None = None
-
-    def step(self, params: Tensor, owner: str, advice: str) -> None:
-        """Count a step of training."""
-        if self._steps > _PATIENCE or not (params.requires_grad and torch.is_grad_enabled()):
-            return
-        if self._steps == 0:
-            self._version = params._version
-            self._before = params.detach().clone()
-        if self._steps == _PATIENCE and not self._have_moved(params):
-            warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {advice}")
-        self._steps += 1
-
-    def _have_moved(self, params: Tensor) -> bool:
-        # Torch counts how often a tensor was written to: to know that, nobody waits for a device.
-        if self._version != params._version or self._before is None:
-            return True
-        if params.is_meta:  # it has no values
-            return False
-        # A fused optimizer writes past that count: where it stands still, the values decide.
-        return not torch.equal(self._before.to(params), params)
-
-
-GIVE_TO_OPTIMIZER = "give its parameters to the optimizer, with weight_decay 0"
 
 
 class LearnedWeighting(nn.Module):
-    """A weighting with one parameter per loss, `params` [K], learned with the network."""
+    """A weighting with one parameter per loss, `params` [K], learned with the network.
 
-    def __init__(self, params: Tensor) -> None:
+    It takes losses in the order in which they appear, until it has K. The parameters stay in
+    float32 where the model goes to half precision, in which small steps would be lost.
+
+    Args:
+        num: How many losses there are, K.
+        start: What each parameter begins with.
+
+    Raises:
+        ValueError: If `num` is below 1.
+    """
+
+    def __init__(self, num: int, start: float) -> None:
         super().__init__()
-        self.params = nn.Parameter(params)
+        is_right = lambda count: count >= 1 and count % 1 == 0  # noqa: E731
+        checked(num, is_right, "num", "1 or more (one for each loss)")
+        default = torch.get_default_dtype()
+        dtype = torch.float32 if is_half(default) else default
+        self.params = nn.Parameter(torch.full((num,), start, dtype=dtype))
+        self.num_losses = num
+        self._initial = start
         self._watch = MovementWatch()
+        self._replica = Replica()
+
+    def reset_parameters(self) -> None:
+        """Begin anew, as torch asks of a module that was made on the meta device.
+
+        >>> from multi_loss_weighting import AutomaticWeightedLoss
+        >>> with torch.device("meta"):
+        ...     awl = AutomaticWeightedLoss(2)
+        >>> awl.to_empty(device="cpu").reset_parameters()
+        >>> awl.params.tolist()
+        [1.0, 1.0]
+        """
+        nn.init.constant_(self.params, self._initial)
 
     @abstractmethod
-    def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
-        """The weights [K], and [K] what is added so that they do not all go to 0."""
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """The terms [n] of the objective, and the weights [n], detached, of n losses.
+
+        A term is the weighted loss and a penalty, without which all weights would go to 0.
+        """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
-        """The objective; a loss that takes no part in this step adds nothing to it."""
-        self._check_count(len(history.names))
-        weights, penalty = self.weights_and_penalty()
-        terms = weights * losses + penalty
+        """The objective; a loss that takes no part in this step adds nothing to it.
+
+        Raises:
+            ValueError: If there are more losses than parameters.
+        """
+        params, count = self._replica.leaf_of(self.params), len(history.names)
+        if count != self.num_losses:
+            self._check_names(history.names)
+            params = params[:count]
+        terms, weights = self.terms_and_weights(params, losses)
         if history.present is not None:
             terms = torch.where(history.present, terms, 0.0)
-        return Weighted(terms.sum(), weights.detach())
+        return Weighted(terms.sum(), weights)
 
     def forward(self, *losses: Tensor | float) -> Tensor:
-        """The objective for the losses, one argument each: tensors or plain numbers."""
-        self._check_count(len(losses))
+        """The objective for the losses, one argument each: tensors or plain numbers.
+
+        Raises:
+            ValueError: If there is not one for each parameter.
+        """
+        if len(losses) != self.num_losses:
+            name = type(self).__name__
+            msg = f"{name} was made for {self.num_losses} losses, got {len(losses)}"
+            raise ValueError(msg)
         if not torch.compiler.is_compiling():
             self.recorded()
-        weights, penalty = self.weights_and_penalty()
-        return (weights * torch.stack([self._tensor(loss) for loss in losses]) + penalty).sum()
+        params = self.params
+        stacked = torch.stack([_scalar(loss, params) for loss in losses])
+        return self.terms_and_weights(params, stacked)[0].sum()
 
-    def _tensor(self, loss: Tensor | float) -> Tensor:
-        if isinstance(loss, Tensor):
-            return loss.reshape(())
-        return self.params.new_tensor(loss)
-
-    def _check_count(self, count: int) -> None:
-        if count != len(self.params):
-            msg = f"{type(self).__name__} was made for {len(self.params)} losses; got {count}"
+    def _check_names(self, names: Sequence[str]) -> None:
+        count = len(names)
+        if count > self.num_losses:
+            more = ", ".join(map(repr, names[self.num_losses :]))
+            msg = (
+                f"{type(self).__name__} was made for {self.num_losses} losses, got {count} with"
+                f" {more}: make it with num={count}"
+            )
             raise ValueError(msg)
 
-    def recorded(self) -> None:
+    def recorded(self, *_: object) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
         self._watch.step(self.params, type(self).__name__, GIVE_TO_OPTIMIZER)
 
+    # What torch does to a module.
 
-def checked_count(count: int) -> int:
-    """`count` itself, if there can be so many losses."""
-    if count < 1:
-        msg = f"there is one loss or more; got {count}"
-        raise ValueError(msg)
-    return count
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        """Go to another device, but not to half precision."""
+
+        def keep_digits(tensor: Tensor) -> Tensor:
+            new = fn(tensor)
+            return tensor.to(new.device) if is_half(new.dtype) else new
+
+        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters, as of any module."""
+        if not torch.compiler.is_compiling():
+            self._replica.notice(sys._getframe(1))
+        return super().named_parameters(prefix, recurse, remove_duplicate)
+
+
+def _scalar(loss: Tensor | float, like: Tensor) -> Tensor:
+    return loss.reshape(()) if isinstance(loss, Tensor) else like.new_tensor(loss)

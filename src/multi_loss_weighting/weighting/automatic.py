@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ._learned import LearnedWeighting, checked_count
+from ._learned import LearnedWeighting
 
 
 class AutomaticWeightedLoss(LearnedWeighting):
@@ -20,7 +20,7 @@ class AutomaticWeightedLoss(LearnedWeighting):
         num: How many losses there are, K.
 
     Raises:
-        ValueError: If there is not one loss or more.
+        ValueError: If `num` is below 1.
 
     >>> awl = AutomaticWeightedLoss(2)
     >>> awl(1, 2)
@@ -28,9 +28,12 @@ class AutomaticWeightedLoss(LearnedWeighting):
     """
 
     def __init__(self, num: int = 2) -> None:
-        super().__init__(torch.ones(checked_count(num)))
+        super().__init__(num, start=1.0)
 
-    def weights_and_penalty(self) -> tuple[Tensor, Tensor]:
-        """0.5 / p^2 and ln(1 + p^2)."""
-        squares = self.params**2
-        return 0.5 / squares, torch.log1p(squares)
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        """0.5 / p^2 L + ln(1 + p^2), and 0.5 / p^2."""
+        squares = params * params
+        terms = torch.addcdiv(torch.log1p(squares), losses, squares, value=0.5)
+        # Torch takes a Python number to a tensor first, which costs more than this sum.
+        detached = squares.detach()
+        return terms, (detached + detached).reciprocal_()

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from multi_loss_weighting.statistics._ratio import RatioSettings
+from multi_loss_weighting.statistics._checked import checked
+from multi_loss_weighting.statistics._scalar import cov_shares
+from multi_loss_weighting.statistics._settings import RatioSettings
 
 from ._base import Weighted, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multi_loss_weighting.statistics._history import History, Vector
+    from multi_loss_weighting.statistics._history import History
 
 
 class CoVWeighting:
@@ -62,27 +62,23 @@ class CoVWeighting:
         patience: int = 10,
     ) -> None:
         if sum_to not in (1, "K"):
-            msg = f'sum_to is 1 or "K"; got {sum_to!r}'
+            msg = f'sum_to must be 1 or "K", got {sum_to!r}'
             raise ValueError(msg)
-        if warmup < 2:
-            msg = f"warmup counts the values of a ratio, so it is 2 or more; got {warmup}"
-            raise ValueError(msg)
+        checked(warmup, lambda count: count >= 2, "warmup", "2 or more values of a ratio")
         self.sum_to = sum_to
         self.warmup = warmup
         self.ratio_settings = RatioSettings(decay=decay, spike=spike, patience=patience)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their normalised coefficients of variation."""
-        weights = self._weights(history)
-        return weighted_sum(losses, weights * len(weights) if self.sum_to == "K" else weights)
-
-    def _weights(self, history: History) -> Any:
-        cov = history.ratio_cov
-        if not isinstance(cov, np.ndarray):
-            return _shares_on_device(cov, history.ratio_count < self.warmup)
-        if history.youngest_ratio >= self.warmup:
-            return _shares(cov)
-        return _shares_beside_young(cov, history.ratio_count < self.warmup)
+        weights: Any
+        if history.is_on_device:
+            weights = history.ratios().cov_shares(self.warmup)
+            return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
+        weights = cov_shares(history.records, self.warmup)
+        if self.sum_to == "K":
+            weights = [len(weights) * weight for weight in weights]
+        return weighted_sum(losses, weights)
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
@@ -94,31 +90,3 @@ class CoVWeighting:
             "spike": settings.spike,
             "patience": settings.patience,
         }
-
-
-def _shares(cov: Vector) -> Vector:
-    # The first use of numpy's arithmetic after a network had the caches costs tens of microseconds.
-    # Fewer than 8 numbers it adds one after the other, too: this is the same to the last bit.
-    if len(cov) >= 8:
-        shares: Vector = cov / cov.sum()
-        return shares
-    numbers, total = cov.tolist(), 0.0
-    for number in numbers:
-        total += number
-    return np.array([number / total for number in numbers])
-
-
-def _shares_beside_young(cov: Vector, is_young: Vector) -> Vector:
-    count = len(cov)
-    settled = np.where(is_young, 0.0, cov)
-    rest = 1 - is_young.sum() / count
-    return np.where(is_young, 1 / count, rest * settled / (settled.sum() or 1.0))
-
-
-def _shares_on_device(cov: Tensor, is_young: Tensor) -> Tensor:
-    """The same without a look at any value; where all are young, what is divided by 0 is masked."""
-    count = len(cov)
-    settled = cov.masked_fill(is_young, 0.0)
-    shares = settled / settled.sum()
-    shares.addcmul_(shares, is_young.sum(dtype=cov.dtype), value=-1 / count)
-    return shares.masked_fill_(is_young, 1 / count)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ._base import Weighted
 
 if TYPE_CHECKING:
@@ -23,4 +21,4 @@ class EqualWeighting:
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The mean of the losses."""
         count = len(history.names)
-        return Weighted(losses.mean(), np.array([1 / count] * count))
+        return Weighted(losses.mean(), [1 / count] * count)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from multi_loss_weighting.statistics._checked import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 
@@ -40,6 +40,8 @@ class StaticWeighting:
         self, weights: Mapping[str, float | Schedule] | None = None, /, **more: float | Schedule
     ) -> None:
         self._weights: dict[str, float | Schedule] = {}
+        if weights is not None:
+            checked_kind(weights, Mapping, "weights")
         for name, weight in {**(weights or {}), **more}.items():
             self[name] = weight
 
@@ -53,22 +55,27 @@ class StaticWeighting:
         """The weights of the losses `names` at a step.
 
         Raises:
-            ValueError: If there is a weight for a loss that is not among them, or a schedule gives
-                a weight that is not finite.
+            ValueError: If a schedule gives a weight that is not finite.
         """
-        unknown = [name for name in self._weights if name not in names]
-        if unknown:
-            msg = f"there are the losses {', '.join(names)}; got weights for {', '.join(unknown)}"
-            raise ValueError(msg)
-        return [self._at(step, name) for name in names]
-
-    def _at(self, step: int, name: str) -> float:
-        weight = self[name]
-        return _checked(weight(step), f"{name} at step {step}") if callable(weight) else weight
+        weights: list[Any] = [self._weights.get(name, 1.0) for name in names]
+        for index, weight in enumerate(weights):
+            if callable(weight):
+                weights[index] = _checked(weight(step), f"{names[index]} at step {step}")
+        return weights
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
-        """The sum of the losses times their weights at this step."""
-        return weighted_sum(losses, np.array(self.weights_at(history.step, history.names)))
+        """The sum of the losses times their weights at this step.
+
+        Raises:
+            ValueError: If there is a weight for a loss that the group does not have, and no other
+                can come, or a schedule gives a weight that is not finite.
+        """
+        names = history.names
+        if history.are_given and not self._weights.keys() <= set(names):
+            unknown = ", ".join(name for name in self._weights if name not in names)
+            msg = f"weights must be of the losses {', '.join(names)}, got weights for {unknown}"
+            raise ValueError(msg)
+        return weighted_sum(losses, self.weights_at(history.step, names))
 
     def hyperparams(self) -> dict[str, Any]:
         """The weights; a schedule is just called that."""
@@ -88,7 +95,4 @@ class StaticWeighting:
 
 
 def _checked(weight: float, name: str) -> float:
-    if not math.isfinite(weight):
-        msg = f"the weight of {name} is a finite number; got {weight}"
-        raise ValueError(msg)
-    return float(weight)
+    return float(checked(weight, math.isfinite, f"the weight of {name}", "a finite number"))

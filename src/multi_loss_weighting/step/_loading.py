@@ -1,0 +1,92 @@
+"""Load the state of a group: what both have is taken over, and what differs is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from torch import nn
+
+from multi_loss_weighting._warn import warn_user
+
+from ._packing import ADVICE, differences, names_after, parsed, take_over
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from ._step import Step
+
+
+class Loaded(NamedTuple):
+    """What came of it: what began anew here, what was left of the saved state, what failed."""
+
+    missing: list[str]
+    unexpected: list[str]
+    errors: list[str]
+    names: tuple[str, ...]
+
+
+def load(step: Step, state: Any) -> Loaded:
+    """Continue from a packed state. It never raises, so that the rest of a model is loaded."""
+    try:
+        saved = parsed(state)
+    except ValueError as error:
+        warn_user(str(error))  # e.g. an average of models, whose network is what is wanted
+        return Loaded([], [], [], ())
+    missing, unexpected = differences(step.recorder.state.losses, saved)
+    method, theirs = type(step.weighting).__name__, saved["weighting"]["method"]
+    if method != theirs:
+        missing.append(f"weighting {method} ({ADVICE})")
+        unexpected.append(f"weighting {theirs} ({ADVICE})")
+    names = tuple(saved["names"])
+    if method == theirs and saved["weighting"]["state"] is not None:
+        own = names_after(step.recorder.state.losses, saved)
+        kept = _of(saved["weighting"]["state"], lambda key: key in own or key not in names)
+        try:
+            step.weighting.load_state_dict(kept)  # type: ignore[attr-defined]
+        except Exception as error:  # somebody else's code: the rest of the model goes on
+            return Loaded([], [], [f"{method}.load_state_dict: {error}"], ())
+    take_over(step, saved)
+    return Loaded(missing, unexpected, [], names)
+
+
+def _of(state: Any, takes: Any) -> Any:
+    if not isinstance(state, dict):
+        return state
+    return {key: value for key, value in state.items() if takes(key)}
+
+
+def weighting_state(weighting: Any) -> dict[str, Any]:
+    """The method, and what it remembers where it is no module, whose state is torch's to keep."""
+    own = None
+    if not isinstance(weighting, nn.Module) and hasattr(weighting, "state_dict"):
+        own = weighting.state_dict()
+    return {"method": type(weighting).__name__, "state": own}
+
+
+def follow_names(
+    weighting: Any,
+    names: Sequence[str],
+    saved_names: Sequence[str],
+    state_dict: dict[str, Tensor],
+    prefix: str,
+) -> None:
+    """Bring what was learned for each loss into the order of `names`, before torch loads it.
+
+    torch takes the state of a child out of this very dict, after the turn of its parent.
+    """
+    if not isinstance(weighting, nn.Module) or tuple(names) == tuple(saved_names):
+        return
+    for name, own in weighting.named_parameters():
+        saved = state_dict.get(prefix + name)
+        if saved is None or saved.ndim != 1 or own.ndim != 1 or len(saved) < len(saved_names):
+            continue
+        merged = own.detach().clone()
+        rest = saved[len(saved_names) :]
+        for index in range(min(len(rest), max(0, len(merged) - len(names)))):
+            merged[len(names) + index] = rest[index]
+        for index, loss in enumerate(names[: len(merged)]):
+            if loss in saved_names:
+                merged[index] = saved[saved_names.index(loss)]
+        state_dict[prefix + name] = merged

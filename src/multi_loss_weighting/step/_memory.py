@@ -1,0 +1,145 @@
+"""What `weigh` used, for the row of the step that is recorded after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from multi_loss_weighting.batch._batch import Batch
+    from multi_loss_weighting.weighting._base import Weighted
+
+    Used = tuple[Any, Any]
+    """The weights [K] and the total, as plain numbers or as tensors on the device."""
+
+
+class Weighed(NamedTuple):
+    """One call of `weigh`: detached, so that nothing that the user holds can change it.
+
+    Attributes:
+        names: The losses of the group then.
+        given: Which of them were weighed; None for all.
+        weights: Their weights [K].
+        total: The objective; None where it is not known.
+        losses: What was weighed, [K].
+    """
+
+    names: tuple[str, ...]
+    given: list[bool] | None
+    weights: Any
+    total: Any
+    losses: Any
+
+    def has(self, name: str) -> bool:
+        """Whether this loss was weighed."""
+        if name not in self.names:
+            return False
+        return self.given is None or self.given[self.names.index(name)]
+
+
+def weighed(names: tuple[str, ...], batch: Batch, weighted: Weighted) -> Weighed:
+    """What to remember of a call."""
+    weights, total = weighted.weights, weighted.total
+    if batch.raw is None:
+        losses = batch.values if batch.is_plain else batch.losses.tolist()
+        return Weighed(names, batch.given, weights, total.item(), losses)
+    return Weighed(names, batch.given, weights, total.detach().clone(), batch.losses.detach())
+
+
+def remember(remembered: tuple[Weighed, ...], new: Weighed) -> tuple[Weighed, ...]:
+    """The calls so far, of which those are over whose losses were all weighed anew."""
+    if len(remembered) == 1 and remembered[0][:2] == new[:2]:
+        return (new,)
+    older = tuple(
+        one for one in remembered if not all(new.has(name) for name in one.names if one.has(name))
+    )
+    return (*older, new)
+
+
+def recall(
+    remembered: Sequence[Weighed],
+    names: tuple[str, ...],
+    batch: Batch,
+    ask: Callable[[], Weighted],
+) -> Used:
+    """The weights of a step and its total, of calls of `weigh` and, for what none had, of `ask`."""
+    if not remembered:
+        asked = ask()
+        return asked.weights, asked.total
+    now = batch.losses.detach() if batch.raw is not None else batch.losses.tolist()
+    first = remembered[0]
+    if len(remembered) == 1 and (first.names, first.given) == (names, batch.given):
+        return first.weights, _total(first, now, range(len(names)), ())
+    owner = {name: one for one in remembered for name in names if one.has(name)}
+    given = [name for index, name in enumerate(names) if not batch.given or batch.given[index]]
+    new = None if all(name in owner for name in given) else ask()
+    weights: list[Any] = []
+    total: Any = 0.0
+    for index, name in enumerate(names):
+        if name in owner or new is None:
+            one = owner.get(name, remembered[-1])
+            place = one.names.index(name) if name in one.names else None
+            weights.append(0.0 if place is None else one.weights[place])
+        else:
+            weights.append(new.weights[index])
+            total = total + weights[-1] * now[index]
+    for one in remembered:
+        mine = [index for index, name in enumerate(names) if owner.get(name) is one]
+        lost = [i for i, name in enumerate(one.names) if one.has(name) and owner[name] is not one]
+        total = total + _total(one, now, mine, lost, names)
+    return _vector(weights, batch), total
+
+
+def _total(
+    one: Weighed,
+    now: Any,
+    mine: Sequence[int],
+    lost: Sequence[int],
+    names: tuple[str, ...] | None = None,
+) -> Any:
+    """The objective of a call, moved from the losses that it weighed to those of the step."""
+    places = mine if names is None else [one.names.index(names[index]) for index in mine]
+    if one.total is None:
+        return sum(one.weights[i] * now[j] for i, j in zip(places, mine, strict=True))
+    if isinstance(now, list):
+        moved = sum(
+            one.weights[i] * (now[j] - one.losses[i])
+            for i, j in zip(places, mine, strict=True)
+            if now[j] != one.losses[i]
+        )
+        return one.total + moved - sum(one.weights[i] * one.losses[i] for i in lost)
+    weights, then = as_tensor(one.weights, now), as_tensor(one.losses, now)
+    if list(places) == list(mine) and len(places) == len(then) == len(now):
+        return one.total + torch.where(now == then, 0.0, weights * (now - then)).sum()
+    moved = sum(weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True))
+    return one.total + moved - sum(weights[i] * then[i] for i in lost)
+
+
+def _vector(weights: list[Any], batch: Batch) -> Any:
+    if batch.raw is None:
+        return [float(weight) for weight in weights]
+    return torch.stack([as_tensor(one, batch.losses) for one in weights])
+
+
+def as_tensor(numbers: Any, like: Tensor) -> Tensor:
+    """Plain numbers or a tensor, in the dtype of `like` and where it is."""
+    given = numbers
+    if not isinstance(given, Tensor):
+        given = torch.tensor(given, dtype=like.dtype, device="cpu")
+    return given.to(like, non_blocking=True)
+
+
+def as_list(weights: Any) -> list[float]:
+    """Weights as plain numbers."""
+    return weights if type(weights) is list else weights.tolist()
+
+
+def as_vector(weights: Any) -> Tensor:
+    """Weights as a tensor [K], detached; plain numbers keep their digits."""
+    if isinstance(weights, Tensor):
+        return weights.detach()
+    return torch.as_tensor(weights, dtype=torch.float64, device="cpu")

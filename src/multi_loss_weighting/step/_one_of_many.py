@@ -1,0 +1,58 @@
+"""What there is to read of one loss of a group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from multi_loss_weighting.statistics._record import LossRecord
+from multi_loss_weighting.statistics._view import LossView
+
+if TYPE_CHECKING:
+    from ._step import Step
+
+
+class OneOfMany(LossView):
+    """One loss of a group: waits for what is on its way, then reads its record."""
+
+    def __init__(self, step: Step, name: str) -> None:
+        self.name = name
+        self._step = step
+
+    @property
+    def record(self) -> LossRecord:
+        """All the numbers, once those on their way have come."""
+        records = self._step.recorder.wait()
+        return LossRecord._make(records[self._step.recorder.state.losses.names.index(self.name)])
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether losses are still on their way from an accelerator, for which reading waits."""
+        return bool(self._step.recorder.readback)
+
+    @property
+    def weight(self) -> float:
+        """The weight of the next step."""
+        return next_weights(self._step)[self.name]
+
+    @property
+    def max_loss(self) -> float:
+        """Above it the loss is scaled down to it."""
+        losses = self._step.recorder.state.losses
+        return losses.limits[losses.names.index(self.name)]
+
+    def __repr__(self) -> str:
+        return (
+            f"LossView({self.name!r}, loss={self.value:.4g}, mean={self.mean:.4g},"
+            f" std={self.std:.4g}, last_weight={self.last_weight:.4g})"
+        )
+
+
+def next_weights(step: Step) -> dict[str, float]:
+    """The weights that the next step will have, of losses that are all there."""
+    state = step.recorder.state
+    zeros = torch.zeros(len(state.losses), device="cpu", dtype=torch.float32)
+    weights = step.weights(zeros, state.step)
+    numbers = weights if type(weights) is list else weights.tolist()
+    return dict(zip(state.losses.names, numbers, strict=True))

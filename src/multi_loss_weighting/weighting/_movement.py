@@ -1,0 +1,126 @@
+"""Notices learned weights that stand still."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from multi_loss_weighting._warn import warn_user
+
+# Long enough for a learning rate that warms up and for gradients that accumulate.
+_PATIENCE = 100
+
+GIVE_TO_OPTIMIZER = (
+    "give its parameters to the optimizer, with weight_decay 0 (if a fused optimizer has them, its"
+    " learning rate is 0 or too small)"
+)
+
+
+class MovementWatch:
+    """Warns once, with the cause, if a learned parameter has not moved in 100 steps of training.
+
+    On an accelerator nobody waits for the answer: it is sent to the host, and read in the first
+    step that finds it there.
+    """
+
+    def __init__(self) -> None:
+        self._steps = 0
+        self._start: _Start | None = None
+        self._was_free = False
+        self._answer: _Answer | None = None
+
+    def __reduce__(self) -> tuple[type[MovementWatch], tuple[()]]:
+        """A copy is trained by itself, so it counts from the start."""
+        return MovementWatch, ()
+
+    def step(self, parameter: Tensor, owner: str, advice: str) -> None:
+        """Count a step of training.
+
+        Args:
+            parameter: What is learned.
+            owner: Whose weights they are, for the warning.
+            advice: What to do if nothing ever wrote to the parameter.
+        """
+        if self._steps > _PATIENCE or not torch.is_grad_enabled():
+            return
+        if not isinstance(parameter, nn.Parameter):  # a functional transform has put it there
+            return
+        self._was_free |= parameter.requires_grad
+        if self._start is None:
+            self._start = _Start.of(parameter)
+        if self._steps < _PATIENCE:
+            self._steps += 1
+            return
+        if self._answer is None:
+            self._answer = _Answer(self._start.stands_still(parameter))
+        if self._answer.has_arrived():
+            if self._answer.value():
+                cause = self._cause(parameter, self._start, advice)
+                warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {cause}")
+            self._steps, self._start, self._answer = _PATIENCE + 1, None, None
+
+    def _cause(self, parameter: Tensor, start: _Start, advice: str) -> str:
+        if not self._was_free:
+            return "they are frozen (requires_grad is False): call requires_grad_(True)"
+        if _writes(parameter) == start.version:
+            return advice
+        if is_half(parameter.dtype):
+            return (
+                f"steps this small are lost to rounding in {parameter.dtype}: keep the weights in"
+                " float32"
+            )
+        return "the learning rate (lr) that their optimizer has for them is 0 or too small"
+
+
+def _writes(parameter: Tensor) -> int:
+    """How often it was written to."""
+    return parameter._version  # noqa: SLF001  torch shows this count nowhere else
+
+
+class _Start(NamedTuple):
+    """A parameter at the first step; `version` is how often it was written to by then."""
+
+    values: Tensor
+    version: int
+
+    @classmethod
+    def of(cls, parameter: Tensor) -> _Start:
+        return cls(_local(parameter).clone(), _writes(parameter))
+
+    def stands_still(self, parameter: Tensor) -> Tensor | bool:
+        values = _local(parameter)
+        if values.is_meta:  # it has no values
+            return self.version == _writes(parameter)
+        if values.shape != self.values.shape or not values.numel():
+            return False
+        return self.values.to(values, non_blocking=True).eq(values).all()
+
+
+class _Answer:
+    """A truth that may still be on its way from a device."""
+
+    def __init__(self, truth: Tensor | bool) -> None:
+        self._truth, self._event = truth, None
+        if isinstance(truth, Tensor) and truth.is_cuda:
+            self._truth = truth.to("cpu", non_blocking=True)
+            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self._event.record(torch.cuda.current_stream(truth.device))
+
+    def has_arrived(self) -> bool:
+        return self._event is None or self._event.query()  # type: ignore[no-untyped-call]
+
+    def value(self) -> bool:
+        return bool(self._truth)
+
+
+def _local(parameter: Tensor) -> Tensor:
+    """The values on this rank: those of a sharded parameter are spread over the ranks."""
+    values = parameter.detach()
+    return values.to_local() if hasattr(values, "to_local") else values
+
+
+def is_half(dtype: torch.dtype) -> bool:
+    """Whether a step of an optimizer can be too small for numbers of this type near 1."""
+    return dtype.is_floating_point and dtype.itemsize < torch.float32.itemsize

@@ -1,0 +1,121 @@
+"""Weigh losses by an aggregator of TorchJD."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.gradients._per_loss import gradient_matrix, roots
+
+from ._base import Weighted
+
+if TYPE_CHECKING:
+    from multi_loss_weighting.gradients._per_loss import Watched
+    from multi_loss_weighting.statistics._history import History
+
+    from ._torchjd_memory import Memory
+    from ._torchjd_method import Method
+    from ._torchjd_weights import WeightsOf
+
+
+class _Chosen(NamedTuple):
+    names: tuple[str, ...]
+    weights: Tensor
+    memory: Memory
+
+
+class Aggregator:
+    """Weighs by the gradients of the losses on some parameters.
+
+    Args:
+        method: The aggregator of TorchJD.
+        weights_of: What `find_weights_of` found.
+        parameters: Those that the gradients are of.
+    """
+
+    def __init__(self, method: Method, weights_of: WeightsOf, parameters: Watched) -> None:
+        self._method = method
+        self._weights_of = weights_of
+        self._parameters = parameters
+        self._weights: Tensor | None = None
+        self._chosen: _Chosen | None = None
+        self._has_warned = False
+
+    @property
+    def device(self) -> torch.device:
+        """Where the losses will be."""
+        return self._parameters[0].device
+
+    def weigh(self, losses: Tensor, history: History) -> Weighted:
+        """The objective: the weighted sum."""
+        # Aggregators wait for values anyway, also on an accelerator.
+        if history.present is not None and not history.present.all():
+            self._warn_of_missing()
+        elif losses.requires_grad:
+            matrix = self._gradients(losses, history.names)
+            if matrix.isfinite().all():  # else no method has weights, and the total shows it
+                weights = self._choose(matrix, losses, history.names)
+                return Weighted(losses.dot(weights), weights)
+        weights = self._weights_before(history.names, losses)
+        return Weighted(losses.dot(weights), weights)
+
+    def _gradients(self, losses: Tensor, names: tuple[str, ...]) -> Tensor:
+        matrix = gradient_matrix(roots(losses), self._parameters)
+        if matrix is None:
+            msg = (
+                "an aggregator weighs by the gradients of the losses on its parameters, and none"
+                f" depends on them: {', '.join(names)}"
+            )
+            raise RuntimeError(msg)
+        return matrix
+
+    def _choose(self, matrix: Tensor, losses: Tensor, names: tuple[str, ...]) -> Tensor:
+        ask = lambda: self._weights_of(self._method.module, matrix)  # noqa: E731
+        chosen, memory = self._method.ask(ask, names, losses)
+        weights: Tensor = chosen.detach().to(losses, copy=True)
+        self._chosen = _Chosen(names, weights, memory)
+        return weights.clone()
+
+    def _weights_before(self, names: tuple[str, ...], losses: Tensor) -> Tensor:
+        """Those chosen last; a loss that had none begins at 1/K."""
+        weights = torch.full_like(losses.detach(), 1 / len(names))
+        known = self._known()
+        for index, name in enumerate(names):
+            weights[index] = known.get(name, weights[index])
+        return weights
+
+    def _known(self) -> dict[str, Tensor]:
+        if self._chosen is not None:  # in this step
+            return dict(zip(self._chosen.names, self._chosen.weights, strict=True))
+        if self._weights is not None:
+            return dict(zip(self._method.names, self._weights, strict=True))
+        return {}
+
+    def end_step(self, *_: object) -> None:
+        """A step is over: remember what was chosen last in it."""
+        if self._chosen is None:
+            self._method.end_step(self._method.names, None)
+        else:
+            names, self._weights, memory = self._chosen
+            self._method.end_step(names, memory)
+            self._chosen = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The weights of the last step."""
+        return {"weights": self._weights}
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Continue from `state_dict()`, with losses on `device`."""
+        weights = state["weights"]
+        self._weights, self._chosen = None if weights is None else weights.to(device), None
+
+    def _warn_of_missing(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            warn_user(
+                f"{self._method.name} weighs losses that are all there: in a step without one of"
+                " them the others keep the weights of the step before"
+            )

@@ -1,0 +1,296 @@
+"""A row has the weights and the total that training used, whatever the weighting is like."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from loss_loggers import MemoryLogger
+from multi_loss_weighting import (
+    AutomaticWeightedLoss,
+    CoVWeighting,
+    LossGroup,
+    StaticWeighting,
+    UncertaintyWeighting,
+    Weighted,
+    weighted_sum,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from multi_loss_weighting import History
+
+NAMES = ("a", "b", "c")
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def weights(self, losses: torch.Tensor, _: History) -> torch.Tensor:
+        return torch.arange(1.0, len(losses) + 1) * self.asked
+
+    def weigh(self, losses: torch.Tensor, history: History, /) -> Weighted:
+        self.asked += 1
+        return weighted_sum(losses, self.weights(losses, history).to(losses))
+
+
+class Drawing(Counting):
+    def weights(self, losses: torch.Tensor, _: History) -> torch.Tensor:
+        return torch.rand(len(losses), dtype=torch.float64)
+
+
+class ByGradient(Counting):
+    def weights(self, losses: torch.Tensor, _: History) -> torch.Tensor:
+        ones = [torch.autograd.grad(loss, losses, retain_graph=True)[0].sum() for loss in losses]
+        return torch.stack(ones) / (1 + losses.detach())
+
+
+class OneTensor(Counting):
+    """Writes its weights anew into one tensor, which it gives at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = torch.zeros(3, dtype=torch.float64)
+
+    def weights(self, losses: torch.Tensor, _: History) -> torch.Tensor:
+        return self.own.copy_(torch.arange(1, len(losses) + 1) / self.asked)
+
+
+WEIGHTINGS: dict[str, Callable[[], Any]] = {
+    "sum": lambda: None,
+    "CoV": CoVWeighting,
+    "schedule": lambda: StaticWeighting(a=lambda step: 1 / (1 + step), c=2.0),
+    "learned": lambda: AutomaticWeightedLoss(3),
+    "uncertainty": lambda: UncertaintyWeighting(3),
+    "counting": Counting,
+    "drawing": Drawing,
+    "by gradient": ByGradient,
+    "one tensor": OneTensor,
+}
+
+
+def losses_of(index: int, dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
+    values = (1.0 + index, 2.0 + math.sin(index), 0.5)
+    return {
+        name: torch.tensor(value, dtype=dtype, requires_grad=True) * 1
+        for name, value in zip(NAMES, values, strict=True)
+    }
+
+
+def used_by(total: torch.Tensor, losses: Mapping[str, torch.Tensor]) -> list[float]:
+    """The total, and the weights that it has: its gradient by each loss."""
+    weights = torch.autograd.grad(total, list(losses.values()), retain_graph=True)
+    return [total.item(), *(weight.item() for weight in weights)]
+
+
+def rows_of(group: LossGroup, logger: MemoryLogger) -> list[list[float]]:
+    group.flush()
+    keys = ("loss/total", *(f"weight/{name}" for name in NAMES))
+    return [[row.get(key, math.nan) for key in keys] for _, _, row in logger.rows]
+
+
+def group_of(kind: str, log_every: int | None, **settings: Any) -> tuple[LossGroup, MemoryLogger]:
+    torch.manual_seed(0)
+    logger = MemoryLogger()
+    weighting = WEIGHTINGS[kind]()
+    return LossGroup(NAMES, logger, weighting=weighting, log_every=log_every, **settings), logger
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+@pytest.mark.parametrize("do_backwards", [True, False])
+def test_update_tells_what_its_total_was(
+    kind: str, log_every: int | None, do_backwards: bool
+) -> None:
+    group, logger = group_of(kind, log_every)
+    used = []
+    for index in range(7):
+        losses = losses_of(index)
+        for loss in losses.values():
+            loss.retain_grad()
+        total = group.update(losses, do_backwards)
+        if do_backwards:
+            gradients = [loss.grad for loss in losses.values() if loss.grad is not None]
+            used.append([total.item(), *(gradient.item() for gradient in gradients)])
+        else:
+            used.append(used_by(total, losses))
+        total.detach().mul_(0.25)  # the user's own to write to
+
+    assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_a_backward_of_ones_own_may_write_to_the_total_and_step_the_optimizer(
+    kind: str, log_every: int | None
+) -> None:
+    used: list[list[float]] = []
+    now: dict[str, torch.Tensor] = {}
+
+    def backward(total: torch.Tensor) -> None:
+        used.append(used_by(total, now))
+        total /= 4
+        total.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for parameter in group.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(0.1 * parameter.grad)
+
+    group, logger = group_of(kind, log_every, backward=backward)
+    for index in range(7):
+        now = losses_of(index)
+        group.update(now)
+
+    assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_record_tells_what_weigh_used_and_asks_no_second_time(
+    kind: str, log_every: int | None
+) -> None:
+    group, logger = group_of(kind, log_every)
+    used = []
+    for index in range(7):
+        losses = losses_of(index)
+        total = group.weigh(losses)
+        used.append(used_by(total, losses))
+        total /= 4
+        total.backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            for parameter in group.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(0.1 * parameter.grad)
+        group.record(losses)
+
+    assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+    assert getattr(group.weighting, "asked", 7) == 7
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_of_several_calls_of_a_closure_the_last_counts(kind: str, log_every: int | None) -> None:
+    group, logger = group_of(kind, log_every)
+    used = []
+    for index in range(5):
+        for attempt in range(3):
+            losses = losses_of(7 * index + attempt)
+            total = group.weigh(losses)
+        used.append(used_by(total, losses))
+        if kind != "by gradient":
+            with torch.no_grad():
+                group.weigh(losses_of(100 + index))  # a look that training does not go by
+        with pytest.raises((TypeError, ValueError)):
+            group.weigh({"a": torch.ones(2), "b": 1.0, "c": 1.0})
+        group.record(losses)
+
+    assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+def test_of_micro_batches_the_weights_are_those_of_the_last(
+    kind: str, log_every: int | None
+) -> None:
+    group, logger = group_of(kind, log_every)
+    used = []
+    for index in range(5):
+        for part in range(3):
+            losses = losses_of(index + part)
+            total = group.weigh(losses)
+            weights = used_by(total, losses)[1:]
+            group.accumulate(losses)
+        group.record()
+        used.append(weights)
+
+    assert [row[1:] for row in rows_of(group, logger)] == [
+        pytest.approx(weights, rel=1e-6) for weights in used
+    ]
+    means = [1 + index + 1 for index in range(5)]
+    assert logger.values("loss/a") == pytest.approx(means)
+    if kind not in ("learned", "uncertainty"):
+        for step, total in logger["loss/total"]:
+            row = logger.rows[step][2]
+            terms = sum(row[f"weight/{name}"] * row[f"loss/{name}"] for name in NAMES)
+            assert total == pytest.approx(terms, rel=1e-6)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", WEIGHTINGS)
+@pytest.mark.parametrize("together", [True, False])
+def test_losses_that_were_weighed_apart_are_recorded_as_they_were(
+    kind: str, log_every: int | None, together: bool
+) -> None:
+    group, logger = group_of(kind, log_every)
+    used: list[list[float]] = []
+    for index in range(5):
+        losses = losses_of(index)
+        first = {"a": losses["a"]}
+        rest = {name: losses[name] for name in ("b", "c")}
+        one = group.weigh(first)
+        before = used_by(one, first)
+        if not together:
+            group.record(first)
+        two = group.weigh(rest)
+        after = used_by(two, rest)
+        if together:
+            group.record(losses)
+            used.append([before[0] + after[0], before[1], *after[1:]])
+        else:
+            group.record(rest)
+            used += [[before[0], before[1], math.nan, math.nan], [after[0], math.nan, *after[1:]]]
+
+    rows = rows_of(group, logger)
+    assert len(rows) == len(used)
+    for row, true in zip(rows, used, strict=True):
+        assert row == pytest.approx(true, rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("way", ["update", "record", "accumulate"])
+def test_a_schedule_goes_by_the_users_own_step(way: str, log_every: int | None) -> None:
+    group, logger = group_of("schedule", log_every)
+    used = []
+    for step in (64, 128, 1024, 1025):
+        losses = losses_of(step)
+        if way == "update":
+            total = group.update(losses, do_backwards=False, step=step)
+        else:
+            total = group.weigh(losses, step=step)
+        used.append((step, used_by(total, losses)[1]))
+        if way == "accumulate":
+            group.accumulate(losses)
+            group.record(step=step)
+        elif way == "record":
+            group.record(losses, step=step)
+    group.flush()
+
+    assert [weight for _, weight in used] == pytest.approx([1 / (1 + step) for step, _ in used])
+    assert [step for step, _ in logger["weight/a"]] == [step for step, _ in used]
+    assert logger.values("weight/a") == pytest.approx([weight for _, weight in used])
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", ["sum", "CoV", "schedule", "learned", "counting", "one tensor"])
+def test_compiled_code_tells_what_it_used(kind: str, log_every: int | None) -> None:
+    torch.compiler.reset()
+    group, logger = group_of(kind, log_every)
+    compiled = torch.compile(lambda losses: group.weigh(losses), backend="eager")
+    used = []
+    for index in range(5):
+        losses = losses_of(index)
+        total = compiled(losses)
+        used.append(used_by(total, losses))
+        total.backward()  # type: ignore[no-untyped-call]
+        group.record({name: loss.detach() for name, loss in losses.items()})
+        with torch.no_grad():
+            for parameter in group.parameters():
+                assert parameter.grad is not None
+                parameter.sub_(0.1 * parameter.grad)
+
+    assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
