@@ -793,7 +793,7 @@ def outcome(trainer: LossGroupTrainer, rows: MemoryLogger) -> dict[str, Any]:
         "parameters": parameters(trainer),
         "learned": [parameter.detach() for parameter in trainer.loss_group.parameters()],
         "state": state(trainer.loss_group),
-        "rows": [row for _, _, row in rows.rows],
+        "rows": [dict(row) for _, _, row in rows.rows],
         "loss": logs(trainer, "loss"),
         "logged": logs(trainer, "loss/kl"),
         "evaluated": logs(trainer, "eval_loss/kl"),
