@@ -192,9 +192,7 @@ def cov_shares(records: Sequence[Numbers], warmup: int) -> list[float]:
             shares.append(spread)
     count = len(shares)
     if not young:
-        for index in range(count):
-            shares[index] /= total
-        return shares
+        return [share / total for share in shares]
     rest = 1 - young / count
     return [1 / count if share < 0 else rest * share / total for share in shares]
 

@@ -194,11 +194,12 @@ class Recorder:
         if type(weights) is not list:
             weights = as_list(weights)
         if batch.is_plain and not isinstance(measured, Tallied):
-            rules, records = state.losses.rules, []
+            rules = state.losses.rules
+            records = [
+                add(old, value, measured, step, weight, rules)
+                for old, value, weight in zip(state.records, batch.values, weights, strict=True)
+            ]
             bad: Sequence[int] = ()
-            for index, numbers in enumerate(state.records):
-                value = batch.values[index]
-                records.append(add(numbers, value, measured, step, weights[index], rules))
         else:
             records, bad = _taken_in(state, batch, weights, measured, step)
         self._commit(state, records, batch.given, total, extra, step, bad, untold)
