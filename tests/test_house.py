@@ -1,59 +1,79 @@
-"""The size and the depth of the package; who may import whom is for `lint-imports`."""
+"""The size and the depth of the packages; who may import whom is for `lint-imports`."""
 
 from __future__ import annotations
 
 import ast
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
+import loss_loggers
 import multi_loss_weighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(multi_loss_weighting.__file__).parent
-NAME = ROOT.name
-# A step takes every running number of a loss further, in one pass without a call.
-LONG = {"statistics/_scalar.py: add"}
+PACKAGES = (loss_loggers, multi_loss_weighting)
+MANY = {"weighting", "backends"}
+"""Folders in which a method, or a backend, is a file."""
+
+LONG = {"multi_loss_weighting/statistics/_scalar.py: add"}
+"""A step takes every running number of a loss further, in one pass without a call."""
 
 
-def test_its_top_can_be_taken_in_at_a_glance() -> None:
-    entries = [path.name for path in ROOT.iterdir() if path.suffix == ".py" or has_code(path)]
-
-    assert len(entries) <= 15  # and the marker of typed packages
+def root_of(package: ModuleType) -> Path:
+    return Path(str(package.__file__)).parent
 
 
 def has_code(folder: Path) -> bool:
     return folder.is_dir() and any(folder.glob("*.py"))
 
 
-@pytest.mark.parametrize("folder", [path.name for path in ROOT.iterdir() if has_code(path)])
-def test_a_folder_has_few_files(folder: str) -> None:
-    files = [path for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"]
+ROOMS = [room for package in PACKAGES for room in root_of(package).iterdir() if has_code(room)]
 
-    assert len(files) <= (20 if folder == "weighting" else 12)  # there, a method is a file
+every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 
 
-def functions() -> Iterator[tuple[str, int]]:
+@every_package
+def test_its_top_can_be_taken_in_at_a_glance(package: ModuleType) -> None:
+    paths = root_of(package).iterdir()
+    entries = [path.name for path in paths if path.suffix == ".py" or has_code(path)]
+
+    assert len(entries) <= 15  # and the marker of typed packages
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: f"{room.parent.name}/{room.name}")
+def test_a_folder_has_few_files(room: Path) -> None:
+    files = [path for path in room.glob("*.py") if path.name != "__init__.py"]
+
+    assert len(files) <= (20 if room.name in MANY else 12)
+
+
+def functions(root: Path) -> Iterator[tuple[str, int]]:
     """Each function, and the lines of its body without its docstring."""
-    for path in ROOT.rglob("*.py"):
+    for path in root.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 size = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-                yield f"{path.relative_to(ROOT).as_posix()}: {node.name}", size
+                yield f"{path.relative_to(root.parent).as_posix()}: {node.name}", size
 
 
 def test_a_function_fits_on_a_screen() -> None:
-    assert {name for name, lines in functions() if lines > 40} == LONG
+    found = {
+        name for package in PACKAGES for name, lines in functions(root_of(package)) if lines > 40
+    }
+
+    assert found == LONG
 
 
-def test_imports_are_few_floors_deep() -> None:
+@every_package
+def test_imports_are_few_floors_deep(package: ModuleType) -> None:
     grimp = pytest.importorskip("grimp", reason="needs import-linter, of the dev group")
-    graph = grimp.build_graph(NAME, exclude_type_checking_imports=False, cache_dir=None)
+    graph = grimp.build_graph(package.__name__, exclude_type_checking_imports=False, cache_dir=None)
     faces = {module for module in graph.modules if graph.find_children(module)}
 
     @cache
@@ -83,3 +103,17 @@ def test_imports_are_few_floors_deep() -> None:
 def room_of(module: str) -> str:
     """The folder or file at the top of the package that it is in."""
     return module.split(".")[1]
+
+
+@every_package
+def test_a_star_brings_what_is_public_and_no_module(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    names = {name.asname or name.name for node in imports for name in node.names}
+
+    assert set(package.__all__) == names - {"TYPE_CHECKING"}
+    assert not [name for name in names if is_plain_module(getattr(package, name))]
+
+
+def is_plain_module(value: object) -> bool:
+    return isinstance(value, ModuleType) and not callable(value)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
-from loss_loggers.run_folder import run_info
+from loss_loggers.recording import run_info
 from multi_loss_weighting import CoVWeighting, EqualWeighting, LossGroup, LossTracker
 
 if TYPE_CHECKING:

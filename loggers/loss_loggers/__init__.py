@@ -1,31 +1,57 @@
 """Deliver rows of losses to wherever you look."""
 
-from ._base import BaseLogger as BaseLogger
-from ._guard import Guard as Guard
-from ._logger import Logger as Logger
-from ._logger import Loggers as Loggers
-from ._logger import Means as Means
-from ._logger import Metrics as Metrics
-from ._logger import Row as Row
-from ._logger import check_logger as check_logger
-from ._pending import Pending as Pending
-from .accelerate import AccelerateLogger as AccelerateLogger
-from .background import Background as Background
-from .comet import CometLogger as CometLogger
-from .console import ConsoleLogger as ConsoleLogger
-from .csv_file import CsvLogger as CsvLogger
-from .every import Every as Every
-from .memory import MemoryLogger as MemoryLogger
-from .mlflow import MLflowLogger as MLflowLogger
-from .read_run import Run as Run
-from .read_run import read_run as read_run
-from .rename import Rename as Rename
-from .run_folder import is_run as is_run
-from .run_folder import run_info as run_info
-from .sync import NotDeliveredError as NotDeliveredError
-from .sync import Summary as Summary
-from .sync import sync as sync
-from .tee import Tee as Tee
-from .tee import as_tee as as_tee
-from .tensorboard import TensorBoardLogger as TensorBoardLogger
-from .wandb import WandbLogger as WandbLogger
+from typing import TYPE_CHECKING
+
+from .backends import (
+    AccelerateLogger,
+    CometLogger,
+    ConsoleLogger,
+    MemoryLogger,
+    MLflowLogger,
+    TensorBoardLogger,
+    WandbLogger,
+)
+from .base._base_logger import BaseLogger
+from .base._guard import Guard
+from .base._pending import Pending
+from .base._protocol import Logger, Loggers, Means, Metrics, Row, check_logger
+from .delivery import Background, NotDeliveredError, Summary
+from .recording import CsvLogger, Run, is_run, read_run, run_info
+from .wrappers import Every, Rename, Tee, as_tee
+
+if TYPE_CHECKING:
+    from .delivery import sync
+else:
+    from . import sync  # a module that can be called
+
+__all__ = [
+    "AccelerateLogger",
+    "Background",
+    "BaseLogger",
+    "CometLogger",
+    "ConsoleLogger",
+    "CsvLogger",
+    "Every",
+    "Guard",
+    "Logger",
+    "Loggers",
+    "MLflowLogger",
+    "Means",
+    "MemoryLogger",
+    "Metrics",
+    "NotDeliveredError",
+    "Pending",
+    "Rename",
+    "Row",
+    "Run",
+    "Summary",
+    "Tee",
+    "TensorBoardLogger",
+    "WandbLogger",
+    "as_tee",
+    "check_logger",
+    "is_run",
+    "read_run",
+    "run_info",
+    "sync",
+]

@@ -1,192 +1,35 @@
-"""Send later what a backend did not get."""
+"""Send later what a backend did not get.
+
+The module can be called like the function in it: `from loss_loggers import sync` gives what sends,
+and `import loss_loggers.sync` what else belongs to it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from ._logger import check_logger
-from ._remote import DELIVERED, SENT, target_of
-from .background import Background
-from .run_folder import folder_at, read_json
+from .delivery import NotDeliveredError, Progress, Summary, sync, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
     from os import PathLike
 
-    from ._logger import Logger
-    from ._unsent import Cursor, Remainder, Unsent
+    from .base._protocol import Logger
 
-    Batch = list[tuple[Unsent, Cursor]]
-
-BATCH = 100
-
-Progress = Callable[[int, int], object]
-"""Called with the number of rows that were sent, and of all that are to be."""
+__all__ = ["NotDeliveredError", "Progress", "Summary", "sync", "targets_of"]
 
 
-class NotDeliveredError(RuntimeError):
-    """A logger took rows and lost them; it warned about the reason."""
+class _CallableModule(ModuleType):
+    def __call__(
+        self,
+        run: str | PathLike[str],
+        logger: Logger,
+        *,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Summary:
+        return sync(run, logger, dry_run=dry_run, progress=progress)
 
 
-class Summary(NamedTuple):
-    """What was sent, or would be.
-
-    Attributes:
-        target: Where it went, in words.
-        rows: How many rows, each with all losses of a step, or the means of an epoch.
-        numbers: How many numbers were in them.
-        first_step: The lowest step, or None if there was no row.
-        last_step: The highest step.
-    """
-
-    target: str
-    rows: int = 0
-    numbers: int = 0
-    first_step: int | None = None
-    last_step: int | None = None
-
-
-def sync(
-    run: str | PathLike[str],
-    logger: Logger,
-    *,
-    dry_run: bool = False,
-    progress: Progress | None = None,
-) -> Summary:
-    """Send a logger the rows of a run folder that its backend lacks: in order, exact, once.
-
-    These are all rows of the record; or, if a `Background` was there, those that it could not
-    deliver and those that it had not delivered when its process was killed. They have their own
-    step, and their own time where the logger takes times; the means of an epoch come after its last
-    row, as `log_epoch` if the logger has it. The folder remembers what was sent, so
-    a second call goes on where the first one ended. A call that is killed repeats up to 100 rows,
-    and a `Background` that is killed those of its last interval.
-
-    Wrap the logger as it was during the run: `sync(run, Rename("{loss}_{stat}", MLflowLogger(…)))`.
-
-    Args:
-        run: A run folder, or a file of undelivered rows.
-        logger: Sends the rows, on this thread. What it raises is raised here.
-        dry_run: Count only.
-        progress: Called after every batch.
-
-    >>> from tempfile import TemporaryDirectory
-    >>> from loss_loggers import CsvLogger, MemoryLogger
-    >>> memory = MemoryLogger()
-    >>> with TemporaryDirectory() as folder:
-    ...     with CsvLogger(f"{folder}/gan") as logger:
-    ...         logger.log_metrics({"loss/G": 0.5, "loss/D": 0.25}, step=0)
-    ...     sync(logger.path, memory)
-    ...     sync(logger.path, memory).rows
-    Summary(target='memory', rows=1, numbers=2, first_step=0, last_step=0)
-    0
-    >>> memory["loss/D"]
-    [(0, 0.25)]
-    """
-    if isinstance(check_logger(logger), Background):
-        msg = "sync waits for what it sends: pass the logger itself, not in a Background"
-        raise TypeError(msg)
-    # Imported when it is used, so that importing this package costs nothing more.
-    from ._unsent import remainder_of
-
-    remainder = remainder_of(folder_at(run), target_of(logger))
-    nothing = Summary(target_of(logger))
-    total = _added(nothing, (item for item, _ in remainder))
-    if dry_run:
-        return total
-    sent = nothing
-    # Where it goes is known from now on, also if nothing of it arrives.
-    remainder.save(remainder.cursor)
-    for batch in _batches(remainder):
-        _send(batch, logger, remainder)
-        sent = _added(sent, (item for item, _ in batch))
-        if progress is not None:
-            progress(sent.rows, total.rows)
-    return sent
-
-
-def targets_of(run: str | PathLike[str]) -> list[str]:
-    """Where rows of a run folder went, in words; the last place is the latest.
-
-    >>> targets_of("nowhere")
-    []
-    """
-    files = [file for name in (DELIVERED, SENT) for file in folder_at(run).glob(f"*/{name}")]
-    files.sort(key=lambda file: file.stat().st_mtime)
-    return [read_json(file)["target"] for file in files if "target" in read_json(file)]
-
-
-def _batches(remainder: Remainder) -> Iterator[Batch]:
-    """Rows together, hyperparameters together, and epochs together."""
-    for _, alike in groupby(remainder, lambda pair: _kind(pair[0])):
-        while batch := list(islice(alike, BATCH)):
-            yield batch
-
-
-def _send(batch: Batch, logger: Logger, remainder: Remainder) -> None:
-    cursor = None
-    try:
-        for piece in _pieces(batch, logger):
-            _call(logger, [item for item, _ in piece])
-            cursor = piece[-1][1]
-    finally:
-        if cursor is not None:
-            remainder.save(cursor)
-
-
-def _pieces(batch: Batch, logger: Logger) -> list[Batch]:
-    """What goes into one call."""
-    is_whole = _kind(batch[0][0]) == "rows" and hasattr(logger, "log_rows")
-    return [batch] if is_whole else [[pair] for pair in batch]
-
-
-def _call(logger: Any, items: list[Unsent]) -> None:
-    before = _lost(logger)
-    step, _, content = items[0]
-    if step is None:
-        if hasattr(logger, "log_hyperparams"):
-            logger.log_hyperparams(content)
-    elif _kind(items[0]) == "epoch":
-        _log_epoch(logger, content, step)
-    elif hasattr(logger, "log_rows"):
-        logger.log_rows(items)
-    else:
-        logger.log_metrics(content, step=step)
-    if lost := _lost(logger) - before:
-        msg = f"{target_of(logger)} did not take {lost} rows"
-        raise NotDeliveredError(msg)
-
-
-def _kind(item: Unsent) -> str:
-    step, _, content = item
-    if step is None:
-        return "hyperparameters"
-    # One that a Background could not deliver is a row by now, under the names that it sends.
-    return "epoch" if getattr(content, "means", None) else "rows"
-
-
-def _log_epoch(logger: Any, row: Any, step: int) -> None:
-    if hasattr(logger, "log_epoch"):
-        logger.log_epoch(row["epoch"], row.means, step=step)
-    else:
-        logger.log_metrics(dict(row), step=step)
-
-
-def _lost(logger: Any) -> int:
-    return int(getattr(logger, "failed", 0)) + int(getattr(logger, "withheld", 0))
-
-
-def _added(summary: Summary, items: Iterable[Unsent]) -> Summary:
-    """The summary with these items in it."""
-    for step, _, content in items:
-        if step is not None:
-            summary = Summary(
-                summary.target,
-                summary.rows + 1,
-                summary.numbers + len(content),
-                step if summary.first_step is None else min(step, summary.first_step),
-                step if summary.last_step is None else max(step, summary.last_step),
-            )
-    return summary
+sys.modules[__name__].__class__ = _CallableModule

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loss_loggers._lines import KEYS, STATISTICS
+from loss_loggers.recording import KEYS, STATISTICS
 
 from ._lost import ABSENT
 from ._series import Series

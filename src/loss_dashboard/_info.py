@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers._colours import GREY
+from loss_loggers.recording import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

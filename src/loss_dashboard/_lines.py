@@ -7,7 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_loggers._lines import KEYS
+from loss_loggers.recording import KEYS
 
 from ._lost import ABSENT
 

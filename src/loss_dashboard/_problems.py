@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loss_loggers._lines import KEYS
-from loss_loggers.run_folder import INFO
+from loss_loggers.recording import INFO, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

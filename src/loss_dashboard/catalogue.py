@@ -6,7 +6,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from loss_loggers.run_folder import INFO, parts
+from loss_loggers.recording import INFO, parts
 
 from ._keys import new_key
 from ._shelf import Shelf

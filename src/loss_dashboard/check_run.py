@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
-from loss_loggers.run_folder import INFO, parts, run_info
+from loss_loggers.recording import INFO, parts, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

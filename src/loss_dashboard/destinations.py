@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import sync
-from loss_loggers.run_folder import folder_at, run_info
+from loss_loggers.recording import folder_at, run_info
 from loss_loggers.sync import targets_of
 
 if TYPE_CHECKING:

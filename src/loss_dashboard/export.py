@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
 
-from loss_loggers.run_folder import parts, run_info
+from loss_loggers.recording import parts, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

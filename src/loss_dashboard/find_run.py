@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from loss_loggers.run_folder import is_run
+from loss_loggers.recording import is_run
 
 from .runs import find_runs
 

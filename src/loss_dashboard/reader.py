@@ -7,8 +7,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers._lines import KEYS
-from loss_loggers.run_folder import INFO, folder_at, parts, run_info
+from loss_loggers.recording import INFO, KEYS, folder_at, parts, run_info
 
 from ._ahead import map_ahead
 from ._info import colours_in

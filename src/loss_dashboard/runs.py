@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loss_loggers.run_folder import is_run, parts, run_info
+from loss_loggers.recording import is_run, parts, run_info
 
 from ._last_rows import LastRows
 

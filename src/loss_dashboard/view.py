@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from loss_loggers._colours import GREY
+from loss_loggers.recording import GREY
 
 from ._contribution import shares
 from ._extras import VALUE

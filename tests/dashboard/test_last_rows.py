@@ -11,7 +11,7 @@ from loss_dashboard._last_rows import TAIL, LastRows
 from loss_dashboard.alerts import _marks
 from loss_dashboard.command import app
 from loss_loggers import CsvLogger
-from loss_loggers.run_folder import parts
+from loss_loggers.recording import parts
 
 if TYPE_CHECKING:
     from pathlib import Path

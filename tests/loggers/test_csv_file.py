@@ -683,7 +683,8 @@ def test_a_folder_without_write_permission_does_not_stop_the_script(
     tmp_path: Path, script: Any
 ) -> None:
     done = script(
-        "import json, os, pathlib, platform; from loss_loggers import CsvLogger, Tee, _record\n"
+        "import json, os, pathlib, platform; from loss_loggers import CsvLogger, Tee\n"
+        "import loss_loggers.recording._run_writer\n"
         "os.mkdir('locked'); os.chmod('locked', 0o555)\n"
         "if os.getuid() == 0: os.setuid(65534)\n"
         "tee = Tee(CsvLogger('locked/gan'))\n"

@@ -12,6 +12,7 @@ import pytest
 from loss_loggers import (
     Background,
     BaseLogger,
+    ConsoleLogger,
     CsvLogger,
     Every,
     Guard,
@@ -22,7 +23,6 @@ from loss_loggers import (
     read_run,
     sync,
 )
-from loss_loggers.console import ConsoleLogger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

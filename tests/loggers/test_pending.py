@@ -22,7 +22,7 @@ from loss_loggers import (
     Tee,
     read_run,
 )
-from loss_loggers._record_rows import record_rows
+from loss_loggers.recording._rows import read_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -133,7 +133,7 @@ def test_ctrl_c_at_any_operation_loses_and_doubles_no_row(
         assert tee.failed == 0
         assert lines[-1].endswith(b"\n")
         assert len({line.count(b",") for line in lines}) == 1
-        assert steps_of(row for row, _ in record_rows(csv.path)) == steps, number
+        assert steps_of(row for row, _ in read_rows(csv.path)) == steps, number
         assert steps_of(memory.rows) == steps_of(renamed.rows) == steps, number
         got = [step for step in foreign.steps if step < BETWEEN]
         assert list(dict.fromkeys(got)) == steps, number

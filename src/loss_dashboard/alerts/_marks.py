@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from loss_loggers.run_folder import parts
+from loss_loggers.recording import parts
 
 from ._find import find_alerts
 

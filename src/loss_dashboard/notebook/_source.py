@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from loss_dashboard.terminal._panels import headline
 from loss_dashboard.terminal._view import color_of
-from loss_loggers._colours import new_colour
+from loss_loggers.recording import new_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.decimate import decimate
-from loss_loggers._colours import GREY
+from loss_loggers.recording import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

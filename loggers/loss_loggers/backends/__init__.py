@@ -1,0 +1,9 @@
+"""Loggers, one backend a file."""
+
+from .accelerate import AccelerateLogger as AccelerateLogger
+from .comet import CometLogger as CometLogger
+from .console import ConsoleLogger as ConsoleLogger
+from .memory import MemoryLogger as MemoryLogger
+from .mlflow import MLflowLogger as MLflowLogger
+from .tensorboard import TensorBoardLogger as TensorBoardLogger
+from .wandb import WandbLogger as WandbLogger

@@ -1,0 +1,123 @@
+"""Rows and hyperparameters in a W&B run."""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from loss_loggers.base._hyperparameters import TITLE, merge
+from loss_loggers.base._protocol import check_kind, is_a
+from loss_loggers.base._values import Names, floats
+
+from ._adapter import Adapter
+from ._wandb_steps import STEP, knows_its_step, step_of, steps_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from wandb import Run
+
+    from loss_loggers.base._protocol import Metrics, Row
+
+
+class WandbLogger(Adapter):
+    """Log to a W&B run that you started.
+
+    A W&B run has one step, which only grows: W&B drops what comes for an earlier one, with no more
+    than a line on the terminal. `step` says where a row goes:
+
+    - "auto", to the W&B step of its own number while that is open, else to the next one. All our
+      rows arrive, those of several trackers too, and so do yours, whether you log with the same
+      `step=` or with none. Each row carries `loss_step`, which our charts have below them.
+      Rows that come late, through `Background` or from an accelerator, each take a W&B step of
+      their own; beside them log without `step=`, for W&B drops yours if it has passed it.
+    - "own", to the next W&B step, whatever its number: "auto" as if all rows were late. For a run
+      to which other processes log as well.
+    - "explicit", to the W&B step of its own number and nowhere else, as `run.log(row, step=step)`
+      would: charts keep W&B's own step. A row that is late is counted as failed.
+
+    The default is "auto" since it is the only one that loses none of ours and, while rows come on
+    time, none of yours. NaN and infinity arrive. After `run.finish()` no row is sent.
+
+    Example::
+
+        with wandb.init(project="gan") as run:
+            tracker = LossTracker("G", WandbLogger(run))
+    """
+
+    def __init__(self, run: Run, step: Literal["auto", "explicit", "own"] = "auto") -> None:
+        super().__init__()
+        fits = is_a(run, "wandb.sdk.wandb_run.Run")
+        check_kind(fits, "a W&B run, as wandb.init() gives", run)
+        if step not in ("auto", "explicit", "own"):
+            msg = f"step is 'auto', 'explicit' or 'own'; got {step!r}"
+            raise ValueError(msg)
+        if getattr(run, "_is_finished", False):
+            msg = "a run that goes on is needed; this one is finished"
+            raise ValueError(msg)
+        self._run = run
+        self._names = Names()
+        self._defined: set[str] = set()
+        self._steps = steps_in(run)
+        self._is_disabled = run.disabled
+        self._mode = "own" if step == "auto" and not knows_its_step(run) else step
+        self._refuses(0)
+
+    @property
+    def target(self) -> str:
+        """The run, by its path."""
+        return f"wandb {self._run.path}"
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Log one row."""
+        if self._mode == "own":
+            self.log_rows([(step, time(), metrics)])
+        elif self._refuses(1):
+            return
+        elif self._mode == "auto":
+            self._steps.log(self._run, self._row(metrics, step))
+        else:
+            self._log_explicitly(metrics, int(step))
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Log rows that come late, with the times that they bring."""
+        if self._mode == "explicit":
+            for step, _, metrics in rows:
+                self.log_metrics(metrics, step=step)
+        elif not self._refuses(len(rows)):
+            late = [
+                {**self._row(metrics, step), "_timestamp": moment} for step, moment, metrics in rows
+            ]
+            self._steps.log_late(self._run, late)
+
+    def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+        """Add them to the configuration of the run."""
+        if self._refuses(0):
+            return
+        config: Any = self._run.config
+        known = dict(config.get(TITLE, {}))
+        merge(known, hyperparams)
+        config.update({TITLE: known}, allow_val_change=True)
+
+    def _log_explicitly(self, metrics: Metrics, step: int) -> None:
+        if step < (now := step_of(self._run)):
+            self._lose(1, f"W&B is at step {now}, and drops what comes for step {step}")
+        else:
+            self._run.log(floats(metrics, self._names), step=step)
+
+    def _row(self, metrics: Metrics, step: int) -> dict[str, float]:
+        """The row with our step, which is to stand below the charts of its metrics."""
+        row = floats(metrics, self._names)
+        if not self._defined:
+            self._run.define_metric(STEP, hidden=True)
+        for name in row.keys() - self._defined:
+            self._defined.add(name)
+            if "*" not in name:  # which W&B takes for a pattern
+                self._run.define_metric(name, step_metric=STEP)
+        row[STEP] = int(step)
+        return row
+
+    def _ended(self) -> str:
+        if self._is_disabled:
+            return "the run is disabled"
+        return "the run is finished" if getattr(self._run, "_is_finished", False) else ""

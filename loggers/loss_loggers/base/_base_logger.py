@@ -1,0 +1,99 @@
+"""What our own loggers have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from ._epoch_row import epoch_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ._protocol import Logger, Means
+
+
+class BaseLogger:
+    """A logger that closes with `with`, and that says how many rows it lost.
+
+    Yours may inherit from it, which asks for nothing: a `Tee` then closes it too. It never calls
+    anything but the methods of `Logger` on an object that does not, for who opens, closes.
+
+    >>> class PrintLogger(BaseLogger):
+    ...     def log_metrics(self, metrics, /, *, step):
+    ...         print(step, metrics)
+    >>> with PrintLogger() as logger:
+    ...     logger.log_metrics({"loss/G": 0.5}, step=0)
+    0 {'loss/G': 0.5}
+    """
+
+    must_stay_on_thread: ClassVar[str] = ""
+    """Why it has to be called on the thread that trains, if so; `Background` then refuses it."""
+
+    _before_close: tuple[Callable[[], object], ...] = ()
+
+    @property
+    def failed(self) -> int:
+        """Rows that it took and could not deliver."""
+        return 0
+
+    @property
+    def withheld(self) -> int:
+        """Rows that were kept from it for a while, because it had just failed slowly."""
+        return 0
+
+    @property
+    def target(self) -> str:
+        """Which run it delivers to, in words: what was sent there is remembered under them."""
+        return type(self).__name__.removesuffix("Logger").lower()
+
+    def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
+        """Record the mean of each loss over an epoch; a row of metrics, unless it has another way.
+
+        >>> from loss_loggers import MemoryLogger
+        >>> memory = MemoryLogger()
+        >>> memory.log_epoch(3, {"G": (0.5, 128)}, step=11)
+        >>> memory["epoch_loss/G"]
+        [(11, 0.5)]
+
+        Args:
+            epoch: The number of the epoch.
+            means: For each loss its mean over the epoch, and over how many samples that is.
+            step: The last step of the epoch.
+        """
+        cast("Logger", self).log_metrics(epoch_row(epoch, means), step=step)
+
+    def set_spool_folder(self, folder: Path) -> None:
+        """Keep what cannot be delivered in this run folder, if it keeps anything."""
+
+    def before_close(self, deliver: Callable[[], object]) -> None:
+        """Have `deliver` called when it is closed: there may be rows that did not come yet."""
+        self._before_close = (*self._before_close, deliver)
+
+    def flush_producers(self) -> None:
+        """Let those deliver that asked for it in `before_close`; each is asked once."""
+        asked, self._before_close = self._before_close, ()
+        for deliver in asked:
+            deliver()
+
+    def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002, for those that tell of it
+        """Deliver what is left; `error` is what ended the work, if it did not end well."""
+        self.flush_producers()
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        # A copy of a model, such as its moving average, has no other file or run to write to.
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(error)

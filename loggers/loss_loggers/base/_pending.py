@@ -1,0 +1,78 @@
+"""Rows that are being delivered: an interrupted delivery goes on where it was."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._protocol import Row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_WAYS = frozenset(("log_metrics", "log_rows", "log_pending"))
+
+
+class Pending(list[Row]):
+    """The rows of a step, or of several, that go to each logger of a `Tee` exactly once.
+
+    Ctrl-C can come in the middle of `tee.log_pending(pending)`. Call it again with the same object:
+    loggers that have the rows do not get them again. `MemoryLogger` and `CsvLogger` have a row
+    wholly or not at all; another logger may get the row twice during which Ctrl-C came, and rows
+    that go out in one call (`late`) all together.
+
+    The rows must not be changed any more. A `Pending` is a list without an `__init__` of its own,
+    because one is made at each step.
+
+    Attributes:
+        late: Whether the rows come after their step: loggers that take late rows get them in one
+            call, with their times. False by default.
+
+    >>> from loss_loggers import MemoryLogger, Tee
+    >>> memory = MemoryLogger()
+    >>> tee, pending = Tee(memory), Pending([(0, 1.5e9, {"loss/G": 0.5})])
+    >>> tee.log_pending(pending)
+    >>> tee.log_pending(pending)
+    >>> memory["loss/G"]
+    [(0, 0.5)]
+    """
+
+    late = False
+
+    tee: object = None
+    """The `Tee` that delivers these rows."""
+
+    tries = 0
+    """How often it began to: from the second try on a logger may have them already."""
+
+    done = 0
+    """How many of its guards have the rows."""
+
+    note: tuple[int, Any] | None = None
+    """What the logger at this guard has to know on the next try; the number of the guard first."""
+
+    def noted(self) -> Any:
+        """The note of the guard whose turn it is, or None."""
+        return self.note[1] if self.note is not None and self.note[0] == self.done else None
+
+    def child(self, rows: Callable[[], Iterable[Row]] | None = None) -> Pending:
+        """What the logger at this guard hands on in place of these rows; made on the first try."""
+        child = self.noted()
+        if child is None:
+            child = Pending(self if rows is None else rows())
+            child.late = self.late
+            self.note = (self.done, child)
+        return child  # type: ignore[no-any-return]
+
+    def remaining(self) -> Iterator[Row]:
+        """The rows that the logger at this guard lacks, for one that takes them one by one."""
+        for index in range(self.noted() or 0, len(self)):
+            yield self[index]
+            self.note = (self.done, index + 1)
+
+
+def taker_of(logger: object) -> Callable[[Pending], object] | None:
+    """How it takes each row once, unless it is of a class that has changed how rows are taken."""
+    for kind in type(logger).__mro__:
+        if not _WAYS.isdisjoint(vars(kind)):
+            return getattr(logger, "log_pending", None) if "log_pending" in vars(kind) else None
+    return None

@@ -1,0 +1,70 @@
+"""Numbers and names, as a backend takes them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._protocol import Metrics
+
+
+class Names(dict[str, str]):
+    """The names that a backend takes, each made once, and no two alike.
+
+    >>> names = Names(str.lower, longest=8)
+    >>> names["loss/G"], names["LOSS/G"], names["loss/generator"], names["loss/generated"]
+    ('loss/g', 'loss/g_2', 'loss/gen', 'loss/g_3')
+    """
+
+    def __init__(self, clean: Callable[[str], str] = str, longest: int | None = None) -> None:
+        self._clean = clean
+        self._longest = longest
+        self._taken: dict[str, str] = {}
+
+    def __missing__(self, name: str) -> str:
+        # No backend can store half of a surrogate pair.
+        whole = self._clean(name.encode(errors="backslashreplace").decode())
+        new, number = whole[: self._longest], 1
+        # Taken by whom, so that a call which Ctrl-C ended finds its own name again.
+        while self._taken.setdefault(new, name) != name:
+            number += 1
+            new = self._numbered(whole, f"_{number}")
+        self[name] = new
+        return new
+
+    def _numbered(self, whole: str, ending: str) -> str:
+        return whole[: self._longest and self._longest - len(ending)] + ending
+
+
+def floats(metrics: Metrics, names: Names) -> dict[str, float]:
+    """The metrics as plain floats under their new names; what is no number is left out.
+
+    >>> floats({"loss/G": 1, "lr": "1e-3"}, Names())
+    {'loss/G': 1.0, 'lr': 0.001}
+    """
+    try:
+        return {
+            names[name]: value if type(value) is float else _float(value)
+            for name, value in metrics.items()
+        }
+    except Exception:  # every array library raises another one
+        return {names[name]: value for name, value in _numbers(metrics).items()}
+
+
+def _float(value: Any) -> float:
+    # A tensor with a gradient gives its item without a warning.
+    return float(value.item() if hasattr(value, "item") else value)
+
+
+def _numbers(metrics: Metrics) -> dict[str, float]:
+    numbers: dict[str, float] = {}
+    for name, value in metrics.items():
+        try:
+            numbers[name] = _float(value)
+        except Exception as error:  # noqa: PERF203
+            msg = f"{name} is a number; got {type(value).__name__} ({error}). It is left out."
+            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+    return numbers

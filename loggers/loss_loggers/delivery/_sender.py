@@ -1,0 +1,108 @@
+"""How what waits gets to a logger that may fail."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers.base._base_logger import BaseLogger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loss_loggers.base._protocol import Logger
+
+    from ._backoff import Backoff
+    from ._queue import DeliveryQueue
+    from ._spool import Item
+
+BATCH = 100
+
+QUICK = 1.0
+"""Seconds. A backend that is away may take longer to fail; one that refuses a row does not."""
+
+PROBES = 10
+"""Rows that may be refused in a row before the backend counts as away."""
+
+
+class Sender:
+    """Hands rows to a logger, the oldest first: in batches, or one by one after a failure.
+
+    So a row that the logger refuses is found, and does not hold up those behind it.
+    """
+
+    def __init__(self, logger: Logger, queue: DeliveryQueue, backoff: Backoff) -> None:
+        self._logger = logger
+        self._queue = queue
+        self._backoff = backoff
+        self._log_rows = getattr(logger, "log_rows", None)
+        self._log_hyperparams = getattr(logger, "log_hyperparams", None)
+        self._limit = BATCH if self._log_rows else 1
+        self._one_by_one = 0
+
+    def send(self) -> bool:
+        """Deliver all that waits; False if the backend stopped taking it."""
+        while items := self._queue.take(1 if self._one_by_one else self._limit):
+            start = monotonic()
+            error = self._try(items)
+            if error is None:
+                self._succeeded(len(items))
+            elif not self._goes_on(items, start):
+                self._queue.give_back()
+                self._backoff.failed(error, start)
+                return False
+        return True
+
+    def _try(self, items: list[Item]) -> BaseException | None:
+        try:
+            self._call(items)
+        except (Exception, SystemExit) as error:  # anything at all: this is somebody else's code
+            return error
+        return None
+
+    def _call(self, items: list[Item]) -> None:
+        before = _lost(self._logger)
+        step, _, content, _ = items[0]
+        if step is None:
+            if self._log_hyperparams:
+                self._log_hyperparams(content)
+        elif self._log_rows:
+            self._log_rows([item[:3] for item in items])
+        else:
+            self._logger.log_metrics(content, step=step)
+        if _lost(self._logger) > before:
+            # It has said so itself, and why.
+            self._queue.keep(len(items))
+
+    def _succeeded(self, count: int) -> None:
+        self._queue.arrived()
+        self._backoff.over()
+        self._one_by_one = max(0, self._one_by_one - count)
+
+    def _goes_on(self, items: Sequence[Item], start: float) -> bool:
+        """Whether the backend is there, and it was a row that it refused."""
+        if monotonic() - start > QUICK:
+            return False
+        if len(items) > 1:
+            self._queue.give_back()
+            self._one_by_one = len(items)
+            return True
+        return self._takes_a_later_one(start)
+
+    def _takes_a_later_one(self, start: float) -> bool:
+        """Whether one of the next rows goes through; if so, those before it go to the file."""
+        for refused in range(1, 1 + PROBES):
+            another = self._queue.take_another()
+            if not another or monotonic() - start > QUICK:
+                return False
+            if self._try(another) is None:
+                self._queue.keep(refused)
+                self._backoff.kept("refused a row")
+                self._succeeded(refused + 1)
+                return True
+        return False
+
+
+def _lost(logger: Any) -> int:
+    """Rows that one of our loggers took and lost."""
+    return logger.failed if isinstance(logger, BaseLogger) else 0

@@ -1,0 +1,93 @@
+"""The rows that a backend did not take, in a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers.base._epoch_row import EpochRow
+from loss_loggers.recording._append_only_file import AppendOnlyFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from ._sent_ranges import EpochKey
+
+Item = tuple[int | None, float, dict[str, Any], float]
+"""A row that waits, and the time of the one before it. Hyperparameters are one without a step."""
+
+
+class Spool:
+    """A file of JSON lines that only grows, made when the first row has to be kept.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Spool(Path(folder) / "undelivered.jsonl")
+    ...     file.append([(7, 0.5, {"loss/G": 0.1}, 0.25), (None, 0.75, {"losses": ["G"]}, 0.5)])
+    ...     print(file.path.read_text(), end="")
+    ...     file.close()
+    {"step":7,"time":0.5,"metrics":{"loss/G":0.1},"after":0.25}
+    {"time":0.75,"hyperparameters":{"losses":["G"]},"after":0.5}
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: AppendOnlyFile | None = None
+        self._encode: Callable[[object], str] = str
+
+    def append(self, items: Sequence[Item]) -> None:
+        """Write all of them, or raise and write none."""
+        file = self._file or self._open()
+        file.append("".join(self._encode(_named(item)) + "\n" for item in items))
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _open(self) -> AppendOnlyFile:
+        import json
+
+        # A value that is no number may be anything; its text is better than no row.
+        self._encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = AppendOnlyFile(self.path)
+        self._file.mend()
+        return self._file
+
+
+def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
+    """What the file holds behind a byte offset, each item with the offset at which it ends."""
+    import json
+
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # it is being written, or was when the process was killed
+            offset += len(line)
+            yield _item(json.loads(line)), offset
+
+
+def epochs_in(items: Iterable[Item]) -> set[EpochKey]:
+    """The epochs among some items, each with its step."""
+    rows = ((step, content) for step, _, content, _ in items if isinstance(content, EpochRow))
+    return {(int(content["epoch"]), int(step or 0)) for step, content in rows}
+
+
+def _named(item: Item) -> dict[str, Any]:
+    step, time, content, after = item
+    if step is None:
+        return {"time": time, "hyperparameters": content, "after": after}
+    kind = {"kind": "epoch"} if isinstance(content, EpochRow) else {}
+    return {"step": step, "time": time, "metrics": content, "after": after, **kind}
+
+
+def _item(line: dict[str, Any]) -> Item:
+    content = line["metrics"] if "step" in line else line["hyperparameters"]
+    content = EpochRow(content) if line.get("kind") == "epoch" else content
+    return line.get("step"), line["time"], content, line["after"]

@@ -1,0 +1,121 @@
+"""The thread that delivers what waits."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Thread, current_thread
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from loss_loggers.base._base_logger import BaseLogger
+
+from ._backoff import Backoff
+from ._sender import Sender
+
+if TYPE_CHECKING:
+    from loss_loggers.base._protocol import Logger
+
+    from ._queue import DeliveryQueue
+
+ROOM = 0.75
+"""How full the queue may be after an attempt, so that a row finds room when it comes."""
+
+
+class DeliveryThread:
+    """A daemon thread, started when there is work.
+
+    It wakes by itself after every interval, or when many rows wait: to wake it with each row would
+    cost the thread that trains more than the row does.
+    """
+
+    def __init__(self, logger: Logger, queue: DeliveryQueue, interval: float) -> None:
+        self.backoff = Backoff(queue.log, interval)
+        self.is_started = False
+        self._logger = logger
+        self._queue = queue
+        self._sender = Sender(logger, queue, self.backoff)
+        self._interval = interval
+        self._thread = Thread(target=self._run, name="loss_loggers.Background", daemon=True)
+        self._asked = self._answered = 0
+        self._is_last = False
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Start the thread, unless it runs."""
+        with self._queue.lock:
+            if not self.is_started:
+                self.is_started = True
+                # At the end of the interpreter none can be started: the rows go to the file.
+                with suppress(RuntimeError):
+                    self._thread.start()
+
+    def ask(self) -> int:
+        """Deliver now, even to a backend that has just failed; the number of this request."""
+        with self._queue.lock:
+            self._asked += 1
+            self._queue.lock.notify_all()
+            return self._asked
+
+    def wait(self, request: int, deadline: float) -> None:
+        """Wait until it was met, or tried."""
+
+        def is_over() -> bool:
+            return self._answered >= request or not self._thread.is_alive()
+
+        with self._queue.lock:
+            self._queue.lock.wait_for(is_over, max(0.0, deadline - monotonic()))
+
+    def finish(self, error: BaseException | None) -> None:
+        """Deliver what is left, and end."""
+        self._error, self._is_last = error, True
+        if self.is_started:
+            self.ask()
+        else:
+            self._end()
+
+    def join(self, deadline: float) -> None:
+        """Wait for the end; what is left then goes to the file."""
+        try:
+            if self._thread.is_alive() and self._thread is not current_thread():
+                self._thread.join(max(0.0, deadline - monotonic()))
+        finally:
+            # After Ctrl-C too: the user has waited long enough.
+            self._keep_rest()
+
+    def _run(self) -> None:
+        self._queue.log.save()  # so that sync knows of us
+        while self._turn():
+            pass
+        self._end()
+
+    def _turn(self) -> bool:
+        """Deliver once; whether there is another turn."""
+        asked, is_last = self._next()
+        if asked > self._answered or self.backoff.is_time:
+            self._sender.send()
+        if self._queue.keep_all_but(int(ROOM * self._queue.max_rows)):
+            self.backoff.kept(self.backoff.why)
+        self._queue.log.save()
+        with self._queue.lock:
+            self._answered = asked
+            self._queue.lock.notify_all()
+        return not is_last
+
+    def _next(self) -> tuple[int, bool]:
+        """Wait for the next turn; what was asked for by then, and whether it is the last one."""
+        with self._queue.lock:
+            is_crowded = self._queue.is_crowded and self.backoff.is_time
+            if self._asked == self._answered and not is_crowded:
+                self._queue.lock.wait(self._interval)
+            return self._asked, self._is_last
+
+    def _end(self) -> None:
+        self._keep_rest()
+        if isinstance(self._logger, BaseLogger):
+            with suppress(Exception):
+                self._logger.close(self._error)
+
+    def _keep_rest(self) -> None:
+        if self._queue.keep_all():
+            self.backoff.kept(self.backoff.why)
+        self._queue.log.close()

@@ -1,0 +1,18 @@
+"""The local record: a run folder, written and read.
+
+This is all that other packages need to know of a run on disk.
+"""
+
+from loss_loggers.base._paths import folder_at as folder_at
+
+from ._colours import GREY as GREY
+from ._colours import new_colour as new_colour
+from ._csv_logger import CsvLogger as CsvLogger
+from ._read_run import Run as Run
+from ._read_run import read_run as read_run
+from ._row_template import KEYS as KEYS
+from ._row_template import STATISTICS as STATISTICS
+from ._run_folder import INFO as INFO
+from ._run_folder import is_run as is_run
+from ._run_folder import parts as parts
+from ._run_folder import run_info as run_info

@@ -1,0 +1,130 @@
+"""One CSV file that only ever grows by whole lines."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
+
+from ._row_template import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_BLOCK = 65536
+
+_REMEMBERED = 64
+"""How many texts are known by their marks: an interrupted delivery comes again soon, or never."""
+
+
+class AppendOnlyFile:
+    """A file of whole lines, open for appending, with a header above its first line.
+
+    Nothing waits in a buffer, so a process that is killed loses at most the line being written.
+    Nothing is forced onto the disk either (fsync costs more than the rest of a step).
+
+    Ctrl-C may come between any two operations. So a text is written by one call, counts as written
+    by one more (an entry in `_written`), and `settle` decides on one that was interrupted between.
+    """
+
+    def __init__(self, path: Path, *, number: int = 1, columns: Sequence[str] = ()) -> None:
+        self.number = number
+        self._file = path.open("a+b", buffering=0)
+        self._written = _only((self._file.seek(0, os.SEEK_END), None))
+        self._begun: tuple[int, object] | None = None
+        self.columns, self._header = list(columns), _header(columns)
+
+    @property
+    def size(self) -> int:
+        """How many bytes were written."""
+        self.settle()
+        return self._written[-1][0]
+
+    def append(self, text: str, mark: object = None) -> None:
+        """Write all of the text, or raise and leave the file as it was.
+
+        `has(mark)` then says that it was written, also where the call itself was interrupted.
+        """
+        if self._begun is not None:
+            self.settle()
+        size = self._written[-1][0]
+        data = (text if size else self._header + text).encode()
+        self._begun = begun = (size + len(data), mark)
+        try:
+            count = self._file.write(data)
+            while count < len(data):
+                # A disk that is nearly full takes a part; the next call then says why no more.
+                count += self._file.write(data[count:])
+        except BaseException:
+            # Whole lines again at once, in case that nothing more is written.
+            with suppress(OSError):
+                self.settle()
+            raise
+        self._written.append(begun)
+        self._begun = None
+
+    def has(self, mark: object) -> bool:
+        """Whether the text of this mark was written, if that was not long ago."""
+        self.settle()
+        return any(known is mark for _, known in self._written)
+
+    def settle(self) -> None:
+        """A text whose writing was interrupted counts if all of it is there; else it is dropped."""
+        begun = self._begun
+        if begun is not None and begun is not self._written[-1]:
+            if self._file.seek(0, os.SEEK_END) == begun[0]:
+                self._written.append(begun)
+            else:
+                self._file.truncate(self._written[-1][0])
+        self._begun = None
+
+    def adopt(self, other: AppendOnlyFile) -> None:
+        """Know the marks of the file before this one."""
+        self._written = deque([*other._written, self._written[-1]], maxlen=_REMEMBERED)
+
+    def truncate(self, size: int) -> None:
+        """Forget what stands after the first `size` bytes."""
+        self._file.truncate(size)
+        self._written, self._begun = _only((size, None)), None
+
+    def mend(self) -> int:
+        """Drop a last line that was not written to its end; the number of bytes dropped."""
+        torn = self.size
+        self.truncate(_end_of_lines(self._file))
+        return torn - self.size
+
+    def read_columns(self) -> None:
+        """Go by the header that the file has, if it has one."""
+        import csv
+
+        self._file.seek(0)
+        if columns := next(csv.reader([self._file.readline().decode()]), []):
+            self.columns, self._header = columns, _header(columns)
+
+    def close(self) -> None:
+        """Close the file."""
+        with suppress(OSError, ValueError):  # a second time it is closed already
+            self.settle()
+        self._file.close()
+
+
+def _header(columns: Sequence[str]) -> str:
+    return ",".join(map(quoted, columns)) + "\n" if columns else ""
+
+
+def _only(entry: tuple[int, object]) -> deque[tuple[int, object]]:
+    return deque([entry], maxlen=_REMEMBERED)
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        newline = file.read(end - start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0

@@ -1,0 +1,90 @@
+"""The means of each epoch, in `epochs.csv` of a run folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._append_only_file import AppendOnlyFile
+from ._row_template import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loss_loggers.base._protocol import Means
+
+EPOCHS = "epochs.csv"
+COLUMNS = ("epoch", "step", "name", "mean", "samples")
+
+
+class EpochLine(NamedTuple):
+    """A line of `epochs.csv`, and its text."""
+
+    epoch: int
+    step: int
+    name: str
+    mean: float
+    samples: float
+    text: bytes
+
+
+class Epochs:
+    """The file while it is written: made at the first epoch, and only ever appended to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / EPOCHS
+        self._file: AppendOnlyFile | None = None
+        self.dropped = self._open().mend() if self._path.exists() else 0
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes; 0 while there is no file."""
+        return self._file.size if self._file else 0
+
+    def append(self, epoch: int, means: Means, step: int, mark: object = None) -> None:
+        """Write the lines of one epoch, whole or not at all; `has(mark)` then says so."""
+        start = f"{int(epoch)},{int(step)}"
+        lines = [
+            f"{start},{quoted(name)},{float(mean)!r},{_number(samples)}\n"
+            for name, (mean, samples) in means.items()
+        ]
+        if lines:
+            (self._file or self._open()).append("".join(lines), mark)
+
+    def has(self, mark: object) -> bool:
+        """Whether the lines with this mark were written, if that was not long ago."""
+        return self._file is not None and self._file.has(mark)
+
+    def rewind(self, size: int) -> None:
+        """Forget all that was written after this many bytes."""
+        if size > self.size:
+            msg = f"the state was taken at byte {size} of {self._path}, which no longer has as many"
+            raise ValueError(msg)
+        if self._file is not None:
+            self._file.truncate(size)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+
+    def _open(self) -> AppendOnlyFile:
+        self._file = AppendOnlyFile(self._path, columns=COLUMNS)
+        return self._file
+
+
+def read_epochs(folder: Path) -> Iterator[EpochLine]:
+    """The lines of a run folder, but for one that is being written."""
+    import csv
+
+    path = folder / EPOCHS
+    data = path.read_bytes() if path.exists() else b""
+    for text in data[: data.rfind(b"\n") + 1].splitlines()[1:]:
+        (cells,) = csv.reader([text.decode()])
+        if len(cells) == len(COLUMNS):
+            epoch, step, name, mean, samples = cells
+            yield EpochLine(int(epoch), int(step), name, float(mean), float(samples), text)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if isinstance(value, int) else repr(float(value))

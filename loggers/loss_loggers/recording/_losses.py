@@ -1,0 +1,85 @@
+"""A run on disk: parts of its losses, each with columns of its own, and the means of its epochs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._append_only_file import AppendOnlyFile
+from ._epochs import Epochs
+from ._row_template import KEYS, STATISTICS
+from ._run_folder import part_path, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from loss_loggers.base._protocol import Row
+
+
+class LossFiles:
+    """The last part of a record, and the next one when a column turns up that nobody foresaw."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.part = self._opened(max(1, len(parts(folder))), (*KEYS, *STATISTICS))
+        self.epochs = Epochs(folder)
+        self.dropped = self.part.mend() + self.epochs.dropped
+        self.part.read_columns()
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the part that is written, beside the keys of a line."""
+        return self.part.columns[len(KEYS) :]
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The number of the part that is written, and its size in bytes."""
+        return self.part.number, self.part.size
+
+    def lacking(self, columns: Iterable[str]) -> list[str]:
+        """Those of the columns for which there is no room."""
+        return [column for column in dict.fromkeys(columns) if column not in self.columns]
+
+    def widen(self, columns: Iterable[str]) -> None:
+        """Make room for these columns: in the part while it is empty, else in another one."""
+        old = self.part
+        part = self._opened(old.number + bool(old.size), (*old.columns, *columns))
+        part.adopt(old)
+        self._replace(part)
+
+    def unwritten(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Those of the rows that are not written yet; they are written in order."""
+        for index in reversed(range(len(rows))):
+            if self.part.has(rows[index]):
+                return rows[index + 1 :]
+        return rows
+
+    def rewind(self, number: int, size: int, epochs: int) -> None:
+        """Forget all that was written after this position, and after this byte of the epochs."""
+        self._check(number, size)
+        self.epochs.rewind(epochs)
+        part = self._opened(number, (*KEYS, *STATISTICS))
+        part.truncate(size)
+        part.read_columns()
+        self._replace(part)
+        for later in parts(self._folder)[number:]:
+            later.unlink()
+
+    def close(self) -> None:
+        """Close the files."""
+        self.part.close()
+        self.epochs.close()
+
+    def _check(self, number: int, size: int) -> None:
+        path = part_path(self._folder, number)
+        if not path.exists() or path.stat().st_size < size:
+            msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
+            raise ValueError(msg)
+
+    def _opened(self, number: int, columns: Sequence[str]) -> AppendOnlyFile:
+        return AppendOnlyFile(part_path(self._folder, number), number=number, columns=columns)
+
+    def _replace(self, part: AppendOnlyFile) -> None:
+        # In this order, so that Ctrl-C leaves no closed file to write to.
+        old, self.part = self.part, part
+        old.close()

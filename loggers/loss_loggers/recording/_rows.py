@@ -1,0 +1,93 @@
+"""The rows of a record, as they were logged."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from ._row_template import KEYS
+from ._run_folder import parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loss_loggers.base._protocol import Row
+
+_BLOCK = 65536
+
+Place = tuple[int, int]
+"""A part, counted from 0, and a byte offset in it."""
+
+
+def read_rows(run: Path, place: Place = (0, 0)) -> Iterator[tuple[Row, Place]]:
+    """The rows behind a place, each with the place where it ends; the losses of a step are one.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from loss_loggers import CsvLogger
+    >>> with TemporaryDirectory() as folder:
+    ...     with CsvLogger(f"{folder}/gan") as logger:
+    ...         logger.log_rows([(7, 0.5, {"loss/G": 0.25, "loss/D": 1, "lr": 1e-3})])
+    ...     [row for row, _ in read_rows(logger.path)]
+    [(7, 0.5, {'loss/G': 0.25, 'loss/D': 1, 'lr': 0.001})]
+    """
+    first, offset = place
+    for number, path in list(enumerate(parts(run)))[first:]:
+        for row, end in _rows(path, offset if number == first else 0):
+            yield row, (number, end)
+
+
+def ends_at(run: Path, place: Place, time: float) -> bool:
+    """Whether a row of this time still ends at this place; at the beginning there is none."""
+    number, offset = place
+    if place == (0, 0):
+        return True
+    paths = parts(run)
+    if number >= len(paths) or paths[number].stat().st_size < offset:
+        return False
+    start = max(0, offset - _BLOCK)
+    with paths[number].open("rb") as file:
+        file.seek(start)
+        line = file.read(offset - start).rstrip(b"\n").rpartition(b"\n")[2]
+    return line.split(b",")[1:2] == [repr(time).encode()]
+
+
+def _rows(path: Path, start: int) -> Iterator[tuple[Row, int]]:
+    row: Row | None = None
+    end = start
+    for cells, header, offset in _lines(path, start):
+        step, time, name = int(cells[0]), float(cells[1]), cells[2]
+        if row is not None and (step, time) != row[:2]:
+            yield row, end
+            row = None
+        row = row or (step, time, {})
+        row[2].update(_metrics(name, header, cells))
+        end = offset
+    if row is not None:
+        yield row, end
+
+
+def _lines(path: Path, start: int) -> Iterator[tuple[list[str], list[str], int]]:
+    """The cells of each whole line behind a byte offset, the header, and where the line ends."""
+    with path.open("rb") as file:
+        header = next(csv.reader([file.readline().decode()]), [])
+        offset = max(start, file.tell())
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return  # it is being written
+            offset += len(line)
+            (cells,) = csv.reader([line.decode()])
+            if len(cells) == len(header):
+                yield cells, header, offset
+
+
+def _metrics(name: str, header: list[str], cells: list[str]) -> Iterator[tuple[str, float]]:
+    for column, cell in zip(header[len(KEYS) :], cells[len(KEYS) :], strict=True):
+        if cell:
+            yield (name if column == "value" else f"{column}/{name}"), _number(cell)
+
+
+def _number(cell: str) -> float:
+    """The number, exactly; an integer stays one."""
+    return int(cell) if cell.lstrip("-").isdecimal() else float(cell)

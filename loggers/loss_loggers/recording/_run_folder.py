@@ -1,0 +1,118 @@
+"""What a run is on disk: a folder with `run.json` and one or more parts of its losses.
+
+runs/gan/run.json        what the run is: its id, losses with colours, settings, state
+runs/gan/losses.csv      a line for each step and loss
+runs/gan/losses-2.csv    goes on with more columns, from the step that brought a new statistic
+runs/gan/epochs.csv      a line for each epoch and loss, if epochs were reported
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import count, takewhile
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers.base._paths import folder_at
+
+if TYPE_CHECKING:
+    from os import PathLike
+    from pathlib import Path
+
+INFO = "run.json"
+
+
+def is_run(path: str | PathLike[str]) -> bool:
+    """Whether a folder holds a run, or what is left of one.
+
+    >>> is_run("nowhere")
+    False
+    """
+    folder = folder_at(path)
+    return (folder / INFO).exists() or bool(parts(folder))
+
+
+def run_info(path: str | PathLike[str]) -> dict[str, Any]:
+    """What `run.json` says; nothing where it is missing or no longer makes sense.
+
+    >>> run_info("nowhere")
+    {}
+    """
+    return read_json(folder_at(path) / INFO)
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Replace `run.json`."""
+    write_json(folder / INFO, info)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Replace a file in one go: who reads it sees the old one or the new one, whole."""
+    import json
+
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What a file says; nothing where it is missing or no longer makes sense."""
+    import json
+
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_alive(info: dict[str, Any]) -> bool:
+    """Whether the process that records a run may still be there: on another host, who knows."""
+    import platform
+
+    pid, host = info.get("pid"), info.get("host")
+    if info.get("state") != "running":
+        return False
+    # On Windows signal 0 is Ctrl-C.
+    if os.name == "nt" or host != platform.node() or not isinstance(pid, int):
+        return True
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Where part 1, 2, … of the losses is."""
+    return folder / ("losses.csv" if number == 1 else f"losses-{number}.csv")
+
+
+def parts(folder: Path) -> list[Path]:
+    """The files that hold the losses, in the order in which they were written."""
+    paths = (part_path(folder, number) for number in count(1))
+    return list(takewhile(lambda path: path.exists(), paths))
+
+
+def claim(wanted: Path) -> Path:
+    """Take the folder for a new run, or the first numbered sibling that holds none yet."""
+    siblings = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
+    folder = wanted
+    while not _claimed(folder):
+        folder = next(siblings)
+    return folder
+
+
+def _claimed(folder: Path) -> bool:
+    folder.mkdir(parents=True, exist_ok=True)
+    if is_run(folder):
+        return False
+    try:
+        # Exclusive creation: of two processes that race for the folder, one gets it.
+        (folder / INFO).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True

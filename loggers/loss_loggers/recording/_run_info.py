@@ -1,0 +1,92 @@
+"""What `run.json` tells about a run."""
+
+from __future__ import annotations
+
+import os
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers.base._hyperparameters import merge
+
+from ._colours import new_colour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SCHEMA = 1
+
+GROWING = {"losses": dict, "hyperparameters": dict, "resumed": list}
+"""What is added to while a run goes on; of another type, as by hand, it starts anew."""
+
+
+class RunInfo:
+    """The content of `run.json`, and how it grows.
+
+    >>> info = RunInfo()
+    >>> info.add_losses(["G", "D"])
+    >>> info.add_hyperparameters({"weighting": {"method": "CoVWeighting"}})
+    >>> info.values["losses"]
+    {'G': '#0072b2', 'D': '#d55e00'}
+    """
+
+    def __init__(self) -> None:
+        self.changed = True
+        self.values: dict[str, Any] = {
+            "schema": SCHEMA,
+            "id": os.urandom(16).hex(),
+            **_running(),
+            "start": time(),
+            "end": None,
+            "losses": {},
+            "hyperparameters": {},
+        }
+
+    def add_losses(self, names: Iterable[str]) -> None:
+        """Give each loss that is new a colour."""
+        colours = self.values["losses"]
+        for name in names:
+            if name not in colours:
+                self.changed = True
+                colours[name] = new_colour(name, colours.values())
+
+    def add_hyperparameters(self, new: dict[str, Any]) -> None:
+        """Merge them into those known: lists unite, settings are updated."""
+        self.changed = True
+        known = self.values["hyperparameters"]
+        merge(known, new)
+        losses = known.get("losses")  # a user may call something else so
+        if isinstance(losses, list):
+            self.add_losses(name for name in losses if isinstance(name, str))
+
+    def resume(self, old: dict[str, Any]) -> None:
+        """Become the run that is on disk, running again."""
+        ours = self.values
+        kept = {key: it for key, it in old.items() if isinstance(it, GROWING.get(key, object))}
+        self.values = {**ours, **kept}
+        self.values.update(_running(), end=None)
+        self.values.pop("error", None)
+        self.add_hyperparameters(ours["hyperparameters"])
+
+    def resumed_at(self, part: int, offset: int) -> None:
+        """Say where the lines before the interruption end."""
+        self.changed = True
+        resumed = self.values.setdefault("resumed", [])
+        resumed.append({"time": time(), "part": part, "offset": offset})
+
+    def finish(self, error: BaseException | None) -> None:
+        """Say how and when it ended."""
+        self.changed = True
+        self.values.update(state="finished", end=time())
+        if not _ended_well(error):
+            self.values["state"] = "crashed"
+            self.values["error"] = f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def _ended_well(error: BaseException | None) -> bool:
+    return error is None or (isinstance(error, SystemExit) and not error.code)
+
+
+def _running() -> dict[str, Any]:
+    import platform
+
+    return {"state": "running", "host": platform.node(), "pid": os.getpid()}

@@ -1,0 +1,6 @@
+"""Loggers that hand rows on to others: to several, fewer rows, other names."""
+
+from .every import Every as Every
+from .rename import Rename as Rename
+from .tee import Tee as Tee
+from .tee import as_tee as as_tee

@@ -1,0 +1,95 @@
+"""Fewer rows, for a backend that is slow or charges by the point."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from time import time
+from typing import TYPE_CHECKING
+
+from loss_loggers.base._epoch_row import EpochRow
+from loss_loggers.base._pending import Pending
+
+from ._windows import Windows
+from .tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loss_loggers.base._guard import Guard
+    from loss_loggers.base._protocol import Loggers, Metrics, Row
+
+    from ._windows import Reduction
+
+
+class Every(Tee):
+    """Send a row on every `n` steps: at the steps 0, n, 2 n, ….
+
+    With `reduce="last"` that row is sent at once, as it came. With `reduce="mean"` it holds the
+    mean over the `n` steps that end there, so that no spike hides between two rows; it is sent when
+    the next step begins, for a step may bring several rows. A NaN among the steps makes the mean
+    NaN. `extremes=True` adds the least and greatest value (`loss_min/G`, `loss_max/G`), NaN aside.
+
+    Trackers that share an `Every` are thinned each at its own step, and a metric that comes rarely
+    is in the next row of its loss. `flush()` sends what is pending; so do `close()` and the end of
+    the interpreter. The means of an epoch are sent at once.
+
+    >>> from loss_loggers import MemoryLogger
+    >>> memory = MemoryLogger()
+    >>> with Every(2, memory, reduce="mean") as logger:
+    ...     for step, loss in enumerate([8.0, 1.0, 3.0, 5.0]):
+    ...         logger.log_metrics({"loss/G": loss}, step=step)
+    >>> memory["loss/G"]
+    [(0, 8.0), (2, 2.0), (3, 5.0)]
+    """
+
+    def __init__(
+        self, n: int, logger: Loggers, *, reduce: Reduction = "last", extremes: bool = False
+    ) -> None:
+        super().__init__(logger)
+        _check(n, reduce)
+        self._windows = Windows(n, reduce, extremes=extremes)
+        weakref.finalize(self, _deliver, self._windows, self.guards, os.getpid())
+
+    def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
+        """Take one row, with the time of now; that of an epoch goes on at once."""
+        if isinstance(metrics, EpochRow):
+            super().log_metrics(metrics, step=step)
+        else:
+            self.log_rows([(step, time(), metrics)])
+
+    def log_rows(self, rows: Sequence[Row]) -> None:
+        """Take rows, with the times that they bring."""
+        if ready := self._windows.take(Pending(rows)):
+            super().log_rows(ready)
+
+    def log_pending(self, pending: Pending) -> None:
+        """Take rows that an interrupted delivery may bring again: each counts once."""
+        if ready := self._windows.take(pending):
+            super().log_pending(ready)
+
+    def flush(self) -> None:
+        """Send the steps of now without waiting for the rest of their n."""
+        _deliver(self._windows, self.guards, os.getpid())
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Send what is pending, then close the loggers."""
+        self.flush_producers()
+        self.flush()
+        super().close(error)
+
+
+def _check(n: int, reduce: str) -> None:
+    if n < 1:
+        msg = f"n counts steps, so it is 1 or more; got {n}"
+        raise ValueError(msg)
+    if reduce not in ("last", "mean"):
+        msg = f"reduce is 'last' or 'mean'; got {reduce!r}"
+        raise ValueError(msg)
+
+
+def _deliver(windows: Windows, guards: tuple[Guard, ...], owner: int) -> None:
+    """Send what is pending, unless this is a forked process that has only a copy of it."""
+    if os.getpid() == owner and (rows := windows.drain()):
+        for guard in guards:
+            guard.log_rows(rows)
