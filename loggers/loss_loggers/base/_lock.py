@@ -1,0 +1,147 @@
+"""A file that one process holds; the operating system lets go of it when that process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+    import msvcrt
+
+_TEXT = 4096
+"""Bytes of the file that say who holds it. Windows lets nobody read what is locked, so the locked
+byte stands behind them."""
+
+_held: WeakSet[FileLock] = WeakSet()
+
+
+class LocksMissingError(OSError):
+    """The file system has no locks."""
+
+
+class FileLock:
+    """A lock on a file of its own, which stays there when nobody holds it.
+
+    A forked child does not hold what its parent does.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     first, second = FileLock(Path(folder, "lock")), FileLock(Path(folder, "lock"))
+    ...     print(first.acquire(), second.acquire(), second.holder()["pid"] == os.getpid())
+    ...     first.release()
+    ...     print(second.acquire())
+    ...     second.release()
+    True False True
+    True
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether this process holds it by this object."""
+        return self._file is not None
+
+    def acquire(self) -> bool:
+        """Take it, unless somebody holds it; whether we have it now.
+
+        Raises:
+            LocksMissingError: If the file system has no locks.
+            OSError: If the file cannot be written.
+        """
+        while self._file is None:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            try:
+                if not _lock(file):
+                    return False
+                # Whoever deleted the file in between has another one.
+                if not _is_at(file, self.path):
+                    continue
+                self._file, file = file, -1
+            finally:
+                if file >= 0:
+                    os.close(file)
+        _held.add(self)
+        with suppress(OSError):
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(this_process()).encode(), 0)
+        return True
+
+    def holder(self) -> dict[str, Any]:
+        """The process that took it last: its `pid`, `host` and `boot`; nothing if unknown."""
+        try:
+            known = json.loads(self.path.read_bytes()[:_TEXT])
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
+    def release(self) -> None:
+        """Let go of it; nothing happens if we do not have it."""
+        file, self._file = self._file, None
+        if file is not None:
+            _held.discard(self)
+            with suppress(OSError):
+                os.close(file)
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def this_process() -> dict[str, Any]:
+    """Who we are: the process, the host, and the boot of its kernel, which containers share."""
+    return {"pid": os.getpid(), "host": platform.node(), "boot": _boot()}
+
+
+@lru_cache(maxsize=1)
+def _boot() -> str:
+    from pathlib import Path  # here, for it is a tenth of what importing this package costs
+
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _lock(file: int) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        else:
+            os.lseek(file, _TEXT, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        msg = f"the file system has no locks ({error})"
+        raise LocksMissingError(msg) from error
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except OSError:
+        return False
+
+
+def _let_go_in_child() -> None:
+    for lock in list(_held):
+        lock.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)
