@@ -31,11 +31,12 @@ ASKS = re.compile(
 
 def public_names(package: str) -> list[str]:
     module = importlib.import_module(package)
-    return [
+    names = [
         name
         for name, value in vars(module).items()
         if not (name.startswith("_") or isinstance(value, ModuleType))
     ]
+    return getattr(module, "__all__", names)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,10 @@ def public_names(package: str) -> list[str]:
 )
 def test_each_public_name_is_in_the_api(package: str) -> None:
     places = (package, f"{package}.weighting")
-    shown = {place: re.findall(rf"(?m)^::: {re.escape(place)}\.(\w+)$", API) for place in places}
+    shown = {
+        place: re.findall(rf"(?m)^::: {re.escape(place)}\.(?:sync\.)?(\w+)$", API)
+        for place in places
+    }
 
     missing = set(public_names(package)) - {name for names in shown.values() for name in names}
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loss_loggers import Logger, Row
+    from tests.loggers.conftest import Caught
 
-    from .conftest import Caught
+    from loss_loggers import Logger, Row
 
 FAST = 0.02
 

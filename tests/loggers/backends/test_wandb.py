@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 wandb = pytest.importorskip("wandb", reason="needs the wandb extra")
 

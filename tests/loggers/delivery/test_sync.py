@@ -27,9 +27,9 @@ from .http_backend import Backend, HttpLogger, until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loss_loggers import Logger, Row
+    from tests.loggers.conftest import Caught
 
-    from .conftest import Caught
+    from loss_loggers import Logger, Row
 
 HERE = Path(__file__).parent
 

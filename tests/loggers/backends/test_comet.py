@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 comet_ml = pytest.importorskip("comet_ml", reason="needs the comet extra")
 

@@ -22,7 +22,7 @@ from multi_loss_weighting import LossGroup, LossTracker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
 

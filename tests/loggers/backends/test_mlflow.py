@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
 

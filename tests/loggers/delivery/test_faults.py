@@ -30,7 +30,7 @@ from .http_backend import Backend, HttpLogger, MlflowServer, free_port, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .conftest import Caught, Script
+    from tests.loggers.conftest import Caught, Script
 
 FAST = 0.02
 SETUP = f"""
