@@ -8,7 +8,7 @@ from io import TextIOWrapper
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
 
-from loss_loggers.recording import parts, run_info
+from loss_loggers.recording import KEYS, parts, read_table, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "json", "parquet"]
 Row = dict[str, str]
-
-KEYS = ("step", "time", "name")
 
 
 def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
@@ -42,17 +40,15 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
 
 def columns(folder: Path) -> list[str]:
     """The columns of all parts, beginning with the keys of a line."""
-    headers = [next(_lines(part), []) for part in parts(folder)]
+    headers = [read_table(part)[0] for part in parts(folder)]
     return list(dict.fromkeys(name for header in [KEYS, *headers] for name in header))
 
 
 def rows(folder: Path) -> Iterator[Row]:
     """The cells of each whole line, as text, by the names of their columns."""
     for part in parts(folder):
-        lines = _lines(part)
-        header = next(lines, [])
-        whole = (line for line in lines if len(line) == len(header))
-        yield from (dict(zip(header, line, strict=True)) for line in whole)
+        header, lines = read_table(part)
+        yield from (dict(zip(header, line.cells, strict=True)) for line in lines)
 
 
 def number(cell: str) -> float | int:
@@ -62,11 +58,6 @@ def number(cell: str) -> float | int:
     (41, 0.1, 1e+16)
     """
     return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
-
-
-def _lines(part: Path) -> Iterator[list[str]]:
-    with part.open(encoding="utf-8", newline="") as file:
-        yield from csv.reader(line for line in file if line.endswith("\n"))
 
 
 def _write_csv(folder: Path, file: TextIO) -> None:

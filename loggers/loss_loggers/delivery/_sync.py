@@ -12,7 +12,6 @@ from loss_loggers.base._target import target_of
 from loss_loggers.recording._run_folder import read_json
 
 from ._background import Background
-from ._sent_ranges import DELIVERED, SENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -117,6 +116,8 @@ def targets_of(run: str | PathLike[str]) -> list[str]:
     >>> targets_of("nowhere")
     []
     """
+    from ._sent_ranges import DELIVERED, SENT
+
     files = [file for name in (DELIVERED, SENT) for file in folder_at(run).glob(f"*/{name}")]
     files.sort(key=lambda file: file.stat().st_mtime)
     return [read_json(file)["target"] for file in files if "target" in read_json(file)]

@@ -16,3 +16,4 @@ from ._run_folder import INFO as INFO
 from ._run_folder import is_run as is_run
 from ._run_folder import parts as parts
 from ._run_folder import run_info as run_info
+from ._table import read_table as read_table

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from ._row_template import quoted
+from ._table import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +98,8 @@ class AppendOnlyFile:
 
     def read_columns(self) -> None:
         """Go by the header that the file has, if it has one."""
-        import csv
-
         self._file.seek(0)
-        if columns := next(csv.reader([self._file.readline().decode()]), []):
+        if columns := cells_of(self._file.readline().decode()):
             self.columns, self._header = columns, _header(columns)
 
     def close(self) -> None:

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._append_only_file import AppendOnlyFile
 from ._row_template import quoted
+from ._run_folder import EPOCH_COLUMNS, EPOCHS
+from ._table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from loss_loggers.base._protocol import Means
-
-EPOCHS = "epochs.csv"
-COLUMNS = ("epoch", "step", "name", "mean", "samples")
 
 
 class EpochLine(NamedTuple):
@@ -69,21 +68,18 @@ class Epochs:
             self._file.close()
 
     def _open(self) -> AppendOnlyFile:
-        self._file = AppendOnlyFile(self._path, columns=COLUMNS)
+        self._file = AppendOnlyFile(self._path, columns=EPOCH_COLUMNS)
         return self._file
 
 
 def read_epochs(folder: Path) -> Iterator[EpochLine]:
     """The lines of a run folder, but for one that is being written."""
-    import csv
-
     path = folder / EPOCHS
-    data = path.read_bytes() if path.exists() else b""
-    for text in data[: data.rfind(b"\n") + 1].splitlines()[1:]:
-        (cells,) = csv.reader([text.decode()])
-        if len(cells) == len(COLUMNS):
-            epoch, step, name, mean, samples = cells
-            yield EpochLine(int(epoch), int(step), name, float(mean), float(samples), text)
+    for cells, text, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
+        if len(cells) == len(EPOCH_COLUMNS):
+            epoch, step, name, *means = cells
+            mean, samples = map(float, means)
+            yield EpochLine(int(epoch), int(step), name, mean, samples, text.rstrip(b"\r\n"))
 
 
 def _number(value: float) -> str:

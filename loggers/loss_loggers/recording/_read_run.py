@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at
 
-from ._epochs import COLUMNS, EPOCHS
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import INFO, is_run, parts, run_info
+from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, parts, run_info
+from ._table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,28 +80,18 @@ class Run:
 
 
 def _read(path: Path, default: Sequence[str] = (*KEYS, *STATISTICS)) -> Columns:
-    header, *lines = _cells(path, default)
-    return _columns(header, lines)
+    header, lines = read_table(path, default=default)
+    return _columns(header, [line.cells for line in lines])
 
 
 def _epochs(path: Path) -> Columns:
-    columns = _read(path, COLUMNS) if path.exists() else _columns(COLUMNS, [])
+    columns = _read(path, EPOCH_COLUMNS) if path.exists() else _columns(EPOCH_COLUMNS, [])
     return {**columns, "epoch": columns["epoch"].astype("int64")}
 
 
 def _columns(header: Sequence[str], lines: list[list[str]]) -> Columns:
     columns = zip(*lines, strict=True) if lines else [()] * len(header)
     return {name: _column(name, cells) for name, cells in zip(header, columns, strict=True)}
-
-
-def _cells(path: Path, default: Sequence[str]) -> list[list[str]]:
-    """The cells of each line, but for a last line that is not written to its end."""
-    import csv
-
-    data = path.read_bytes()
-    lines = csv.reader(data[: data.rfind(b"\n") + 1].decode().split("\n"))
-    header = next(lines) or [*default]
-    return [header, *(line for line in lines if len(line) == len(header))]
 
 
 def _column(name: str, cells: Sequence[str]) -> numpy.ndarray[Any, Any]:

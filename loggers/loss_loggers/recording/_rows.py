@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING
 
 from ._row_template import KEYS
 from ._run_folder import parts
+from ._table import read_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,8 @@ def ends_at(run: Path, place: Place, time: float) -> bool:
 def _rows(path: Path, start: int) -> Iterator[tuple[Row, int]]:
     row: Row | None = None
     end = start
-    for cells, header, offset in _lines(path, start):
+    header, lines = read_table(path, start)
+    for cells, _, offset in lines:
         step, time, name = int(cells[0]), float(cells[1]), cells[2]
         if row is not None and (step, time) != row[:2]:
             yield row, end
@@ -65,21 +66,6 @@ def _rows(path: Path, start: int) -> Iterator[tuple[Row, int]]:
         end = offset
     if row is not None:
         yield row, end
-
-
-def _lines(path: Path, start: int) -> Iterator[tuple[list[str], list[str], int]]:
-    """The cells of each whole line behind a byte offset, the header, and where the line ends."""
-    with path.open("rb") as file:
-        header = next(csv.reader([file.readline().decode()]), [])
-        offset = max(start, file.tell())
-        file.seek(offset)
-        for line in file:
-            if not line.endswith(b"\n"):
-                return  # it is being written
-            offset += len(line)
-            (cells,) = csv.reader([line.decode()])
-            if len(cells) == len(header):
-                yield cells, header, offset
 
 
 def _metrics(name: str, header: list[str], cells: list[str]) -> Iterator[tuple[str, float]]:

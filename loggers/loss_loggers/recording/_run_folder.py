@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INFO = "run.json"
+EPOCHS = "epochs.csv"
+EPOCH_COLUMNS = ("epoch", "step", "name", "mean", "samples")
 
 
 def is_run(path: str | PathLike[str]) -> bool:

@@ -384,3 +384,13 @@ def test_a_killed_sync_goes_on_with_at_most_a_batch_repeated(
     assert 5000 <= len(steps) <= 5100
     content = json.loads((run / "http/sent.json").read_text())
     assert content["target"] == "http"
+
+
+def test_it_is_a_function_and_a_module(tmp_path: Path) -> None:
+    import loss_loggers.sync as module
+
+    memory = MemoryLogger()
+
+    assert sync(record(tmp_path / "gan", 3), memory).rows == 3
+    assert module.sync(tmp_path / "gan", memory).rows == 0
+    assert module.targets_of(tmp_path / "gan") == ["memory"]
