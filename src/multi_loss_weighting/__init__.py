@@ -24,6 +24,8 @@ from .weighting import (
     weighted_sum,
 )
 
+__version__ = "0.1.0"
+
 __all__ = [
     "REPORT",
     "STATISTICS",
