@@ -1,6 +1,6 @@
 """Look into the built wheel and sdist in `dist/`: what must and what must not be inside.
 
-    python tests/release.py [TAG]        TAG as in v0.1.0
+python tests/release.py [TAG]        TAG as in v0.1.0
 """
 
 from __future__ import annotations
@@ -33,9 +33,10 @@ def _wheel(path: Path) -> list[str]:
     sources = [file.relative_to(ROOT / "src") for file in (ROOT / "src").rglob("*.js")]
     wanted += [file.as_posix() for file in sources]
     found = [f"the wheel lacks {name}" for name in wanted if name not in names]
-    for licence in ("LICENSE", "uPlot.LICENSE"):
-        if not any(name.startswith(f"{info}/licenses/") and name.endswith(licence) for name in names):
-            found.append(f"the wheel lacks the licence {licence}")
+    licences = [name for name in names if name.startswith(f"{info}/licenses/")]
+    for licence in ("/LICENSE", "/uPlot.LICENSE"):
+        if not any(name.endswith(licence) for name in licences):
+            found += [f"the wheel lacks the licence {licence[1:]}"]
     roots = {name.partition("/")[0] for name in names} - {*PACKAGES, info}
     return found + [f"the wheel has {root}" for root in sorted(roots)] + _strays(names, "wheel")
 

@@ -10,14 +10,30 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .delivery import NotDeliveredError, Progress, Summary, sync, targets_of
+from .delivery import (
+    NotDeliveredError,
+    Progress,
+    Summary,
+    SyncIsRunningError,
+    alone,
+    sync,
+    targets_of,
+)
 
 if TYPE_CHECKING:
     from os import PathLike
 
     from .base._protocol import Logger
 
-__all__ = ["NotDeliveredError", "Progress", "Summary", "sync", "targets_of"]
+__all__ = [
+    "NotDeliveredError",
+    "Progress",
+    "Summary",
+    "SyncIsRunningError",
+    "alone",
+    "sync",
+    "targets_of",
+]
 
 
 class _CallableModule(ModuleType):
@@ -27,9 +43,10 @@ class _CallableModule(ModuleType):
         logger: Logger,
         *,
         dry_run: bool = False,
+        everything: bool = False,
         progress: Progress | None = None,
     ) -> Summary:
-        return sync(run, logger, dry_run=dry_run, progress=progress)
+        return sync(run, logger, dry_run=dry_run, everything=everything, progress=progress)
 
 
 sys.modules[__name__].__class__ = _CallableModule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers import sync
 from loss_loggers.recording import folder_at, run_info
-from loss_loggers.sync import targets_of
+from loss_loggers.sync import alone, targets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,16 +65,22 @@ class _Nowhere:
         """Never called."""
 
 
-def count(folder: Path, backend: str, place: Place) -> Summary:
+def count(folder: Path, backend: str, place: Place, *, everything: bool = False) -> Summary:
     """What would be sent, without asking the backend."""
     known = _known(folder, backend, place)
-    return sync(folder, _Nowhere(f"{backend} {known.logdir or known.run_id or _NEW}"), dry_run=True)
+    nowhere = _Nowhere(f"{backend} {known.logdir or known.run_id or _NEW}")
+    return sync(folder, nowhere, dry_run=True, everything=everything)
 
 
-def send(folder: Path, backend: str, place: Place, progress: Progress) -> Summary:
+def send(
+    folder: Path, backend: str, place: Place, progress: Progress, *, everything: bool = False
+) -> Summary:
     """Send what the backend lacks, to the run that it has of this folder or to a new one."""
-    with destination(backend, folder, _known(folder, backend, place)) as logger:
-        return sync(folder, logger, progress=progress)
+    # One at a time, or each would make a new run.
+    with alone(folder / f".sync-{backend}.lock", backend):
+        known = _known(folder, backend, place)
+        with destination(backend, folder, known) as logger:
+            return sync(folder, logger, everything=everything, progress=progress)
 
 
 def _known(folder: Path, backend: str, place: Place) -> Place:

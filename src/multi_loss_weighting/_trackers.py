@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
+
+from loss_loggers import row_time
 
 from ._state import pack, unpack
 from ._tracker import LossTracker
@@ -124,7 +125,7 @@ class Trackers(Mapping[str, LossTracker]):
         number = self._state.number + 1
         if self._reports:
             row |= {name: float(value) for name, value in own.items()}
-            self._pending = number, Pending([(step, time(), row)])
+            self._pending = number, Pending([(step, row_time(), row)])
         self._state = _State(step + 1, seen, number, number)
         self._resume()
 

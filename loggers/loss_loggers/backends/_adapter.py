@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from typing import Any
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._hyperparameters import merge
+from loss_loggers.base._warning import warn
 
 
 class Adapter(BaseLogger):
@@ -48,5 +48,5 @@ class Adapter(BaseLogger):
         if not self._warned:
             self._warned = True
             msg = f"{type(self).__name__} cannot deliver: {reason}. Later rows are counted."
-            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+            warn(msg)
         return True

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import epoch_row, is_repeated
 from loss_loggers.base._hyperparameters import merge
 from loss_loggers.base._pending import Pending
@@ -38,7 +38,7 @@ class MemoryLogger(BaseLogger):
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Keep one row, with the time of now."""
-        self.log_rows([(step, time(), metrics)])
+        self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Keep rows, with the times that they bring."""
@@ -64,7 +64,7 @@ class MemoryLogger(BaseLogger):
         """Keep the means of an epoch as a row; those of an interrupted call come once."""
         is_kept = any(getattr(row, "means", None) is means for _, _, row in reversed(self.rows))
         if not (is_repeated(means) and is_kept):
-            self.rows.append((step, time(), epoch_row(epoch, means)))
+            self.rows.append((step, row_time(), epoch_row(epoch, means)))
             if self._max_rows is not None:
                 self._forget(self._max_rows)
 

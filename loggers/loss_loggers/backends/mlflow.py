@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from time import time
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._hyperparameters import flat
 from loss_loggers.base._protocol import check_kind, is_a
 from loss_loggers.base._values import Names, floats
@@ -57,7 +57,7 @@ class MLflowLogger(Adapter):
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row, with the time of now."""
-        self.log_rows([(step, time(), metrics)])
+        self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Log rows in one batch, with the times that they bring."""

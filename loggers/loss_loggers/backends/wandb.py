@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._hyperparameters import TITLE, merge
 from loss_loggers.base._protocol import check_kind, is_a
 from loss_loggers.base._values import Names, floats
@@ -71,7 +71,7 @@ class WandbLogger(Adapter):
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row."""
         if self._mode == "own":
-            self.log_rows([(step, time(), metrics)])
+            self.log_rows([(step, row_time(), metrics)])
         elif self._refuses(1):
             return
         elif self._mode == "auto":

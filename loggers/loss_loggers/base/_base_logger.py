@@ -8,12 +8,11 @@ from ._epoch_row import epoch_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from types import TracebackType
 
     from typing_extensions import Self
 
-    from ._protocol import Logger, Means
+    from ._protocol import Logger, Means, Record
 
 
 class BaseLogger:
@@ -46,6 +45,11 @@ class BaseLogger:
         return 0
 
     @property
+    def needs_places(self) -> bool:
+        """Whether it has to know where the rows that it takes are in the local record."""
+        return False
+
+    @property
     def target(self) -> str:
         """Which run it delivers to, in words: what was sent there is remembered under them."""
         return type(self).__name__.removesuffix("Logger").lower()
@@ -66,8 +70,8 @@ class BaseLogger:
         """
         cast("Logger", self).log_metrics(epoch_row(epoch, means), step=step)
 
-    def set_spool_folder(self, folder: Path) -> None:
-        """Keep what cannot be delivered in this run folder, if it keeps anything."""
+    def set_record(self, record: Record) -> None:
+        """Deliver beside this record: keep in its folder what cannot be delivered, if anything."""
 
     def before_close(self, deliver: Callable[[], object]) -> None:
         """Have `deliver` called when it is closed: there may be rows that did not come yet."""

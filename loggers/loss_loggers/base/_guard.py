@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
@@ -12,6 +11,7 @@ from ._base_logger import BaseLogger
 from ._epoch_row import epoch_row
 from ._pending import taker_of
 from ._protocol import check_logger
+from ._warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,7 @@ COOLDOWN_FACTOR = 10
 class Guard(BaseLogger):
     """One logger that may fail: it warns once, counts, and training goes on.
 
+    >>> import warnings
     >>> class Broken:
     ...     def log_metrics(self, metrics, /, *, step):
     ...         raise OSError("no route to host")
@@ -135,7 +136,7 @@ class Guard(BaseLogger):
         if pending.late and hasattr(self.logger, "log_rows"):
             self.log_rows([(step, time, dict(metrics)) for step, time, metrics in pending])
             return
-        for step, _, metrics in pending.remaining():
+        for (step, _, metrics), _ in pending.remaining():
             # A copy, for it may add to the row, which others are still to get.
             self.log_metrics(dict(metrics), step=step)
 
@@ -162,4 +163,4 @@ class Guard(BaseLogger):
             f"the logger {name} failed ({type(error).__name__}: {error}). "
             "Training goes on; later failures are counted."
         )
-        warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        warn(msg)

@@ -8,16 +8,26 @@ from typing import Any
 TITLE = "loss_weighting"
 """Under which a run keeps them, for it has hyperparameters of its user's too."""
 
+LOSSES = "losses"
+"""What groups and trackers call the list of their losses."""
+
 
 def merge(known: dict[str, Any], new: dict[str, Any]) -> None:
-    """Add new ones to those known: lists unite, settings are updated.
+    """Add new ones to those known: settings are updated, and the list of the losses grows.
 
-    >>> known = {"losses": ["G"]}
-    >>> merge(known, {"losses": ["D"], "D": {"weight": 0.5}})
+    >>> known = {"losses": ["G"], "layers": [64, 64]}
+    >>> merge(known, {"losses": ["D"], "D": {"weight": 0.5}, "layers": [128]})
     >>> known
-    {'losses': ['G', 'D'], 'D': {'weight': 0.5}}
+    {'losses': ['G', 'D'], 'layers': [128], 'D': {'weight': 0.5}}
     """
-    known.update({str(key): _merged(known.get(key), plain(new[key])) for key in new})
+    for key, value in plain(new).items():
+        old = known.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            known[key] = {**old, **value}
+        elif key == LOSSES and isinstance(old, list) and isinstance(value, list):
+            known[key] = [*old, *(one for one in value if one not in old)]
+        else:
+            known[key] = value
 
 
 def plain(value: Any) -> Any:
@@ -45,11 +55,3 @@ def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | flo
             value = dict(enumerate(value, 1))
         pairs |= flat(value, name) if isinstance(value, dict) else {name: value}
     return pairs
-
-
-def _merged(old: Any, new: Any) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {**old, **new}
-    if isinstance(old, list) and isinstance(new, list):
-        return [*old, *(value for value in new if value not in old)]
-    return new

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import weakref
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 try:
@@ -23,7 +24,7 @@ _TEXT = 4096
 """Bytes of the file that say who holds it. Windows lets nobody read what is locked, so the locked
 byte stands behind them."""
 
-_held: WeakSet[FileLock] = WeakSet()
+_held: weakref.WeakSet[FileLock] = weakref.WeakSet()
 
 
 class LocksMissingError(OSError):
@@ -31,7 +32,7 @@ class LocksMissingError(OSError):
 
 
 class FileLock:
-    """A lock on a file of its own, which stays there when nobody holds it.
+    """A lock on a file of its own, which goes when it is released, and stays after a kill.
 
     A forked child does not hold what its parent does.
 
@@ -50,6 +51,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
+        self._close: Callable[[], object] = int
 
     @property
     def is_held(self) -> bool:
@@ -64,13 +66,14 @@ class FileLock:
             OSError: If the file cannot be written.
         """
         while self._file is None:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+            file = _opened(self.path)
             try:
                 if not _lock(file):
                     return False
                 # Whoever deleted the file in between has another one.
                 if not _is_at(file, self.path):
                     continue
+                self._close = weakref.finalize(self, os.close, file)
                 self._file, file = file, -1
             finally:
                 if file >= 0:
@@ -89,16 +92,24 @@ class FileLock:
             return {}
         return known if isinstance(known, dict) else {}
 
-    def release(self) -> None:
-        """Let go of it; nothing happens if we do not have it."""
-        file, self._file = self._file, None
-        if file is not None:
-            _held.discard(self)
-            with suppress(OSError):
-                os.close(file)
+    def is_ours(self) -> bool:
+        """Whether the file that we hold is still the one at its path."""
+        return self._file is not None and _is_at(self._file, self.path)
 
-    def __del__(self) -> None:
-        self.release()
+    def release(self) -> None:
+        """Let go of it, and leave no file behind; nothing happens if we do not have it."""
+        if self.is_ours():
+            # While it is ours: whoever has opened it already sees that it is at no path any more.
+            with suppress(OSError):
+                self.path.unlink()
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file, as a forked child does, which does not hold it."""
+        self._file = None
+        _held.discard(self)
+        with suppress(OSError):
+            self._close()
 
 
 def this_process() -> dict[str, Any]:
@@ -111,9 +122,17 @@ def _boot() -> str:
     from pathlib import Path  # here, for it is a tenth of what importing this package costs
 
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
     except OSError:
         return ""
+
+
+def _opened(path: Path) -> int:
+    flags = getattr(os, "O_CLOEXEC", 0)
+    try:
+        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
+    except PermissionError:
+        return os.open(path, flags | os.O_RDONLY)  # what one may only read can be held, too
 
 
 def _lock(file: int) -> bool:
@@ -140,7 +159,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 def _let_go_in_child() -> None:
     for lock in list(_held):
-        lock.release()
+        lock.forget()
 
 
 if hasattr(os, "register_at_fork"):

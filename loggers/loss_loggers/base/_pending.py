@@ -9,6 +9,12 @@ from ._protocol import Row
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+Place = tuple[int, int]
+"""A place in a local record: the number of a part, from 1, and a byte offset in it."""
+
+Range = tuple[Place, Place]
+"""What is between two places."""
+
 _WAYS = frozenset(("log_metrics", "log_rows", "log_pending"))
 
 
@@ -38,6 +44,9 @@ class Pending(list[Row]):
 
     late = False
 
+    places: list[Range | None] | None = None
+    """Between which places of the local record each row is, where somebody asks for it."""
+
     tee: object = None
     """The `Tee` that delivers these rows."""
 
@@ -60,13 +69,18 @@ class Pending(list[Row]):
         if child is None:
             child = Pending(self if rows is None else rows())
             child.late = self.late
+            if len(child) == len(self):
+                child.places = self.places
             self.note = (self.done, child)
         return child  # type: ignore[no-any-return]
 
-    def remaining(self) -> Iterator[Row]:
-        """The rows that the logger at this guard lacks, for one that takes them one by one."""
+    def remaining(self) -> Iterator[tuple[Row, Range | None]]:
+        """The rows that the logger at this guard lacks, and where they are in the record.
+
+        For one that takes them one by one.
+        """
         for index in range(self.noted() or 0, len(self)):
-            yield self[index]
+            yield self[index], None if self.places is None else self.places[index]
             self.note = (self.done, index + 1)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Metrics = dict[str, Any]
 Row = tuple[int, float, Metrics]
@@ -25,6 +28,25 @@ class Logger(Protocol):
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> object:
         """Record one row: a number for each `{statistic}/{loss}`."""
+        ...
+
+
+class Record(Protocol):
+    """What others need to know of the local record, beside which they deliver."""
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        ...
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Where the next row comes: the number of the part, from 1, and its size in bytes."""
+        ...
+
+    @property
+    def resumed(self) -> list[dict[str, Any]]:
+        """Where the record went on, or back: `part` and `offset` of each time."""
         ...
 
 
@@ -59,6 +81,17 @@ def check_logger(candidate: object) -> Logger:
         msg = f"a logger has log_metrics(metrics, *, step); got {_what_came(candidate)}"
         raise TypeError(msg)
     return cast("Logger", candidate)
+
+
+def target_of(logger: object) -> str:
+    """Which run of which backend a logger delivers to, in words.
+
+    >>> from loss_loggers import MemoryLogger
+    >>> target_of(MemoryLogger())
+    'memory'
+    """
+    name = getattr(logger, "__name__", type(logger).__name__)
+    return str(getattr(logger, "target", None) or name.removesuffix("Logger").lower())
 
 
 def is_a(candidate: object, *full_names: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
+
+from ._warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,5 +67,5 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
             numbers[name] = _float(value)
         except Exception as error:  # noqa: PERF203
             msg = f"{name} is a number; got {type(value).__name__} ({error}). It is left out."
-            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+            warn(msg)
     return numbers

@@ -4,5 +4,7 @@ from ._background import Background as Background
 from ._sync import NotDeliveredError as NotDeliveredError
 from ._sync import Progress as Progress
 from ._sync import Summary as Summary
+from ._sync import SyncIsRunningError as SyncIsRunningError
+from ._sync import alone as alone
 from ._sync import sync as sync
 from ._sync import targets_of as targets_of

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._paths import folder_at
+from loss_loggers.base._process import finalizer
 from loss_loggers.wrappers.tee import Tee
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Background(Tee):
         path = None if undelivered is None else folder_at(undelivered)
         self._loggers = QueuedLoggers(self, path, max_rows, interval, timeout)
         self._timeout = timeout
-        self._finalizer = weakref.finalize(self, self._loggers.release)
+        self._finalizer = finalizer(self, self._loggers.release)
 
     @property
     def delivered(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ._delivery_log import warn
+from loss_loggers.base._warning import warn
 
 if TYPE_CHECKING:
     from ._delivery_log import DeliveryLog

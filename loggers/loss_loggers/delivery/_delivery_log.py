@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._paths import folder_at
+from loss_loggers.base._warning import warn
 
 from ._sent_ranges import UNDELIVERED, SentRanges, folder_name
 from ._spool import Spool, epochs_in
@@ -13,6 +13,8 @@ from ._spool import Spool, epochs_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from loss_loggers.base._protocol import Record
 
     from ._spool import Item
 
@@ -35,21 +37,18 @@ class DeliveryLog:
         """The file of what was not delivered."""
         return self._spool.path
 
-    def set_spool_folder(self, run: Path) -> None:
-        """Write into this run folder, the file too unless the user chose a place for it."""
-        if self._sent is not None:
-            return
-        folder = run / folder_name(self._target)
-        self._sent = SentRanges(folder, self._target)
+    def set_record(self, record: Record) -> None:
+        """Write into its folder, the file too unless the user chose a place for it."""
+        self._sent = SentRanges(record, self._target)
         self._is_saved = False
         if not self._is_chosen:
-            self._spool = Spool(folder / UNDELIVERED)
+            self._spool = Spool(record.path / folder_name(self._target) / UNDELIVERED)
 
     def arrived(self, items: Sequence[Item]) -> None:
         """These were delivered."""
         self.delivered += rows(items)
         if items and self._sent:
-            self._sent.add(items[0][3], items[-1][1])
+            self._sent.add(item[3] for item in items)
             self._sent.epochs.update(epochs_in(items))
             self._is_saved = False
 
@@ -88,13 +87,3 @@ class DeliveryLog:
 def rows(items: Sequence[Item]) -> int:
     """How many of them are rows; the others are hyperparameters."""
     return sum(item[0] is not None for item in items)
-
-
-def warn(message: str) -> None:
-    """Warn from any thread: one that has nobody to raise to must not die of it."""
-    try:
-        warnings.warn(message, RuntimeWarning, stacklevel=3)
-    except RuntimeWarning:  # the user made warnings errors
-        import sys
-
-        print(f"RuntimeWarning: {message}", file=sys.stderr)

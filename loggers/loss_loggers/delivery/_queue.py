@@ -93,7 +93,5 @@ class DeliveryQueue:
     def _fits(self, item: Item, limit: int) -> bool:
         if not self._under_way:
             return True
-        last = self._under_way[-1]
-        # Rows of one time are told apart by nothing, so they go together.
-        is_room = len(self._under_way) < limit or item[1] == last[1]
-        return is_room and item[0] is not None and last[0] is not None
+        is_room = len(self._under_way) < limit
+        return is_room and item[0] is not None and self._under_way[-1][0] is not None

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
-from loss_loggers.base._target import target_of
+from loss_loggers.base._protocol import target_of
+from loss_loggers.base._warning import warn
 
-from ._delivery_log import DeliveryLog, warn
+from ._delivery_log import DeliveryLog
 from ._queue import DeliveryQueue
+from ._sent_ranges import Sent
 from ._thread import DeliveryThread
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from loss_loggers.base._pending import Pending
-    from loss_loggers.base._protocol import Logger, Metrics, Row
+    from loss_loggers.base._pending import Pending, Place, Range
+    from loss_loggers.base._protocol import Logger, Metrics, Record, Row
+
+    from ._spool import Item
 
 _NUMBERS = frozenset((float, int))
 
@@ -33,7 +37,8 @@ class QueuedLogger(BaseLogger):
         self._log = DeliveryLog(name, target_of(logger), path)
         self._queue = DeliveryQueue(self._log, max_rows)
         self._thread = DeliveryThread(logger, self._queue, interval)
-        self._last = time()
+        self._record: Record | None = None
+        self._last: Place = (1, 0)
         self._is_closed = self._said_foreign = False
         self._pid = os.getpid()
 
@@ -62,13 +67,20 @@ class QueuedLogger(BaseLogger):
         """Rows that were not delivered: those in the file, and those that found no place there."""
         return self._log.kept + self._log.lost
 
-    def set_spool_folder(self, folder: Path) -> None:
-        """Keep what is not delivered in this run folder."""
-        self._log.set_spool_folder(folder)
+    @property
+    def needs_places(self) -> bool:
+        """They tell which rows arrived."""
+        return True
+
+    def set_record(self, record: Record) -> None:
+        """Keep what is not delivered in the folder of this record, and what is by its places."""
+        if self._record is None:
+            self._record, self._last = record, record.place
+            self._log.set_record(record)
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Take one row, with the time of now."""
-        self._put(int(step), time(), _plain(metrics))
+        """Take one row, with the current time."""
+        self._put(int(step), row_time(), _plain(metrics))
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
@@ -77,14 +89,14 @@ class QueuedLogger(BaseLogger):
 
     def log_pending(self, pending: Pending) -> None:
         """Take rows with their times; the one during which Ctrl-C came may come twice."""
-        for step, moment, metrics in pending.remaining():
-            self._put(int(step), moment, _plain(metrics))
+        for (step, moment, metrics), where in pending.remaining():
+            self._put(int(step), moment, _plain(metrics), where)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Take hyperparameters, which are delivered in their turn."""
         from loss_loggers.base._hyperparameters import plain
 
-        self._put(None, time(), plain(hyperparams))
+        self._put(None, row_time(), plain(hyperparams))
 
     def ask(self) -> int:
         """Let the thread deliver now; the number of this request."""
@@ -95,32 +107,41 @@ class QueuedLogger(BaseLogger):
         if not self._is_foreign():
             self._thread.wait(request, deadline)
 
-    def finish(self, error: BaseException | None = None) -> None:
-        """Take no more rows; the thread delivers those that it has, and ends."""
+    def finish(self, error: BaseException | None = None, then: Callable[[], object] = int) -> None:
+        """Take no more rows; the thread delivers those that it has, calls `then`, and ends."""
         if not self._is_closed and not self._is_foreign():
             self._is_closed = True
-            self._thread.finish(error)
+            self._thread.finish(error, then)
 
     def join(self, deadline: float) -> None:
         """Wait for that end; what is left then goes to the file."""
         if not self._is_foreign():
             self._thread.join(deadline)
 
-    def _put(self, step: int | None, moment: float, content: dict[str, Any]) -> None:
+    def _put(
+        self, step: int | None, moment: float, content: dict[str, Any], where: Range | None = None
+    ) -> None:
+        item = step, moment, content, self._sent(step, content, where)
         if self._is_closed or os.getpid() != self._pid:
-            self._refuse(step, moment, content)
+            self._refuse(item)
             return
-        has_room = self._queue.put((step, moment, content, self._last))
-        self._last = moment
-        if not has_room:
+        if not self._queue.put(item):
             self._thread.backoff.kept("does not take rows as fast as they come")
         if not self._thread.is_started:
             self._thread.start()
 
-    def _refuse(self, step: int | None, moment: float, content: dict[str, Any]) -> None:
+    def _sent(self, step: int | None, content: Metrics, where: Range | None) -> Sent | None:
+        """What of the record arrives with an item; if it is not said, all since the last one."""
+        record = self._record
+        if record is None or step is None or isinstance(content, EpochRow):
+            return None
+        start, end = where or (self._last, record.place)
+        self._last = end
+        return Sent(start, end, len(record.resumed)) if start < end else None
+
+    def _refuse(self, item: Item) -> None:
         if not self._is_foreign():
-            self._log.keep([(step, moment, content, self._last)])
-            self._last = moment
+            self._log.keep([item])
             self._thread.backoff.kept("was closed")
             return
         self._log.lost += 1

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from loss_loggers.base._process import before_end, not_before_end
 from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
 
@@ -41,12 +41,13 @@ class QueuedLoggers:
         self._loggers = [
             g.logger for one in tees for g in one.guards if isinstance(g.logger, QueuedLogger)
         ]
+        self._living = len(self._loggers)
         self._windows = [one for one in tees if isinstance(one, Every)]
         self._timeout = timeout
         self._deadline: float | None = None
         # Not left to a finalizer, which runs after the hooks that SDKs registered later: W&B and
         # others end their run in one.
-        atexit.register(self._at_exit)
+        before_end(self._at_exit)
 
     def __iter__(self) -> Iterator[QueuedLogger]:
         return iter(self._loggers)
@@ -61,7 +62,7 @@ class QueuedLoggers:
 
     def close(self, error: BaseException | None, timeout: float) -> None:
         """Deliver what waits, and end."""
-        atexit.unregister(self._at_exit)
+        not_before_end(self._at_exit)
         deadline = monotonic() + timeout
         self._finish(error)
         try:
@@ -88,7 +89,13 @@ class QueuedLoggers:
     def _finish(self, error: BaseException | None) -> None:
         self._close_windows()
         for logger in self._loggers:
-            logger.finish(error)
+            logger.finish(error, self._one_is_over)
+
+    def _one_is_over(self) -> None:
+        """Once all threads have ended there is nothing to wait for, and nobody holds the rows."""
+        self._living -= 1
+        if not self._living:
+            not_before_end(self._at_exit)
 
     def _close_windows(self) -> None:
         for every in self._windows:

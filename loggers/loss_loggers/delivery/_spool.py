@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.recording._append_only_file import AppendOnlyFile
 
+from ._sent_ranges import sent_from
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from ._sent_ranges import EpochKey
+    from ._sent_ranges import EpochKey, Sent
 
-Item = tuple[int | None, float, dict[str, Any], float]
-"""A row that waits, and the time of the one before it. Hyperparameters are one without a step."""
+Item = tuple[int | None, float, dict[str, Any], "Sent | None"]
+"""A row that waits, and where it is in the record. Hyperparameters are one without a step."""
 
 
 class Spool:
@@ -24,11 +26,11 @@ class Spool:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     file = Spool(Path(folder) / "undelivered.jsonl")
-    ...     file.append([(7, 0.5, {"loss/G": 0.1}, 0.25), (None, 0.75, {"losses": ["G"]}, 0.5)])
+    ...     file.append([(7, 0.5, {"loss/G": 0.1}, None), (None, 0.75, {"losses": ["G"]}, None)])
     ...     print(file.path.read_text(), end="")
     ...     file.close()
-    {"step":7,"time":0.5,"metrics":{"loss/G":0.1},"after":0.25}
-    {"time":0.75,"hyperparameters":{"losses":["G"]},"after":0.5}
+    {"step":7,"time":0.5,"metrics":{"loss/G":0.1}}
+    {"time":0.75,"hyperparameters":{"losses":["G"]}}
     """
 
     def __init__(self, path: Path) -> None:
@@ -80,14 +82,16 @@ def epochs_in(items: Iterable[Item]) -> set[EpochKey]:
 
 
 def _named(item: Item) -> dict[str, Any]:
-    step, time, content, after = item
+    step, time, content, sent = item
     if step is None:
-        return {"time": time, "hyperparameters": content, "after": after}
+        return {"time": time, "hyperparameters": content}
     kind = {"kind": "epoch"} if isinstance(content, EpochRow) else {}
-    return {"step": step, "time": time, "metrics": content, "after": after, **kind}
+    where = {} if sent is None else {"record": sent}
+    return {"step": step, "time": time, "metrics": content, **where, **kind}
 
 
 def _item(line: dict[str, Any]) -> Item:
     content = line["metrics"] if "step" in line else line["hyperparameters"]
     content = EpochRow(content) if line.get("kind") == "epoch" else content
-    return line.get("step"), line["time"], content, line["after"]
+    sent = sent_from(line["record"]) if "record" in line else None
+    return line.get("step"), line["time"], content, sent

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._paths import folder_at
-from loss_loggers.base._protocol import check_logger
-from loss_loggers.base._target import target_of
+from loss_loggers.base._protocol import check_logger, target_of
+from loss_loggers.base._warning import warn
 from loss_loggers.recording._run_folder import read_json
 
 from ._background import Background
@@ -16,6 +18,7 @@ from ._background import Background
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from os import PathLike
+    from pathlib import Path
 
     from loss_loggers.base._protocol import Logger
 
@@ -33,6 +36,10 @@ class NotDeliveredError(RuntimeError):
     """A logger took rows and lost them; it warned about the reason."""
 
 
+class SyncIsRunningError(RuntimeError):
+    """Another `sync` sends the rows of the same run to the same place."""
+
+
 class Summary(NamedTuple):
     """What was sent, or would be.
 
@@ -42,6 +49,8 @@ class Summary(NamedTuple):
         numbers: How many numbers were in them.
         first_step: The lowest step, or None if there was no row.
         last_step: The highest step.
+        withheld: How many rows were left to a `Background` that still runs, or may.
+        sender: Which one, in words.
     """
 
     target: str
@@ -49,6 +58,8 @@ class Summary(NamedTuple):
     numbers: int = 0
     first_step: int | None = None
     last_step: int | None = None
+    withheld: int = 0
+    sender: str = ""
 
 
 def sync(
@@ -56,6 +67,7 @@ def sync(
     logger: Logger,
     *,
     dry_run: bool = False,
+    everything: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Send a logger the rows of a run folder that its backend lacks: in order, exact, once.
@@ -65,7 +77,12 @@ def sync(
     step, and their own time where the logger takes times; the means of an epoch come after its last
     row, as `log_epoch` if the logger has it. The folder remembers what was sent, so
     a second call goes on where the first one ended. A call that is killed repeats up to 100 rows,
-    and a `Background` that is killed those of its last interval.
+    and a `Background` that is killed those of its last interval. One call at a time sends to a
+    place.
+
+    What a `Background` that still runs is about to deliver is left to it, and counted in
+    `Summary.withheld`. From another machine nobody can see whether it runs, so there that is left
+    to it as well, unless you say `everything=True`.
 
     Wrap the logger as it was during the run: `sync(run, Rename("{loss}_{stat}", MLflowLogger(…)))`.
 
@@ -73,7 +90,13 @@ def sync(
         run: A run folder, or a file of undelivered rows.
         logger: Sends the rows, on this thread. What it raises is raised here.
         dry_run: Count only.
+        everything: Send also what would be left to a `Background`; it may then come twice.
         progress: Called after every batch.
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        SyncIsRunningError: If another call is sending to the same place.
+        NotDeliveredError: If the logger took rows and lost them.
 
     >>> from tempfile import TemporaryDirectory
     >>> from loss_loggers import CsvLogger, MemoryLogger
@@ -83,7 +106,7 @@ def sync(
     ...         logger.log_metrics({"loss/G": 0.5, "loss/D": 0.25}, step=0)
     ...     sync(logger.path, memory)
     ...     sync(logger.path, memory).rows
-    Summary(target='memory', rows=1, numbers=2, first_step=0, last_step=0)
+    Summary(target='memory', rows=1, numbers=2, first_step=0, last_step=0, withheld=0, sender='')
     0
     >>> memory["loss/D"]
     [(0, 0.25)]
@@ -94,12 +117,51 @@ def sync(
     # Imported when it is used, so that importing this package costs nothing more.
     from ._pending_rows import pending_rows
 
-    pending = pending_rows(folder_at(run), target_of(logger))
-    nothing = Summary(target_of(logger))
-    total = _added(nothing, (item for item, _ in pending))
+    folder, target = folder_at(run), target_of(logger)
     if dry_run:
-        return total
-    sent = nothing
+        pending = pending_rows(folder, target, everything=everything)
+        return _looked_through(pending, target)
+    with alone(pending_rows(folder, target).lock, target):
+        pending = pending_rows(folder, target, everything=everything)
+        return _sent(pending, logger, progress)
+
+
+def _looked_through(pending: PendingRows, target: str) -> Summary:
+    """What is to be sent, and what is not."""
+    total = _added(Summary(target), (item for item, _ in pending))
+    return total._replace(withheld=pending.withheld, sender=pending.sender)
+
+
+@contextmanager
+def alone(path: Path, target: str) -> Iterator[None]:
+    """While nobody else sends to a place; the file at `path` is held for it.
+
+    Raises:
+        SyncIsRunningError: If another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        is_ours = lock.acquire()
+    except LocksMissingError as error:
+        warn(f"another sync to {target} at the same time would not be noticed: {error}")
+        is_ours = True
+    if not is_ours:
+        who = lock.holder()
+        msg = (
+            f"another sync, process {who.get('pid')} on {who.get('host')}, sends to {target}: wait"
+            " until it has ended, and start this one again"
+        )
+        raise SyncIsRunningError(msg)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Summary:
+    target = target_of(logger)
+    total, sent = _looked_through(pending, target), Summary(target)
     # Where it goes is known from now on, also if nothing of it arrives.
     pending.save(pending.cursor)
     for batch in _batches(pending):
@@ -107,7 +169,7 @@ def sync(
         sent = _added(sent, (item for item, _ in batch))
         if progress is not None:
             progress(sent.rows, total.rows)
-    return sent
+    return sent._replace(withheld=pending.withheld, sender=pending.sender)
 
 
 def targets_of(run: str | PathLike[str]) -> list[str]:
@@ -187,11 +249,11 @@ def _added(summary: Summary, items: Iterable[PendingItem]) -> Summary:
     """The summary with these items in it."""
     for step, _, content in items:
         if step is not None:
-            summary = Summary(
-                summary.target,
-                summary.rows + 1,
-                summary.numbers + len(content),
-                step if summary.first_step is None else min(step, summary.first_step),
-                step if summary.last_step is None else max(step, summary.last_step),
+            first, last = summary.first_step, summary.last_step
+            summary = summary._replace(
+                rows=summary.rows + 1,
+                numbers=summary.numbers + len(content),
+                first_step=step if first is None else min(step, first),
+                last_step=step if last is None else max(step, last),
             )
     return summary

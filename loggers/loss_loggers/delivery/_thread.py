@@ -13,6 +13,8 @@ from ._backoff import Backoff
 from ._sender import Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loss_loggers.base._protocol import Logger
 
     from ._queue import DeliveryQueue
@@ -39,6 +41,7 @@ class DeliveryThread:
         self._asked = self._answered = 0
         self._is_last = False
         self._error: BaseException | None = None
+        self._then: Callable[[], object] = int
 
     def start(self) -> None:
         """Start the thread, unless it runs."""
@@ -65,9 +68,9 @@ class DeliveryThread:
         with self._queue.lock:
             self._queue.lock.wait_for(is_over, max(0.0, deadline - monotonic()))
 
-    def finish(self, error: BaseException | None) -> None:
-        """Deliver what is left, and end."""
-        self._error, self._is_last = error, True
+    def finish(self, error: BaseException | None, then: Callable[[], object]) -> None:
+        """Deliver what is left, call `then`, and end."""
+        self._error, self._then, self._is_last = error, then, True
         if self.is_started:
             self.ask()
         else:
@@ -114,6 +117,7 @@ class DeliveryThread:
         if isinstance(self._logger, BaseLogger):
             with suppress(Exception):
                 self._logger.close(self._error)
+        self._then()
 
     def _keep_rest(self) -> None:
         if self._queue.keep_all():

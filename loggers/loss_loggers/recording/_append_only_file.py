@@ -31,7 +31,7 @@ class AppendOnlyFile:
     """
 
     def __init__(self, path: Path, *, number: int = 1, columns: Sequence[str] = ()) -> None:
-        self.number = number
+        self.number, self._path = number, path
         self._file = path.open("a+b", buffering=0)
         self._written = _only((self._file.seek(0, os.SEEK_END), None))
         self._begun: tuple[int, object] | None = None
@@ -43,15 +43,18 @@ class AppendOnlyFile:
         self.settle()
         return self._written[-1][0]
 
-    def append(self, text: str, mark: object = None) -> None:
+    def append(self, text: str | bytes, mark: object = None) -> None:
         """Write all of the text, or raise and leave the file as it was.
 
-        `has(mark)` then says that it was written, also where the call itself was interrupted.
+        Bytes are whole lines that bring a header of their own. `has(mark)` then says that it was
+        written, also where the call itself was interrupted.
         """
         if self._begun is not None:
             self.settle()
         size = self._written[-1][0]
-        data = (text if size else self._header + text).encode()
+        if isinstance(text, str):
+            text = (text if size else self._header + text).encode()
+        data = text
         self._begun = begun = (size + len(data), mark)
         try:
             count = self._file.write(data)
@@ -80,6 +83,19 @@ class AppendOnlyFile:
             else:
                 self._file.truncate(self._written[-1][0])
         self._begun = None
+
+    def is_there(self) -> bool:
+        """Whether the file at its path still is the one that is written."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        except OSError:
+            return False
+
+    def content(self) -> bytes:
+        """All that was written, also where the file has no path any more."""
+        self.settle()
+        self._file.seek(0)
+        return self._file.read()
 
     def adopt(self, other: AppendOnlyFile) -> None:
         """Know the marks of the file before this one."""

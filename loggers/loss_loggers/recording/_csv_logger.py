@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
-import weakref
 from threading import RLock
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._pending import Pending
+from loss_loggers.base._process import finalizer, is_ending, is_first_rank
+from loss_loggers.base._warning import warn
+
+from ._run_folder import NotOursError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loss_loggers.base._protocol import Means, Metrics, Row
+
+    from ._run_writer import RunWriter
 
 
 class CsvLogger(BaseLogger):
@@ -28,7 +32,15 @@ class CsvLogger(BaseLogger):
     most the line being written. A folder that already holds a run is left alone: the run goes to
     the first free sibling (`runs/gan-2`), and `path` says which. With `resume=True` it is
     continued instead, after the last whole line; a checkpoint that kept `state_dict()` puts it
-    back to exactly where it was. One process writes a run; a forked child of it cannot.
+    back to exactly where it was.
+
+    One process writes a run, and holds it by a lock that ends with it; a forked child cannot. In
+    one process, such as a notebook whose cell is run again, a new logger with `resume=True` takes
+    over from the earlier one; in another process it raises, unless it is told `takeover=True`. If
+    the folder or a file is deleted or replaced meanwhile, a warning says so, and rows go on there.
+
+    The run is "finished" once `close()` is called, a `with` ends well, or the process does;
+    "crashed" after an error; and "stopped" where the logger was dropped before.
 
     Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
     A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
@@ -36,7 +48,16 @@ class CsvLogger(BaseLogger):
     all of it with `read_run`, or a file with `pandas.read_csv`.
 
     On another rank than the first of a distributed run there is no folder before the first row,
-    and a group reports none there unless it is told to.
+    and a group reports none there unless it is told to. Eight trainings of their own under one
+    launcher so are eight runs.
+
+    Args:
+        path: The folder.
+        resume: Whether to go on with the run that is there.
+        takeover: Whether to do so although another process writes it: that one stops writing.
+
+    Raises:
+        RuntimeError: If another process writes the run that is to be resumed.
 
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -48,17 +69,19 @@ class CsvLogger(BaseLogger):
     0,1500000000.0,lr,,,,,,,,,,,,0.001
     """
 
-    def __init__(self, path: str | PathLike[str], *, resume: bool = False) -> None:
+    def __init__(
+        self, path: str | PathLike[str], *, resume: bool = False, takeover: bool = False
+    ) -> None:
         # Imported when it is used, for it is half of what importing this package would cost.
         from ._run_writer import RunWriter
 
-        self._writer = RunWriter(folder_at(path), resume=resume)
+        self._writer = RunWriter(folder_at(path), resume=resume, takeover=takeover)
         self._lost = 0
         self._warned = False
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self._lock = RLock()
-        self._finalizer = weakref.finalize(self, self._writer.close_unasked)
-        if _is_first_rank():
+        self._finalizer = finalizer(self, _end, self._writer)
+        if is_first_rank():
             self._open()
 
     def __repr__(self) -> str:
@@ -70,13 +93,26 @@ class CsvLogger(BaseLogger):
         return self._writer.path
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where the next row comes: the number of the part, from 1, and its size in bytes."""
+        return self._writer.place
+
+    @property
+    def resumed(self) -> list[dict[str, Any]]:
+        """Where the record went on, or back: `part` and `offset` of each time."""
+        return self._writer.resumed
+
+    @property
     def failed(self) -> int:
-        """Rows that came after the end, or in a forked process. Others raise."""
-        return self._lost
+        """Rows that came after the end, in a forked process, or to a disk that is gone.
+
+        Others raise.
+        """
+        return self._lost + self._writer.lost
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Record one row, with the time of now."""
-        self.log_rows([(step, time(), metrics)])
+        """Record one row, with the current time."""
+        self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Record rows, with the times that they bring."""
@@ -86,19 +122,37 @@ class CsvLogger(BaseLogger):
         """Record rows that an interrupted delivery may bring again: each is recorded once."""
         writer = self._writer
         # What `_refuses` asks, without its calls: this is at every step.
-        if writer.is_closed or os.getpid() != writer.pid:
+        if writer.reason or os.getpid() != writer.pid:
             self._refuses(len(pending))
             return
         with self._lock:
-            for row in pending if pending.tries < 2 else writer.open().unwritten(pending):
-                writer.append(row)
+            first = 0 if pending.tries < 2 else writer.open().written(pending)
+            try:
+                if pending.places is None:
+                    for row in pending if not first else pending[first:]:
+                        writer.append(row)
+                else:
+                    self._record_places(pending, first)
+            except NotOursError:
+                self._refuses(len(pending))
+
+    def _record_places(self, pending: Pending, first: int) -> None:
+        """Record rows, and say in which places they are."""
+        writer, places = self._writer, pending.places
+        for index in range(first, len(pending)):
+            start = writer.place
+            writer.append(pending[index])
+            places[index] = start, writer.place  # type: ignore[index]
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Record the means of an epoch in `epochs.csv`."""
         if self._refuses(1):
             return
         with self._lock:
-            self._writer.append_epoch(epoch, means, step)
+            try:
+                self._writer.append_epoch(epoch, means, step)
+            except NotOursError:
+                self._refuses(1)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Record what the losses are and how they are weighted; later ones are merged."""
@@ -131,14 +185,14 @@ class CsvLogger(BaseLogger):
             self._writer.open()
         except OSError as error:
             msg = f"cannot record in {self.path} yet ({error}); each row will try again"
-            warnings.warn(msg, RuntimeWarning, stacklevel=3)
+            warn(msg)
 
     def _close(self, error: BaseException | None) -> None:
         try:
             self._writer.close(error)
         except OSError as problem:
             msg = f"the run in {self.path} is over, but run.json could not say so ({problem})"
-            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+            warn(msg)
 
     def _refuses(self, rows: int) -> bool:
         reason = self._writer.why_not()
@@ -146,11 +200,10 @@ class CsvLogger(BaseLogger):
         if reason and not self._warned:
             self._warned = True
             msg = f"{self!r} records nothing more: {reason}"
-            warnings.warn(msg, RuntimeWarning, stacklevel=4)
+            warn(msg)
         return bool(reason)
 
 
-def _is_first_rank() -> bool:
-    """Whether the launcher of a distributed run, if there is one, calls this process the first."""
-    rank = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0"))
-    return rank in ("0", "")
+def _end(writer: RunWriter) -> None:
+    """Nobody holds the logger any more, or the process ends."""
+    writer.close_unasked(is_over=is_ending())

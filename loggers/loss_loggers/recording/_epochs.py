@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._append_only_file import AppendOnlyFile
@@ -53,6 +54,20 @@ class Epochs:
     def has(self, mark: object) -> bool:
         """Whether the lines with this mark were written, if that was not long ago."""
         return self._file is not None and self._file.has(mark)
+
+    def find_again(self) -> None:
+        """Where the file was deleted, or another was put in its place, write a new one."""
+        old = self._file
+        if old is None or old.is_there():
+            return
+        with suppress(OSError):
+            data = old.content()
+            self._path.unlink(missing_ok=True)
+            if data:
+                self._open().append(data)
+        if self._file is old:
+            self._file = None  # the next epoch makes another
+        old.close()
 
     def rewind(self, size: int) -> None:
         """Forget all that was written after this many bytes."""

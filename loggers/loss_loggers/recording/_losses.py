@@ -25,6 +25,7 @@ class LossFiles:
         self.epochs = Epochs(folder)
         self.dropped = self.part.mend() + self.epochs.dropped
         self.part.read_columns()
+        self._seen = self.part.size
 
     @property
     def columns(self) -> list[str]:
@@ -47,12 +48,45 @@ class LossFiles:
         part.adopt(old)
         self._replace(part)
 
-    def unwritten(self, rows: Sequence[Row]) -> Sequence[Row]:
-        """Those of the rows that are not written yet; they are written in order."""
+    def written(self, rows: Sequence[Row]) -> int:
+        """How many of the rows are written already; they are written in order."""
         for index in reversed(range(len(rows))):
             if self.part.has(rows[index]):
-                return rows[index + 1 :]
-        return rows
+                return index + 1
+        return 0
+
+    def find_again(self) -> bool:
+        """Go on in a file of the folder where ours is there no more; whether rows may be lost.
+
+        It was deleted, or another was put in its place, such as by an editor that saves. All that
+        was written since is in the file that is still open, unless its disk is gone.
+        """
+        old = self.part
+        try:
+            data = old.content()
+        except OSError:  # e.g. a stale handle of a network disk
+            data = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        there = parts(self._folder)
+        path = part_path(self._folder, old.number)
+        saved = path.read_bytes() if path in there else None
+        if data is not None and saved and data.startswith(saved):
+            part = self._opened(old.number, old.columns)  # the same lines, up to the newest ones
+            part.append(data[len(saved) :])
+        else:
+            part = self._opened(len(there) + 1, old.columns)
+            lines = data or b""
+            if saved is not None:  # what came before the last look is in the other file
+                lines = lines[: lines.find(b"\n") + 1] + lines[self._seen :]
+            if lines.count(b"\n") > 1:
+                part.append(lines)
+        self._replace(part)
+        self.seen()
+        return data is None
+
+    def seen(self) -> None:
+        """Remember how much was written when the file was last seen in its folder."""
+        self._seen = self.part.size
 
     def rewind(self, number: int, size: int, epochs: int) -> None:
         """Forget all that was written after this position, and after this byte of the epochs."""

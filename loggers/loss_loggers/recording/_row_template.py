@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._values import Names
+from loss_loggers.base._warning import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,7 +62,7 @@ class Places:
         if not self._warned and name != _one_line(loss):
             self._warned = True
             msg = f"the record has a name like {loss!r} already, so this one is {name!r} there"
-            warnings.warn(msg, RuntimeWarning, stacklevel=2)
+            warn(msg)
         return name
 
 
@@ -132,5 +132,5 @@ def _number(name: str, value: Any) -> float | str:
         return float(value)
     except Exception as error:  # every array library raises another one
         msg = f"{name} is a number; got {type(value).__name__} ({error}). Its cells stay empty."
-        warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        warn(msg)
         return ""

@@ -12,15 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Row
 
-_BLOCK = 65536
 
-Place = tuple[int, int]
-"""A part, counted from 0, and a byte offset in it."""
-
-
-def read_rows(run: Path, place: Place = (0, 0)) -> Iterator[tuple[Row, Place]]:
+def read_rows(run: Path, place: Place = (1, 0)) -> Iterator[tuple[Row, Place]]:
     """The rows behind a place, each with the place where it ends; the losses of a step are one.
 
     >>> from tempfile import TemporaryDirectory
@@ -32,24 +28,9 @@ def read_rows(run: Path, place: Place = (0, 0)) -> Iterator[tuple[Row, Place]]:
     [(7, 0.5, {'loss/G': 0.25, 'loss/D': 1, 'lr': 0.001})]
     """
     first, offset = place
-    for number, path in list(enumerate(parts(run)))[first:]:
+    for number, path in list(enumerate(parts(run), 1))[first - 1 :]:
         for row, end in _rows(path, offset if number == first else 0):
             yield row, (number, end)
-
-
-def ends_at(run: Path, place: Place, time: float) -> bool:
-    """Whether a row of this time still ends at this place; at the beginning there is none."""
-    number, offset = place
-    if place == (0, 0):
-        return True
-    paths = parts(run)
-    if number >= len(paths) or paths[number].stat().st_size < offset:
-        return False
-    start = max(0, offset - _BLOCK)
-    with paths[number].open("rb") as file:
-        file.seek(start)
-        line = file.read(offset - start).rstrip(b"\n").rpartition(b"\n")[2]
-    return line.split(b",")[1:2] == [repr(time).encode()]
 
 
 def _rows(path: Path, start: int) -> Iterator[tuple[Row, int]]:

@@ -8,8 +8,9 @@ runs/gan/epochs.csv      a line for each epoch and loss, if epochs were reported
 
 from __future__ import annotations
 
-import os
+from contextlib import suppress
 from itertools import count, takewhile
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INFO = "run.json"
+LOCK = ".lock"
+_BLOCK = 65536
 EPOCHS = "epochs.csv"
 EPOCH_COLUMNS = ("epoch", "step", "name", "mean", "samples")
+
+
+class RunIsHeldError(RuntimeError):
+    """Another process writes this run."""
+
+
+class NotOursError(RuntimeError):
+    """The run belongs to another writer by now."""
 
 
 def is_run(path: str | PathLike[str]) -> bool:
@@ -50,8 +61,9 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a file in one go: who reads it sees the old one or the new one, whole."""
     import json
+    import os
 
-    draft = path.with_name(f".{path.name}.draft")
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         draft.replace(path)
@@ -71,23 +83,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def is_alive(info: dict[str, Any]) -> bool:
-    """Whether the process that records a run may still be there: on another host, who knows."""
-    import platform
-
-    pid, host = info.get("pid"), info.get("host")
-    if info.get("state") != "running":
-        return False
-    # On Windows signal 0 is Ctrl-C.
-    if os.name == "nt" or host != platform.node() or not isinstance(pid, int):
-        return True
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
-
-
 def part_path(folder: Path, number: int) -> Path:
     """Where part 1, 2, … of the losses is."""
     return folder / ("losses.csv" if number == 1 else f"losses-{number}.csv")
@@ -97,6 +92,18 @@ def parts(folder: Path) -> list[Path]:
     """The files that hold the losses, in the order in which they were written."""
     paths = (part_path(folder, number) for number in count(1))
     return list(takewhile(lambda path: path.exists(), paths))
+
+
+def last_time(folder: Path) -> float:
+    """The time of the last row that was recorded whole; minus infinity if there is none."""
+    for path in reversed(parts(folder)):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _BLOCK))
+            lines = file.read().split(b"\n")[:-1]
+        for line in reversed(lines):
+            with suppress(ValueError, IndexError):
+                return float(line.split(b",")[1])
+    return -inf
 
 
 def claim(wanted: Path) -> Path:

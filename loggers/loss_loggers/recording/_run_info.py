@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from time import time
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._hyperparameters import merge
+from loss_loggers.base._lock import this_process
 
 from ._colours import new_colour
 
@@ -35,7 +36,7 @@ class RunInfo:
             "schema": SCHEMA,
             "id": os.urandom(16).hex(),
             **_running(),
-            "start": time(),
+            "start": row_time(),
             "end": None,
             "losses": {},
             "hyperparameters": {},
@@ -67,16 +68,16 @@ class RunInfo:
         self.values.pop("error", None)
         self.add_hyperparameters(ours["hyperparameters"])
 
-    def resumed_at(self, part: int, offset: int) -> None:
-        """Say where the lines before the interruption end."""
+    def resumed_at(self, part: int, offset: int, shift: float = 0.0) -> None:
+        """Say where new lines begin, and by how many seconds their times are set forward."""
         self.changed = True
-        resumed = self.values.setdefault("resumed", [])
-        resumed.append({"time": time(), "part": part, "offset": offset})
+        entry = {"time": row_time() + shift, "part": part, "offset": offset}
+        self.values.setdefault("resumed", []).append(entry | ({"shift": shift} if shift else {}))
 
-    def finish(self, error: BaseException | None) -> None:
-        """Say how and when it ended."""
+    def finish(self, error: BaseException | None, *, is_over: bool = True) -> None:
+        """Say how and when it ended; if it is not over, nobody said that it ended well."""
         self.changed = True
-        self.values.update(state="finished", end=time())
+        self.values.update(state="finished" if is_over else "stopped", end=row_time())
         if not _ended_well(error):
             self.values["state"] = "crashed"
             self.values["error"] = f"{type(error).__name__}: {error}".removesuffix(": ")
@@ -87,6 +88,5 @@ def _ended_well(error: BaseException | None) -> bool:
 
 
 def _running() -> dict[str, Any]:
-    import platform
-
-    return {"state": "running", "host": platform.node(), "pid": os.getpid()}
+    """Who writes now; the token is another one for each writer."""
+    return {"state": "running", "writer": os.urandom(8).hex(), **this_process()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from math import inf, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -10,7 +11,10 @@ from loss_loggers.base._pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from loss_loggers.base._pending import Range
     from loss_loggers.base._protocol import Metrics, Row
+
+    _Placed = tuple[Row, Range | None]
 
     _Values = tuple[int, float, float, float, float]
     _Windows = dict[str, "_Window"]
@@ -62,38 +66,54 @@ class Windows:
             for known, answer in answers:
                 if known is pending:
                     return answer
-        windows, ready = dict(windows), Pending()
-        ready.late = True
-        for step, time, metrics in pending:
-            ready += self._add(windows, step, time, metrics)
+        windows, rows = dict(windows), []
+        for row, places in zip(pending, pending.places or repeat(None), strict=False):
+            rows += self._add(windows, row, places)
+        ready = _pending(rows)
         self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
         return ready
 
-    def drain(self) -> list[Row]:
+    def drain(self) -> Pending:
         """The rows of all windows, complete or not."""
         windows, answers = self._state
         self._state = {}, answers
-        return self._rows(windows, list(windows))
+        return _pending(self._rows(windows, list(windows)))
 
-    def _add(self, windows: _Windows, step: int, time: float, metrics: Metrics) -> list[Row]:
+    def _add(self, windows: _Windows, row: Row, places: Range | None) -> list[_Placed]:
+        step, time, metrics = row
         number = -(-step // self._size)
         names = _names(metrics)
         ended = [n for n in names if n in windows and windows[n].number != number]
         rows = self._rows(windows, ended)
         for loss, mine in names.items():
-            window = windows.get(loss) or _Window(number, step, time, {})
-            windows[loss] = window.with_row(step, time, mine, metrics)
+            window = windows.get(loss) or _Window(number, step, time, {}, places)
+            windows[loss] = window.with_row(step, time, mine, metrics, places)
         if self._reduce == "last" and step % self._size == 0:
             rows += self._rows(windows, names)
         return rows
 
-    def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[Row]:
+    def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[_Placed]:
         """Take the windows of these losses out, as one row for each step at which they ended."""
-        rows: dict[int, Row] = {}
+        rows: dict[int, _Placed] = {}
         for window in [windows.pop(loss) for loss in losses]:
-            row = rows.setdefault(window.step, (window.step, window.time, {}))
+            row, places = rows.get(window.step) or ((window.step, window.time, {}), window.places)
             row[2].update(window.metrics(self._reduce, extremes=self._extremes))
+            rows[window.step] = row, _both(places, window.places)
         return [rows[step] for step in sorted(rows)]
+
+
+def _pending(rows: list[_Placed]) -> Pending:
+    ready = Pending(row for row, _ in rows)
+    ready.late = True
+    ready.places = [places for _, places in rows]
+    return ready
+
+
+def _both(one: Range | None, other: Range | None) -> Range | None:
+    """From the beginning of the one to the end of the other, whichever is first."""
+    if one is None or other is None:
+        return one or other
+    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _names(metrics: Metrics) -> dict[str, list[str]]:
@@ -111,8 +131,11 @@ class _Window(NamedTuple):
     step: int
     time: float
     values: dict[str, _Values]
+    places: Range | None
 
-    def with_row(self, step: int, time: float, names: list[str], metrics: Metrics) -> _Window:
+    def with_row(
+        self, step: int, time: float, names: list[str], metrics: Metrics, places: Range | None
+    ) -> _Window:
         values = dict(self.values)
         for name in names:
             value = float(metrics[name])
@@ -122,7 +145,7 @@ class _Window(NamedTuple):
             least = min(least, value)
             greatest = max(greatest, value)
             values[name] = count + 1, value, total + value, least, greatest
-        return _Window(self.number, step, time, values)
+        return _Window(self.number, step, time, values, _both(self.places, places))
 
     def metrics(self, reduce: Reduction, *, extremes: bool) -> Metrics:
         metrics: Metrics = {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import weakref
-from time import time
 from typing import TYPE_CHECKING
 
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._pending import Pending
+from loss_loggers.base._process import finalizer
 
 from ._windows import Windows
 from .tee import Tee
@@ -49,19 +49,18 @@ class Every(Tee):
         super().__init__(logger)
         _check(n, reduce)
         self._windows = Windows(n, reduce, extremes=extremes)
-        weakref.finalize(self, _deliver, self._windows, self.guards, os.getpid())
+        finalizer(self, _deliver, self._windows, self.guards, os.getpid())
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Take one row, with the time of now; that of an epoch goes on at once."""
+        """Take one row, with the current time; that of an epoch goes on at once."""
         if isinstance(metrics, EpochRow):
             super().log_metrics(metrics, step=step)
         else:
-            self.log_rows([(step, time(), metrics)])
+            self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
-        if ready := self._windows.take(Pending(rows)):
-            super().log_rows(ready)
+        self.log_pending(Pending(rows))
 
     def log_pending(self, pending: Pending) -> None:
         """Take rows that an interrupted delivery may bring again: each counts once."""
@@ -92,4 +91,5 @@ def _deliver(windows: Windows, guards: tuple[Guard, ...], owner: int) -> None:
     """Send what is pending, unless this is a forked process that has only a copy of it."""
     if os.getpid() == owner and (rows := windows.drain()):
         for guard in guards:
-            guard.log_rows(rows)
+            guard.log_pending(rows)
+            rows.done += 1

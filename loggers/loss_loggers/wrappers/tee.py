@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._clock import row_time
 from loss_loggers.base._guard import Guard
-from loss_loggers.base._target import target_of
+from loss_loggers.base._pending import Pending
+from loss_loggers.base._protocol import target_of
 from loss_loggers.recording._csv_logger import CsvLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
-    from loss_loggers.base._pending import Pending
-    from loss_loggers.base._protocol import Loggers, Means, Metrics, Row
+    from loss_loggers.base._protocol import Loggers, Means, Metrics, Record, Row
 
 
 class Tee(BaseLogger):
@@ -33,9 +33,12 @@ class Tee(BaseLogger):
     """
 
     def __init__(self, *loggers: Loggers | None) -> None:
-        self.guards: tuple[Guard, ...] = tuple(_guards(loggers))
+        # The record first: where a row is in it is how the others know the row.
+        self.guards: tuple[Guard, ...] = tuple(sorted(_guards(loggers), key=_is_no_record))
+        self._asks_places = False
         for record in self._records():
-            self.set_spool_folder(record.path)
+            self.set_record(record)
+            self._asks_places = self.needs_places
 
     def __repr__(self) -> str:
         names = (type(guard.logger).__name__ for guard in self.guards)
@@ -52,15 +55,21 @@ class Tee(BaseLogger):
         return sum(guard.withheld for guard in self.guards)
 
     @property
+    def needs_places(self) -> bool:
+        """Whether one of them has to know where rows are in the record."""
+        loggers = (guard.logger for guard in self.guards)
+        return any(isinstance(one, BaseLogger) and one.needs_places for one in loggers)
+
+    @property
     def target(self) -> str:
         """Which runs it delivers to."""
         return " and ".join(target_of(guard.logger) for guard in self.guards)
 
-    def set_spool_folder(self, folder: Path) -> None:
-        """Let each keep in this run folder what it cannot deliver."""
+    def set_record(self, record: Record) -> None:
+        """Let each deliver beside this record."""
         for guard in self.guards:
             if isinstance(guard.logger, BaseLogger):
-                guard.logger.set_spool_folder(folder)
+                guard.logger.set_record(record)
 
     def before_close(self, deliver: Callable[[], object]) -> None:
         """Have `deliver` called when it, or one of its loggers, is closed."""
@@ -71,11 +80,19 @@ class Tee(BaseLogger):
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Send one row to each."""
+        if self._asks_places:
+            Tee.log_pending(self, Pending([(step, row_time(), metrics)]))
+            return
         for guard in self.guards:
             guard.log_metrics(metrics, step=step)
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Send rows that arrive late or in a batch to each."""
+        if self._asks_places:
+            pending = Pending(rows)
+            pending.late = True
+            Tee.log_pending(self, pending)
+            return
         for guard in self.guards:
             guard.log_rows(rows)
 
@@ -87,6 +104,8 @@ class Tee(BaseLogger):
             pending = pending.child()
             pending.tee = self
         pending.tries += 1
+        if self._asks_places and pending.places is None:
+            pending.places = [None] * len(pending)
         guards = self.guards
         while pending.done < len(guards):
             guards[pending.done].log_pending(pending)
@@ -121,6 +140,10 @@ def as_tee(logger: Loggers | None) -> Tee:
     """
     # The class itself: Every and Rename are Tees that may fail, so they get a guard.
     return logger if type(logger) is Tee else Tee(logger)
+
+
+def _is_no_record(guard: Guard) -> bool:
+    return not isinstance(guard.logger, CsvLogger)
 
 
 def _guards(logger: object) -> Iterator[Guard]:

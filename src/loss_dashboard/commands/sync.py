@@ -32,7 +32,10 @@ BACKENDS = ("mlflow", "wandb", "comet", "tensorboard")
 @click.option("--workspace", help="Comet: the workspace.")
 @click.option("--logdir", help="TensorBoard: a folder; by default that of the run.")
 @click.option("--dry-run", is_flag=True, help="Count only.")
-def sync(run: str, to: str, dry_run: bool, **options: str | None) -> None:
+@click.option(
+    "--all", "everything", is_flag=True, help="Send also what a Background may still send."
+)
+def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | None) -> None:
     """Send a backend what it lacks of a run: all of it, or what could not be delivered.
 
     Steps, times and numbers stay as they were. Started again, it goes on where it ended.
@@ -45,29 +48,40 @@ def sync(run: str, to: str, dry_run: bool, **options: str | None) -> None:
     if unknown := place.unknown_to(to):
         fail(f"{to} knows no {' or '.join(unknown)}")
     if dry_run:
-        click.echo(_described("would send", count(folder, to, place)))
+        click.echo(_described("would send", count(folder, to, place, everything=everything)))
         return
     if find_spec(PACKAGES[to]) is None:
         fail(f"{to} is not installed: pip install 'multi-loss-weighting[{to}]'")
-    click.echo(_described("sent", _sent(folder, to, place)))
+    click.echo(_described("sent", _sent(folder, to, place, everything=everything)))
 
 
-def _sent(folder: Path, backend: str, place: "Place") -> "Summary":
+def _sent(folder: Path, backend: str, place: "Place", *, everything: bool) -> "Summary":
     from loss_dashboard.destinations import send
+    from loss_loggers import SyncIsRunningError
 
     try:
         with _progress() as progress:
-            return send(folder, backend, place, progress)
+            return send(folder, backend, place, progress, everything=everything)
+    except SyncIsRunningError as error:
+        fail(str(error))
     except Exception as error:  # of whatever kind an SDK raises; it tells about the backend
         message = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         fail(f"not all of it was sent, so run this again later ({message[:300]})")
 
 
 def _described(verb: str, summary: "Summary") -> str:
+    held_back = ""
+    if summary.withheld:
+        held_back = (
+            f"; {summary.withheld} rows are held back for {summary.sender}: add --all to send them,"
+            " too"
+        )
     if not summary.rows:
-        return f"nothing to send: {summary.target} has all rows"
+        lacks = "has all others" if held_back else "has all rows"
+        return f"nothing to send: {summary.target} {lacks}{held_back}"
     steps = f"steps {summary.first_step} to {summary.last_step}"
-    return f"{verb} {summary.rows} rows ({summary.numbers} numbers, {steps}) to {summary.target}"
+    numbers = f"{summary.rows} rows ({summary.numbers} numbers, {steps})"
+    return f"{verb} {numbers} to {summary.target}{held_back}"
 
 
 @contextmanager

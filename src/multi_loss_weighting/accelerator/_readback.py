@@ -6,9 +6,9 @@ import os
 import warnings
 import weakref
 from collections import deque
-from time import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from loss_loggers import finalizer, row_time
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.statistics._checked import checked_count
 
@@ -57,7 +57,7 @@ class Entry:
         self.owner = owner
         self.number = number
         self.step = step
-        self.time = time()
+        self.time = row_time()
         self.tensors = tensors
         self.details = details
 
@@ -101,7 +101,7 @@ class Readback:
         self._is_awaited = True
         logger.before_close(LastCall(self))
         # The interpreter ends the youngest first, and so before the loggers that the rows go to.
-        weakref.finalize(self, LastCall(self))
+        finalizer(self, LastCall(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A copy begins empty; who makes one waits for all of it before."""

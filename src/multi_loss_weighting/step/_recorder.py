@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from threading import RLock
-from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from loss_loggers import row_time
 from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readback
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
 from multi_loss_weighting.distributed._ranks import Ranks
@@ -258,7 +258,7 @@ class Recorder:
                 )
             for name, value in extra.items():
                 row[name] = float(value)
-            pending = Pending(((step, time(), row),))
+            pending = Pending(((step, row_time(), row),))
             self._pending = number, pending
         # A tuple of its own class, without the call of its name.
         self.state = _new(

@@ -335,9 +335,9 @@ def test_a_step_is_on_disk_after_six_calls(tmp_path: Path) -> None:
     metrics = {f"{statistic}/{loss}": 0.5 for loss in "abc" for statistic in STATISTICS}
     with Tee(CsvLogger(tmp_path)) as tee:
         for step in range(3):
-            tee.log_pending(pending((step, 1.0, dict(metrics))))
+            tee.log_pending(pending((step, float(step), dict(metrics))))
 
-        names = calls(lambda: tee.log_pending(Pending([(3, 1.0, metrics)])))
+        names = calls(lambda: tee.log_pending(Pending([(3, 3.0, metrics)])))
 
     assert len(names) <= 6, names
     assert read_run(tmp_path)["a"]["step"].tolist() == [0, 1, 2, 3]

@@ -238,7 +238,7 @@ def test_the_clock_may_go_back(tmp_path: Path) -> None:
 
     sync(tmp_path, memory)
 
-    assert memory.rows == rows
+    assert [(step, time) for step, time, _ in memory.rows] == [(0, 2e9), (1, 2e9), (2, 3e9)]
 
 
 def test_what_is_no_run_is_an_error(tmp_path: Path) -> None:

@@ -519,13 +519,13 @@ def test_rows_after_the_end_are_counted_and_not_written(tmp_path: Path) -> None:
     assert losses(tmp_path) == [0.0, 1 / 3]
 
 
-def test_a_logger_that_nobody_holds_any_more_is_finished(tmp_path: Path) -> None:
+def test_a_run_whose_logger_was_dropped_did_not_finish(tmp_path: Path) -> None:
     logger = CsvLogger(tmp_path)
 
     del logger
     gc.collect()
 
-    assert run_info(tmp_path)["state"] == "finished"
+    assert run_info(tmp_path)["state"] == "stopped"
 
 
 @pytest.mark.parametrize(
