@@ -77,7 +77,8 @@ class LossFiles:
             part = self._opened(len(there) + 1, old.columns)
             lines = data or b""
             if saved is not None:  # what came before the last look is in the other file
-                lines = lines[: lines.find(b"\n") + 1] + lines[self._seen :]
+                header = lines.find(b"\n") + 1
+                lines = lines[:header] + lines[max(header, self._seen) :]
             if lines.count(b"\n") > 1:
                 part.append(lines)
         self._replace(part)
