@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from multi_loss_weighting import RatioSettings
 from multi_loss_weighting.accelerator._history import DeviceHistory
 from multi_loss_weighting.functional import cov_weighting
 from multi_loss_weighting.statistics._array_library import arrays_of
@@ -24,8 +25,6 @@ from .frameworks.streams import COUNT, SETTINGS, STREAMS, Step, Stream, column, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from multi_loss_weighting import RatioSettings
 
 
 CPU = torch.device("cpu")
@@ -118,9 +117,21 @@ FORMS: dict[str, Callable[[RatioSettings], Arrays | InPlace]] = {
 }
 
 
+TO_ZERO = RatioSettings(decay=0.01, spike=math.inf, patience=2)
+"""Here alone a loss near 0 is taken in, and the running mean that is halved becomes 0."""
+VANISHES: Stream = [
+    (([5e-324, 5e-324, 5e-324], 1), 2),
+    (([0.0, 0.0, 1.0], 1), 1),
+    (([1.0, None, 0.0], 1), 1),
+    (([3.0, 0.0, 0.0], 1), 200),
+    (([2.0, 2.0, 2.0], 1), 2),
+]
+
+
 @pytest.mark.parametrize("kind", FORMS)
 @settings(max_examples=300)
 @given(STREAMS, SETTINGS)
+@example(VANISHES, TO_ZERO)
 def test_the_numbers_are_those_of_the_scalar_form_bit_for_bit(
     kind: str, stream: Stream, ratio: RatioSettings
 ) -> None:

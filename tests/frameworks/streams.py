@@ -59,7 +59,7 @@ STREAMS = st.lists(st.tuples(ROW, st.sampled_from([1, 1, 1, 2, 3, 4])), min_size
 SETTINGS = st.builds(
     RatioSettings,
     decay=st.sampled_from([None, 0.8, 0.01]),
-    spike=st.sampled_from(SPIKES),
+    spike=st.sampled_from((*SPIKES, math.inf)),
     patience=st.sampled_from([1, 2, 3, 10]),
 )
 Stream = list[tuple[tuple[list[float | Times | None], float], int]]

@@ -50,15 +50,19 @@ class Ratios:
         self._least, self._lowest = settings.least, settings.lowest
         self._highest = min(settings.highest, huge(self._is_float32))
         self._patience = settings.patience
+        # With these settings alone a loss near 0 is taken in, and brings its running mean to 0.
+        self._may_vanish = self._least > 0 and not self._lowest
         rows = columns.T
         # float64 counts to 2^53, and float32 to 2^24 only.
         counts = rows[:2].to(torch.int64 if self._is_float32 else dtype, copy=True)
         is_new = counts[0] == 0
         counts[1].masked_fill_(is_new, self._patience)
         means = rows[2 : 8 if self._is_float32 else 5].to(dtype)
+        if self._may_vanish:
+            is_new |= means[0] <= 0
         self.twin = Twin([counts.to(device), means.to(device), is_new.to(device)])
         (self.count, _), (_, self.mean, self.variance, *_), _ = self.twin.now
-        (self._next_count, self._next_streak), *_ = self.twin.next
+        (self._next_count, self._next_streak), (self._next_reference, *_), _ = self.twin.next
         self._make_workspace(len(means), len(columns), device, dtype)
 
     def _make_workspace(
@@ -69,21 +73,27 @@ class Ratios:
         def rows(number: int) -> Tensor:
             return torch.zeros(number, count, dtype=dtype, device=device)
 
-        space = rows(4 + size)
-        self._bounded, self._ends, self._fresh = space[0], space[1:4], space[4:]
-        self._size, self._ratio, self._spread = self._ends
-        self._both_ratios = space[0:3:2]  # within the bounds, and as it is
-        self._both_sizes = space[1:5:3]  # what a mean moves to, and what a new one begins as
-        self._loss, self._one, self._infinity = rows(1)[0], rows(1)[0] + 1, rows(1)[0] + math.inf
+        space = rows(5 + size)
+        self._bounded, self._one, self._size, self._ratio, self._spread = space[:5]
+        self._one.fill_(1)
+        self._fresh = space[5:]
+        self._both_ratios = space[0:4:3]  # within the bounds, and as it is
+        self._both_sizes = space[2:6:3]  # what a mean moves to, and what a new one begins as
+        self._loss, self._infinity = rows(1)[0], rows(1)[0] + math.inf
         self._loss_twice = self._loss.expand(2, count)
-        self._base, self._moved = rows(size), rows(size)
-        self._delta, self._change = rows(2), rows(2)
+        known = rows(1 + size)
+        self._share, self._base, self._moved = known[0], known[1:], rows(size)
+        self._delta, self._change = rows(3), rows(2)
         self._masks = torch.zeros(2, count, dtype=torch.bool, device=device)
         self._is_near = self._masks[0]
+        # 1 - share is a difference like those of the means, so that one launch makes all three.
+        self._ends, self._starts = space[1:4], known[:3]
         self._views = (
-            *(self._ends[:2], self._base[:2], self._moved[:2]),
-            *(self._base[2], self._moved[2], self._delta[1], self._change[1]),
+            *(self._delta[1:], self._base[:2], self._moved[:2]),
+            *(self._base[2], self._moved[2]),
+            *(self._delta[0], self._delta[2], self._change[1]),
         )
+        self._ends_compensated = space[2:5]
         self._parts = self._base[:3], self._base[3:], self._moved[:3], self._moved[3:]
         self._reference, self._mean, *_ = self._base
 
@@ -96,13 +106,17 @@ class Ratios:
         self._compare()
         torch.add(counts, self._masks, out=self.twin.next[0])
         self._next_streak.masked_fill_(self._is_near, 0)
-        share = self._next_count.reciprocal()
+        if self._may_vanish:
+            self._next_count.masked_fill_(is_new & self._is_near, 1)
+        share = torch.reciprocal(self._next_count, out=self._share)
         if self._least:
             share.clamp_min_(self._least)
         (self._move_compensated if self._is_float32 else self._move)(share)
         torch.where(self._is_near, self._moved, means, out=next_means)
         torch.ge(self._next_streak, self._patience, out=next_is_new)
         self._next_count.masked_fill_(next_is_new, 0)
+        if self._may_vanish:  # it begins anew with the next loss, and counts until then
+            next_is_new.logical_or_(self._next_reference <= 0)
 
     def _read(self, losses: Tensor) -> None:
         if self._is_float32:
@@ -119,19 +133,19 @@ class Ratios:
         torch.eq(self._both_ratios, ratio, out=self._masks)
 
     def _move(self, share: Tensor) -> None:
-        ends, base, moved, variance, moved_variance, delta, change = self._views
-        torch.sub(ends, base, out=self._delta)
-        torch.mul(share, self._delta, out=self._change)
+        deltas, base, moved, variance, moved_variance, rest, delta, change = self._views
+        torch.sub(self._ends, self._starts, out=self._delta)
+        torch.mul(share, deltas, out=self._change)
         torch.add(base, self._change, out=moved)
         change.mul_(delta).add_(variance)
-        torch.mul(torch.sub(self._one, share), change, out=moved_variance)
+        torch.mul(rest, change, out=moved_variance)
 
     def _move_compensated(self, share: Tensor) -> None:
         base, kept, moved, moved_kept = self._parts
         delta = self._ratio - self._mean
         torch.mul(delta, delta, out=self._spread)
         self._spread.addcmul_(self._spread, share, value=-1)
-        step = torch.addcmul(kept, self._ends - base, share)
+        step = torch.addcmul(kept, self._ends_compensated - base, share)
         torch.add(base, step, out=moved)
         torch.sub(step, moved - base, out=moved_kept)
 
