@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multi_loss_weighting import LossGroup, LossRecord, Statistics, StatisticsSettings
+from multi_loss_weighting import (
+    LossGroup,
+    LossRecord,
+    LossTracker,
+    LossView,
+    Statistics,
+    StatisticsSettings,
+)
 from multi_loss_weighting.statistics._recent import Recent
 
 if TYPE_CHECKING:
@@ -194,3 +201,35 @@ def test_the_exponential_mean_is_nan_at_first_and_passes_over_nan() -> None:
 def test_a_setting_without_sense_is_an_error(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def held_by_statistics() -> tuple[LossView, Callable[[float], object]]:
+    statistics = Statistics(StatisticsSettings(history=3))
+    return statistics, statistics.add
+
+
+def held_by_a_tracker() -> tuple[LossView, Callable[[float], object]]:
+    tracker = LossTracker("G", statistics=StatisticsSettings(history=3))
+    return tracker, lambda loss: tracker.update(loss, do_backwards=False)
+
+
+def held_by_a_group() -> tuple[LossView, Callable[[float], object]]:
+    group = LossGroup(["G"], statistics=StatisticsSettings(history=3))
+    return group["G"], lambda loss: group.record({"G": loss})
+
+
+@pytest.mark.parametrize("make", [held_by_statistics, held_by_a_tracker, held_by_a_group])
+def test_a_record_that_is_held_stays_as_it_is(
+    make: Callable[[], tuple[LossView, Callable[[float], object]]],
+) -> None:
+    view, add = make()
+    for loss in (1.0, 2.0, 3.0, 4.0):
+        add(loss)
+    record, recent = view.record, view.recent
+
+    for loss in range(5, 12):
+        add(float(loss))
+
+    assert record.recent.values() == recent.values() == [2.0, 3.0, 4.0]
+    assert (record.value, record.mean) == (4.0, 2.5)
+    assert view.record.recent.values() == [9.0, 10.0, 11.0]

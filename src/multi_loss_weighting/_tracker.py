@@ -138,8 +138,7 @@ class LossTracker(LossView):
     # What there is to read.
 
     @property
-    def record(self) -> LossRecord:
-        """All the numbers, once those on their way have come."""
+    def _now(self) -> LossRecord:
         return LossRecord._make(self._recorder.wait()[0])
 
     @property

@@ -66,8 +66,8 @@ class LossRecord(_Fields):
     """Everything that is known of one loss: float64, constant in size, never changed in place.
 
     `add` makes the numbers of the next step out of these, so that a step is taken in wholly or not
-    at all. Before the first value a mean is nan. The population variance weighs by
-    samples where they were given.
+    at all. One array `kept` serves all steps, so who holds a record holds a `snapshot`. Before the
+    first value a mean is nan. The population variance weighs by samples where they were given.
 
     `count` is how many finite values came, `updates` how many at all, `samples` the sum of their
     sample counts; `value` is the last one. `ratio` is the last loss over the running mean before
@@ -217,6 +217,11 @@ def summary(numbers: Numbers) -> tuple[float, float, float, float, float]:
     if mean:
         return mean, std, variance, std / abs(mean), cov_weight
     return mean, std, variance, math.inf if squares else math.nan, cov_weight
+
+
+def snapshot(record: LossRecord) -> LossRecord:
+    """The record with a copy of the last values: `add` writes new ones to where they are kept."""
+    return record._replace(kept=record.kept[:]) if len(record.kept) > 1 else record
 
 
 BLANK = tuple(LossRecord())

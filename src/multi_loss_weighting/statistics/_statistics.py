@@ -44,8 +44,7 @@ class Statistics(LossView):
         self._numbers: Numbers = new_record(settings.history, has_blocks=block_size is not None)
 
     @property
-    def record(self) -> LossRecord:
-        """All the numbers."""
+    def _now(self) -> LossRecord:
         return LossRecord._make(self._numbers)
 
     def add(self, value: float, samples: float = 1, step: int | None = None) -> None:
@@ -61,5 +60,5 @@ class Statistics(LossView):
         """
         checked(samples, lambda number: 0 <= number < math.inf, "samples", "a number, 0 or more")
         if samples:
-            step = self.record.updates if step is None else step
+            step = self._now.updates if step is None else step
             self._numbers = add(self._numbers, float(value), samples, step, 1.0, self._rules)

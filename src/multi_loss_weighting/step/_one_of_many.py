@@ -21,8 +21,7 @@ class OneOfMany(LossView):
         self._step = step
 
     @property
-    def record(self) -> LossRecord:
-        """All the numbers, once those on their way have come."""
+    def _now(self) -> LossRecord:
         records = self._step.recorder.wait()
         return LossRecord._make(records[self._step.recorder.state.losses.names.index(self.name)])
 
