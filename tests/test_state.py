@@ -341,13 +341,16 @@ def test_the_settings_of_the_ratio_come_from_the_code() -> None:
 def test_a_state_from_between_micro_batches_has_those_before_it(
     names: Any, log_every: int | None
 ) -> None:
+    memories = [MemoryLogger() for _ in range(3)]
     whole, half, resumed = (
-        LossGroup(names, weighting=CoVWeighting(), log_every=log_every, **OPTIONS) for _ in range(3)
+        LossGroup(names, memory, weighting=CoVWeighting(), log_every=log_every, **OPTIONS)
+        for memory in memories
     )
 
     def accumulate(one: LossGroup, step: int, half: int) -> None:
         losses = {name: torch.tensor(1.0 + (step * k + half) % 5) for k, name in enumerate(NAMES)}
-        one.accumulate(losses, samples=1 + half)
+        extra = {"lr": 0.1 + step / 7 + half, **({} if half else {"first": 1 / 3})}
+        one.accumulate(losses, samples=1 + half, extra=extra)
 
     for one in (whole, half):
         for step in range(6):
@@ -363,6 +366,29 @@ def test_a_state_from_between_micro_batches_has_those_before_it(
         one.record()
     assert resumed["c"].updates == 7
     assert plain(resumed.state_dict()) == plain(whole.state_dict())
+    rows = [memory.rows[-1] for memory in (memories[0], memories[2])]
+    assert (rows[0][0], repr(rows[0][2])) == (rows[1][0], repr(rows[1][2]))
+    assert rows[0][2]["lr"] == (0.1 + 6 / 7 + 0.1 + 6 / 7 + 1) / 2
+    assert rows[0][2]["first"] == 1 / 3
+
+
+@pytest.mark.parametrize("log_every", [None, 5])
+def test_numbers_of_the_users_own_add_nothing_to_a_state_between_two_steps(
+    log_every: int | None,
+) -> None:
+    own = LossGroup(NAMES, log_every=log_every)
+    losses = dict.fromkeys(NAMES, torch.tensor(1.0))
+    own.accumulate(losses)
+    before = own.get_extra_state()
+
+    own.accumulate(losses, extra={"lr": 0.1})
+    within = own.get_extra_state()
+    own.record()
+
+    assert own.get_extra_state().shape == before.shape != within.shape
+    own.set_extra_state(before)  # one of before there was a place for them
+    own.accumulate(losses, extra={"lr": 0.1})
+    own.record()
 
 
 def test_another_order_of_names_keeps_each_micro_batch_with_its_loss() -> None:

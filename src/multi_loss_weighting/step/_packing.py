@@ -67,6 +67,8 @@ def packed(step: Step, weighting: Any) -> Tensor:
             "has_device": device is not None,
             "device": _device_table(losses.names, device),
             "weighting": weighting,
+            # Without it, as between any two steps, a state keeps its length.
+            **({"extra": dict(state.extra)} if state.extra else {}),
         }
     )
 
@@ -115,10 +117,11 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
         _record(row.tolist(), kept.tolist(), losses, same_blocks, same_decay)
         for row, kept in zip(saved["records"], saved["kept"], strict=True)
     ]
-    sums = None
+    sums, extra = None, {}
     if saved["has_sums"] and set(names) == set(losses.names):
         places = [names.index(name) for name in losses.names]
         sums = torch.from_numpy(saved["sums"][:, places])
+        extra = saved.get("extra", {})
     new = type(state)(
         saved["step"],
         losses,
@@ -127,6 +130,7 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
         saved["number"],
         sums=sums,
         epoch=saved["epoch"],
+        extra=extra,
         empty=saved["empty"],
     )
     device = (names, torch.from_numpy(saved["device"])) if saved["has_device"] else None

@@ -49,7 +49,7 @@ class StepState(NamedTuple):
         sums: The micro-batches since the last step, as a tally [4, K].
         finite: Whether all losses of the last step were finite.
         epoch: How many epochs have ended.
-        extra: Numbers of the user's own that came with the micro-batches.
+        extra: Sum and count of each number of the user's own that came with the micro-batches.
         untold: Iterators over the losses and the weights of a step of which the weighting does not
             know yet.
         empty: How many steps had no loss, since they were of no sample.
@@ -65,7 +65,7 @@ class StepState(NamedTuple):
     sums: Tensor | None = None
     finite: bool | Callable[[], Tensor] = True
     epoch: int = 0
-    extra: Mapping[str, tuple[Any, ...]] = {}
+    extra: Mapping[str, tuple[Any, int]] = {}
     untold: tuple[Iterator[Tensor], Iterator[Tensor]] | None = None
     empty: int = 0
 

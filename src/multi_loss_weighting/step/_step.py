@@ -460,8 +460,7 @@ class Step:
             batch = self._read_detached(losses)
             sums = self._with(batch, samples)
             state = self.recorder.state
-            kept = {name: (*state.extra.get(name, ()), value) for name, value in own.items()}
-            self.recorder.state = state._replace(sums=sums, extra={**state.extra, **kept})
+            self.recorder.state = state._replace(sums=sums, extra=_added(state.extra, own))
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
@@ -495,7 +494,7 @@ class Step:
         """Record a step whose losses are means over micro-batches and ranks."""
         recorder = self.recorder
         accumulated = recorder.state.extra.items()
-        extra = {name: sum(values) / len(values) for name, values in accumulated} | dict(extra)
+        extra = {name: total / count for name, (total, count) in accumulated} | dict(extra)
         self._check_extra(extra)
         is_late = self._device is not None
         if used is not None:
@@ -569,6 +568,19 @@ class Step:
         records = losses.numbers_from((), ())
         self.begin_with(StepState(state.step, losses, records, epoch=state.epoch))
         recorder.ranks.forget()
+
+
+def _added(
+    sums: Mapping[str, tuple[Any, int]], extra: Mapping[str, Any]
+) -> Mapping[str, tuple[Any, int]]:
+    """Sum and count of each number of the user's own, with those of one more micro-batch."""
+    new = dict(sums)
+    for name, value in extra.items():
+        total, count = sums.get(name, (0.0, 0))
+        if isinstance(total, Tensor) and isinstance(value, Tensor):
+            total = total.to(value.device)  # a loaded one is on the CPU
+        new[name] = total + value, count + 1
+    return new
 
 
 def _check_device(weighting: nn.Module, device: torch.device) -> None:
