@@ -984,6 +984,64 @@ def test_a_weighting_for_another_number_of_losses_is_an_error() -> None:
     assert group.step == 0
 
 
+@pytest.mark.parametrize("log_every", [None, 3])
+def test_a_weighting_that_is_set_later_is_made_for_as_many_losses_as_it_says(
+    log_every: int | None,
+) -> None:
+    group = LossGroup(weighting=AutomaticWeightedLoss(2), log_every=log_every)
+    group.record({"a": 1.0, "b": 2.0})
+
+    group.weighting = AutomaticWeightedLoss(3)
+    group.record({"a": 1.0, "b": 2.0, "c": 3.0})
+    with pytest.raises(ValueError, match="made for 3 losses, got another, 'd'"):
+        group.record({"a": 1.0, "d": 2.0})
+    group.weighting = EqualWeighting()
+    group.record({"a": 1.0, "d": 2.0})
+
+    assert group.names == ("a", "b", "c", "d")
+    assert group["a"].count == 3
+    assert list(group.parameters()) == []
+
+
+@pytest.mark.parametrize("log_every", [None, 3])
+@pytest.mark.parametrize("weighting", [AutomaticWeightedLoss(2), AutomaticWeightedLoss])
+def test_a_weighting_that_does_not_fit_changes_nothing(
+    weighting: Any, log_every: int | None
+) -> None:
+    before = AutomaticWeightedLoss(3)
+    group = LossGroup(weighting=before, log_every=log_every)
+    group.record(dict.fromkeys(ABC, 1.0))
+    state = group.get_extra_state()
+
+    with pytest.raises((TypeError, ValueError)) as caught:
+        group.weighting = weighting
+
+    if not isinstance(weighting, type):
+        assert str(caught.value) == (
+            "weighting must be made for 3 losses or more (a, b, c), got AutomaticWeightedLoss for 2"
+        )
+    assert group.weighting is before
+    assert group.get_extra_state().equal(state)
+    group.update(dict.fromkeys(ABC, torch.ones((), requires_grad=True)))
+
+
+@pytest.mark.parametrize("log_every", [None, 3])
+def test_a_weighting_that_is_set_later_keeps_the_ratios_as_it_needs_them(
+    log_every: int | None,
+) -> None:
+    later, early = (LossGroup(ABC, log_every=log_every) for _ in range(2))
+    early.weighting = CoVWeighting(decay=0.5)
+    for step in range(8):
+        if step == 2:
+            later.weighting = CoVWeighting(decay=0.5)
+        for group in (later, early):
+            group.record({name: 1.0 + (step * k) % 3 for k, name in enumerate(ABC)})
+
+    # The first two steps have half of the say each, with decay and without.
+    assert later["c"].record.reference == early["c"].record.reference
+    assert later.next_weights() == early.next_weights()
+
+
 # As a module.
 
 

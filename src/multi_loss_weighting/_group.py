@@ -57,7 +57,8 @@ class LossGroup(nn.Module):
             also at a later step.
         logger: Where rows go: anything with `log_metrics(metrics, *, step)`, a list of such, or
             None for nowhere.
-        weighting: How to weigh; None for the plain sum, which changes no training.
+        weighting: How to weigh; None for the plain sum, which changes no training. Another one may
+            be set later, and goes on with the same statistics.
         max_loss: A loss above it is scaled down to it, so that its gradient keeps its direction:
             one number for all, or a dict by name.
         block_size: Updates per block, e.g. the batches of an epoch.
@@ -112,19 +113,17 @@ class LossGroup(nn.Module):
         self._on_nonfinite = checked_nonfinite(nonfinite)
         self._ignored = _ignored(ignore)
         self._has_backward = checked_backward(backward) is not None
-        losses = LossSet(
-            () if names is None else _listed(names),
-            LossOptions(
-                max_loss,
-                block_size,
-                _settings_for(weighting, statistics),
-                tuple(reported.statistics),
-                scope,
-                has_total=True,
-                are_given=names is not None,
-                capacity=getattr(weighting, "num_losses", None),
-            ),
+        settings = StatisticsSettings() if statistics is None else statistics
+        options = LossOptions(
+            max_loss,
+            block_size,
+            checked_kind(settings, StatisticsSettings, "statistics"),
+            tuple(reported.statistics),
+            scope,
+            has_total=True,
+            are_given=names is not None,
         )
+        losses = LossSet(() if names is None else _listed(names), options.for_weighting(weighting))
         recorder = Recorder(
             losses,
             report=reported,
@@ -145,9 +144,10 @@ class LossGroup(nn.Module):
         self._leader: Step | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
         if name == "weighting":
-            self._step.weighting = checked_weighting(value)
+            self._step.weigh_by(checked_weighting(value))
+            self._modules.pop(name, None)  # torch would let no other than a module follow
+        super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
         """Wait for what is on its way, so that the copy is complete."""
@@ -594,11 +594,3 @@ def _ignored(ignore: Iterable[str]) -> frozenset[str]:
         msg = f"ignore must be a list of keys, got {ignore!r}"
         raise TypeError(msg)
     return frozenset([ignore] if isinstance(ignore, str) else ignore)
-
-
-def _settings_for(weighting: Any, statistics: StatisticsSettings | None) -> StatisticsSettings:
-    """How statistics are kept, with the ratios as the weighting needs them."""
-    settings = StatisticsSettings() if statistics is None else statistics
-    checked_kind(settings, StatisticsSettings, "statistics")
-    ratio = getattr(weighting, "ratio_settings", settings.ratio)
-    return StatisticsSettings(settings.history, settings.decay, ratio)

@@ -45,6 +45,12 @@ class LossOptions:
     are_given: bool = False
     capacity: int | None = None
 
+    def for_weighting(self, weighting: Any) -> LossOptions:
+        """The options with what a weighting asks for: its settings of the ratios come first."""
+        ratio = getattr(weighting, "ratio_settings", self.settings.ratio)
+        capacity = getattr(weighting, "num_losses", None)
+        return replace(self, settings=replace(self.settings, ratio=ratio), capacity=capacity)
+
 
 class LossSet:
     """K losses in order. Their numbers are elsewhere, since this never changes."""
@@ -96,9 +102,21 @@ class LossSet:
         """Losses of these names, kept alike."""
         return self if tuple(names) == self.names else LossSet(names, self.options)
 
-    def with_capacity(self, capacity: int | None) -> LossSet:
-        """The same losses for a weighting that is made for so many."""
-        return LossSet(self.names, replace(self.options, capacity=capacity))
+    def for_weighting(self, weighting: Any) -> LossSet:
+        """The same losses, as another weighting needs them.
+
+        Raises:
+            ValueError: If it is made for fewer.
+        """
+        capacity = getattr(weighting, "num_losses", None)
+        if capacity is not None and capacity < len(self):
+            msg = (
+                f"weighting must be made for {len(self)} losses or more"
+                f" ({', '.join(self.names)}), got {type(weighting).__name__} for {capacity}"
+            )
+            raise ValueError(msg)
+        options = self.options.for_weighting(weighting)
+        return self if options == self.options else LossSet(self.names, options)
 
     def blank(self) -> Numbers:
         """The numbers of a loss before its first value."""

@@ -79,6 +79,19 @@ class Step:
         self.settle()
         return self.__dict__ | {"_device": None, "_saved": self.device_numbers()}
 
+    def weigh_by(self, weighting: Weighting) -> None:
+        """Have another weighting from now on, with the statistics that are known.
+
+        Raises:
+            ValueError: If it is made for fewer losses than there are; nothing has changed.
+        """
+        if weighting is self.weighting:
+            return
+        with self.recorder.lock:
+            self.settle()  # what is to be told is for the one before
+            self._join(self.recorder.state.losses.for_weighting(weighting))
+            self.weighting = weighting
+
     # A step.
 
     def update(
