@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
-from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup, LossTracker
+from multi_loss_weighting import (
+    AutomaticWeightedLoss,
+    CoVWeighting,
+    LossGroup,
+    LossTracker,
+    Trackers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +129,31 @@ def test_a_tracker_counts_each_step_of_each_thread_once(
     assert [step for step, _ in memory["loss/G"]] == list(range(count))
     assert sorted(memory.values("loss/G")) == [index + 1.0 for index in range(count)]
     assert tracker.mean == pytest.approx((count + 1) / 2)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_trackers_of_one_row_count_each_step_of_each_thread_once(log_every: int | None) -> None:
+    memory = MemoryLogger()
+    trackers = Trackers([str(thread) for thread in range(THREADS)], memory, log_every=log_every)
+
+    def work(index: int) -> None:
+        tracker = trackers[str(index // STEPS)]
+        tracker.update(torch.tensor(1.0 + index % STEPS), do_backwards=False)
+        if index % 3 == 0:
+            trackers.step()
+        if index % 10 == 0:
+            assert tracker.count == index % STEPS + 1
+
+    run(work)
+    trackers.step()
+    trackers.flush()
+
+    steps = THREADS * STEPS // 3 + 1
+    assert [step for step, _, _ in memory.rows] == list(range(steps))
+    for name, tracker in trackers.items():
+        assert tracker.get_history() == [1.0 + index for index in range(STEPS)]
+        assert tracker.step == steps
+        assert memory.values(f"loss/{name}")[-1] == STEPS
 
 
 @pytest.mark.parametrize("log_every", [None, 7])

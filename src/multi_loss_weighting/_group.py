@@ -169,7 +169,8 @@ class LossGroup(nn.Module):
     @step.setter
     def step(self, step: int) -> None:
         recorder = self._step.recorder
-        recorder.state = recorder.state._replace(step=checked_step(step))
+        with recorder.lock:
+            recorder.state = recorder.state._replace(step=checked_step(step))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -251,7 +252,7 @@ class LossGroup(nn.Module):
     @property
     def lost(self) -> int:
         """How many steps could not be read back from an accelerator."""
-        return self._step.recorder.readback.lost
+        return self._step.recorder.lost
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.

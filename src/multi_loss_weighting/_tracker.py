@@ -184,12 +184,19 @@ class LossTracker(LossView):
 
     @step.setter
     def step(self, step: int) -> None:
-        self._recorder.state = self._recorder.state._replace(step=checked_step(step))
+        recorder = self._recorder
+        with recorder.lock:
+            recorder.state = recorder.state._replace(step=checked_step(step))
 
     @property
     def finite(self) -> Tensor:
         """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
         return self._recorder.finite
+
+    @property
+    def lost(self) -> int:
+        """How many losses could not be read back from an accelerator."""
+        return self._recorder.lost
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -322,7 +329,7 @@ class LossTracker(LossView):
     def join(self, readback: Readback) -> None:
         """Be one of several, whose losses are read back together and who end a step together."""
         self._recorder.stride = 0
-        self._recorder.readback = readback
+        self._recorder.use_readback(readback)
 
     def use_readback(self) -> None:
         """Have losses on the CPU wait for those of others on an accelerator."""

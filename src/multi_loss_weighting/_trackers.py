@@ -76,6 +76,7 @@ class Trackers(Mapping[str, LossTracker]):
         self._pending_late: tuple[list[Row], Pending] | None = None
         self._pending_epoch: PendingEpoch | None = None
         self._last_row: tuple[int, Row | None] = (0, None)
+        self._lost = 0
         first = self._trackers[names[0]].recorder
         self._ranks = first.ranks
         # A step leaves one entry for each loss, and one for itself.
@@ -116,10 +117,12 @@ class Trackers(Mapping[str, LossTracker]):
         own = read_metrics(extra) if extra is not None else {}
         for tracker in self.values():
             tracker.recorder.state.losses.template.check_extra(own)
-        step = self._state.step if step is None else checked_step(step)
-        if self._readback:
-            self._end_later(step, own)
-            return
+        step = None if step is None else checked_step(step)
+        with self._readback.lock:
+            at = self._state.step if step is None else step
+            (self._end_later if self._readback else self._end_now)(at, own)
+
+    def _end_now(self, step: int, own: dict[str, Any]) -> None:
         self._resume()
         row, seen = self._row()
         number = self._state.number + 1
@@ -202,8 +205,9 @@ class Trackers(Mapping[str, LossTracker]):
 
     def let_go(self, entry: Entry) -> None:
         """Do without the row of a step that cannot be read."""
-        taken = max(self._state.taken, entry.number)
-        self._state = self._state._replace(taken=taken)
+        if entry.number > self._state.taken:
+            self._state = self._state._replace(taken=entry.number)
+            self._lost += 1
 
     def _report_late(self, rows: list[Row]) -> None:
         self._resume()
@@ -217,21 +221,28 @@ class Trackers(Mapping[str, LossTracker]):
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows."""
-        for tracker in self.values():
-            tracker.flush()
-        self._resume()
+        with self._readback.lock:
+            for tracker in self.values():
+                tracker.flush()
+            self._resume()
+
+    @property
+    def lost(self) -> int:
+        """How many steps could not be read back from an accelerator."""
+        return self._lost
 
     def end_epoch(self) -> dict[str, float]:
         """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.
 
         The row is one of its own at the last step: `epoch`, from 0, and `epoch_loss/G`.
         """
-        self.flush()
-        epoch = self._trackers[next(iter(self))].recorder.state.epoch
-        numbers = {name: self._numbers(name) for name in self}
-        means = {name: (own[13], own[14]) for name, own in numbers.items() if own[14]}
-        self._pending_epoch = PendingEpoch(epoch, means, max(self._state.step - 1, 0))
-        self._resume()
+        with self._readback.lock:
+            self.flush()
+            epoch = self._trackers[next(iter(self))].recorder.state.epoch
+            numbers = {name: self._numbers(name) for name in self}
+            means = {name: (own[13], own[14]) for name, own in numbers.items() if own[14]}
+            self._pending_epoch = PendingEpoch(epoch, means, max(self._state.step - 1, 0))
+            self._resume()
         return {name: mean for name, (mean, _) in means.items()}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -252,20 +263,23 @@ class Trackers(Mapping[str, LossTracker]):
 
     def reset(self) -> None:
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
-        for tracker in self.values():
-            tracker.reset()
-        reported = {name: self._numbers(name) for name in self}
-        self._state = self._state._replace(reported=reported)
+        with self._readback.lock:
+            for tracker in self.values():
+                tracker.reset()
+            reported = {name: self._numbers(name) for name in self}
+            self._state = self._state._replace(reported=reported)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every number that must survive a restart: a tensor for each loss, one for the step."""
-        self.flush()
+        with self._readback.lock:
+            self.flush()
+            own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
+            state = self._state
         updates = {
             name: [numbers[6], numbers[16].blocks_completed]
-            for name, numbers in self._state.reported.items()
+            for name, numbers in state.reported.items()
         }
-        own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
-        return own | {"step": pack({"step": self._state.step, "reported": updates})}
+        return own | {"step": pack({"step": state.step, "reported": updates})}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state_dict()`, bit-identical.
@@ -284,15 +298,16 @@ class Trackers(Mapping[str, LossTracker]):
             msg = f"the state 'step' must be the step of the trackers, got {own!r:.80}"
             raise ValueError(msg)
         states = {name: {"state": state[f"tracker {name}"]} for name in self}
-        for name, tracker in self.items():
-            tracker.checked_state(states[name])
-        for name, tracker in self.items():
-            tracker.load_state_dict(states[name])
-        reported: dict[str, Numbers] = {}
-        for name in self:
-            numbers = self._numbers(name)
-            updates, blocks = own["reported"][name]
-            rare = numbers[16]._replace(blocks_completed=blocks)
-            reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
-        self._pending = self._pending_epoch = None
-        self._state = self._state._replace(step=own["step"], reported=reported)
+        with self._readback.lock:
+            for name, tracker in self.items():
+                tracker.checked_state(states[name])
+            for name, tracker in self.items():
+                tracker.load_state_dict(states[name])
+            reported: dict[str, Numbers] = {}
+            for name in self:
+                numbers = self._numbers(name)
+                updates, blocks = own["reported"][name]
+                rare = numbers[16]._replace(blocks_completed=blocks)
+                reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
+            self._pending = self._pending_epoch = None
+            self._state = self._state._replace(step=own["step"], reported=reported)

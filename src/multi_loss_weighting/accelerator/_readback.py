@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import warnings
 import weakref
 from collections import deque
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_loggers import finalizer, row_time
@@ -69,6 +69,10 @@ class Readback:
     where the device allows while it goes on working; each step is taken in when they arrive, in
     order, with the time at which it was. At most two times `every` steps are held.
 
+    Attributes:
+        lock: Held by whoever changes the readback or one of its owners: a thread takes in the
+            steps of all of them, so that a lock for each owner would not do.
+
     Args:
         every: Steps between two reads.
         deliver: Gets the rows of the steps that were taken in; called again with the same list
@@ -77,13 +81,14 @@ class Readback:
 
     def __init__(self, every: int, deliver: Callable[[list[Row]], None]) -> None:
         self.every: int = checked_count(every, 1, "log_every", "steps")
-        self.lost = 0
+        self.lock = RLock()
         self._deliver = deliver
         # One attribute, so that no step is in both or in none, whoever interrupts.
         self._held: tuple[list[Entry], tuple[Transfer, list[Entry]] | None] = [], None
         self._arrived: deque[tuple[Entry, list[list[float]]]] = deque()
         self._rows: list[Row] = []
         self._failures = 0
+        self._has_warned = False
         self._is_busy = False
         self._is_awaited = False
 
@@ -109,20 +114,22 @@ class Readback:
 
     def add(self, entry: Entry) -> None:
         """Remember a step, which counts once its owner has it."""
-        if self._is_awaited:
-            _waiting.add(self)
-        self._held[0].append(entry)
+        with self.lock:
+            if self._is_awaited:
+                _waiting.add(self)
+            self._held[0].append(entry)
 
     def proceed(self) -> None:
         """Send what is due, and take in what has arrived, without waiting longer than needed."""
-        try:
-            if len(self._held[0]) >= self.every:
-                self._send()
-            sent = self._held[1]
-            if sent is not None and sent[0].has_arrived():
-                self._take_in()
-        except RuntimeError as error:  # a device that is out of memory, or gone
-            self._failed(error)
+        with self.lock:
+            try:
+                if len(self._held[0]) >= self.every:
+                    self._send()
+                sent = self._held[1]
+                if sent is not None and sent[0].has_arrived():
+                    self._take_in()
+            except RuntimeError as error:  # a device that is out of memory, or gone
+                self._failed(error)
 
     def wait(self) -> None:
         """Wait for all of it.
@@ -130,20 +137,23 @@ class Readback:
         Raises:
             RuntimeError: If the device cannot be read; the steps stay for the next try.
         """
-        try:
-            self._send()
-            self._take_in()
-        except RuntimeError as error:
-            self._failed(error)
-            raise
+        with self.lock:
+            try:
+                self._send()
+                self._take_in()
+            except RuntimeError as error:
+                self._failed(error)
+                raise
 
     def wait_at_the_end(self) -> None:
         """Wait, or say what is lost: at the end of a run there may be no device any more."""
-        try:
-            self.wait()
-        except Exception as error:  # whatever a device that is gone raises
-            self._let_go(error)
-        self._deliver([])
+        with self.lock:
+            try:
+                self._send()
+                self._take_in()
+            except Exception as error:  # whatever a device that is gone raises
+                self._let_go(error)
+            self._deliver([])
 
     def _send(self) -> None:
         self._take_in()  # What was sent before, if there is any: it left `every` steps ago.
@@ -158,7 +168,7 @@ class Readback:
         entries, sent = self._held
         if sent is not None and not self._arrived:
             self._arrived = deque(zip(sent[1], sent[0].open(), strict=True))
-            self._failures = 0
+            self._failures, self._has_warned = 0, False
         self._is_busy = True
         try:
             while self._arrived:  # Whoever interrupts it finds the rest there.
@@ -178,23 +188,28 @@ class Readback:
 
     def _failed(self, error: Exception) -> None:
         self._failures += 1
-        if self._failures == 1:
-            warn_user(f"the losses of {len(self)} steps could not be read back yet ({error})")
+        self._warn(
+            f"the losses of {len(self)} steps could not be read back yet ({error}): after"
+            f" {ATTEMPTS} failures in a row they are let go, and counted in `lost`"
+        )
         if self._failures >= ATTEMPTS:
             self._let_go(error)
 
     def _let_go(self, error: Exception) -> None:
         entries, sent = self._held
         gone = [*([] if sent is None else sent[1]), *_without_interrupted(entries)]
-        count = len(gone)
         for entry in gone:
             entry.owner.let_go(entry)
         self._arrived.clear()
         self._held, self._failures = ([], None), 0
-        self.lost += count
         _waiting.discard(self)
-        msg = f"the losses of the last {count} steps could not be read back ({error})"
-        warnings.warn(msg, RuntimeWarning, stacklevel=2)
+        self._warn(f"the losses of the last {len(gone)} steps could not be read back ({error})")
+
+    def _warn(self, text: str) -> None:
+        """Once, until a read succeeds again; what is lost after it is counted."""
+        if not self._has_warned:
+            self._has_warned = True
+            warn_user(text)
 
 
 def _without_interrupted(entries: Sequence[Entry]) -> list[Entry]:

@@ -47,30 +47,32 @@ class Differences(NamedTuple):
 
 def packed(step: Step, weighting: Any) -> Tensor:
     """All that must survive a restart, as a vector of float64 of fixed length for given losses."""
-    step.settle()
+    with step.recorder.lock:
+        step.settle()
+        return pack(_state_of(step) | {"weighting": weighting})
+
+
+def _state_of(step: Step) -> dict[str, Any]:
     state = step.recorder.state
     losses, count = state.losses, len(state.losses)
     sums = np.zeros((4, count)) if state.sums is None else state.sums.cpu().double().numpy()
     device = step.device_numbers()
-    return pack(
-        {
-            "names": list(losses.names),
-            "settings": _settings(losses),
-            "step": state.step,
-            "number": state.number,
-            "empty": state.empty,
-            "epoch": state.epoch,
-            "records": _table([_flat(numbers) for numbers in state.records]),
-            "kept": _table([numbers[-1] for numbers in state.records]),
-            "has_sums": state.sums is not None,
-            "sums": sums,
-            "has_device": device is not None,
-            "device": _device_table(losses.names, device),
-            "weighting": weighting,
-            # Without it, as between any two steps, a state keeps its length.
-            **({"extra": dict(state.extra)} if state.extra else {}),
-        }
-    )
+    return {
+        "names": list(losses.names),
+        "settings": _settings(losses),
+        "step": state.step,
+        "number": state.number,
+        "empty": state.empty,
+        "epoch": state.epoch,
+        "records": _table([_flat(numbers) for numbers in state.records]),
+        "kept": _table([numbers[-1] for numbers in state.records]),
+        "has_sums": state.sums is not None,
+        "sums": sums,
+        "has_device": device is not None,
+        "device": _device_table(losses.names, device),
+        # Without it, as between any two steps, a state keeps its length.
+        **({"extra": dict(state.extra)} if state.extra else {}),
+    }
 
 
 def parsed(state: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from threading import RLock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -109,11 +108,11 @@ class Recorder:
         reporter: Reporter | None,
         stride: int = 1,
     ) -> None:
-        self.lock = RLock()
         self.state = StepState(0, losses, losses.numbers_from((), ()))
         self.stride = stride
         every = READ_EVERY if log_every is None else log_every
-        self.readback = Readback(every, self._report_late)
+        self.use_readback(Readback(every, self._report_late))
+        self.lost = 0
         self.ranks = Ranks(
             report.process_group,
             report_all=report.all_ranks,
@@ -137,8 +136,13 @@ class Recorder:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.lock = RLock()
+        self.use_readback(self.readback)
         self.report_to(self.reporter)
+
+    def use_readback(self, readback: Readback) -> None:
+        """What reads the losses on an accelerator, perhaps those of others with them."""
+        self.readback = readback
+        self.lock = readback.lock
 
     def report_to(self, reporter: Reporter | None) -> None:
         """Who gets the rows from now on."""
@@ -160,9 +164,10 @@ class Recorder:
     def wait(self) -> Sequence[Numbers]:
         """What is known of each loss, once all that is on its way has come."""
         # Of several that share a readback, one does not wait for the others.
-        if self.readback and self.state.number > self.state.taken:
+        if self.state.number > self.state.taken:
             with self.lock:
-                self.readback.wait()
+                if self.readback:  # Another thread may have taken all of it in.
+                    self.readback.wait()
         return self.state.records
 
     # Losses that are known now.
@@ -387,7 +392,9 @@ class Recorder:
 
     def let_go(self, entry: Entry) -> None:
         """Do without a step that cannot be read."""
-        self.state = self.state._replace(taken=max(self.state.taken, entry.number))
+        if entry.number > self.state.taken:
+            self.state = self.state._replace(taken=entry.number)
+            self.lost += 1
 
     def _report_late(self, rows: list[Row]) -> None:
         self.resume()
@@ -403,23 +410,23 @@ class Recorder:
 
     def end_epoch(self) -> dict[str, float]:
         """The means of the epoch, by samples, of the losses that came in it; the next begins."""
-        self.wait()
-        self.resume()
-        state = self.state
-        means = {
-            name: (numbers[13], numbers[14])
-            for name, numbers in zip(state.losses.names, state.records, strict=True)
-            if numbers[14]
-        }
-        if self.reports and means:
-            labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
-            own = {labels[name]: mean for name, mean in means.items()}
-            pending = PendingEpoch(state.epoch, own, max(state.step - 1, 0))
-            self._pending_epoch = state.epoch, pending
-        self.state = state._replace(
-            records=[begin_epoch(numbers) for numbers in state.records], epoch=state.epoch + 1
-        )
-        self.resume()
+        with self.lock:
+            self.wait()
+            self.resume()
+            state = self.state
+            means = {
+                name: (numbers[13], numbers[14])
+                for name, numbers in zip(state.losses.names, state.records, strict=True)
+                if numbers[14]
+            }
+            if self.reports and means:
+                labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
+                own = {labels[name]: mean for name, mean in means.items()}
+                pending = PendingEpoch(state.epoch, own, max(state.step - 1, 0))
+                self._pending_epoch = state.epoch, pending
+            records = [begin_epoch(numbers) for numbers in state.records]
+            self.state = state._replace(records=records, epoch=state.epoch + 1)
+            self.resume()
         return {name: mean for name, (mean, _) in means.items()}
 
     # Losses that are not finite.
