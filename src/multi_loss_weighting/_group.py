@@ -363,7 +363,8 @@ class LossGroup(nn.Module):
             step: The step of the row; by default one more than the last, from 0.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
             samples: How many samples the losses are the mean of; mean and variance weigh by it.
-                With 0, e.g. of a batch that is masked throughout, they count as nothing.
+                With 0, e.g. of a batch that is masked throughout, they count as nothing: the row
+                has a total of 0, and no loss.
 
         Raises:
             TypeError: If a loss is no number, or `extra` no dict of numbers.
@@ -395,7 +396,9 @@ class LossGroup(nn.Module):
             do_backwards: Whether to call backward on the total.
             step: As for `record`, as are `extra` and `samples`.
             extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
-            samples: How many samples the losses are the mean of.
+            samples: How many samples the losses are the mean of. With 0 they count as nothing in
+                the row and the statistics; backward is called, and the total returned, all the
+                same.
             retain_graph: Whether backward keeps the graph for another backward.
 
         Returns:

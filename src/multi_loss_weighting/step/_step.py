@@ -383,6 +383,7 @@ class Step:
                 return
             if not samples:
                 batch = (self._device or state.losses.reader).read_nothing()
+                total = batch.losses.new_zeros(())
             if weights is None:
                 weights, total = self._recalled(batch, at)
             if batch.raw is None:
