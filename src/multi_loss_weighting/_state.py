@@ -33,10 +33,11 @@ _BYTES = 6  # in each float64, which holds whole numbers up to 2**53 exactly
 _HEADER = 4 * _BYTES
 _SCALAR = 18  # bytes for each None, bool, int and float: enough for a 128-bit generator state
 _CHANGED = "was averaged or otherwise changed"
-_WAY_OUT = (
+WAY_OUT = (
     "save and load values whose key ends in '_extra_state' as state_dict() gives them, neither"
     " cast nor averaged; or remove that key and load with strict=False, to begin anew"
 )
+"""For the state of a module."""
 
 
 def pack(value: Any) -> Tensor:
@@ -68,11 +69,12 @@ def pack(value: Any) -> Tensor:
     return _as_tensor(b"".join([_MAGIC, *header, payload]))
 
 
-def unpack(packed: Tensor) -> Any:
+def unpack(packed: Tensor, way_out: str = WAY_OUT) -> Any:
     """The value that `pack` was given; tensors come back on the CPU.
 
     Args:
         packed: A tensor [N] from `pack`, on any device.
+        way_out: What an error advises.
 
     Raises:
         UnreadableStateError: If it is no such tensor, or was cast, averaged or cut.
@@ -84,7 +86,11 @@ def unpack(packed: Tensor) -> Any:
 torch.float16: save and load values whose key ends in '_extra_state' as state_dict() gives them, \
 neither cast nor averaged; or remove that key and load with strict=False, to begin anew
     """
-    payload = _checked_payload(packed)
+    try:
+        payload = _checked_payload(packed)
+    except UnreadableStateError as error:
+        msg = f"the saved state of the losses {error}: {way_out}"
+        raise UnreadableStateError(msg) from error.__cause__
     start = _BYTES + int.from_bytes(payload[:_BYTES], "little")
     return _restore(json.loads(payload[_BYTES:start]), io.BytesIO(payload[start:]))
 
@@ -136,8 +142,7 @@ def _as_bytes(packed: Tensor) -> bytes:
 
 
 def _raise_unreadable(what: str, cause: Exception | None = None) -> NoReturn:
-    msg = f"the saved state of the losses {what}: {_WAY_OUT}"
-    raise UnreadableStateError(msg) from cause
+    raise UnreadableStateError(what) from cause
 
 
 # Structure: a letter for each scalar, a list for all else.

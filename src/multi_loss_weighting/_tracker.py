@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .step._settings import ReportSettings
 
 _METHOD = "LossTracker"
+AS_IT_WAS = "load what state_dict() gave, neither cast nor averaged"
 
 
 class LossTracker(LossView):
@@ -383,7 +384,7 @@ class LossTracker(LossView):
         if not isinstance(state, Mapping) or "state" not in state:
             msg = f"state must be the state_dict() of a LossTracker, got {state!r:.80}"
             raise ValueError(msg)
-        saved = parsed(state["state"])
+        saved = parsed(state["state"], AS_IT_WAS)
         method = saved["weighting"]["method"]
         if method != _METHOD:
             msg = f"state must be of a {_METHOD}, got that of a group with {method}"
@@ -391,7 +392,10 @@ class LossTracker(LossView):
         missing, unexpected = differences(self._recorder.state.losses, saved)
         if missing or unexpected:
             what = "; ".join((*missing, *unexpected))
-            msg = f"the state of loss {self.name!r} differs: {what}"
+            msg = (
+                f"the state of loss {self.name!r} differs: {what}: make the tracker with the name"
+                " and the settings of the state"
+            )
             raise ValueError(msg)
         return saved
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from loss_loggers import row_time
 
 from ._state import pack, unpack
-from ._tracker import LossTracker
+from ._tracker import AS_IT_WAS, LossTracker
 from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
@@ -293,7 +293,7 @@ class Trackers(Mapping[str, LossTracker]):
             keys = ", ".join(sorted(needed))
             msg = f"the state of the trackers must have the keys {keys}, got {got}"
             raise ValueError(msg)
-        own = unpack(state["step"])
+        own = unpack(state["step"], AS_IT_WAS)
         if not isinstance(own, dict) or set(own) != {"step", "reported"}:
             msg = f"the state 'step' must be the step of the trackers, got {own!r:.80}"
             raise ValueError(msg)

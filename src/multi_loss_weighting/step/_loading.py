@@ -34,11 +34,11 @@ def load(step: Step, state: Any) -> Loaded:
     except ValueError as error:
         warn_user(str(error))  # e.g. an average of models, whose network is what is wanted
         return Loaded([], [], [], ())
-    missing, unexpected = differences(step.recorder.state.losses, saved)
+    missing, unexpected = differences(step.recorder.state.losses, saved, ADVICE)
     method, theirs = type(step.weighting).__name__, saved["weighting"]["method"]
     if method != theirs:
-        missing.append(f"weighting {method} ({ADVICE})")
-        unexpected.append(f"weighting {theirs} ({ADVICE})")
+        missing.append(f"weighting {method} (it is not in the saved state{ADVICE})")
+        unexpected.append(f"weighting {theirs} (it is in the saved state alone{ADVICE})")
     names = tuple(saved["names"])
     if method == theirs and saved["weighting"]["state"] is not None:
         own = names_after(step.recorder.state.losses, saved)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from multi_loss_weighting._state import pack, unpack
+from multi_loss_weighting._state import WAY_OUT, pack, unpack
 from multi_loss_weighting.accelerator._history import DEVICE_NUMBERS
 from multi_loss_weighting.statistics._record import BLANK, LossRecord, Rare
 
@@ -35,7 +35,8 @@ _COUNTS = frozenset(
 _IS_COUNT = [name in _COUNTS for name in (*LossRecord._fields[:_FIELDS], *Rare._fields[:_RARE])]
 
 
-ADVICE = "strict=False loads what both have"
+ADVICE = "; strict=False loads what both have"
+"""For a group; a tracker has no such word."""
 
 
 class Differences(NamedTuple):
@@ -75,35 +76,35 @@ def _state_of(step: Step) -> dict[str, Any]:
     }
 
 
-def parsed(state: Any) -> dict[str, Any]:
+def parsed(state: Any, way_out: str = WAY_OUT) -> dict[str, Any]:
     """What a packed state says.
 
     Raises:
         ValueError: If it is none, or was cast, averaged or cut.
     """
-    value = unpack(state)
+    value = unpack(state, way_out)
     if not isinstance(value, dict) or "records" not in value:
         msg = f"a state of losses is needed, got {value!r:.80}"
         raise ValueError(msg)
     return value
 
 
-def differences(losses: LossSet, saved: dict[str, Any]) -> Differences:
-    """In what a saved state differs from these losses."""
+def differences(losses: LossSet, saved: dict[str, Any], advice: str = "") -> Differences:
+    """In what a saved state differs from these losses, and the way out."""
     own = names_after(losses, saved)
     missing = [
-        f"loss {name!r} (it is not in the saved state; {ADVICE})"
+        f"loss {name!r} (it is not in the saved state{advice})"
         for name in own
         if name not in saved["names"]
     ]
     unexpected = [
-        f"loss {name!r} (it is in the saved state alone; {ADVICE})"
+        f"loss {name!r} (it is in the saved state alone{advice})"
         for name in saved["names"]
         if name not in own
     ]
     for key, value in _settings(losses).items():
         if value != saved["settings"][key] and key != "history":
-            unexpected.append(f"{key} {saved['settings'][key]} (here it is {value}; {ADVICE})")
+            unexpected.append(f"{key} {saved['settings'][key]} (here it is {value}{advice})")
     return Differences(missing, unexpected)
 
 
