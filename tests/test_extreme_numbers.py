@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import forward_ad
 
@@ -23,6 +25,8 @@ from multi_loss_weighting import (
     Trackers,
     UncertaintyWeighting,
 )
+from multi_loss_weighting.statistics._record import LossRecord
+from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +95,29 @@ def test_statistics_of_extreme_values_are_numbers(stream: str) -> None:
         for value in values:
             statistics.add(value)
         check(statistics, list(values))
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+NEAR_THE_LARGEST = st.floats(1e308) | st.floats(1.7e308).map(lambda loss: -loss)
+FEW_OR_MANY = st.sampled_from([1, 1, 3, 64, 0.5, 1e-3])
+
+
+@given(
+    st.lists(st.tuples(FINITE | NEAR_THE_LARGEST.filter(math.isfinite), FEW_OR_MANY, st.booleans()))
+)
+@example([(1.0000000000000002e308, 64, False), (9.999999999999998e307, 1, False)])
+@example([(MOST, 1e-3, False), (MOST, 1, True), (MOST, 3, False)])
+def test_a_spread_of_finite_losses_is_a_number(losses: list[tuple[float, float, bool]]) -> None:
+    rules = SETTINGS.rules(block_size=None)
+    record = LossRecord()
+
+    for loss, samples, ends_an_epoch in losses:
+        record = LossRecord._make(add(record, loss, samples, 0, 1.0, rules))
+        assert math.isfinite(record.mean)
+        assert math.isfinite(record.epoch_mean)
+        assert record.std >= 0
+        if ends_an_epoch:
+            record = LossRecord._make(begin_epoch(record))
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multi_loss_weighting import RatioSettings
 from multi_loss_weighting.statistics._record import LossRecord
-from multi_loss_weighting.statistics._scalar import add
+from multi_loss_weighting.statistics._scalar import add, begin_epoch
 from multi_loss_weighting.statistics._settings import StatisticsSettings
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def steps_of(stream: Stream, settings: RatioSettings) -> Iterator[Step]:
             is_given = [value is not None for value in values]
             losses = np.array([math.nan if value is None else value for value in values])
             yield Step(losses, is_given, samples, list(records))
+        # Where an epoch ends makes no difference to any other number.
+        records = [LossRecord._make(begin_epoch(record)) for record in records]
 
 
 def _value(one: float | Times | None, record: LossRecord) -> float | None:

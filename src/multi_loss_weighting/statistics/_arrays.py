@@ -105,14 +105,15 @@ def with_losses(xp: Arrays, old: LossStatistics, losses: Array, samples: Number)
     mean, lost_mean = plus(old.mean, old.lost_mean, change)
     # So far from the mean that differences may overflow.
     is_far = abs(delta) >= huge(losses.dtype == xp.float32)
-    far_mean = old.mean * (old.samples / total) + losses * (samples / total)
-    change = xp.where(is_far, far_mean - old.mean, change)
+    share = samples / total
+    half = (losses / 2 - old.mean / 2) * share
+    change = xp.where(is_far, delta * share, change)
     squares, lost_squares = plus(old.squares, old.lost_squares, old.samples * delta * change)
     return LossStatistics(
         count=old.count + 1,
         samples=total,
         lost_samples=lost_samples,
-        mean=xp.where(is_far, far_mean, mean),
+        mean=xp.where(is_far, old.mean + half + half, mean),
         lost_mean=lost_mean,
         squares=squares,
         lost_squares=lost_squares,

@@ -77,23 +77,25 @@ def add(
         rare = _add_to_windows(rare, value, samples, step, rules)
     delta = value - mean
     epoch_delta = value - epoch_mean
-    if -HUGE < delta < HUGE and -HUGE < epoch_delta < HUGE:
+    if -HUGE < delta < HUGE:
         total = before + samples
         change = (delta if samples == 1 else delta * samples) / total
         mean += change
         # Not delta * (value - mean): rounding could make that negative.
         squares += before * delta * change
-        epoch_samples = epoch_before + samples
-        epoch_mean += (epoch_delta if samples == 1 else epoch_delta * samples) / epoch_samples
     elif isfinite(value):  # so far from the mean that differences may overflow
-        total, epoch_samples = before + samples, epoch_before + samples
-        start = mean
-        mean = start * (before / total) + value * (samples / total)
-        squares = squares + before * delta * (mean - start) if before else 0.0
-        epoch_mean = epoch_mean * (epoch_before / epoch_samples) + value * (samples / epoch_samples)
+        total = before + samples
+        share = samples / total
+        mean = _moved(mean, value, share)
+        squares += before * delta * (delta * share)
     else:
         rare = _count_nonfinite(rare, step)
         return (*old[:6], updates, value, *old[8:15], weight, rare, kept)
+    epoch_samples = epoch_before + samples
+    if -HUGE < epoch_delta < HUGE:
+        epoch_mean += (epoch_delta if samples == 1 else epoch_delta * samples) / epoch_samples
+    else:
+        epoch_mean = _moved(epoch_mean, value, samples / epoch_samples)
     if not count:
         rare = rare._replace(first=value)
     if value < lowest:
@@ -195,6 +197,12 @@ def cov_shares(records: Sequence[Numbers], warmup: int) -> list[float]:
         return [share / total for share in shares]
     rest = 1 - young / count
     return [1 / count if share < 0 else rest * share / total for share in shares]
+
+
+def _moved(mean: float, value: float, share: float) -> float:
+    """The mean, moved by a share of the way to a value from which it is very far."""
+    half = (value / 2 - mean / 2) * share  # of the way: all of it may overflow
+    return mean + half + half
 
 
 def _count_nonfinite(rare: Rare, step: int) -> Rare:
