@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ._record import LossRecord
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ._record import Numbers
-
-Vector = NDArray[Any]
 
 
 class History:

@@ -10,7 +10,7 @@ from multi_loss_weighting.statistics._record import LossRecord, summary
 from multi_loss_weighting.statistics._scalar import clamp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from multi_loss_weighting.statistics._record import Numbers
 
@@ -132,8 +132,3 @@ def checked_report(report: Iterable[str]) -> tuple[str, ...]:
         msg = f"report must be among {', '.join(STATISTICS)}, got {', '.join(map(repr, unknown))}"
         raise ValueError(msg)
     return chosen
-
-
-def own_numbers(extra: Mapping[str, Any], read: Callable[[Any], float] = float) -> dict[str, float]:
-    """Numbers of the user's own as plain ones."""
-    return {name: read(value) for name, value in extra.items()}
