@@ -51,7 +51,7 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 READ = """
 import resource, sys, time
 start = time.perf_counter()
-from loss_dashboard.reader import RunReader
+from loss_dashboard.reading import RunReader
 RunReader(sys.argv[1], columns=())
 used = resource.getrusage(resource.RUSAGE_SELF)
 print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)

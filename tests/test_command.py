@@ -15,10 +15,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from loss_dashboard._tables import run_table
-from loss_dashboard.command import COMMANDS, app
-from loss_dashboard.commands.demo import METHODS
-from loss_dashboard.runs import Summary
+from loss_dashboard.cli.commands.demo import METHODS
+from loss_dashboard.cli.losses import COMMANDS, app
+from loss_dashboard.runs.summary import Summary
+from loss_dashboard.terminal.tables import run_table
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def test_the_help_of_a_command_ends_with_examples_that_it_takes(command: click.C
 def test_looking_loads_nothing_heavy(tmp_path: Path, arguments: list[str], needed: str) -> None:
     record(tmp_path / "runs/gan")
     code = (
-        "import sys; from loss_dashboard.command import app;"
+        "import sys; from loss_dashboard.cli.losses import app;"
         f" app({arguments}, standalone_mode=False);"
         f" print({set(HEAVY) - {needed}} & set(sys.modules), file=sys.stderr)"
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from loss_dashboard.commands.demo import METHODS
+from loss_dashboard.cli.commands.demo import METHODS
 from loss_dashboard.demo import run_demo
 from loss_dashboard.demo._autoencoder import AdversarialAutoencoder
 from loss_loggers import read_run
@@ -138,7 +138,7 @@ def _lines(path: Path) -> int:
 @pytest.mark.parametrize("missing", ["torch", "sklearn", "matplotlib"])
 def test_a_missing_extra_is_one_line(tmp_path: Path, missing: str) -> None:
     code = (
-        f"import sys; sys.modules[{missing!r}] = None; from loss_dashboard.command import app;"
+        f"import sys; sys.modules[{missing!r}] = None; from loss_dashboard.cli.losses import app;"
         f" app(['demo', '--out', {str(tmp_path / 'run')!r}])"
     )
 

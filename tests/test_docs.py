@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loss_dashboard.command import app
+from loss_dashboard.cli.losses import app
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

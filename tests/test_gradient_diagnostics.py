@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointFunction, checkpoint, checkpoint_sequential
 
-from loss_dashboard.reader import RunReader
+from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import GradientDiagnostics, LossGroup
 

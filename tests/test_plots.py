@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard._labels import spread
-from loss_dashboard._letters import Pen
-from loss_dashboard._smooth import smooth
-from loss_dashboard.command import app
-from loss_dashboard.plots import draw_runs, plot_run
-from loss_dashboard.reader import RunReader
+from loss_dashboard.cli.losses import app
+from loss_dashboard.curves.smooth import smooth
+from loss_dashboard.plotting._labels import spread
+from loss_dashboard.plotting._text_width import Pen
+from loss_dashboard.plotting.plots import draw_runs, plot_run
+from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:

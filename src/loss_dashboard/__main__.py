@@ -1,5 +1,5 @@
 """The command `losses`, as `python -m loss_dashboard`."""
 
-from .command import app
+from .cli.losses import app
 
 app(prog_name="losses")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loss_dashboard._live_curves import LiveCurves
 from loss_dashboard.alerts import find_alerts
-from loss_dashboard.choice import Choice
-from loss_dashboard.reader import RunReader
-from loss_dashboard.view import view
+from loss_dashboard.curves.live_curves import LiveCurves
+from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.reading import RunReader
+from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:

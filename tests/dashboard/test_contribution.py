@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from loss_dashboard._live_curves import LiveCurves
-from loss_dashboard.choice import Choice
-from loss_dashboard.reader import RunReader
-from loss_dashboard.terminal._panels import DASH, loss_table
-from loss_dashboard.view import view
+from loss_dashboard.curves.live_curves import LiveCurves
+from loss_dashboard.curves.numbers import DASH
+from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.reading import RunReader
+from loss_dashboard.terminal._panels import loss_table
+from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from loss_dashboard.beside import Page, page_beside
+from loss_dashboard.web.subprocess_server import Page, page_beside
 from loss_loggers import read_run
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_open_opens_the_browser_at_the_page(
 @pytest.mark.parametrize("option", ["--serve", "--open"])
 def test_a_missing_extra_is_one_line_before_training(tmp_path: Path, option: str) -> None:
     code = (
-        "import sys; sys.modules['uvicorn'] = None; from loss_dashboard.command import app;"
+        "import sys; sys.modules['uvicorn'] = None; from loss_dashboard.cli.losses import app;"
         f" app(['demo', {option!r}, '--out', {str(tmp_path / 'run')!r}])"
     )
 

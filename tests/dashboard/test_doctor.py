@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard.check_run import check_run
-from loss_dashboard.command import app
+from loss_dashboard.cli.losses import app
+from loss_dashboard.runs.check import check_run
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:

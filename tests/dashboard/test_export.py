@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard.command import app
-from loss_dashboard.export import export_run
+from loss_dashboard.cli.losses import app
+from loss_dashboard.runs.export import export_run
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loss_dashboard.export import Format
+    from loss_dashboard.runs.export import Format
 
 VALUES = [0.1, 1 / 3, 1e-308, math.nan, math.inf, -math.inf]
 

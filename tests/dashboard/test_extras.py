@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loss_dashboard._live_curves import LiveCurves
 from loss_dashboard.alerts import find_alerts
-from loss_dashboard.choice import Choice
-from loss_dashboard.reader import RunReader
-from loss_dashboard.view import MOST, view
+from loss_dashboard.curves.live_curves import LiveCurves
+from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.reading import RunReader
+from loss_dashboard.web._run_view import MOST, view
 from loss_loggers import CsvLogger
 from multi_loss_weighting import LossGroup
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loss_dashboard.find_run import RunNotFoundError, find_run, run_names
+from loss_dashboard.runs.find_run import RunNotFoundError, find_run, run_names
 from loss_loggers import CsvLogger
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loss_dashboard.alerts import find_alerts
-from loss_dashboard.plots import plot_runs
-from loss_dashboard.reader import RunReader
+from loss_dashboard.plotting.plots import plot_runs
+from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger
 
 from .browser import Tab, ready, wait_for_text

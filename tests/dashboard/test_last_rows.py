@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard._last_rows import TAIL, LastRows
 from loss_dashboard.alerts import _marks
-from loss_dashboard.command import app
+from loss_dashboard.cli.losses import app
+from loss_dashboard.runs._last_rows import TAIL, LastRows
 from loss_loggers import CsvLogger
 from loss_loggers.recording import parts
 

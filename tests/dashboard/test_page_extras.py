@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loss_dashboard.report import write_report
+from loss_dashboard.web.report import write_report
 from loss_loggers import CsvLogger
 
 from .browser import ODD, Tab, ready, wait, wait_for_text

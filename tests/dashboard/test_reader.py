@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from loss_dashboard import _lines, _tail
-from loss_dashboard._last_rows import LastRows
-from loss_dashboard._lines import parse
-from loss_dashboard.decimate import decimate
-from loss_dashboard.reader import RunReader
+from loss_dashboard.curves.decimate import decimate
+from loss_dashboard.reading import RunReader, _csv_lines, _tail
+from loss_dashboard.reading._csv_lines import parse
+from loss_dashboard.runs._last_rows import LastRows
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
@@ -371,9 +370,9 @@ def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
 def test_a_long_run_is_read_without_loading_pandas(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="it is what reads many lines")
     pytest.importorskip("pandas", reason="it is what pyarrow loads by itself")
-    rows = [f"{step},{step / 10},G,{step},\n" for step in range(_lines.WORTH // 8)]
+    rows = [f"{step},{step / 10},G,{step},\n" for step in range(_csv_lines.WORTH // 8)]
     code = (
-        "import sys; from loss_dashboard.reader import RunReader;"
+        "import sys; from loss_dashboard.reading import RunReader;"
         f" reader = RunReader({str(lines(tmp_path, *rows))!r});"
         " print(len(reader.series('G')['loss']), {'pandas', 'pyarrow'} & set(sys.modules))"
     )
@@ -403,7 +402,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Either of the two that read lines, however few there are."""
     if request.param == "pyarrow":
         pytest.importorskip("pyarrow", reason="it is what reads many lines")
-    monkeypatch.setattr(_lines, "WORTH", 1 if request.param == "pyarrow" else math.inf)
+    monkeypatch.setattr(_csv_lines, "WORTH", 1 if request.param == "pyarrow" else math.inf)
 
 
 @pytest.mark.usefixtures("parser")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from loss_dashboard._report_curves import WINDOWS, plan
-from loss_dashboard.report import write_report
+from loss_dashboard.curves.report_curves import WINDOWS, plan
+from loss_dashboard.web.report import write_report
 from loss_loggers import CsvLogger
 
 from .browser import ODD, Tab, ready, wait, wait_for_text

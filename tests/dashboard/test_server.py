@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard.command import app
+from loss_dashboard.cli.losses import app
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, record: Callable[..., Path]) -
 
 def test_the_next_free_port_is_taken() -> None:
     pytest.importorskip("uvicorn", reason="the page is served with it")
-    from loss_dashboard.serving import listen
+    from loss_dashboard.web.serving import listen
 
     with listen("127.0.0.1", 0, 0) as taken:
         port = taken.getsockname()[1]
@@ -318,7 +318,7 @@ def test_a_window_that_follows_stays_at_the_end_of_the_first_run(
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from loss_dashboard.commands import serve as command
+    from loss_dashboard.cli.commands import serve as command
 
     monkeypatch.setattr(command, "find_spec", lambda _: None)
 
@@ -363,8 +363,8 @@ def test_only_another_machine_gets_packed_answers(
 
 def test_the_views_that_are_kept_are_few(tmp_path: Path, record: Callable[..., Path]) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard._shelf import KEPT, Shelf
-    from loss_dashboard.choice import Choice
+    from loss_dashboard.curves.view_options import Choice
+    from loss_dashboard.web._run_session import KEPT, Shelf
 
     shelf = Shelf(record(tmp_path / "gan"), Path.exists)
     choices = [Choice(first=float(first)) for first in range(2 * KEPT)]
@@ -375,7 +375,7 @@ def test_the_views_that_are_kept_are_few(tmp_path: Path, record: Callable[..., P
 
 
 def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[..., Any]) -> None:
-    from loss_dashboard._page_files import PAGE, SCRIPTS, STYLES
+    from loss_dashboard.web._page_files import PAGE, SCRIPTS, STYLES
 
     with serve(str(tmp_path)) as address:
         sent = [ask(address, f"/{name}")[1] for name in ("", "styles.css", "scripts.js")]
@@ -387,7 +387,7 @@ def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[
 
 
 def test_no_two_rooms_of_the_page_use_one_name() -> None:
-    from loss_dashboard._page_files import PAGE, SCRIPTS
+    from loss_dashboard.web._page_files import PAGE, SCRIPTS
 
     own = [name for name in SCRIPTS if not name.startswith("uPlot")]
     code = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in own)
@@ -401,13 +401,14 @@ def test_a_long_run_is_read_without_a_rest_while_others_ask(
     tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard import _shelf, _tail
-    from loss_dashboard.choice import Choice
+    from loss_dashboard.curves.view_options import Choice
+    from loss_dashboard.reading import _tail
+    from loss_dashboard.web import _run_session
 
     monkeypatch.setattr(_tail, "BLOCK", 1024)
-    monkeypatch.setattr(_shelf, "PATIENCE", 0.0)
-    monkeypatch.setattr(_shelf, "SHARE", 1e-9)
-    shelf = _shelf.Shelf(record(tmp_path / "gan", steps=500), Path.exists)
+    monkeypatch.setattr(_run_session, "PATIENCE", 0.0)
+    monkeypatch.setattr(_run_session, "SHARE", 1e-9)
+    shelf = _run_session.Shelf(record(tmp_path / "gan", steps=500), Path.exists)
     shelf.poll()
     early = json.loads(shelf.answer(Choice())[0])
     assert shelf.rest == 0.0
@@ -423,24 +424,24 @@ def test_the_newest_run_is_read_before_anybody_asks(
     tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard import catalogue
-    from loss_dashboard._shelf import Shelf
+    from loss_dashboard.web import run_registry
+    from loss_dashboard.web._run_session import Shelf
 
     read: Queue[str] = Queue()
     monkeypatch.setattr(Shelf, "read_through", lambda shelf: read.put(shelf.reader.path.name))
     record(tmp_path / "old")
     record(tmp_path / "new")
 
-    catalogue.Catalogue([tmp_path]).read_ahead()
+    run_registry.Catalogue([tmp_path]).read_ahead()
 
     assert read.get(timeout=20) == "new"
 
 
 def test_the_longer_a_run_is_silent_the_less_often_it_is_looked_at(tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="the page is served with it")
-    from loss_dashboard._shelf import Shelf
-    from loss_dashboard._tab import LONGEST, REST, TICK, Tab
-    from loss_dashboard.choice import Choice
+    from loss_dashboard.curves.view_options import Choice
+    from loss_dashboard.web._event_stream import LONGEST, REST, TICK, Tab
+    from loss_dashboard.web._run_session import Shelf
 
     with CsvLogger(tmp_path / "gan") as logger:
         logger.log_metrics({"loss/G": 1.0}, step=0)
@@ -478,7 +479,7 @@ def test_what_is_known_of_a_run_that_has_ended_changes_when_it_goes_on(
     tmp_path: Path, record: Callable[..., Path]
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard.catalogue import Catalogue
+    from loss_dashboard.web.run_registry import Catalogue
 
     record(tmp_path / "gan", steps=50)
     catalogue = Catalogue([tmp_path])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard.command import app
+from loss_dashboard.cli.losses import app
 from loss_loggers import Background, CsvLogger, MLflowLogger, Tee, run_info
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def test_a_backend_that_is_not_installed_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = record(tmp_path / "gan")
-    monkeypatch.setattr("loss_dashboard.commands.sync.find_spec", lambda _: None)
+    monkeypatch.setattr("loss_dashboard.cli.commands.sync.find_spec", lambda _: None)
 
     code, printed = losses("sync", run, "--to", "mlflow")
 

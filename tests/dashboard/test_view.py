@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from loss_dashboard._live_curves import Known, LiveCurves, without
-from loss_dashboard._smooth import smooth
-from loss_dashboard.choice import Choice
-from loss_dashboard.reader import RunReader
-from loss_dashboard.view import view
+from loss_dashboard.curves.live_curves import Known, LiveCurves, without
+from loss_dashboard.curves.smooth import smooth
+from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.reading import RunReader
+from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:

@@ -16,9 +16,8 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from loss_dashboard import _tail
-from loss_dashboard.command import app
-from loss_dashboard.reader import RunReader
+from loss_dashboard.cli.losses import app
+from loss_dashboard.reading import RunReader, _tail
 from loss_dashboard.terminal._canvas import Canvas
 from loss_dashboard.terminal._chart import chart
 from loss_dashboard.terminal._panels import bar, loss_table
@@ -101,7 +100,7 @@ def test_plain_follows_a_run_to_its_end(tmp_path: Path) -> None:
 
 def test_a_pipe_gets_plain_lines_without_textual(run: Path) -> None:
     code = (
-        "import sys; sys.modules['textual'] = None; from loss_dashboard.command import app;"
+        "import sys; sys.modules['textual'] = None; from loss_dashboard.cli.losses import app;"
         f" app(['watch', {str(run)!r}])"
     )
 

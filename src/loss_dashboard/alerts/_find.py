@@ -8,7 +8,7 @@ from ._losses import nonfinite, spikes, stopped
 from ._weights import extreme_weights, find_groups, still_weights
 
 if TYPE_CHECKING:
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
     from ._alert import Alert
 

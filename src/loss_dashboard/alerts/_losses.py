@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from loss_dashboard._lost import lost_in
+from loss_dashboard.reading.nonfinite import lost_in
 
 from ._alert import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loss_dashboard._lines import Values
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard._typing import Values
+    from loss_dashboard.reading import RunReader
 
     Series = dict[str, Values]
 

@@ -10,7 +10,7 @@ from loss_loggers.recording import parts
 from ._find import find_alerts
 
 if TYPE_CHECKING:
-    from loss_dashboard.runs import Summary
+    from loss_dashboard.runs.summary import Summary
 
 LARGE = 1 << 22
 """Bytes over which a run is not read for a mark in a list; below, hundredths of a second do."""
@@ -21,7 +21,7 @@ def with_alerts(run: Summary) -> Summary:
 
     What its last rows tell of losses comes first in either case.
     """
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
     try:
         size = sum(part.stat().st_size for part in parts(run.path))

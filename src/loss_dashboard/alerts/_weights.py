@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard._info import method_in, settings_in
+from loss_dashboard.runs.run_json import method_in, settings_in
 
 from ._alert import Alert
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy import bool_, intp
     from numpy.typing import NDArray
 
-    from loss_dashboard._lines import Values
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard._typing import Values
+    from loss_dashboard.reading import RunReader
 
 CONSTANT = ("PlainSum", "EqualWeighting", "StaticWeighting")
 LEARNED = ("AutomaticWeightedLoss", "UncertaintyWeighting")

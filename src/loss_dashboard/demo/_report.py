@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from rich.console import Group
 
-from loss_dashboard import beside
 from loss_dashboard._hints import hints, short
-from loss_dashboard._tables import figures, loss_table, table
-from loss_dashboard.installed import how_to_install
+from loss_dashboard._installed import how_to_install
+from loss_dashboard.curves.numbers import figures
+from loss_dashboard.terminal.tables import loss_table, table
+from loss_dashboard.web import missing
 
 from ._autoencoder import squared_error
 
@@ -58,7 +59,7 @@ def where_next(folder: Path, weighting: str) -> str:
     other = "cov" if weighting == "sum" else "sum"
     files = {short(folder / name): content for name, content in FILES.items()}
     run = short(folder)
-    first = f", after {how_to_install('dashboard')}" if beside.missing() else ""
+    first = f", after {how_to_install('dashboard')}" if missing() else ""
     commands = {
         f"losses serve {run} --open": f"all of it in the browser{first}",
         "losses demo --serve --open": "the same, live while it trains",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from loss_dashboard.plots import plot_run
+from loss_dashboard.plotting.plots import plot_run
 from loss_loggers import CsvLogger
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from loss_dashboard.beside import Page
+    from loss_dashboard.web.subprocess_server import Page
     from multi_loss_weighting import Weighting
 
 NAMES = ("G", "D", "E")

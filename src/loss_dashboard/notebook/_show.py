@@ -46,8 +46,8 @@ def _source_of(what: Any) -> Source:
     if hasattr(what, "hyperparams"):
         weighting = getattr(what, "weighting", what)
         return GroupSource(type(weighting).__name__, what)
-    from loss_dashboard.find_run import find_run
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
+    from loss_dashboard.runs.find_run import find_run
 
     return RunSource(RunReader(find_run(_path_of(what)), columns=()))
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from loss_dashboard.terminal._panels import headline
-from loss_dashboard.terminal._view import color_of
+from loss_dashboard.reading.headline import headline
 from loss_loggers.recording import new_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loss_dashboard._lines import Values
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard._typing import Values
+    from loss_dashboard.reading import RunReader
     from multi_loss_weighting import LossGroup, LossTracker, Trackers
 
 
@@ -67,7 +66,7 @@ class RunSource:
 
     def title(self) -> str:
         """Name, method, state and step."""
-        return headline(self.reader).plain
+        return headline(self.reader)
 
     def curves(self) -> list[Curve]:
         """The losses of the run."""
@@ -75,7 +74,7 @@ class RunSource:
 
     def _curve(self, name: str) -> Curve:
         own = self.reader.series(name)
-        return Curve(name, color_of(self.reader, name), own["step"], own["loss"], own["weight"])
+        return Curve(name, self.reader.colour_of(name), own["step"], own["loss"], own["weight"])
 
 
 class Memory:

@@ -7,16 +7,16 @@ from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard._tables import figures
-from loss_dashboard.decimate import decimate
-from loss_dashboard.terminal._panels import shares_of
-from loss_dashboard.terminal._view import readable
+from loss_dashboard.curves.decimate import decimate
+from loss_dashboard.curves.numbers import figures
+from loss_dashboard.curves.shares import shares_of
+from loss_dashboard.runs.colours import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from loss_dashboard._lines import Values
-    from loss_dashboard.decimate import Decimated
+    from loss_dashboard._typing import Values
+    from loss_dashboard.curves.decimate import Decimated
 
     from ._source import Curve
 

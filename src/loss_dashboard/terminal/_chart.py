@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from loss_dashboard.curves.scales import linear_below
+
 from ._canvas import Canvas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loss_dashboard._lines import Values
+    from loss_dashboard._typing import Values
 
     from ._view import Line
 
@@ -60,12 +62,9 @@ class _Scale:
     """
 
     def __init__(self, values: Values, *, log: bool) -> None:
-        import numpy as np
-
         self.low, self.high = float(values.min()), float(values.max())
         self._log = log
-        sizes = np.abs(values[values != 0])
-        self._floor = max(sizes.min(), sizes.max() / 1000) if len(sizes) else 1.0
+        self._floor = linear_below(values)
 
     def __call__(self, values: Values) -> Values:
         import numpy as np

@@ -9,7 +9,7 @@ from ._chart import GUTTER, chart
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
     from ._view import View
 

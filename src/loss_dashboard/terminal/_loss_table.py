@@ -14,7 +14,7 @@ from ._panels import extras_line, loss_table
 if TYPE_CHECKING:
     from textual import events
 
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
 
 class LossTable(Widget):

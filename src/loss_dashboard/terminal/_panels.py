@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from loss_dashboard._contribution import shares
-from loss_dashboard._info import method_in, settings_in
-from loss_dashboard._tables import STATE_STYLES, figures
+from loss_dashboard.curves.numbers import DASH, figures
+from loss_dashboard.curves.shares import shares, shares_of
+from loss_dashboard.reading import headline
+from loss_dashboard.runs.colours import readable
 
-from ._view import color_of, readable
+from .tables import STATE_STYLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loss_dashboard.alerts import Alert
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 BAR, NAME = 8, 16
@@ -32,31 +33,17 @@ FIRST = 2
 MANY = 8
 """Of more losses than these each weight is small, so the bars compare them with the largest."""
 
-DASH = "\u2013"
-"""Stands for a number that there is none of."""
+FACT_STYLES = {"name": "bold", "reading": "yellow", "pace": "dim", "elapsed": "dim"}
 
 COLUMNS = ("last", "mean", "CoV", "std", "share")
 """The numbers, in the order in which they get room."""
 
 
-def headline(reader: RunReader) -> Text:
-    """The run in one line, with why it crashed if it did."""
-    return Text("  ").join(filter(None, [facts(reader), failure(reader)]))
-
-
 def facts(reader: RunReader) -> Text:
     """The run in one line."""
-    pace = reader.steps_per_second
-    parts = [
-        (reader.path.name, "bold"),
-        (f"read {reader.progress:.0%}" if reader.progress < 1 else "", "yellow"),
-        (method_in(settings_in(reader.info)), ""),
-        (reader.state, STATE_STYLES.get(reader.state, "dim")),
-        (progress(reader), ""),
-        (f"{pace:.3g} steps/s" if pace == pace else "", "dim"),
-        (_clock(reader.elapsed), "dim"),
-    ]
-    return Text("  ").join(Text(text, style) for text, style in parts if text)
+    styles = FACT_STYLES | {"state": STATE_STYLES.get(reader.state, "dim")}
+    told = headline.facts(reader).items()
+    return Text("  ").join(Text(text, styles.get(key, "")) for key, text in told if text)
 
 
 def failure(reader: RunReader) -> Text:
@@ -103,7 +90,7 @@ def loss_table(
     names = list(rows)
     for index in range(len(rows)) if lines is None else lines:
         name = names[index]
-        style = "dim" if name in hidden else readable(color_of(reader, name))
+        style = "dim" if name in hidden else readable(reader.colour_of(name))
         table.add_row(
             Text(str(index + 1), "reverse" if index == marked else ""),
             Text(name, f"strike {style}" if name in hidden else f"bold {style}"),
@@ -138,16 +125,6 @@ def _layout(cells: dict[str, list[str]], width: int, names: Sequence[str]) -> tu
     return shown, max(SHORTEST_NAME, longest + min(0, room))
 
 
-def shares_of(parts: dict[str, float]) -> dict[str, float]:
-    """The size of each part, of the sum of those that are finite.
-
-    >>> shares_of({"G": 1.0, "D": -3.0, "E": float("nan")})
-    {'G': 0.25, 'D': 0.75, 'E': nan}
-    """
-    whole = sum(abs(part) for part in parts.values() if isfinite(part))
-    return {name: abs(part) / (whole or 1.0) for name, part in parts.items()}
-
-
 def extras_line(reader: RunReader, width: int) -> Text:
     """The last value of each of the user's own numbers, as many as there is room for."""
     line = Text(" · ", "dim").join(
@@ -176,12 +153,6 @@ def last_row(reader: RunReader, name: str) -> dict[str, float]:
     return {key: float(series[column][-1]) for key, column in columns.items()}
 
 
-def progress(reader: RunReader) -> str:
-    """The last step of any loss."""
-    steps = [reader.series(name)["step"][-1] for name in reader.names]
-    return f"step {max(steps):.0f}" if steps else "no rows yet"
-
-
 def bar(share: float, size: int = BAR) -> str:
     """A share of 1 as a bar of so many characters.
 
@@ -192,14 +163,3 @@ def bar(share: float, size: int = BAR) -> str:
         return " " * size
     full, eighths = divmod(round(share * size * 8), 8)
     return ("█" * full + EIGHTHS[eighths].strip()).ljust(size)
-
-
-def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds.
-
-    >>> _clock(3725.2)
-    '1:02:05'
-    """
-    from datetime import timedelta
-
-    return "" if seconds != seconds else str(timedelta(seconds=int(seconds)))

@@ -6,19 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard.decimate import decimate
-from loss_loggers.recording import GREY
+from loss_dashboard.curves.decimate import decimate
+from loss_dashboard.runs.colours import readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loss_dashboard._lines import Values
-    from loss_dashboard.decimate import Decimated
-    from loss_dashboard.reader import RunReader
-
-LUMA = (0.2126, 0.7152, 0.0722)
-DARK = 105
-"""Colours darker than this, of 255, are hard to read on black."""
+    from loss_dashboard._typing import Values
+    from loss_dashboard.curves.decimate import Decimated
+    from loss_dashboard.reading import RunReader
 
 
 class Line(NamedTuple):
@@ -55,7 +51,7 @@ class View:
         """The shown losses, with as many points as there is room for."""
         names = [name for name in reader.losses if name not in self.hidden]
         cut = partial(_cut, column=column, start=self._start(reader), points=points)
-        return [Line(readable(color_of(reader, name)), cut(reader.series(name))) for name in names]
+        return [Line(readable(reader.colour_of(name)), cut(reader.series(name))) for name in names]
 
     def _start(self, reader: RunReader) -> float:
         """The first step shown."""
@@ -63,23 +59,6 @@ class View:
         first = min((own[0] for own in steps), default=0.0)
         last = max((own[-1] for own in steps), default=0.0)
         return float(last - (last - first) / 2**self.zoom)
-
-
-def color_of(reader: RunReader, name: str) -> str:
-    """The colour that the run gave to a loss."""
-    return reader.colours.get(name, GREY)
-
-
-def readable(color: str) -> str:
-    """A colour of a run, lifted if it is too dark for a dark terminal; a light one takes both.
-
-    >>> readable("#332288"), readable("#d55e00")
-    ('#6d61aa', '#d55e00')
-    """
-    channels = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
-    light = sum(part * channel for part, channel in zip(LUMA, channels, strict=True))
-    lift = max(0.0, (DARK - light) / (255 - light))
-    return "#" + "".join(f"{round(channel + (255 - channel) * lift):02x}" for channel in channels)
 
 
 def _cut(series: dict[str, Values], column: str, start: float, points: int) -> Decimated:

@@ -12,8 +12,8 @@ from textual.widget import Widget
 from textual.widgets import Footer, Static
 
 from loss_dashboard.alerts import find_alerts
-from loss_dashboard.reader import RunReader
-from loss_dashboard.runs import find_runs
+from loss_dashboard.reading import RunReader
+from loss_dashboard.runs.summary import find_runs
 
 from ._draw import CHARTS, draw
 from ._loss_table import LossTable

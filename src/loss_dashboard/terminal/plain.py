@@ -9,15 +9,16 @@ from rich.console import Group
 from rich.text import Text
 
 from loss_dashboard.alerts import find_alerts
+from loss_dashboard.reading.headline import progress
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, extras_line, facts, failure, last_row, loss_table, progress
+from ._panels import alert_lines, extras_line, facts, failure, last_row, loss_table
 from ._view import View
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from loss_dashboard.reader import RunReader
+    from loss_dashboard.reading import RunReader
 
 HEIGHT = 10
 ENDED = ("finished", "crashed")

@@ -1,0 +1,54 @@
+"""What several commands use: the argument RUN, and the way to fail."""
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from loss_dashboard.runs.find_run import RunNotFoundError, find_run, run_names
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+
+
+def fail(message: str) -> NoReturn:
+    """Say what went wrong, in one line and without a traceback, and exit with 1."""
+    click.echo(message, err=True)
+    click.get_current_context().exit(1)
+
+
+def why(error: Exception, output: Path | None = None) -> str:
+    """What an error says about a file to write, as one would say it.
+
+    >>> why(OSError(2, "No such file or directory"), Path("nowhere/losses.png"))
+    'there is no folder nowhere'
+    """
+    if output is not None and not output.parent.is_dir():
+        return f"there is no folder {output.parent}"
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+
+
+def run_at(name: str) -> Path:
+    """The folder of the run that the user means."""
+    try:
+        return find_run(name)
+    except RunNotFoundError as error:
+        fail(str(error))
+
+
+def _complete_run(
+    _context: click.Context, _parameter: click.Parameter, typed: str
+) -> "list[CompletionItem]":
+    """A folder on the way to a run, or the name of a run."""
+    from click.shell_completion import CompletionItem
+
+    names = [name for name in run_names() if name.startswith(typed)]
+    return [CompletionItem(typed, type="dir"), *map(CompletionItem, names)]
+
+
+run_argument = partial(click.argument, shell_complete=_complete_run)

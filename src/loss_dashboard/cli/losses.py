@@ -1,0 +1,101 @@
+"""The command `losses`: a file in `commands` for each of its commands, and a line here."""
+
+# Nothing heavy is imported up here: `losses --help` answers at once.
+import os
+
+import click
+
+from .commands._common import INTERRUPTED
+from .commands.completion import completion
+from .commands.demo import demo
+from .commands.doctor import doctor
+from .commands.export import export
+from .commands.ls import RECENT, ls, print_runs
+from .commands.plot import plot
+from .commands.report import report
+from .commands.serve import serve
+from .commands.sync import sync
+from .commands.watch import watch
+
+COMMANDS: dict[click.Command, tuple[str, ...]] = {
+    ls: ("losses ls", "losses ls ~/experiments"),
+    serve: ("losses serve --open", "losses serve ~/experiments --port 9000"),
+    watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
+    plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
+    report: ("losses report latest -o gan.html", "losses report gan gan-2 -o compared.html"),
+    export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
+    sync: (
+        "losses sync latest --to mlflow --uri http://localhost:5000",
+        "losses sync gan --to wandb --project gan --dry-run",
+    ),
+    demo: (
+        "losses demo",
+        "losses demo --serve --open",
+        "losses demo --weighting sum --out runs/sum",
+    ),
+    doctor: ("losses doctor", "losses doctor latest"),
+    completion: (
+        "losses completion bash >> ~/.bashrc",
+        "losses completion zsh >> ~/.zshrc",
+        "losses completion fish > ~/.config/fish/completions/losses.fish",
+    ),
+}
+"""Each command with the examples that end its `--help`."""
+
+NEXT = {
+    "losses watch": "the newest run in this terminal, while it goes on",
+    "losses plot latest -o losses.png": "a picture of it",
+    "losses ls": "all runs",
+    "losses demo": "train a small network on three losses and record them",
+    "losses --help": "what else there is",
+}
+
+
+class _Losses(click.Group):
+    """Commands in the order of their table; Ctrl-C ends each of them as shells expect."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return [*self.commands]
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            context.exit(INTERRUPTED)
+
+
+@click.group(
+    "losses",
+    cls=_Losses,
+    invoke_without_command=True,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+        "show_default": True,
+    },
+)
+@click.version_option(
+    package_name="multi-loss-weighting", message="%(version)s", help="Show the version."
+)
+@click.pass_context
+def app(context: click.Context) -> None:
+    """Look at recorded losses and their weights."""
+    if context.invoked_subcommand != "demo":  # all others compute nothing that is worth threads
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # which numpy would start at once
+    if context.invoked_subcommand is None:
+        from loss_dashboard._hints import hints
+
+        print_runs(count=RECENT)
+        click.echo(f"\nNext\n{hints(NEXT)}")
+
+
+def _add(command: click.Command, examples: tuple[str, ...]) -> None:
+    """List a command with its first paragraph, whole, and end its help with examples."""
+    command.short_help = (command.help or "").partition("\n\n")[0]
+    # After "\b" lines stay as they are.
+    command.epilog = "\n  ".join(("\b\nFor example:", *examples))
+    app.add_command(command)
+
+
+for _command, _examples in COMMANDS.items():
+    _add(_command, _examples)

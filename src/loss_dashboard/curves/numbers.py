@@ -1,0 +1,54 @@
+"""Numbers as they are shown, and as JSON takes them: with as many digits as a screen has."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from numpy import object_
+    from numpy.typing import NDArray
+
+    from loss_dashboard._typing import Values
+
+    Cells = NDArray[object_]
+
+Number = float | None
+
+DASH = "\u2013"
+"""Stands for a number that there is none of."""
+
+
+def figures(number: float) -> str:
+    """Three significant figures.
+
+    >>> figures(0.5), figures(1234.5)
+    ('0.500', '1.23e+03')
+    """
+    return f"{number:#.3g}".removesuffix(".")
+
+
+def plain(value: float) -> Number:
+    """Six digits are more than a screen has; JSON has no NaN.
+
+    >>> plain(1 / 3), plain(float("nan"))
+    (0.333333, None)
+    """
+    return float(f"{value:.6g}") if isfinite(value) else None
+
+
+def numbers(values: Values) -> Cells:
+    """The same for many, as objects.
+
+    >>> import numpy as np
+    >>> numbers(np.array([[1 / 3, np.inf], [1e30, 0.0]])).tolist()
+    [[0.333333, None], [1e+30, 0.0]]
+    """
+    import numpy as np
+
+    finite = np.isfinite(values)
+    sizes = np.abs(np.where(finite & (values != 0), values, 1.0))
+    scales = 10.0 ** np.clip(5 - np.floor(np.log10(sizes)), -300, 300)
+    cells: Cells = (np.round(values * scales) / scales).astype(object)
+    cells[~finite] = None
+    return cells

@@ -1,0 +1,178 @@
+"""The picture of runs: their losses above their weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+from loss_dashboard.curves.decimate import decimate
+from loss_dashboard.curves.smooth import smooth
+from loss_dashboard.runs.run_json import method_in, settings_in
+
+from ._axes import (
+    DASHES,
+    EDGE,
+    GREY,
+    HEIGHT,
+    INK,
+    WIDTH,
+    Style,
+    clear,
+    draw_band,
+    draw_line,
+    fit,
+    frame,
+    mark_nonfinite,
+)
+from ._labels import MOST_LABELS, add_end, label_ends, names_below
+from ._scales import scale
+from ._text_width import Pen
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from loss_dashboard.curves.decimate import Decimated
+    from loss_dashboard.reading import RunReader
+
+    from ._labels import End
+
+POINTS = 1000  # as many as a picture can show
+SMOOTHED = 100  # the clear line is the mean of one such part of the run
+TITLE = 13  # points of its letters
+
+
+def draw_runs(readers: Sequence[RunReader]) -> Figure:
+    """The figure of runs that were read."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    curves = _curves(readers)
+    ends = _draw_losses(losses, curves), _draw_weights(weights, curves)
+    weights.set_xlabel("step", color=GREY)
+    rows = _name_runs(losses, readers) if len(readers) > 1 else 0
+    styles = {curve.name: curve.style for curve in reversed(curves)}
+    is_crowded = len(styles) > MOST_LABELS
+    names = dict(reversed(styles.items()))
+    frame(figure, 0.8 + 0.2 * max(0, rows - 1), names_below(figure, names) if is_crowded else 0)
+    _write_title(figure, readers)
+    if not is_crowded:
+        label_ends(losses, ends[0])
+        label_ends(weights, ends[1])
+    fit(figure)
+    return figure
+
+
+class _Curve(NamedTuple):
+    """One loss of a run, as it is drawn."""
+
+    name: str
+    run: int
+    style: Style
+    losses: Decimated
+    weights: Decimated
+
+
+def _curves(readers: Sequence[RunReader]) -> list[_Curve]:
+    """The losses of all runs, each with the colour that the first run gives it."""
+    colors: dict[str, str] = {}
+    for reader in reversed(readers):
+        colors |= reader.colours
+    return [
+        _curve(reader, name, run, style)
+        for run, reader in enumerate(readers)
+        for name, style in _styles(reader.losses, colors, run, len(readers)).items()
+    ]
+
+
+def _styles(names: Sequence[str], colors: dict[str, str], run: int, runs: int) -> dict[str, Style]:
+    """Dashes tell runs apart, and the losses of a single run whose colour is the same."""
+    seen: Counter[str] = Counter()
+    styles = {}
+    for name in names:
+        color = colors.get(name, GREY)
+        dashes = run if runs > 1 else seen[color]
+        styles[name] = Style(color, DASHES[dashes % len(DASHES)], 1.2 if run else 1.8)
+        seen[color] += 1
+    return styles
+
+
+def _curve(reader: RunReader, name: str, run: int, style: Style) -> _Curve:
+    own = reader.series(name)
+    losses, weights = (decimate(own["step"], own[key], POINTS) for key in ("loss", "weight"))
+    return _Curve(name, run, style, losses, weights)
+
+
+def _draw_losses(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
+    """The panel of losses; where they end."""
+    ends: dict[str, End] = {}
+    for row, (name, run, style, losses, _) in enumerate(curves):
+        mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
+        if run == 0:
+            draw_band(axes, losses, style.color)
+        draw_line(axes, losses.x, mean, style)
+        mark_nonfinite(axes, losses.x[losses.nonfinite > 0], style.color, row)
+        add_end(ends, name, losses.x, mean, style.color)
+    extremes = [extreme for curve in curves for extreme in (curve.losses.low, curve.losses.high)]
+    clear(axes, "losses", scale(axes, extremes))
+    return ends
+
+
+def _draw_weights(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
+    """The panel of weights; where they end."""
+    ends: dict[str, End] = {}
+    for name, _, style, _, weights in curves:
+        draw_line(axes, weights.x, weights.mean, style)
+        add_end(ends, name, weights.x, weights.mean, style.color)
+    clear(axes, "weights")
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    return ends
+
+
+def _name_runs(axes: Axes, readers: Sequence[RunReader]) -> int:
+    """Say which line is whose, above the panel; in how many rows."""
+    from matplotlib.lines import Line2D
+
+    pen = Pen(10)
+    lines = [
+        Line2D([], [], color=GREY, linestyle=DASHES[run % len(DASHES)])
+        for run in range(len(readers))
+    ]
+    legend = axes.legend(
+        lines,
+        [pen.fitted(_title(reader), 150) for reader in readers],
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        labelcolor=INK,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return ceil(len(readers) / 3)
+
+
+def _write_title(figure: Figure, readers: Sequence[RunReader]) -> None:
+    names = [reader.path.name for reader in readers]
+    title = " · ".join(names) if len(names) > 1 else _title(readers[0])
+    room = 72 * WIDTH * (1 - 2 * EDGE)
+    figure.suptitle(
+        Pen(TITLE, "bold").fitted(title, room, letters=120),
+        x=EDGE,
+        y=1 - 0.13 / figure.get_figheight(),
+        ha="left",
+        color=INK,
+        fontsize=TITLE,
+        fontweight="bold",
+        parse_math=False,
+    )
+
+
+def _title(reader: RunReader) -> str:
+    """The run and its method, such as "gan, CoVWeighting"."""
+    method = method_in(settings_in(reader.info))
+    return ", ".join(filter(None, [reader.path.name, method]))

@@ -1,0 +1,87 @@
+"""What was read of a run: the numbers of each loss, and those of its user."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ._series import Series
+from .extras import Extras, is_own
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from loss_dashboard._typing import Values
+
+    from ._csv_lines import Block
+
+FIRST = 100
+"""So many lines tell whether something that run.json does not name is a loss."""
+
+
+class Rows:
+    """Grows by blocks of lines.
+
+    Args:
+        wanted: The statistics to keep; None for all.
+        always: The statistics that every series has, if only as NaN.
+
+    Attributes:
+        series: what is known of each loss, in order of appearance.
+        extras: the user's own numbers.
+        lines: how many lines there were.
+        refused: how many lines made no sense.
+    """
+
+    def __init__(self, wanted: Collection[str] | None, always: Sequence[str]) -> None:
+        self._wanted = None if wanted is None else {*always, *wanted}
+        self._always = tuple(always)
+        self.series: dict[str, Series] = {}
+        self.extras = Extras()
+        self.lines = self.refused = 0
+
+    def columns_of(self, header: Sequence[str]) -> set[str] | None:
+        """The columns to read of a file with this header; None for all."""
+        return None if self._wanted is None else {*self._wanted, *filter(is_own, header)}
+
+    def add(
+        self, block: Block, each: Mapping[str, Values], ahead: float, losses: Collection[str]
+    ) -> None:
+        """Give each loss its lines, and each number of the user its own.
+
+        Args:
+            block: The lines.
+            each: The numbers of each name in them.
+            ahead: As for a `Series`.
+            losses: The names that are known to be of losses.
+        """
+        columns, rows = self._of_losses(block.columns)
+        for name, values in each.items():
+            own = self.series.setdefault(name, Series(("step", "time", *self._always)))
+            own.extend(columns, values if len(rows) == len(values) else values[rows], ahead)
+            if any(map(is_own, block.columns)):
+                self.extras.add(name, block.columns, values, ahead, is_loss=name in losses)
+        self.lines += len(block.codes)
+        self.refused += block.refused
+
+    def losses(self, colours: Mapping[str, str]) -> list[str]:
+        """The losses, except their total: those that have a colour, or values as losses have."""
+        names = [name for name in self.series if name.split("/")[-1] != "total"]
+        columns = ("loss",) if colours else ("loss", "weight")
+        return [name for name in names if name in colours or self._has_any(columns, name)]
+
+    def _of_losses(self, columns: Sequence[str]) -> tuple[list[str], list[int]]:
+        """Those of the columns that every series has, and where they are."""
+        wanted = self._wanted
+        rows = [
+            row
+            for row, column in enumerate(columns)
+            if wanted is None or column in wanted or not is_own(column)
+        ]
+        return [columns[row] for row in rows], rows
+
+    def _has_any(self, told: Collection[str], name: str) -> bool:
+        """Whether its first lines have a finite number in one of these columns."""
+        import numpy as np
+
+        columns = self.series[name].columns
+        return any(np.isfinite(columns[it][:FIRST]).any() for it in told if it in columns)

@@ -1,0 +1,266 @@
+"""A run, read while it is written."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from loss_dashboard.runs.colours import colours_in
+from loss_loggers.recording import GREY, INFO, KEYS, folder_at, parts, run_info
+
+from ._csv_lines import header_of, parse
+from ._prefetch import map_ahead
+from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
+from ._rows import Rows
+from ._tail import Tail
+from ._throughput import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from os import PathLike
+    from pathlib import Path
+
+    from loss_dashboard._typing import Values
+
+    from ._csv_lines import Block
+
+SHOWN = ("loss", "weight", "mean", "std", "cov")
+"""What the page, the terminal and the notebook show."""
+
+
+class RunReader:
+    """The losses of a run folder, and what has become of it; `poll()` reads what is new.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from loss_loggers import CsvLogger
+    >>> with TemporaryDirectory() as folder, CsvLogger(f"{folder}/gan") as logger:
+    ...     logger.log_metrics({"loss/G": 0.5, "weight/G": 1.0}, step=0)
+    ...     reader = RunReader(logger.path)
+    ...     logger.log_metrics({"loss/G": 0.25, "weight/G": 1.0}, step=1)
+    ...     reader.poll(), reader.state, reader.series("G")["loss"].tolist()
+    (True, 'live', [0.5, 0.25])
+
+    Args:
+        path: The folder.
+        columns: The statistics to read, beside those that are always; by default all. The
+            fewer, the sooner it is done.
+        always: The statistics that every series has, if only as NaN.
+        patience: The seconds after which a poll leaves what is still unread to the next one.
+
+    Attributes:
+        path: the folder.
+        info: the content of `run.json`, as it last made sense.
+        colours: the colour of each loss that it names.
+        times_begun: how often it was read from the beginning, as when its files were replaced.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike[str],
+        columns: Collection[str] | None = None,
+        *,
+        always: Sequence[str] = SHOWN,
+        patience: float = inf,
+    ) -> None:
+        self.path = folder_at(path)
+        self._patience = patience
+        self.info: dict[str, Any] = {}
+        self.colours: dict[str, str] = {}
+        self._new_rows = partial(Rows, columns, always)
+        self._problems = Problems()
+        self.times_begun = 0
+        self._last: object = None
+        self._forget()
+        self.poll()
+
+    @property
+    def names(self) -> list[str]:
+        """The losses, and the user's own numbers, in order of appearance."""
+        return list(self._rows.series)
+
+    @property
+    def losses(self) -> list[str]:
+        """The losses, except their total: not the user's own numbers.
+
+        They are named in run.json, and have a colour there; where a file was put in the place of
+        another, or no run.json is left, it is their values that tell.
+        """
+        return self._rows.losses(self.colours)
+
+    @property
+    def extras(self) -> dict[str, dict[str, Values]]:
+        """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
+        return self._rows.extras.series(self.colours)
+
+    def colour_of(self, name: str) -> str:
+        """The colour of a loss; grey if the run gave it none."""
+        return self.colours.get(name, GREY)
+
+    @property
+    def state(self) -> str:
+        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed".
+
+        It is "unreadable" where rows would be waited for in vain.
+        """
+        state = self._pace.state(self.info)
+        return "unreadable" if state == "waiting" and self.is_unreadable else state
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether no row was read because a file or the folder cannot be."""
+        return not self._rows.series and self._problems.keep_from_reading
+
+    @property
+    def error(self) -> str | None:
+        """Why it crashed, as far as that is known; None if it did not."""
+        recorded = self.info.get("error")
+        return str(recorded or KILLED) if self.state == "crashed" else None
+
+    @property
+    def steps_per_second(self) -> float:
+        """The pace of the last steps; NaN before the second one."""
+        return self._pace.steps_per_second
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last row; NaN before the first one."""
+        return self._pace.silent
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the start to the end, or to now while the run goes on."""
+        return self._pace.elapsed(self.info)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is amiss now, a sentence each."""
+        return self._problems.sentences
+
+    @property
+    def progress(self) -> float:
+        """How much of the files was read, from 0 to 1."""
+        size = sum(tail.size for tail in self._tails)
+        return sum(tail.offset + tail.half for tail in self._tails) / size if size else 1.0
+
+    def series(self, name: str) -> dict[str, Values]:
+        """The columns of one loss: `step`, `time` and the statistics, as float64.
+
+        A statistic is there once any loss has it, with NaN in the lines that have none. The arrays
+        are views, which stay as they are when the reader polls.
+        """
+        return self._rows.series[name].columns
+
+    def poll(self) -> bool:
+        """Read what is new; whether anything is."""
+        before = self._last  # time alone makes a run stale, and its process may die
+        self._until = monotonic() + self._patience
+        try:
+            self._poll()
+            self._problems.say("folder", "")
+        except FileNotFoundError:
+            gone = f"The folder {self.path} is gone; this is what was read of it."
+            self._problems.say("folder", gone)
+        except OSError as error:
+            self._problems.say("folder", unreadable(self.path, error))
+        self._last = self._now()
+        return self._last != before
+
+    def glance(self) -> object:
+        """What differs once there is news; two quick looks at the disk."""
+        newest = self._tails[-1].path if self._tails else self.path
+        return _changed(self.path), _changed(newest)
+
+    def _now(self) -> object:
+        return self.times_begun, self._rows.lines, self.info, self.problems, self.state
+
+    def _forget(self) -> None:
+        self.times_begun += 1
+        self._rows = self._new_rows()
+        self._tails: list[Tail] = []
+        self._headers: dict[Tail, list[str]] = {}
+        self._pace = Pace()
+        self._info_seen: tuple[int, ...] = ()
+
+    def _poll(self) -> None:
+        self._read_info()
+        files = parts(self.path)
+        if len(files) < len(self._tails):
+            self._start_again(f"{self._tails[-1].path.name} was taken away")
+        self._tails += [Tail(path) for path in files[len(self._tails) :]]
+        for tail in list(self._tails):
+            self._read(tail)
+        grey = [name for name in self.losses if name not in self.colours]
+        self._problems.say("unnamed", unnamed(grey) if self.colours else "")
+
+    def _read_info(self) -> None:
+        """Read `run.json` if it was replaced; while it makes no sense the last one counts."""
+        status = (self.path / INFO).stat() if (self.path / INFO).exists() else self.path.stat()
+        seen = status.st_ino, status.st_size, status.st_mtime_ns
+        if seen == self._info_seen:
+            return
+        self._info_seen = seen
+        info = run_info(self.path)
+        self.info = info or self.info
+        self.colours = colours_in(self.info)
+        self._problems.say("info", "" if info else f"{INFO} is missing or makes no sense.")
+
+    def _read(self, tail: Tail) -> None:
+        name = tail.path.name
+        try:
+            if tail.has_more():
+                if reason := tail.why_changed():
+                    self._start_again(f"{name} {reason}")
+                    return
+                self._read_blocks(tail)
+            self._problems.say(name, "")
+        except OSError as error:
+            self._problems.say(name, unreadable(name, error))
+        # While a run is live its last line may just be on its way.
+        is_torn = tail.half and self.state not in ("live", "waiting")
+        self._problems.say(f"half of {name}", torn(name, tail.half) if is_torn else "")
+
+    def _read_blocks(self, tail: Tail) -> None:
+        # While the lines of one block are handed out, those of the next ones are parsed.
+        each = map_ahead if tail.has_much() else map
+        for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
+            self._rows.add(block, series, ahead, self.colours)
+            self._pace.add(*block.values[:2])
+        self._problems.say("refused", refused(self._rows.refused))
+
+    def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:
+        """What is new, and about how many times as much is still to come.
+
+        Without the line that names the columns, and only if there is any sense in it.
+        """
+        for lines in tail.read(self._until):
+            below = lines
+            if tail not in self._headers:
+                self._headers[tail], below = header_of(lines)
+                lacking = missing(tail.path.name, self._headers[tail])
+                self._problems.say(f"header of {tail.path.name}", lacking)
+            if below and set(KEYS) <= set(self._headers[tail]):
+                yield below, (tail.size - tail.offset) / len(below)
+
+    def _parse(
+        self, tail: Tail, new: tuple[memoryview, float]
+    ) -> tuple[Block, dict[str, Values], float]:
+        lines, ahead = new
+        header = self._headers[tail]
+        block = parse(lines, header, self._rows.columns_of(header))
+        return block, block.by_name(), ahead
+
+    def _start_again(self, reason: str) -> None:
+        """Read everything anew, as when a run went back to its checkpoint."""
+        self._forget()
+        self._problems.say("again", f"{reason}, so all of it was read again.")
+        self._poll()
+
+
+def _changed(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

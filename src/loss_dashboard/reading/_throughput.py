@@ -1,0 +1,85 @@
+"""How fast a run goes, and whether it still does."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import pairwise
+from math import inf, nan
+from statistics import median
+from time import time
+from typing import TYPE_CHECKING, Any
+
+from loss_dashboard.runs.summary import state_of
+
+if TYPE_CHECKING:
+    from loss_dashboard._typing import Values
+
+PATIENCE = 10.0
+"""A run without a row for so many seconds, or for 5 times its usual interval, is stale."""
+
+RECENT = 100
+"""From so many of the last steps the pace is told."""
+
+
+class Pace:
+    """The times of the last steps.
+
+    Attributes:
+        patience: after so many seconds without a row the run is stale.
+
+    >>> import numpy as np
+    >>> pace = Pace()
+    >>> pace.add(np.array([0.0, 1.0, 2.0]), np.array([10.0, 10.5, 11.0]))
+    >>> pace.steps_per_second, pace.patience, pace.state({})
+    (2.0, 10.0, 'stale')
+    """
+
+    def __init__(self) -> None:
+        self._steps: deque[tuple[float, float]] = deque(maxlen=RECENT)
+        self.patience = PATIENCE
+        self._first: float | None = None
+
+    @property
+    def steps_per_second(self) -> float:
+        """The mean over the last steps; NaN before the second one."""
+        if len(self._steps) < 2:
+            return nan
+        (first, start), (last, end) = self._steps[0], self._steps[-1]
+        return (last - first) / (end - start) if end > start else nan
+
+    def add(self, steps: Values, times: Values) -> None:
+        """Take the steps and times of new lines, of which several belong to one step."""
+        import numpy as np
+
+        if len(times) and not self._steps:
+            self._first = float(times[0])
+        last = self._steps[-1][0] if self._steps else -inf
+        is_new = np.diff(steps, prepend=last) != 0
+        recent = zip(steps[is_new][-RECENT:], times[is_new][-RECENT:], strict=True)
+        self._steps.extend((float(step), float(moment)) for step, moment in recent)
+        intervals = [after - before for (_, before), (_, after) in pairwise(self._steps)]
+        self.patience = max(PATIENCE, 5 * median(intervals)) if intervals else PATIENCE
+
+    def state(self, info: dict[str, Any]) -> str:
+        """What has become of the run, as far as run.json and the times of its rows tell."""
+        recorded = state_of(info) if {"state", "host", "pid"} <= info.keys() else "running"
+        if recorded != "running":
+            return recorded
+        if not self._steps:
+            return "waiting"
+        return "stale" if self.silent > self.patience else "live"
+
+    @property
+    def silent(self) -> float:
+        """Seconds since the last row; NaN before the first one."""
+        return time() - self._steps[-1][1] if self._steps else nan
+
+    def elapsed(self, info: dict[str, Any]) -> float:
+        """Seconds from the start to the end: the recorded one, now, or the last row.
+
+        Rows may be older than the run that they were written into later.
+        """
+        last = self._steps[-1][1] if self._steps else nan
+        starts = [moment for moment in (info.get("start"), self._first) if moment]
+        end = time() if self.state(info) in ("live", "waiting") else last
+        return float((info.get("end") or end) - min(starts, default=nan))

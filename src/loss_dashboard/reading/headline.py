@@ -1,0 +1,46 @@
+"""A run in one line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loss_dashboard.runs.run_json import method_in, settings_in
+
+if TYPE_CHECKING:
+    from ._run_reader import RunReader
+
+
+def headline(reader: RunReader) -> str:
+    """The run in one line, with why it crashed if it did."""
+    return "  ".join(filter(None, [*facts(reader).values(), reader.error]))
+
+
+def facts(reader: RunReader) -> dict[str, str]:
+    """What the line says, in its order; empty where there is nothing to say."""
+    pace = reader.steps_per_second
+    return {
+        "name": reader.path.name,
+        "reading": f"read {reader.progress:.0%}" if reader.progress < 1 else "",
+        "method": method_in(settings_in(reader.info)),
+        "state": reader.state,
+        "step": progress(reader),
+        "pace": f"{pace:.3g} steps/s" if pace == pace else "",
+        "elapsed": _clock(reader.elapsed),
+    }
+
+
+def progress(reader: RunReader) -> str:
+    """The last step of any loss."""
+    steps = [reader.series(name)["step"][-1] for name in reader.names]
+    return f"step {max(steps):.0f}" if steps else "no rows yet"
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> _clock(3725.2)
+    '1:02:05'
+    """
+    from datetime import timedelta
+
+    return "" if seconds != seconds else str(timedelta(seconds=int(seconds)))

@@ -1,0 +1,86 @@
+"""What one tab looks at, and when there is something new to tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from starlette.concurrency import run_in_threadpool
+
+from loss_dashboard.curves.live_curves import Known
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from loss_dashboard.curves.view_options import Choice
+
+    from ._run_session import Shelf
+
+TICK = 0.015
+"""Seconds between two looks at a run that has just had a row."""
+
+CALM = 40
+"""After a silence, the next look comes after one part in so many of it: a row is late by that."""
+
+LONGEST = 0.1
+"""Seconds between two looks at a run that is written, however long it has been silent."""
+
+REST = 1.0
+"""Seconds between two looks at a run that is not written."""
+
+PULSE = 15.0
+"""After so many quiet seconds a stream says that it is still there."""
+
+
+class Tab:
+    """The runs of a tab, beside each other, of which it is told what it does not know yet.
+
+    Args:
+        shelves: The runs; a window that follows stays at the end of the first one.
+        choice: What it shows of them.
+    """
+
+    def __init__(self, shelves: Sequence[Shelf], choice: Choice) -> None:
+        self._shelves = shelves
+        self._choice = choice
+        self._known = [Known() for _ in shelves]
+
+    def poll(self) -> None:
+        """Read what is new."""
+        for shelf in self._shelves:
+            if shelf.has_news:
+                shelf.poll()
+
+    def tell(self) -> bytes:
+        """A list of views as JSON; of curves what was not told before."""
+        choice = self._choice.moved_to(self._shelves[0].last_step)
+        told = [
+            shelf.answer(choice, known)
+            for shelf, known in zip(self._shelves, self._known, strict=True)
+        ]
+        self._known = [known for _, known in told]
+        return b"[" + b",".join(view for view, _ in told) + b"]"
+
+    async def changes(self, is_ending: Callable[[], bool]) -> AsyncIterator[bytes]:
+        """An event for each change; many tabs of one run share what one of them reads."""
+        seen: list[int] = []
+        changed = said = monotonic()
+        while not is_ending():
+            if any(shelf.has_news for shelf in self._shelves):
+                await run_in_threadpool(self.poll)
+            now = [shelf.version for shelf in self._shelves]
+            if now != seen:
+                seen, changed, said = now, monotonic(), monotonic()
+                yield b"data: " + await run_in_threadpool(self.tell) + b"\n\n"
+            elif monotonic() - said >= PULSE:
+                said = monotonic()
+                yield b": still here\n\n"
+            rest = min(shelf.rest for shelf in self._shelves)
+            await asyncio.sleep(max(self._pause(monotonic() - changed), rest))
+
+    def _pause(self, silence: float) -> float:
+        """Seconds until it is worth to look again, after so many without news."""
+        if not any(shelf.is_written for shelf in self._shelves):
+            return REST
+        return min(max(TICK, silence / CALM), LONGEST)

@@ -1,0 +1,64 @@
+"""The page as it is sent: one document, one script and one style, each made of rooms."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PAGE = files("loss_dashboard") / "web" / "page"
+STYLES = ("uPlot.min.css", "page.css")
+SCRIPTS = (
+    "elements.js",
+    "uPlot.min.js",
+    "format.js",
+    "colours.js",
+    "report.js",
+    "choice.js",
+    "asking.js",
+    "listening.js",
+    "header.js",
+    "empty.js",
+    "controls.js",
+    "sparkline.js",
+    "table.js",
+    "compare.js",
+    "lines.js",
+    "equal.js",
+    "notes.js",
+    "scales.js",
+    "charts.js",
+    "marks.js",
+    "pointing.js",
+    "tip.js",
+    "multiples.js",
+    "extras.js",
+    "picture.js",
+    "page.js",
+)
+"""In this order: the first one makes all of them strict, and the last one begins."""
+
+
+def document() -> str:
+    """The page itself, which asks for `styles.css` and `scripts.js`."""
+    return _text("index.html")
+
+
+def style() -> str:
+    """All styles."""
+    return _joined(STYLES)
+
+
+def script() -> str:
+    """All scripts, as one: a browser waits for each file that it has to ask for."""
+    return _joined(SCRIPTS)
+
+
+def _joined(names: Iterable[str]) -> str:
+    return "\n".join(map(_text, names))
+
+
+def _text(name: str) -> str:
+    return (PAGE / name).read_text(encoding="utf-8")

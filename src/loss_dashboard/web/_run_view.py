@@ -1,0 +1,123 @@
+"""What the page shows of a run, as plain numbers and text."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Protocol
+
+from loss_dashboard.curves.numbers import plain
+from loss_dashboard.curves.shares import shares
+from loss_dashboard.curves.sparklines import Sparks
+from loss_dashboard.reading.extras import VALUE
+from loss_dashboard.reading.nonfinite import lost_in
+from loss_dashboard.runs.run_json import settings_in
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy import bool_
+    from numpy.typing import NDArray
+
+    from loss_dashboard._typing import Values
+    from loss_dashboard.alerts import Alert
+    from loss_dashboard.reading import RunReader
+
+    Series = dict[str, dict[str, Values]]
+
+
+MOST = 60
+"""So many of the user's own numbers are shown; their page has an end."""
+
+
+class Curves(Protocol):
+    """Draws the curves of a run."""
+
+    def draw(self, losses: Series, extras: Series, times_begun: int, /) -> dict[str, Any]:
+        """The curves of losses and own numbers, read from the beginning so many times."""
+
+
+def view(
+    reader: RunReader,
+    curves: Curves,
+    alerts: Sequence[Alert] = (),
+    sparks: Sparks | None = None,
+) -> dict[str, Any]:
+    """Everything about a run that fits on a screen; live curves go on from their last view."""
+    import numpy as np
+
+    losses = {name: reader.series(name) for name in reader.losses}
+    extras = extras_of(reader)
+    with np.errstate(all="ignore"):  # a loss may be as large as floats go
+        return {
+            **_head(reader, losses),
+            "alerts": [alert._asdict() for alert in alerts],
+            "losses": _table(reader, losses, sparks or Sparks()),
+            "extras": [_extra(name, own) for name, own in extras.items()],
+            "extras_in_all": len(reader.extras),
+            "curves": curves.draw(losses, extras, reader.times_begun),
+        }
+
+
+def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
+    """The user's own numbers that are shown."""
+    return dict(islice(reader.extras.items(), MOST))
+
+
+def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
+    settings = settings_in(reader.info)
+    steps = [float(own["step"][-1]) for own in losses.values()]
+    return {
+        "name": reader.path.name,
+        "path": str(reader.path),
+        "state": reader.state,
+        "is_unreadable": reader.is_unreadable,
+        "error": reader.error,
+        "settings": {key: value for key, value in settings.items() if key != "losses"},
+        "start": reader.info.get("start"),
+        "step": max(steps, default=None),
+        "steps_per_second": plain(reader.steps_per_second),
+        "elapsed": plain(reader.elapsed),
+        "silent": plain(reader.silent),
+        "progress": plain(reader.progress),
+        "problems": reader.problems,
+    }
+
+
+def _table(
+    reader: RunReader, losses: dict[str, dict[str, Values]], sparks: Sparks
+) -> list[dict[str, Any]]:
+    """A line for each loss; its share is of what all of them contribute to the total."""
+    parts = shares(losses)
+    return [
+        {
+            "name": name,
+            "colour": reader.colour_of(name),
+            "share": plain(parts[name]),
+            "spark": sparks.draw(name, own["loss"], reader.times_begun),
+            **_line(own),
+        }
+        for name, own in losses.items()
+    ]
+
+
+def _line(own: dict[str, Values]) -> dict[str, Any]:
+    """Where a loss stands."""
+    numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
+    return {**numbers, **_end(own, "loss", lost_in(own))}
+
+
+def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:
+    """Where one of the user's own numbers stands."""
+    import numpy as np
+
+    return {"name": name, **_end(own, VALUE, ~np.isfinite(own[VALUE]))}
+
+
+def _end(own: dict[str, Values], column: str, lost: NDArray[bool_]) -> dict[str, Any]:
+    """The last value, in words if it was lost, and what was lost before."""
+    last = own[column][-1]
+    return {
+        "last": str(float(last)) if lost[-1] else plain(last),
+        "lost": int(lost.sum()),
+        "first_lost": float(own["step"][lost.argmax()]) if lost.any() else None,
+    }

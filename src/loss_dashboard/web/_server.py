@@ -1,0 +1,136 @@
+"""The page, served to a browser on this machine."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from loss_dashboard.curves.view_options import Choice
+
+from . import _page_files
+from ._event_stream import Tab
+from ._security import Headers, Token
+from .run_registry import describe
+
+if TYPE_CHECKING:
+    from starlette.datastructures import QueryParams
+    from starlette.requests import Request
+
+    from .run_registry import Catalogue
+
+LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
+ASSETS = {
+    "styles.css": ("text/css", _page_files.style),
+    "scripts.js": ("text/javascript", _page_files.script),
+}
+
+
+def make_app(catalogue: Catalogue, *, hosts: list[str] | None = None, token: str = "") -> Starlette:
+    """The application for these runs; it answers questions and changes nothing.
+
+    Args:
+        catalogue: The runs to show.
+        hosts: The names under which it may be asked for; by default those of this machine.
+        token: What a request has to bring, if anything.
+    """
+    server = _Server(catalogue)
+    # Between two programs of one machine, packing what is told again and again costs too much.
+    packed = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
+    is_far = not set(hosts or LOOPBACK) <= set(LOOPBACK)
+    routes = [
+        Route("/", server.page, middleware=packed),
+        Route("/api/runs", server.runs),
+        Route("/api/views", server.views, middleware=packed if is_far else []),
+        Route("/api/changes", server.changes),
+        Route("/{name}", server.asset, middleware=packed),
+    ]
+    middleware = [
+        Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK),
+        Middleware(Headers),
+        Middleware(Token, token=token),
+    ]
+    return Starlette(routes=routes, middleware=middleware)
+
+
+class _Server:
+    """The answers, one method each."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+
+    async def page(self, _: Request) -> Response:
+        return Response(_page_files.document(), media_type="text/html")
+
+    async def asset(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in ASSETS:
+            return PlainTextResponse("There is no such file.", 404)
+        kind, content = ASSETS[name]
+        return Response(content(), media_type=kind)
+
+    async def runs(self, _: Request) -> Response:
+        runs = await run_in_threadpool(self._catalogue.runs)
+        places = [str(place) for place in self._catalogue.places]
+        listed = [describe(key, run) for key, run in runs.items()]
+        return _json(orjson.dumps({"places": places, "runs": listed}))
+
+    async def views(self, request: Request) -> Response:
+        tab = await run_in_threadpool(self._tab, request.query_params)
+        if isinstance(tab, Response):
+            return tab
+        await run_in_threadpool(tab.poll)
+        return _json(await run_in_threadpool(tab.tell))
+
+    async def changes(self, request: Request) -> Response:
+        tab = await run_in_threadpool(self._tab, request.query_params)
+        if isinstance(tab, Response):
+            return tab
+        is_ending = getattr(request.app.state, "is_ending", bool)
+        return StreamingResponse(tab.changes(is_ending), media_type="text/event-stream")
+
+    def _tab(self, query: QueryParams) -> Tab | Response:
+        """What a query asks for, or why there is no such thing."""
+        try:
+            choice = _choice(query)
+        except ValueError:
+            return PlainTextResponse("A number is needed.", 400)
+        shelves = [self._catalogue.shelf(key) for key in query.getlist("run")]
+        found = [shelf for shelf in shelves if shelf]
+        if not found or len(found) < len(shelves):
+            return PlainTextResponse("There is no such run.", 404)
+        return Tab(found, choice)
+
+
+def _choice(query: QueryParams) -> Choice:
+    """What the query asks for; nobody gets more points than a screen has."""
+    return Choice(
+        first=_number(query.get("first")),
+        last=_number(query.get("last")),
+        follow=query.get("follow") == "1",
+        smoothing=min(max(int(query.get("smooth") or 0), 0), 1_000_000),
+        points=min(max(int(query.get("points") or 600), 60), 4000),
+    )
+
+
+def _number(text: str | None) -> float | None:
+    if not text:
+        return None
+    number = float(text)
+    if not isfinite(number):
+        msg = f"a finite number is needed; got {text}"
+        raise ValueError(msg)
+    return number
+
+
+def _json(content: bytes) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(content, headers=headers, media_type="application/json")

@@ -1,0 +1,107 @@
+"""The runs that a server may show, and nothing else."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from threading import Lock, Thread
+from typing import TYPE_CHECKING
+
+from loss_dashboard.runs.summary import Summary, run_folders, summarize
+from loss_loggers.recording import INFO, parts
+
+from ._run_session import Shelf
+from ._unique_names import new_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+class Catalogue:
+    """Runs by their keys; a key is looked up and never becomes a path.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> from pathlib import Path
+    >>> from loss_loggers import CsvLogger
+    >>> with TemporaryDirectory() as folder:
+    ...     with CsvLogger(f"{folder}/gan") as logger:
+    ...         logger.log_metrics({"loss/G": 0.5}, step=0)
+    ...     catalogue = Catalogue([Path(folder)])
+    ...     list(catalogue.runs()), catalogue.shelf("../../etc")
+    (['gan'], None)
+    """
+
+    def __init__(self, places: Iterable[Path]) -> None:
+        self.places = [place.resolve() for place in places]
+        self._shelves: dict[str, Shelf] = {}
+        self._summaries: dict[Path, tuple[list[object], Summary]] = {}
+        self._lock = Lock()
+
+    def runs(self) -> dict[str, Summary]:
+        """The runs by their keys, the newest first."""
+        found: dict[str, Summary] = {}
+        for place in self.places:
+            runs = [self._summary(path) for path in run_folders(place) if is_within(path, place)]
+            for run in sorted(runs, key=_start, reverse=True):
+                found[new_key(run.path.name, found)] = run
+        return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))
+
+    def _summary(self, path: Path) -> Summary:
+        """What is known of a run, kept once it has ended: of hundreds that takes a while."""
+        stamps = [_stamp(file) for file in (path / INFO, *parts(path))]
+        known = self._summaries.get(path)
+        if known is None or known[0] != stamps or known[1].state == "running":
+            self._summaries[path] = known = stamps, summarize(path)
+        return known[1]
+
+    def left_out(self) -> list[Path]:
+        """The runs that are not shown, since links lead from them to outside of all places."""
+        runs = (run for place in self.places for run in run_folders(place))
+        return [run for run in runs if not self._holds(run)]
+
+    def read_ahead(self) -> None:
+        """Begin to read the newest run, which the page shows first, while others go on."""
+        Thread(target=self._read_newest, daemon=True).start()
+
+    def _read_newest(self) -> None:
+        newest = next(iter(self.runs()), None)
+        with suppress(RuntimeError):  # no thread can begin once the program ends
+            if newest is not None and (shelf := self.shelf(newest)):
+                shelf.read_through()
+
+    def shelf(self, key: str) -> Shelf | None:
+        """The run with this key, which is read from now on; None if there is none."""
+        with self._lock:
+            known = self._shelves.get(key)
+            if known is None and (run := self.runs().get(key)):
+                known = self._shelves[key] = Shelf(run.path, self._holds)
+            return known if known and known.is_open else None
+
+    def _holds(self, run: Path) -> bool:
+        return any(is_within(run, place) for place in self.places)
+
+
+def is_within(folder: Path, place: Path) -> bool:
+    """Whether a run and all its files are in a place, wherever links may lead.
+
+    A run that is gone is within: what was read of it before may be shown.
+    """
+    links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
+    return all(path.resolve().is_relative_to(place) for path in (folder, *links))
+
+
+def _start(run: Summary) -> float:
+    return run.start
+
+
+def _stamp(file: Path) -> object:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def describe(key: str, run: Summary) -> dict[str, object]:
+    """A run in the list of all."""
+    return {"key": key, "state": run.state, "start": run.start, "step": run.last_step}
