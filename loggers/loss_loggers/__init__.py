@@ -13,13 +13,12 @@ from .backends import (
 )
 from .base._base_logger import BaseLogger
 from .base._clock import row_time as row_time
-from .base._guard import Guard
 from .base._pending import Pending
 from .base._process import finalizer as finalizer
 from .base._protocol import Logger, Loggers, Means, Metrics, Row, check_logger
 from .delivery import Background, NotDeliveredError, Summary, SyncIsRunningError
 from .recording import CsvLogger, Run, is_run, read_run, run_info
-from .wrappers import Every, Rename, Tee, as_tee
+from .wrappers import Every, Guard, Rename, Tee, as_tee
 
 if TYPE_CHECKING:
     from .delivery import sync

@@ -7,7 +7,7 @@ from typing import Any
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._hyperparameters import merge
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 
 class Adapter(BaseLogger):
@@ -47,6 +47,5 @@ class Adapter(BaseLogger):
         self._lost += rows
         if not self._warned:
             self._warned = True
-            msg = f"{type(self).__name__} cannot deliver: {reason}. Later rows are counted."
-            warn(msg)
+            warn(f"{type(self).__name__} cannot deliver: {reason}. Later rows are counted.")
         return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from ._epoch_row import epoch_row
+from ._faults import is_the_users
+from ._warn import in_short, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +83,12 @@ class BaseLogger:
         """Let those deliver that asked for it in `before_close`; each is asked once."""
         asked, self._before_close = self._before_close, ()
         for deliver in asked:
-            deliver()
+            try:
+                deliver()
+            except BaseException as error:  # noqa: PERF203  the others are asked all the same
+                if is_the_users(error):
+                    raise
+                warn(f"last rows did not reach {self.target} ({in_short(error)})")
 
     def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002, for those that tell of it
         """Deliver what is left; `error` is what ended the work, if it did not end well."""

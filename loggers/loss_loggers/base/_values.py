@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ._warning import warn
+from ._warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,5 @@ def _numbers(metrics: Metrics) -> dict[str, float]:
         try:
             numbers[name] = _float(value)
         except Exception as error:  # noqa: PERF203
-            msg = f"{name} is a number; got {type(value).__name__} ({error}). It is left out."
-            warn(msg)
+            warn(f"{name} is a number; got {type(value).__name__} ({error}). It is left out.")
     return numbers

@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import in_short, warn
 
 if TYPE_CHECKING:
     from ._delivery_log import DeliveryLog
@@ -39,7 +39,7 @@ class Backoff:
 
     def failed(self, error: BaseException, start: float) -> None:
         """A call that began at this time brought an error."""
-        self._error = _in_short(error)
+        self._error = in_short(error)
         self._failing_since = self._failing_since or start
         self._delay = min(2 * self._delay or self._interval, LONGEST_DELAY)
         now = monotonic()
@@ -70,9 +70,3 @@ class Backoff:
         if not self._is_told:
             self._is_told = True
             warn(f"{self._log.name} {what} goes to {self._log.path}, for sync")
-
-
-def _in_short(error: BaseException) -> str:
-    """What went wrong, on one line: some put a page of HTML into their errors."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:200]}{'…' * (len(text) > 200)}"

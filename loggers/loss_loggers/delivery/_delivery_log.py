@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._paths import folder_at
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 from ._sent_ranges import UNDELIVERED, SentRanges, folder_name
 from ._spool import Spool, epochs_in

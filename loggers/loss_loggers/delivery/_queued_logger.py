@@ -9,7 +9,7 @@ from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._protocol import target_of
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 from ._delivery_log import DeliveryLog
 from ._queue import DeliveryQueue

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loss_loggers.base._guard import Guard
+    from loss_loggers.wrappers._guard import Guard
 
 
 class QueuedLoggers:

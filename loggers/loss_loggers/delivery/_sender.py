@@ -56,7 +56,7 @@ class Sender:
     def _try(self, items: list[Item]) -> BaseException | None:
         try:
             self._call(items)
-        except (Exception, SystemExit) as error:  # anything at all: this is somebody else's code
+        except BaseException as error:  # anything at all: this is somebody else's code
             return error
         return None
 

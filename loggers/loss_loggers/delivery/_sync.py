@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._protocol import check_logger, target_of
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 from loss_loggers.recording._run_folder import read_json
 
 from ._background import Background

@@ -7,7 +7,7 @@ from threading import Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.wrappers._ending import end
 
 from ._backoff import Backoff
 from ._sender import Sender
@@ -114,9 +114,8 @@ class DeliveryThread:
 
     def _end(self) -> None:
         self._keep_rest()
-        if isinstance(self._logger, BaseLogger):
-            with suppress(Exception):
-                self._logger.close(self._error)
+        with suppress(BaseException):  # anything at all: this is somebody else's code
+            end(self._logger, self._error)
         self._then()
 
     def _keep_rest(self) -> None:

@@ -11,7 +11,7 @@ from loss_loggers.base._clock import row_time
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._pending import Pending
 from loss_loggers.base._process import finalizer, is_ending, is_first_rank
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 from ._run_folder import NotOursError
 
@@ -184,23 +184,20 @@ class CsvLogger(BaseLogger):
         try:
             self._writer.open()
         except OSError as error:
-            msg = f"cannot record in {self.path} yet ({error}); each row will try again"
-            warn(msg)
+            warn(f"cannot record in {self.path} yet ({error}); each row will try again")
 
     def _close(self, error: BaseException | None) -> None:
         try:
             self._writer.close(error)
         except OSError as problem:
-            msg = f"the run in {self.path} is over, but run.json could not say so ({problem})"
-            warn(msg)
+            warn(f"the run in {self.path} is over, but run.json could not say so ({problem})")
 
     def _refuses(self, rows: int) -> bool:
         reason = self._writer.why_not()
         self._lost += rows if reason else 0
         if reason and not self._warned:
             self._warned = True
-            msg = f"{self!r} records nothing more: {reason}"
-            warn(msg)
+            warn(f"{self!r} records nothing more: {reason}")
         return bool(reason)
 
 

@@ -6,7 +6,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._values import Names
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,8 +61,7 @@ class Places:
         name = self.names[loss]
         if not self._warned and name != _one_line(loss):
             self._warned = True
-            msg = f"the record has a name like {loss!r} already, so this one is {name!r} there"
-            warn(msg)
+            warn(f"the record has a name like {loss!r} already, so this one is {name!r} there")
         return name
 
 
@@ -131,6 +130,5 @@ def _number(name: str, value: Any) -> float | str:
     try:
         return float(value)
     except Exception as error:  # every array library raises another one
-        msg = f"{name} is a number; got {type(value).__name__} ({error}). Its cells stay empty."
-        warn(msg)
+        warn(f"{name} is a number; got {type(value).__name__} ({error}). Its cells stay empty.")
         return ""

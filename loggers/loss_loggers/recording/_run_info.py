@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._clock import row_time
+from loss_loggers.base._faults import ended_well
 from loss_loggers.base._hyperparameters import merge
 from loss_loggers.base._lock import this_process
 
@@ -78,13 +79,9 @@ class RunInfo:
         """Say how and when it ended; if it is not over, nobody said that it ended well."""
         self.changed = True
         self.values.update(state="finished" if is_over else "stopped", end=row_time())
-        if not _ended_well(error):
+        if not ended_well(error):
             self.values["state"] = "crashed"
             self.values["error"] = f"{type(error).__name__}: {error}".removesuffix(": ")
-
-
-def _ended_well(error: BaseException | None) -> bool:
-    return error is None or (isinstance(error, SystemExit) and not error.code)
 
 
 def _running() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import is_repeated
 from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._process import is_first_rank, last_error
-from loss_loggers.base._warning import warn
+from loss_loggers.base._warn import warn
 
 from ._losses import LossFiles
 from ._row_template import Places, RowTemplate

@@ -16,9 +16,9 @@ from .tee import Tee
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loss_loggers.base._guard import Guard
     from loss_loggers.base._protocol import Loggers, Metrics, Row
 
+    from ._guard import Guard
     from ._windows import Reduction
 
 

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
-from loss_loggers.base._guard import Guard
 from loss_loggers.base._pending import Pending
 from loss_loggers.base._protocol import target_of
 from loss_loggers.recording._csv_logger import CsvLogger
+
+from ._guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,9 @@ class Tee(BaseLogger):
 
     Each logger stands behind a guard of its own, readable in `guards`: one that raises is warned
     about once and counted. `with` and `close()` close the loggers of this package, and any other
-    `BaseLogger`; a run of yours (an `Experiment`, `mlflow`, …) is never ended.
+    `BaseLogger`. A logger of another project gets its `save()`, `flush()` and `finalize(status)`,
+    as far as it has them; without `with` at the end of the process. A run of yours (an
+    `Experiment`, `mlflow`, …) is never ended.
 
     >>> from loss_loggers import MemoryLogger
     >>> ours, copy = MemoryLogger(), MemoryLogger()
@@ -122,7 +125,7 @@ class Tee(BaseLogger):
             guard.log_hyperparams(hyperparams)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close each logger that is a `BaseLogger`."""
+        """Close each logger that is a `BaseLogger`, and tell others that it is over."""
         self.flush_producers()
         for guard in self.guards:
             guard.close(error)

@@ -46,10 +46,12 @@ def reporting(group: LossGroup, name: str, loggers: Sequence[Any]) -> Iterator[N
 
 
 class _Named(Tee):
-    """Loggers that keep the hyperparameters of several groups apart."""
+    """Loggers of a framework, which ends them; the hyperparameters of groups are kept apart."""
 
     def __init__(self, name: str, loggers: list[Any]) -> None:
         super().__init__(loggers)
+        for guard in self.guards:
+            guard.leave_end()
         self._name = name
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:

@@ -37,7 +37,7 @@ def test_its_csv_logger_gets_each_row(tmp_path: Path) -> None:
     logger = loggers.CSVLogger(tmp_path)
 
     tee = train(logger)
-    logger.save()
+    tee.close()
 
     with (Path(logger.log_dir) / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -58,7 +58,7 @@ def test_its_tensorboard_logger_gets_each_row(tmp_path: Path) -> None:
     logger = loggers.TensorBoardLogger(tmp_path)
 
     tee = train(logger)
-    logger.finalize("success")
+    tee.close()
 
     events = EventAccumulator(logger.log_dir)
     events.Reload()
@@ -74,6 +74,7 @@ def test_its_mlflow_logger_gets_each_row(tmp_path: Path) -> None:
     # Two were introduced, and MLflow takes no parameter twice: that concerns no row.
     with pytest.warns(RuntimeWarning, match="Changing param values is not allowed"):
         tee = train(logger)
+    tee.close()
 
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     found = {

@@ -270,7 +270,7 @@ def test_one_warning_when_it_is_down_and_one_when_it_is_back(
 
     assert moody.steps == [0, 1, 2, 3, 4, 5]
     down, back = (str(warning.message) for warning in caught)
-    assert "takes no rows (ConnectionError: )" in down
+    assert "takes no rows (ConnectionError)" in down
     assert str(tmp_path / "rows.jsonl") in down
     assert back == "Moody takes rows again"
     assert not (tmp_path / "rows.jsonl").exists()

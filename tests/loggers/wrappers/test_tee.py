@@ -136,7 +136,6 @@ def test_a_lightning_logger_is_a_logger(tmp_path: Path) -> None:
     with Tee(logger) as tee:
         tee.log_hyperparams({"losses": ["G"]})
         send(tee)
-    logger.save()
 
     lines = (Path(logger.log_dir) / "metrics.csv").read_text().splitlines()
     assert tee.failed == 0

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loss_loggers import BaseLogger, Guard, MemoryLogger
+from loss_loggers import BaseLogger, Guard, MemoryLogger, Pending
+
+if TYPE_CHECKING:
+    from tests.loggers.conftest import Caught
 
 
 class Broken:
@@ -66,6 +70,77 @@ def test_a_logger_that_recovers_gets_rows_again() -> None:
         guard.log_metrics({"loss/G": 2.0}, step=1)
 
     assert memory["loss/G"] == [(1, 2.0)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [asyncio.CancelledError(), SystemExit(1), GeneratorExit(), BaseException("odd")],
+    ids=repr,
+)
+def test_no_error_of_a_logger_stops_training(error: BaseException, caught: Caught) -> None:
+    """Whichever of its methods raises it."""
+
+    class GivesUp(MemoryLogger):
+        def log_metrics(self, *_: Any, **__: Any) -> None:
+            raise error
+
+        log_rows = log_pending = log_epoch = log_hyperparams = close = log_metrics
+
+    guard, row = Guard(GivesUp()), (0, 0.0, {"loss/G": 1.0})
+
+    guard.log_hyperparams({"losses": ["G"]})
+    send(guard, rows=10)
+    guard.log_rows([row, row])
+    guard.log_pending(Pending([row]))
+    guard.log_epoch(0, {"G": (1.0, 1)}, step=0)
+    guard.close()
+
+    (warning,) = caught
+    assert f"GivesUp failed ({type(error).__name__}" in str(warning.message)
+    assert guard.failed + guard.withheld == 14
+
+
+def test_an_error_without_words_stops_nothing() -> None:
+    class Speechless(Exception):  # noqa: N818
+        def __str__(self) -> str:
+            raise AttributeError
+
+    class Mute(MemoryLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            raise Speechless
+
+    with pytest.warns(RuntimeWarning, match=r"Mute failed \(Speechless\)\."):
+        send(Guard(Mute()), rows=1)
+
+
+class TakesNotes:
+    def handle(self, *_: object) -> None:
+        raise SystemExit(143)
+
+    __call__ = handle
+
+
+def exits(*_: object) -> None:
+    raise SystemExit(143)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="needs a system with alarms")
+@pytest.mark.parametrize("handler", [exits, TakesNotes().handle, TakesNotes()])
+def test_what_a_signal_handler_raises_is_the_users(handler: Any) -> None:
+    """As that of SIGTERM does which ends a training that is to make room for another."""
+
+    class Slow(MemoryLogger):
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            time.sleep(10)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+
+    try:
+        with pytest.raises(SystemExit):
+            send(Guard(Slow()), rows=1)
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_ctrl_c_is_no_failure() -> None:
@@ -141,15 +216,16 @@ def test_a_logger_that_refuses_hyperparameters_gets_its_rows() -> None:
     assert guard.failed == guard.withheld == 0
 
 
-def test_a_logger_that_records_no_hyperparameters_may_say_so() -> None:
+def test_a_logger_that_records_no_hyperparameters_may_say_so(caught: Caught) -> None:
     class Theirs(MemoryLogger):
         def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
             raise NotImplementedError
 
     guard = Guard(Theirs())
-    guard.log_hyperparams({"losses": ["G"]})  # a warning would be an error here
+    guard.log_hyperparams({"losses": ["G"]})
 
     assert guard.last_error is None
+    assert caught == []
 
 
 def test_only_a_base_logger_is_closed() -> None:
@@ -183,7 +259,7 @@ def test_a_failure_to_close_is_a_warning() -> None:
         Guard(Stuck()).close()
 
 
-def test_a_healthy_logger_warns_of_nothing() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Guard(MemoryLogger()).log_metrics({"loss/G": 1.0}, step=0)
+def test_a_healthy_logger_warns_of_nothing(caught: Caught) -> None:
+    Guard(MemoryLogger()).log_metrics({"loss/G": 1.0}, step=0)
+
+    assert caught == []

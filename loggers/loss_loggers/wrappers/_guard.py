@@ -7,17 +7,20 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ._base_logger import BaseLogger
-from ._epoch_row import epoch_row
-from ._pending import taker_of
-from ._protocol import check_logger
-from ._warning import warn
+from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._epoch_row import epoch_row
+from loss_loggers.base._faults import is_the_users
+from loss_loggers.base._pending import taker_of
+from loss_loggers.base._protocol import check_logger
+from loss_loggers.base._warn import warn
+
+from ._ending import await_end, end, failure, forget_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._pending import Pending
-    from ._protocol import Logger, Means, Metrics, Row
+    from loss_loggers.base._pending import Pending
+    from loss_loggers.base._protocol import Logger, Means, Metrics, Row
 
 COOLDOWN_FACTOR = 10
 """A call that fails after d seconds keeps rows from its logger for 10 d: it costs 10 % at most."""
@@ -36,11 +39,18 @@ class Guard(BaseLogger):
     ...     guard.log_metrics({"loss/G": 0.5}, step=0)
     >>> guard.failed, guard.last_error
     (1, OSError('no route to host'))
+
+    Only Ctrl-C passes, and what a signal handler of yours raises while the logger is called. The
+    last calls to a logger of another project (`save`, `flush`, `finalize(status)`) are made by
+    `close`, or at the end of the process.
     """
+
+    _awaits_end = False
+    """Whether the logger is of another project, and still to be told of its end."""
 
     def __init__(self, logger: object) -> None:
         self.logger = check_logger(logger)
-        self.last_error: Exception | None = None
+        self.last_error: BaseException | None = None
         self._failed = self._withheld = 0
         self._silent_until = 0.0
         self._warned = False
@@ -52,8 +62,10 @@ class Guard(BaseLogger):
 
     @logger.setter
     def logger(self, logger: Logger) -> None:
+        self.leave_end()  # what takes the place of a logger sees to it
         self._logger = logger
         self._take = taker_of(logger)
+        self._awaits_end = await_end(logger)
 
     @property
     def failed(self) -> int:
@@ -73,9 +85,9 @@ class Guard(BaseLogger):
             return
         try:
             self._logger.log_metrics(metrics, step=step)
-        except Exception as error:  # anything at all: this is somebody else's code
-            self._failed += 1
+        except BaseException as error:  # anything at all: this is somebody else's code
             self._note(error, start)
+            self._failed += 1
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Hand on rows in one call, or one by one to a logger that knows no batches."""
@@ -96,9 +108,9 @@ class Guard(BaseLogger):
             return
         try:
             (self._take or self._hand_on)(pending)
-        except Exception as error:  # anything at all: this is somebody else's code
-            self._failed += len(pending)
+        except BaseException as error:  # anything at all: this is somebody else's code
             self._note(error, start)
+            self._failed += len(pending)
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Hand on the means of an epoch, as a row to a logger that knows no epochs."""
@@ -127,9 +139,16 @@ class Guard(BaseLogger):
             self._silent_until = before
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close the logger if it is one of ours: the user's own run is the user's to end."""
-        if isinstance(self.logger, BaseLogger):
-            self._try(self.logger.close, error)
+        """Close a logger of ours, make the last calls to another; a run that you opened goes on."""
+        if self._awaits_end or isinstance(self.logger, BaseLogger):
+            self.leave_end()
+            self._try(end, self.logger, error)
+
+    def leave_end(self) -> None:
+        """Make no last calls to a logger of another project: a framework that owns it does."""
+        if self._awaits_end:
+            self._awaits_end = False
+            forget_end(self._logger)
 
     def _hand_on(self, pending: Pending) -> None:
         """To a logger that does not know whether it got a row: the interrupted one comes again."""
@@ -144,23 +163,17 @@ class Guard(BaseLogger):
         start = perf_counter()
         try:
             call(*arguments)
-        except Exception as error:  # anything at all: this is somebody else's code
+        except BaseException as error:  # anything at all: this is somebody else's code
             self._note(error, start)
             return False
         return True
 
-    def _note(self, error: Exception, start: float) -> None:
+    def _note(self, error: BaseException, start: float) -> None:
+        if is_the_users(error):
+            raise error
         now = perf_counter()
         self._silent_until = now + COOLDOWN_FACTOR * (now - start)
         self.last_error = error
         if not self._warned:
             self._warned = True
-            self._warn(error)
-
-    def _warn(self, error: Exception) -> None:
-        name = getattr(self.logger, "__name__", type(self.logger).__qualname__)
-        msg = (
-            f"the logger {name} failed ({type(error).__name__}: {error}). "
-            "Training goes on; later failures are counted."
-        )
-        warn(msg)
+            warn(f"{failure(self.logger, error)}. Training goes on; later failures are counted.")
