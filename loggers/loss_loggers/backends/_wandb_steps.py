@@ -11,9 +11,6 @@ if TYPE_CHECKING:
 
     from wandb import Run
 
-STEP = "loss_step"
-"""The metric that our charts have below them."""
-
 
 class Steps:
     """The W&B steps of one run, for all loggers that bring it rows of ours."""
@@ -23,9 +20,9 @@ class Steps:
         self._open: set[str] = set()
         self._place = self._step = -1
 
-    def log(self, run: Run, row: dict[str, float]) -> None:
+    def log(self, run: Run, row: dict[str, float], step_metric: str) -> None:
         """Log to the W&B step of its own number if that is still open, else to the next one."""
-        step, names = int(row[STEP]), row.keys() - {STEP}
+        step, names = int(row[step_metric]), row.keys() - {step_metric}
         with self._lock:
             place = max(step, step_of(run))
             # W&B would merge this row with the last one, and keep one number of a name.

@@ -76,7 +76,8 @@ def _words(metrics: Metrics) -> dict[str, str]:
     for name, value in metrics.items():
         statistic, slash, loss = name.partition("/")
         if not slash:
-            words[name] = _number(value)
+            # A loss may have the name of a number of the user's own.
+            words[f"value/{name}" if f"loss/{name}" in metrics else name] = _number(value)
         elif statistic == "loss":
             words[loss] = _number(value) + _weight(metrics.get(f"weight/{loss}"))
     return words

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from loss_loggers.base._protocol import Metrics, Row
 
+_RESERVED = (f"{TITLE}/text_summary", "custom_scalars__config__")
+"""Tags of what is no scalar: TensorBoard shows one kind of data for a tag."""
+
 
 class Writer(Protocol):
     """A `SummaryWriter`, or anything else that has its `add_scalar`."""
@@ -56,7 +59,7 @@ class TensorBoardLogger(Adapter):
         check_kind(fits, "a SummaryWriter, as torch.utils.tensorboard has", writer)
         self._writer: Any = writer
         self._summary = _summary_class(writer)
-        self._names = Names()
+        self._names = Names(reserved=_RESERVED)
         self._is_laid_out = not layout
         if reason := self._ended():
             msg = f"a writer that is open is needed; {reason}"

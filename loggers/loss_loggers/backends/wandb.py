@@ -10,7 +10,7 @@ from loss_loggers.base._protocol import check_kind, is_a
 from loss_loggers.base._values import Names, floats
 
 from ._adapter import Adapter
-from ._wandb_steps import STEP, knows_its_step, step_of, steps_in
+from ._wandb_steps import knows_its_step, step_of, steps_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wandb import Run
 
     from loss_loggers.base._protocol import Metrics, Row
+
+_RESERVED = ("_step", "_timestamp", "_runtime", "_wandb")
+"""What W&B writes into each row itself."""
 
 
 class WandbLogger(Adapter):
@@ -28,7 +31,8 @@ class WandbLogger(Adapter):
 
     - "auto", to the W&B step of its own number while that is open, else to the next one. All our
       rows arrive, those of several trackers too, and so do yours, whether you log with the same
-      `step=` or with none. Each row carries `loss_step`, which our charts have below them.
+      `step=` or with none. Each row carries `step_metric`, which our charts have below them.
+      W&B keeps one number of a name at a step of its own: the later, if you log it beside us.
       Rows that come late, through `Background` or from an accelerator, each take a W&B step of
       their own; beside them log without `step=`, for W&B drops yours if it has passed it.
     - "own", to the next W&B step, whatever its number: "auto" as if all rows were late. For a run
@@ -39,24 +43,43 @@ class WandbLogger(Adapter):
     The default is "auto" since it is the only one that loses none of ours and, while rows come on
     time, none of yours. NaN and infinity arrive. After `run.finish()` no row is sent.
 
+    Names stay as they are, but for four that W&B writes itself: `_step` becomes `_step_2`, and so
+    do `_timestamp`, `_runtime` and `_wandb`.
+
+    Args:
+        run: The run.
+        step: See above.
+        step_metric: The metric that tells our step, hidden in the workspace. A number of yours that
+            is called so gets another name: choose one that you do not use.
+
     Example::
 
         with wandb.init(project="gan") as run:
             tracker = LossTracker("G", WandbLogger(run))
     """
 
-    def __init__(self, run: Run, step: Literal["auto", "explicit", "own"] = "auto") -> None:
+    def __init__(
+        self,
+        run: Run,
+        step: Literal["auto", "explicit", "own"] = "auto",
+        *,
+        step_metric: str = "multi_loss_weighting/step",
+    ) -> None:
         super().__init__()
         fits = is_a(run, "wandb.sdk.wandb_run.Run")
         check_kind(fits, "a W&B run, as wandb.init() gives", run)
         if step not in ("auto", "explicit", "own"):
             msg = f"step is 'auto', 'explicit' or 'own'; got {step!r}"
             raise ValueError(msg)
+        if not step_metric or "*" in step_metric:
+            msg = f"step_metric must be the name of a metric, without '*'; got {step_metric!r}"
+            raise ValueError(msg)
         if getattr(run, "_is_finished", False):
             msg = "a run that goes on is needed; this one is finished"
             raise ValueError(msg)
         self._run = run
-        self._names = Names()
+        self._step_metric = step_metric
+        self._names = Names(reserved=[step_metric, *_RESERVED])
         self._defined: set[str] = set()
         self._steps = steps_in(run)
         self._is_disabled = run.disabled
@@ -75,7 +98,7 @@ class WandbLogger(Adapter):
         elif self._refuses(1):
             return
         elif self._mode == "auto":
-            self._steps.log(self._run, self._row(metrics, step))
+            self._steps.log(self._run, self._row(metrics, step), self._step_metric)
         else:
             self._log_explicitly(metrics, int(step))
 
@@ -109,12 +132,12 @@ class WandbLogger(Adapter):
         """The row with our step, which is to stand below the charts of its metrics."""
         row = floats(metrics, self._names)
         if not self._defined:
-            self._run.define_metric(STEP, hidden=True)
+            self._run.define_metric(self._step_metric, hidden=True)
         for name in row.keys() - self._defined:
             self._defined.add(name)
             if "*" not in name:  # which W&B takes for a pattern
-                self._run.define_metric(name, step_metric=STEP)
-        row[STEP] = int(step)
+                self._run.define_metric(name, step_metric=self._step_metric)
+        row[self._step_metric] = int(step)
         return row
 
     def _ended(self) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ._warn import warn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from ._protocol import Metrics
 
@@ -15,15 +15,25 @@ if TYPE_CHECKING:
 class Names(dict[str, str]):
     """The names that a backend takes, each made once, and no two alike.
 
+    A name that the backend or the logger itself uses is `reserved`: a number of the user's that is
+    called so gets another one.
+
     >>> names = Names(str.lower, longest=8)
     >>> names["loss/G"], names["LOSS/G"], names["loss/generator"], names["loss/generated"]
     ('loss/g', 'loss/g_2', 'loss/gen', 'loss/g_3')
+    >>> Names(reserved=["_step"])["_step"]
+    '_step_2'
     """
 
-    def __init__(self, clean: Callable[[str], str] = str, longest: int | None = None) -> None:
+    def __init__(
+        self,
+        clean: Callable[[str], str] = str,
+        longest: int | None = None,
+        reserved: Iterable[str] = (),
+    ) -> None:
         self._clean = clean
         self._longest = longest
-        self._taken: dict[str, str] = {}
+        self._taken: dict[str, str | None] = dict.fromkeys(reserved)
 
     def __missing__(self, name: str) -> str:
         # No backend can store half of a surrogate pair.

@@ -58,6 +58,14 @@ def test_trackers_that_share_a_bar_all_stand_behind_it() -> None:
     bar.close()
 
 
+def test_a_loss_and_a_number_may_share_a_name() -> None:
+    stream = io.StringIO()
+
+    ConsoleLogger(stream=stream).log_metrics({"lr": 0.1, "loss/lr": 0.5}, step=0)
+
+    assert stream.getvalue() == "step       0 | value/lr    0.1000 | lr    0.5000\n"
+
+
 def test_never_is_not_an_interval() -> None:
     with pytest.raises(ValueError, match="every counts steps, so it is 1 or more; got 0"):
         ConsoleLogger(every=0)

@@ -32,12 +32,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     run.finish()
 
 
-def curves(folder: Path, step: str = "loss_step") -> dict[str, list[tuple[Any, Any]]]:
+STEP = "multi_loss_weighting/step"
+
+
+def curves(folder: Path, step: str = STEP) -> dict[str, list[tuple[Any, Any]]]:
     """The points that a chart of each metric shows, over this step."""
     found: dict[str, list[tuple[Any, Any]]] = {}
     for row in history(folder):
         for name, value in row.items():
-            if not name.startswith("_") and name != "loss_step":
+            if not name.startswith("_") and name != STEP:
                 found.setdefault(name, []).append((row.get(step), value))
     return found
 
@@ -58,7 +61,7 @@ def test_each_row_arrives(run: Any, tmp_path: Path, step: Any) -> None:
         logger.log_metrics({"loss/G": number / 3, "weight/val/G": 1}, step=number)
     run.finish()
 
-    found = curves(tmp_path, "_step" if step == "explicit" else "loss_step")
+    found = curves(tmp_path, "_step" if step == "explicit" else STEP)
     assert found == {"loss/G": line(20), "weight/val/G": [(number, 1.0) for number in range(20)]}
     assert logger.failed == 0
 
@@ -144,7 +147,7 @@ def test_late_rows_arrive_with_their_times(run: Any, tmp_path: Path) -> None:
 
     assert curves(tmp_path)["loss/G"] == [(10, 0.5), (11, 0.25), *line(10), (12, 0.125)]
     assert values(tmp_path, "mine") == list(range(10))
-    assert [row["_timestamp"] for row in history(tmp_path) if row.get("loss_step") == 9] == [21.5]
+    assert [row["_timestamp"] for row in history(tmp_path) if row.get(STEP) == 9] == [21.5]
 
 
 def test_late_rows_from_a_thread_lose_nothing(run: Any, tmp_path: Path) -> None:
@@ -182,8 +185,41 @@ def test_charts_are_over_our_step(run: Any, tmp_path: Path) -> None:
 
     metrics = [record.metric for record in records(tmp_path) if record.HasField("metric")]
     over = {metric.name: metric.step_metric for metric in metrics}
-    assert over == {"loss_step": "", "loss/G": "loss_step", "lr": "loss_step"}
+    assert over == {STEP: "", "loss/G": STEP, "lr": STEP}
     assert values(tmp_path, "loss/a*b") == [1.0]
+
+
+@pytest.mark.parametrize("step", ["auto", "own"])
+def test_numbers_of_the_user_keep_their_names(run: Any, tmp_path: Path, step: Any) -> None:
+    """`loss_step` is what Lightning calls a loss that is logged at each step."""
+    logger = WandbLogger(run, step)
+
+    for number in range(3):
+        logger.log_metrics({"loss_step": 0.25, "_step": 7.0, STEP: 8.0}, step=number)
+        run.log({"mine_step": 0.5})
+        logger.log_metrics({"loss/G": 1.0}, step=number)
+        run.log({"loss_step": 0.5})
+    run.finish()
+
+    assert values(tmp_path, "loss_step") == [0.25, 0.5] * 3
+    assert values(tmp_path, "_step_2") == [7.0] * 3
+    assert values(tmp_path, f"{STEP}_2") == [8.0] * 3
+    metrics = [record.metric for record in records(tmp_path) if record.HasField("metric")]
+    assert {metric.name for metric in metrics if metric.options.hidden} <= {STEP}
+
+
+def test_the_step_metric_can_be_named(run: Any, tmp_path: Path) -> None:
+    first, second = WandbLogger(run, step_metric="iteration"), WandbLogger(run)
+
+    for number in range(3):
+        first.log_metrics({"loss/G": 1.0}, step=number)
+        second.log_metrics({"loss/D": 1.0}, step=10 * number)
+    run.finish()
+
+    assert curves(tmp_path, "iteration")["loss/G"] == [(number, 1.0) for number in range(3)]
+    assert curves(tmp_path)["loss/D"] == [(10 * number, 1.0) for number in range(3)]
+    with pytest.raises(ValueError, match=r"step_metric must be the name of a metric, .*'a/\*'"):
+        WandbLogger(run, step_metric="a/*")
 
 
 def test_values_and_names_of_any_kind_arrive(run: Any, tmp_path: Path) -> None:
