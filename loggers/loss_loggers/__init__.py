@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from .alerts import Alert, AlertLogger
 from .backends import (
     AccelerateLogger,
     CometLogger,
@@ -27,6 +28,8 @@ else:
 
 __all__ = [
     "AccelerateLogger",
+    "Alert",
+    "AlertLogger",
     "Background",
     "BaseLogger",
     "CometLogger",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers import (
     AccelerateLogger,
+    AlertLogger,
     Background,
     BaseLogger,
     CometLogger,
@@ -46,6 +47,8 @@ def foreign_loggers_fit_as_they_are(
 
 def our_loggers_are_loggers(logger: Logger, bar: tqdm[int]) -> list[Logger]:
     return [
+        AlertLogger(print),
+        AlertLogger("https://hooks.slack.com/services/T/B/x", run="gan"),
         Background([logger, logger]),
         ConsoleLogger(bar=bar),
         CsvLogger("runs/gan"),

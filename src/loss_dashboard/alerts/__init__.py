@@ -1,5 +1,6 @@
 """What in a run deserves a look."""
 
-from ._alert import Alert as Alert
+from loss_loggers.alerts import Alert as Alert
+
 from ._find import find_alerts as find_alerts
 from ._marks import with_alerts as with_alerts

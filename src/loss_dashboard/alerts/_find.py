@@ -9,12 +9,13 @@ from ._weights import extreme_weights, find_groups, still_weights
 
 if TYPE_CHECKING:
     from loss_dashboard.reading import RunReader
-
-    from ._alert import Alert
+    from loss_loggers.alerts import Alert
 
 
 def find_alerts(reader: RunReader) -> list[Alert]:
     """What in a run deserves a look, in the order in which it began.
+
+    These are the alerts that an `AlertLogger` raises row by row, by the same bounds.
 
     - nonfinite: a loss was NaN or infinite.
     - spike: a loss was over 10 times the mean of all values before it, of 20 or more. Signs do
@@ -28,7 +29,7 @@ def find_alerts(reader: RunReader) -> list[Alert]:
     meant to be constant (a plain sum, equal and static ones, a lone tracker's) raise no alert.
 
     >>> from tempfile import TemporaryDirectory
-    >>> from loss_dashboard.reader import RunReader
+    >>> from loss_dashboard.reading import RunReader
     >>> from loss_loggers import CsvLogger
     >>> with TemporaryDirectory() as folder, CsvLogger(f"{folder}/gan") as logger:
     ...     for step, loss in enumerate([0.5, float("nan"), 0.25, float("inf")]):

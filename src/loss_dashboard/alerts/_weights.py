@@ -5,9 +5,15 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard.runs.run_json import method_in, settings_in
-
-from ._alert import Alert
+from loss_dashboard._info import settings_in
+from loss_loggers.alerts import (
+    LARGE,
+    groups_in,
+    long,
+    small_share,
+    still_alert,
+    weight_alert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,11 +23,7 @@ if TYPE_CHECKING:
 
     from loss_dashboard._typing import Values
     from loss_dashboard.reading import RunReader
-
-CONSTANT = ("PlainSum", "EqualWeighting", "StaticWeighting")
-LEARNED = ("AutomaticWeightedLoss", "UncertaintyWeighting")
-SMALL, LARGE = 0.01, 0.95
-LONG, PART = 100, 0.1  # steps, and of all steps
+    from loss_loggers.alerts import Alert
 
 
 class Group(NamedTuple):
@@ -36,31 +38,22 @@ class Group(NamedTuple):
     @property
     def long(self) -> int:
         """How many steps are long."""
-        return max(LONG, int(PART * len(self.steps)))
+        return long(len(self.steps))
 
 
 def find_groups(reader: RunReader) -> Iterator[Group]:
     """The groups whose weights are to change; a run names the method of each by its scope."""
-    settings = settings_in(reader.info)
-    # Where a user's own setting has that name, nobody knows whether the weights are to change.
-    keys = [key for key in settings if key.rpartition("/")[2] == "weighting"]
-    keys = [key for key in keys if isinstance(settings[key], dict)]
-    left = list(reader.losses)
-    for key in sorted(keys, key=len, reverse=True):
-        names = [name for name in left if name.startswith(key.removesuffix("weighting"))]
-        left = [name for name in left if name not in names]
-        method = method_in(settings, key)
-        if len(names) > 1 and method not in CONSTANT:
-            yield _group(reader, method, names)
+    for method, names in groups_in(settings_in(reader.info), reader.losses):
+        yield _group(reader, method, names)
 
 
 def extreme_weights(groups: Iterable[Group]) -> Iterator[Alert]:
     """Losses that weighed next to nothing, or next to all, for long."""
     for group in groups:
-        small = min(SMALL, 0.1 / len(group.names))  # of a hundred losses each has a hundredth
+        least = small_share(len(group.names))
         for name, share in zip(group.names, _shares(group.weights), strict=True):
-            yield from _for_long(group, name, share < small, "small weight", f"under {small:.2g}")
-            yield from _for_long(group, name, share > LARGE, "large weight", f"over {LARGE:g}")
+            yield from _for_long(group, name, share < least, "small weight")
+            yield from _for_long(group, name, share > LARGE, "large weight")
 
 
 def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
@@ -72,12 +65,8 @@ def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
         if still < group.long or not len(_changes(group.losses[:, since:])):
             continue
         step = int(group.steps[since])
-        if len(moves) or group.method == "CoVWeighting":
-            text = f"the weights have stayed the same since step {step}, for {still} steps"
-            yield Alert("frozen", "", step, text)
-        elif group.method in LEARNED:
-            text = f"the learned weights never moved in {still} steps: are they in an optimizer?"
-            yield Alert("unmoved", "", step, text)
+        if alert := still_alert(group.method, step, still, moved=bool(len(moves))):
+            yield alert
 
 
 def _group(reader: RunReader, method: str, names: list[str]) -> Group:
@@ -115,15 +104,11 @@ def _shares(weights: Values) -> Values:
     return shares
 
 
-def _for_long(
-    group: Group, name: str, held: NDArray[bool_], kind: str, words: str
-) -> Iterator[Alert]:
+def _for_long(group: Group, name: str, held: NDArray[bool_], kind: str) -> Iterator[Alert]:
     """An alert if it held for long without a break."""
     start, length = _longest(held)
     if length >= group.long:
-        step = int(group.steps[start])
-        text = f"{name} had a share of the weights {words} for {length} steps from step {step}"
-        yield Alert(kind, name, step, text)
+        yield weight_alert(kind, name, int(group.steps[start]), length, len(group.names))
 
 
 def _longest(held: NDArray[bool_]) -> tuple[int, int]:
