@@ -7,11 +7,11 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loss_dashboard.reader import RunReader
 
 from loss_dashboard.alerts import find_alerts
+from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger
-from loss_loggers.alerts import RunningAlerts
+from loss_loggers.alerts._running_alerts import RunningAlerts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from loss_dashboard.cli.losses import app
 from loss_dashboard.runs.export import export_run
-from loss_loggers import CsvLogger
+from loss_loggers import CsvLogger, JsonlLogger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +71,20 @@ def test_json_is_strict_and_keeps_each_number(run: Path) -> None:
     assert "weight" not in content["rows"][0]
 
 
+def test_json_lines_are_those_of_a_logger(tmp_path: Path) -> None:
+    rows = [
+        (step, 1e9 + step, {'loss/a,"b"': value, "weight/c": 0.5, "value/lr": 2**60 + 1})
+        for step, value in enumerate(VALUES)
+    ]
+    record, logger = CsvLogger(tmp_path / "gan"), JsonlLogger(tmp_path / "gan.jsonl")
+    for one in (record, logger):
+        one.log_rows(rows)
+    with (record.path / "losses.csv").open("a") as file:
+        file.write("7,1.5,c,0")
+
+    assert exported(record.path, "jsonl") == logger.path.read_bytes()
+
+
 def test_parquet_tells_an_empty_cell_from_a_nan(run: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -81,13 +95,13 @@ def test_parquet_tells_an_empty_cell_from_a_nan(run: Path) -> None:
     assert (table["step"][-1], table["name"][0]) == (6, 'a,"b"')
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
 def test_a_run_without_lines_is_exported_too(tmp_path: Path, form: Format) -> None:
     if form == "parquet":
         pytest.importorskip("pyarrow")
     CsvLogger(tmp_path / "empty").close()
 
-    assert exported(tmp_path / "empty", form)
+    assert exported(tmp_path / "empty", form) or form == "jsonl"
 
 
 def test_the_command_takes_the_format_from_the_file(run: Path, tmp_path: Path) -> None:

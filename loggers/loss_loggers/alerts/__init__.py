@@ -19,4 +19,3 @@ from ._rules import still_alert as still_alert
 from ._rules import stopped_alert as stopped_alert
 from ._rules import usual_intervals as usual_intervals
 from ._rules import weight_alert as weight_alert
-from ._running_alerts import RunningAlerts as RunningAlerts

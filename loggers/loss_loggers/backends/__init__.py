@@ -3,6 +3,7 @@
 from .accelerate import AccelerateLogger as AccelerateLogger
 from .comet import CometLogger as CometLogger
 from .console import ConsoleLogger as ConsoleLogger
+from .jsonl import JsonlLogger as JsonlLogger
 from .memory import MemoryLogger as MemoryLogger
 from .mlflow import MLflowLogger as MLflowLogger
 from .tensorboard import TensorBoardLogger as TensorBoardLogger

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ._warn import warn
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ._protocol import Metrics
+
+_NO_STATISTICS = frozenset(("step", "time", "name", "value"))
+"""What no loss has a number in: a table has these columns for each line, or for other numbers."""
 
 
 class Names(dict[str, str]):
@@ -48,6 +52,19 @@ class Names(dict[str, str]):
 
     def _numbered(self, whole: str, ending: str) -> str:
         return whole[: self._longest and self._longest - len(ending)] + ending
+
+
+@lru_cache(maxsize=1000)
+def statistic_and_loss(metric: str) -> tuple[str, str]:
+    """The two parts of a name, cut at its first slash; of a number of the user's own, "value".
+
+    >>> statistic_and_loss("weight/val/G"), statistic_and_loss("lr"), statistic_and_loss("value/lr")
+    (('weight', 'val/G'), ('value', 'lr'), ('value', 'value/lr'))
+    """
+    statistic, _, loss = metric.partition("/")
+    if not loss or not statistic or statistic in _NO_STATISTICS:
+        return "value", metric
+    return statistic, loss
 
 
 def floats(metrics: Metrics, names: Names) -> dict[str, float]:

@@ -12,6 +12,7 @@ from ._read_run import Run as Run
 from ._read_run import read_run as read_run
 from ._row_template import KEYS as KEYS
 from ._row_template import STATISTICS as STATISTICS
+from ._rows import read_rows as read_rows
 from ._run_folder import INFO as INFO
 from ._run_folder import is_run as is_run
 from ._run_folder import parts as parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.base._values import Names
+from loss_loggers.base._values import Names, statistic_and_loss
 from loss_loggers.base._warn import warn
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ STATISTICS = (
 )
 """The columns that every record has, beside the keys of a line."""
 
-_NO_STATISTICS = frozenset((*KEYS, "value"))
-"""What a column means that no loss has a number in, so `value/lr` is a name like `lr`."""
-
 _NUMBERS = frozenset((float, int))
 
 
@@ -50,11 +47,9 @@ class Places:
         self._warned = False
 
     def __getitem__(self, metric: str) -> tuple[str, str]:
-        statistic, _, loss = metric.partition("/")
-        if not loss or not statistic or statistic in _NO_STATISTICS:
-            # A number of the user's own, under its whole name.
-            return self.name(metric), "value"
-        return self.name(loss), self._columns[statistic]
+        statistic, loss = statistic_and_loss(metric)
+        # A number of the user's own stands under its whole name.
+        return self.name(loss), "value" if statistic == "value" else self._columns[statistic]
 
     def name(self, loss: str) -> str:
         """What a loss is called in the record."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard._info import settings_in
+from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.alerts import (
     LARGE,
     groups_in,

@@ -8,13 +8,14 @@ from io import TextIOWrapper
 from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
 
-from loss_loggers.recording import KEYS, parts, read_table, run_info
+from loss_loggers import JsonlLogger
+from loss_loggers.recording import KEYS, parts, read_rows, read_table, run_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-Format = Literal["csv", "json", "parquet"]
+Format = Literal["csv", "json", "jsonl", "parquet"]
 Row = dict[str, str]
 
 
@@ -23,7 +24,7 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
 
     CSV puts all parts of the record below one header. JSON has the content of `run.json` and an
     object for each line, without its empty cells; what is not finite is a string there, "nan" or
-    "inf". Parquet has a null for an empty cell.
+    "inf". JSON lines are those of a `JsonlLogger`, one a row. Parquet has a null for an empty cell.
 
     Raises:
         ImportError: If it is Parquet, and neither pyarrow nor polars is installed.
@@ -33,7 +34,7 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
         return
     text = TextIOWrapper(file, encoding="utf-8", newline="")
     try:
-        (_write_csv if form == "csv" else _write_json)(folder, text)
+        _WRITERS[form](folder, text)
     finally:
         text.detach()  # it flushes, and leaves the file open
 
@@ -72,6 +73,13 @@ def _write_json(folder: Path, file: TextIO) -> None:
         line = {name: _plain(name, cell) for name, cell in row.items() if cell}
         file.write((",\n" if index else "\n") + json.dumps(line))
     file.write("\n]}\n")
+
+
+def _write_jsonl(folder: Path, file: TextIO) -> None:
+    file.writelines(JsonlLogger.line(row) for row, _ in read_rows(folder))
+
+
+_WRITERS = {"csv": _write_csv, "json": _write_json, "jsonl": _write_jsonl}
 
 
 def _plain(name: str, cell: str) -> float | str:

@@ -12,7 +12,7 @@ from ._common import fail, run_argument, run_at, why
 if TYPE_CHECKING:
     from loss_dashboard.runs.export import Format
 
-FORMATS: "tuple[Format, ...]" = ("csv", "json", "parquet")
+FORMATS: "tuple[Format, ...]" = ("csv", "json", "jsonl", "parquet")
 
 
 @click.command()
