@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import trackio  # type: ignore[import-not-found]
+import trackio
 
 if TYPE_CHECKING:
     from benchmarks.dashboard_rows import rows

@@ -17,6 +17,7 @@ TOP = Path(__file__).parent.parent
 SDKS = (
     *("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "transformers"),
     "torchjd",
+    "trackio",
     "wandb",
 )
 
@@ -81,12 +82,16 @@ def nothing_leaves_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("snippet", ALL)
-def test_a_snippet_runs(snippet: str) -> None:
+def test_a_snippet_runs(snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for sdk in SDKS:
         if re.search(rf"^(import|from) .*{sdk}|\"{sdk}\"", snippet, re.MULTILINE):
             module = pytest.importorskip(sdk, reason=f"the snippet needs {sdk}")
             if sdk == "wandb":
                 module.teardown()  # it reads the environment once, maybe for another test before
+            if sdk == "trackio":  # likewise
+                monkeypatch.setattr("trackio.sqlite_storage.TRACKIO_DIR", tmp_path)
+    if "MetricsEndpoint" in snippet:
+        pytest.importorskip("prometheus_client", reason="the snippet needs prometheus_client")
     if "loss_dashboard.show" in snippet:
         pytest.importorskip("IPython", reason="a figure needs IPython")
     names = what_snippets_leave_open()

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
+import subprocess
+import sys
 import zipfile
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from tests.loggers.http_backend import until
 
 from loss_dashboard.cli.losses import app
 from loss_loggers import Background, CsvLogger, MLflowLogger, Tee, run_info
@@ -149,7 +155,65 @@ def test_a_run_is_sent_to_comet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert float(ours[-1]["metricValue"]) == pytest.approx(19 / 3)
 
 
-@pytest.mark.parametrize("backend", ["mlflow", "wandb", "comet", "tensorboard"])
+def test_a_run_is_sent_to_trackio_with_its_steps_and_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRACKIO_STORAGE_MODE", "sqlite")
+    storage = pytest.importorskip("trackio.sqlite_storage", reason="needs the trackio extra")
+    monkeypatch.setattr(storage, "TRACKIO_DIR", tmp_path / "trackio")
+    other, run = record(tmp_path / "other" / "gan", 3), record(tmp_path / "gan")
+    losses("sync", other, "--to", "trackio", "--project", "gans")
+
+    code, printed = losses("sync", run, "--to", "trackio", "--project", "gans")
+    again = losses("sync", run, "--to", "trackio")[1]
+    with CsvLogger(run, resume=True) as logger:
+        send(logger, range(20, 25))
+    more = losses("sync", run, "--to", "trackio")[1]
+
+    assert code == 0, printed
+    assert "sent 20 rows (60 numbers, steps 0 to 19) to trackio gans/gan-2\n" in printed
+    assert "nothing to send: trackio gans/gan-2 has all rows" in again
+    assert "sent 5 rows (15 numbers, steps 20 to 24) to trackio gans/gan-2" in more
+    rows = storage.SQLiteStorage.get_logs("gans", run="gan-2")
+    assert [(row["step"], row["loss/G"]) for row in rows] == [
+        (step, step / 3) for step in range(25)
+    ]
+    assert datetime.fromisoformat(rows[0]["timestamp"]).timestamp() < run_info(run)["end"]
+    config = storage.SQLiteStorage.get_run_config("gans", "gan-2")
+    assert config["loss_weighting/losses/2"] == "D"
+    assert len(storage.SQLiteStorage.get_logs("gans", run="gan")) == 3
+
+
+def test_after_a_kill_trackio_gets_each_row_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage = pytest.importorskip("trackio.sqlite_storage", reason="needs the trackio extra")
+    monkeypatch.setattr(storage, "TRACKIO_DIR", tmp_path / "trackio")
+    run = record(tmp_path / "gan", 20_000)
+    command = [sys.executable, "-m", "loss_dashboard", "sync", str(run), "--to", "trackio"]
+    environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
+
+    for count in (100, 2000, 5000):
+        with subprocess.Popen(command, env=environment) as process:
+            until(lambda: process.poll() is not None or arrived(storage) >= count)  # noqa: B023
+            process.kill()
+    assert arrived(storage) < 20_000
+    subprocess.run(command, env=environment, check=True)
+
+    rows = storage.SQLiteStorage.get_logs("losses", run="gan")
+    assert sorted(row["step"] for row in rows) == list(range(20_000))
+
+
+def arrived(storage: Any) -> int:
+    path = storage.SQLiteStorage.get_project_db_path("losses")
+    try:
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+            return int(database.execute("SELECT count(*) FROM metrics").fetchone()[0])
+    except sqlite3.OperationalError:  # there is none yet
+        return 0
+
+
+@pytest.mark.parametrize("backend", ["mlflow", "wandb", "comet", "tensorboard", "trackio"])
 def test_a_dry_run_opens_nothing(tmp_path: Path, backend: str) -> None:
     run = record(tmp_path / "gan")
     before = sorted(tmp_path.rglob("*"))

@@ -18,10 +18,13 @@ from loss_loggers import (
     Logger,
     Loggers,
     MemoryLogger,
+    MetricsEndpoint,
     MLflowLogger,
     Rename,
+    RunLogger,
     Tee,
     TensorBoardLogger,
+    TrackioLogger,
     WandbLogger,
     as_tee,
 )
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import comet_ml
     import mlflow
     import tensorboardX
+    import trackio
     import wandb
     from lightning.pytorch import loggers as lightning
     from torch.utils.tensorboard import SummaryWriter
@@ -71,12 +75,16 @@ def adapters_are_loggers(
     active_run: mlflow.ActiveRun,
     client: mlflow.MlflowClient,
     accelerator: accelerate.Accelerator,
+    trackio_run: trackio.Run,
 ) -> list[Logger]:
     return [
         AccelerateLogger(accelerator),
         CometLogger(experiment),
         MLflowLogger(active_run),
         MLflowLogger("3f2a", client),
+        MetricsEndpoint(9464, run="gan"),
+        RunLogger(trackio_run),
+        TrackioLogger(trackio_run),
         TensorBoardLogger(writer),
         TensorBoardLogger(writer_x, layout=False),
         WandbLogger(run),
@@ -111,4 +119,5 @@ def an_adapter_takes_one_kind(run: wandb.Run, writer: SummaryWriter) -> None:
     WandbLogger(writer)  # type: ignore[arg-type]
     WandbLogger(run, step="mine")  # type: ignore[arg-type]
     TensorBoardLogger(run)  # type: ignore[arg-type]
+    RunLogger(writer)  # type: ignore[arg-type]
     MLflowLogger(7)  # type: ignore[arg-type]

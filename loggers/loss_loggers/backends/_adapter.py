@@ -28,6 +28,11 @@ class Adapter(BaseLogger):
         """Rows that the run no longer took, or that a forked process brought. Others raise."""
         return self._lost
 
+    @property
+    def _is_foreign(self) -> bool:
+        """Whether this process was forked from the one that it belongs to."""
+        return os.getpid() != self._pid
+
     def _ended(self) -> str:
         """Why the run takes no rows, if so."""
         return ""
@@ -38,7 +43,7 @@ class Adapter(BaseLogger):
         return self._hyperparameters
 
     def _refuses(self, rows: int) -> bool:
-        if os.getpid() != self._pid:
+        if self._is_foreign:
             return self._lose(rows, "it belongs to the process that forked this one")
         reason = self._ended()
         return bool(reason) and self._lose(rows, reason)

@@ -108,7 +108,7 @@ class JsonlLogger(Adapter):
     def close(self, error: BaseException | None = None) -> None:
         """Close the file; a second time does nothing."""
         super().close(error)
-        if self._is_closed or self._refuses(0):
+        if self._is_closed or self._is_foreign:
             return
         with self._lock:
             self._is_closed = True

@@ -61,6 +61,7 @@ _ADAPTERS = {
     "tensorboardX.writer.SummaryWriter": "TensorBoardLogger(writer)",
     "mlflow.tracking.client.MlflowClient": "MLflowLogger(run_id, client)",
     "mlflow.entities.run.Run": "MLflowLogger(run)",
+    "trackio.run.Run": "TrackioLogger(run)",
     "accelerate.accelerator.Accelerator": "AccelerateLogger(accelerator)",
     "accelerate.tracking.GeneralTracker": "AccelerateLogger(tracker)",
     "builtins.str": "CsvLogger(path)",

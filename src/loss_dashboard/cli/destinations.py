@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import sys
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, fields, replace
+from itertools import chain
+from itertools import count as count_from
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import sync
@@ -22,6 +25,7 @@ PACKAGES = {
     "wandb": "wandb",
     "comet": "comet_ml",
     "tensorboard": "tensorboard",
+    "trackio": "trackio",
 }
 """What is imported for each backend."""
 
@@ -30,6 +34,7 @@ _OPTIONS = {
     "wandb": ("run_id", "project", "entity"),
     "comet": ("run_id", "project", "workspace"),
     "tensorboard": ("logdir",),
+    "trackio": ("run_id", "project"),
 }
 
 
@@ -91,7 +96,7 @@ def _known(folder: Path, backend: str, place: Place) -> Place:
         # Beside the record it has the name of the run in TensorBoard.
         default = names[-1] if names else folder
         return replace(place, logdir=str(folder_at(place.logdir or default)))
-    # W&B's names are paths, "entity/project/id".
+    # W&B's names are paths, "entity/project/id", and Trackio's "project/name".
     fitting = [name for name in names if f"/{name}".endswith(f"/{place.run_id or name}")]
     return replace(place, run_id=fitting[-1]) if fitting else place
 
@@ -108,6 +113,8 @@ def destination(backend: str, folder: Path, place: Place) -> Iterator[Logger]:
         yield from _wandb(folder, place)
     elif backend == "comet":
         yield from _comet(folder, place)
+    elif backend == "trackio":
+        yield from _trackio(folder, place)
     else:
         yield from _tensorboard(place)
 
@@ -185,6 +192,34 @@ def _comet(folder: Path, place: Place) -> Iterator[Logger]:
         yield CometLogger(experiment)
     finally:
         experiment.end()
+
+
+def _trackio(folder: Path, place: Place) -> Iterator[Logger]:
+    import trackio
+
+    from loss_loggers import TrackioLogger
+
+    *path, name = (place.run_id or "").split("/", 1)
+    project = place.project or (path[0] if path else "losses")
+    name = name or _new_trackio_name(project, folder.name)
+    with redirect_stdout(sys.stderr):  # it talks
+        run = trackio.init(
+            project, name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False
+        )
+    try:
+        yield TrackioLogger(run)
+    finally:
+        with redirect_stdout(sys.stderr):
+            trackio.finish()
+
+
+def _new_trackio_name(project: str, wanted: str) -> str:
+    """A name that no run of the project has: a run is found again by its name."""
+    from trackio.sqlite_storage import SQLiteStorage
+
+    taken = SQLiteStorage.get_runs(project)
+    numbered = (f"{wanted}-{number}" for number in count_from(2))
+    return next(name for name in chain([wanted], numbered) if name not in taken)
 
 
 def _tensorboard(place: Place) -> Iterator[Logger]:

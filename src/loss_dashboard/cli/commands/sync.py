@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from loss_loggers import Summary
     from loss_loggers.sync import Progress
 
-BACKENDS = ("mlflow", "wandb", "comet", "tensorboard")
+BACKENDS = ("mlflow", "wandb", "comet", "tensorboard", "trackio")
 
 
 @click.command()
@@ -23,11 +23,12 @@ BACKENDS = ("mlflow", "wandb", "comet", "tensorboard")
 @click.option("--to", type=click.Choice(BACKENDS), required=True, help="The backend.")
 @click.option(
     "--run-id",
-    help="A run that is there, by its id; by default that of earlier rows, or a new one.",
+    help="A run that is there, by its id (in Trackio its name); by default that of earlier rows, or"
+    " a new one.",
 )
 @click.option("--uri", help="MLflow: its server or database.")
 @click.option("--experiment", help="MLflow: for a new run.")
-@click.option("--project", help="W&B or Comet: for a new run.")
+@click.option("--project", help="W&B, Comet or Trackio: for a new run.")
 @click.option("--entity", help="W&B: a user or team.")
 @click.option("--workspace", help="Comet: the workspace.")
 @click.option("--logdir", help="TensorBoard: a folder; by default that of the run.")
