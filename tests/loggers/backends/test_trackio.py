@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Caught, FailsInAFork
+    from tests.loggers.conftest import Caught, FailsInAFork
 
 trackio = pytest.importorskip("trackio", reason="needs the trackio extra")
 storage = pytest.importorskip("trackio.sqlite_storage")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from loss_loggers import Background, RunLogger
-from loss_loggers.base._target import target_of
+from loss_loggers.base._protocol import target_of
 from multi_loss_weighting import CoVWeighting, LossGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 
 class Run:

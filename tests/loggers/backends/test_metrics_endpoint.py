@@ -12,17 +12,16 @@ from urllib.request import urlopen
 
 import numpy as np
 import pytest
+from tests.loggers.delivery.http_backend import free_port, until
 
 from loss_loggers import CsvLogger, MetricsEndpoint, Tee
 from multi_loss_weighting import CoVWeighting, LossGroup
-
-from .http_backend import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Caught, FailsInAFork
+    from tests.loggers.conftest import Caught, FailsInAFork
 
 parser = pytest.importorskip("prometheus_client.parser", reason="needs the prometheus extra")
 

@@ -12,16 +12,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.loggers.delivery.http_backend import free_port, until
 
 from loss_loggers import Alert, AlertLogger, Background, CsvLogger, MemoryLogger, Tee
-
-from .http_backend import free_port, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from .conftest import Caught, Script
+    from tests.loggers.conftest import Caught, Script
 
 
 class Receiver:

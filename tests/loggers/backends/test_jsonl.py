@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.loggers.delivery.http_backend import until
 
 from loss_loggers import Background, JsonlLogger, Tee
-
-from .http_backend import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from .conftest import FailsInAFork
+    from tests.loggers.conftest import FailsInAFork
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
