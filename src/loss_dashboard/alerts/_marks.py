@@ -29,7 +29,10 @@ def with_alerts(run: Summary) -> Summary:
         return run  # it was taken away just now
     if not run.losses or size > LARGE:
         return run
-    alerts = find_alerts(RunReader(run.path, columns=()))
+    try:
+        alerts = find_alerts(RunReader(run.path, columns=()))
+    except Exception:  # one odd run never hides the others of a list
+        return run
     known = {"nonfinite": "nan"}
     marks = [f"{alert.loss} {known.get(alert.kind, alert.kind)}".strip() for alert in alerts]
     return replace(run, marks=tuple(dict.fromkeys([*run.marks, *marks])))

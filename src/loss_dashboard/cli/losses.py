@@ -2,9 +2,11 @@
 
 # Nothing heavy is imported up here: `losses --help` answers at once.
 import os
+from typing import Any
 
 import click
 
+from ._streams import forgiving_streams
 from .commands._common import INTERRUPTED
 from .commands.completion import completion
 from .commands.demo import demo
@@ -53,6 +55,10 @@ NEXT = {
 
 class _Losses(click.Group):
     """Commands in the order of their table; Ctrl-C ends each of them as shells expect."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        with forgiving_streams():
+            return super().main(*arguments, **options)
 
     def list_commands(self, _context: click.Context) -> list[str]:
         return [*self.commands]

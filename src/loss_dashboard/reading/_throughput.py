@@ -38,6 +38,7 @@ class Pace:
         self._steps: deque[tuple[float, float]] = deque(maxlen=RECENT)
         self.patience = PATIENCE
         self._first: float | None = None
+        self._last = nan
 
     @property
     def steps_per_second(self) -> float:
@@ -51,10 +52,14 @@ class Pace:
         """Take the steps and times of new lines, of which several belong to one step."""
         import numpy as np
 
-        if len(times) and not self._steps:
+        if not len(times):
+            return
+        if not self._steps:
             self._first = float(times[0])
+        self._last = float(times[-1])
+        # A validation may record at a step of its own, far behind that of the training.
         last = self._steps[-1][0] if self._steps else -inf
-        is_new = np.diff(steps, prepend=last) != 0
+        is_new = steps > np.maximum.accumulate(np.concatenate([[last], steps[:-1]]))
         recent = zip(steps[is_new][-RECENT:], times[is_new][-RECENT:], strict=True)
         self._steps.extend((float(step), float(moment)) for step, moment in recent)
         intervals = [after - before for (_, before), (_, after) in pairwise(self._steps)]
@@ -72,14 +77,13 @@ class Pace:
     @property
     def silent(self) -> float:
         """Seconds since the last row; NaN before the first one."""
-        return time() - self._steps[-1][1] if self._steps else nan
+        return time() - self._last
 
     def elapsed(self, info: dict[str, Any]) -> float:
         """Seconds from the start to the end: the recorded one, now, or the last row.
 
         Rows may be older than the run that they were written into later.
         """
-        last = self._steps[-1][1] if self._steps else nan
         starts = [moment for moment in (info.get("start"), self._first) if moment]
-        end = time() if self.state(info) in ("live", "waiting") else last
+        end = time() if self.state(info) in ("live", "waiting") else self._last
         return float((info.get("end") or end) - min(starts, default=nan))

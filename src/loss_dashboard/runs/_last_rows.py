@@ -18,7 +18,7 @@ class LastRows:
     """The last whole line of each loss that is near the end.
 
     Attributes:
-        step: of the last line; None if there is none.
+        step: The largest one near the end; None if there is none.
         rows: for each name its cells that are numbers, by column.
     """
 
@@ -38,9 +38,10 @@ class LastRows:
             row = {column: float(cell) for column, cell in cells.items() if cell}
             if not isfinite(row["time"]):
                 return
-            self.step = int(row["step"])
+            step = int(row["step"])
         except (KeyError, ValueError, OverflowError):
             return
+        self.step = step if self.step is None else max(step, self.step)
         self.rows[name] = row
 
     @property
@@ -70,7 +71,7 @@ def _marks(row: dict[str, float]) -> list[str]:
 def _header_and_tail(path: Path) -> tuple[list[str], list[list[str]]]:
     """The columns, and the whole lines of the last bytes."""
     with path.open("rb") as file:
-        header = file.readline()
+        header = file.readline(TAIL)
         start = max(len(header), file.seek(0, os.SEEK_END) - TAIL)
         file.seek(start)
         *whole, _ = file.read().decode(errors="replace").split("\n")

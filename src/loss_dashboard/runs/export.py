@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-from io import TextIOWrapper
+from codecs import StreamWriter, getwriter
 from math import isfinite
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from loss_loggers import JsonlLogger
 from loss_loggers.recording import KEYS, parts, read_rows, read_table, run_info
@@ -32,11 +32,9 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
     if form == "parquet":
         _write_parquet(folder, file)
         return
-    text = TextIOWrapper(file, encoding="utf-8", newline="")
-    try:
-        _WRITERS[form](folder, text)
-    finally:
-        text.detach()  # it flushes, and leaves the file open
+    # Without a buffer of its own, which would be in the way where the file is full.
+    text = getwriter("utf-8")(file)
+    _WRITERS[form](folder, text)
 
 
 def columns(folder: Path) -> list[str]:
@@ -61,13 +59,13 @@ def number(cell: str) -> float | int:
     return int(cell) if cell.lstrip("-").isdecimal() else float(cell)
 
 
-def _write_csv(folder: Path, file: TextIO) -> None:
+def _write_csv(folder: Path, file: StreamWriter) -> None:
     writer = csv.DictWriter(file, columns(folder), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows(folder))
 
 
-def _write_json(folder: Path, file: TextIO) -> None:
+def _write_json(folder: Path, file: StreamWriter) -> None:
     file.write(f'{{"run": {json.dumps(run_info(folder))}, "rows": [')
     for index, row in enumerate(rows(folder)):
         line = {name: _plain(name, cell) for name, cell in row.items() if cell}
@@ -75,7 +73,7 @@ def _write_json(folder: Path, file: TextIO) -> None:
     file.write("\n]}\n")
 
 
-def _write_jsonl(folder: Path, file: TextIO) -> None:
+def _write_jsonl(folder: Path, file: StreamWriter) -> None:
     file.writelines(JsonlLogger.line(row) for row, _ in read_rows(folder))
 
 

@@ -38,7 +38,7 @@ def find_run(name: str | Path, directory: Path = RUNS) -> Path:
 
 def run_names(directory: Path = RUNS) -> list[str]:
     """What `find_run` takes beside paths, the newest run first."""
-    names = [run.path.name for run in find_runs(directory) if run.path != directory]
+    names = [run.name for run in find_runs(directory) if run.path != directory]
     return [LATEST, *names] if names else []
 
 

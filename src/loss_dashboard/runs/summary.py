@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import is_run, parts, run_info
 
 from ._last_rows import LastRows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -19,6 +20,7 @@ class Summary:
     """One run, in a line.
 
     Attributes:
+        name: What it is called in the folder where it was looked for, such as "sweep/gan".
         state: "running", "finished", "crashed", or "unreadable", where nothing is known but what
             its last rows tell.
         start: Unix time in seconds.
@@ -27,6 +29,7 @@ class Summary:
     """
 
     path: Path
+    name: str = ""
     state: str = "unreadable"
     start: float = 0.0
     losses: tuple[str, ...] = ()
@@ -36,31 +39,83 @@ class Summary:
 
 def find_runs(directory: Path) -> list[Summary]:
     """The runs in a directory, or the one that it is; the newest first."""
-    runs = map(summarize, run_folders(directory))
+    runs = [summarize(folder, directory) for folder in run_folders(directory)]
     return sorted(runs, key=lambda run: run.start, reverse=True)
 
 
+DEPTH = 6
+"""Folders in folders, as a sweep or a launcher makes them; deeper ones are not looked for."""
+
+
 def run_folders(directory: Path) -> list[Path]:
-    """The folders of these runs, in no order."""
+    """The folders of these runs, in no order. A run holds no others."""
     if not directory.is_dir():
         return []
-    return [directory] if _holds_run(directory) else [*filter(_holds_run, directory.iterdir())]
+    found, rest = [], [(directory, 0)]
+    while rest:
+        folder, depth = rest.pop()
+        if _holds_run(folder):
+            found.append(folder)
+        elif depth < DEPTH:
+            rest += [(inner, depth + 1) for inner in _folders_in(folder)]
+    return found
 
 
-def summarize(folder: Path) -> Summary:
-    """What is known of a run; a folder that makes no sense is "unreadable", not an error."""
+def _folders_in(folder: Path) -> list[Path]:
+    """The folders in a folder, hidden ones aside."""
     try:
-        last = LastRows(parts(folder))
+        with os.scandir(folder) as entries:
+            return [folder / one.name for one in entries if one.is_dir() and one.name[0] != "."]
     except OSError:
-        return Summary(folder)
-    info = run_info(folder)
+        return []
+
+
+def summarize(folder: Path, directory: Path | None = None) -> Summary:
+    """What is known of a run; a folder that makes no sense is "unreadable", not an error."""
+    name = name_in(folder, directory)
     try:
-        losses = tuple(name for name in info["losses"] if name.split("/")[-1] != "total")
+        return _summary(folder, name)
+    except Exception:  # whatever is in there: one odd run never hides the others
+        return Summary(folder, name)
+
+
+def _summary(folder: Path, name: str) -> Summary:
+    last, info = LastRows(parts(folder)), run_info(folder)
+    try:
+        losses = tuple(loss for loss in info["losses"] if loss.split("/")[-1] != "total")
         marks = tuple(last.marks(losses))
-        return Summary(folder, state_of(info), float(info["start"]), losses, last.step, marks)
-    except (AttributeError, KeyError, TypeError, ValueError):
+        start = start_of(info)
+        return Summary(folder, name, state_of(info), start, losses, last.step, marks)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         losses, marks = tuple(last.losses), tuple(last.marks(last.losses))
-        return Summary(folder, losses=losses, last_step=last.step, marks=marks)
+        return Summary(folder, name, losses=losses, last_step=last.step, marks=marks)
+
+
+def name_in(folder: Path, directory: Path | None) -> str:
+    """What a run is called in a directory: the way to it."""
+    if directory is None or folder == directory:
+        return folder.name
+    try:
+        return folder.relative_to(directory).as_posix()
+    except ValueError:
+        return folder.name
+
+
+def start_of(info: Mapping[str, Any]) -> float:
+    """When a run started, in Unix time.
+
+    Raises:
+        ValueError: If that is no time of this world.
+    """
+    start = float(info["start"])
+    if not abs(start) < LAST_SECOND:  # nor nan
+        msg = f"start must be a time in seconds, got {start}"
+        raise ValueError(msg)
+    return start
+
+
+LAST_SECOND = 2.5e11
+"""In the year 9892: what comes later no calendar of Python knows."""
 
 
 def _holds_run(folder: Path) -> bool:
@@ -86,7 +141,7 @@ def _is_gone(host: object, pid: object) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return True
     except OSError:
         return False  # it lives, and belongs to someone else

@@ -71,11 +71,18 @@ def run_table(runs: Iterable[Summary]) -> Table:
         column.no_wrap = column.header not in ("losses", "alerts")
     for run in runs:
         lines.add_row(
-            Text(run.path.name),
+            Text(run.name),
             Text(run.state, style=STATE_STYLES.get(run.state, "")),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(run.start)) if run.start else "",
+            _moment(run.start),
             Text(some(run.losses)),
             "" if run.last_step is None else str(run.last_step),
             Text(", ".join(run.marks), style="red"),
         )
     return lines
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+    except (OverflowError, ValueError, OSError):  # a time of no calendar here
+        return ""

@@ -41,17 +41,18 @@ class Catalogue:
         """The runs by their keys, the newest first."""
         found: dict[str, Summary] = {}
         for place in self.places:
-            runs = [self._summary(path) for path in run_folders(place) if is_within(path, place)]
+            folders = (path for path in run_folders(place) if is_within(path, place))
+            runs = [self._summary(path, place) for path in folders]
             for run in sorted(runs, key=_start, reverse=True):
-                found[new_key(run.path.name, found)] = run
+                found[new_key(run.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))
 
-    def _summary(self, path: Path) -> Summary:
+    def _summary(self, path: Path, place: Path) -> Summary:
         """What is known of a run, kept once it has ended: of hundreds that takes a while."""
         stamps = [_stamp(file) for file in (path / INFO, *parts(path))]
         known = self._summaries.get(path)
         if known is None or known[0] != stamps or known[1].state == "running":
-            self._summaries[path] = known = stamps, summarize(path)
+            self._summaries[path] = known = stamps, summarize(path, place)
         return known[1]
 
     def left_out(self) -> list[Path]:
@@ -104,4 +105,6 @@ def _stamp(file: Path) -> object:
 
 def describe(key: str, run: Summary) -> dict[str, object]:
     """A run in the list of all."""
-    return {"key": key, "state": run.state, "start": run.start, "step": run.last_step}
+    # JSON's readers know no larger numbers.
+    step = run.last_step if run.last_step is None or abs(run.last_step) < 2**53 else None
+    return {"key": key, "state": run.state, "start": run.start, "step": step}
