@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import loss_dashboard
 import loss_loggers
 import multi_loss_weighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PACKAGES = (loss_loggers, multi_loss_weighting)
+PACKAGES = (loss_dashboard, loss_loggers, multi_loss_weighting)
 MANY = {"weighting", "backends"}
 """Folders in which a method, or a backend, is a file."""
 
@@ -32,7 +33,7 @@ def has_code(folder: Path) -> bool:
     return folder.is_dir() and any(folder.glob("*.py"))
 
 
-ROOMS = [room for package in PACKAGES for room in root_of(package).iterdir() if has_code(room)]
+ROOMS = [room for package in PACKAGES for room in root_of(package).rglob("*") if has_code(room)]
 
 every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
 
@@ -117,3 +118,18 @@ def test_a_star_brings_what_is_public_and_no_module(package: ModuleType) -> None
 
 def is_plain_module(value: object) -> bool:
     return isinstance(value, ModuleType) and not callable(value)
+
+
+def test_a_file_with_an_underscore_is_its_rooms_own() -> None:
+    grimp = pytest.importorskip("grimp", reason="needs import-linter, of the dev group")
+    graph = grimp.build_graph("loss_dashboard", exclude_type_checking_imports=False, cache_dir=None)
+    own = [module for module in graph.modules if module.rpartition(".")[2].startswith("_")]
+
+    reached_into = {
+        (importer, module)
+        for module in own
+        for importer in graph.find_modules_that_directly_import(module)
+        if not f"{importer}.".startswith(module.rpartition(".")[0] + ".")
+    }
+
+    assert not reached_into

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from loss_dashboard.cli.losses import app
 from loss_dashboard.curves.smooth import smooth
 from loss_dashboard.plotting._labels import spread
-from loss_dashboard.plotting._text_width import Pen
+from loss_dashboard.plotting._text_width import TextMeasure
 from loss_dashboard.plotting.plots import draw_runs, plot_run
 from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger, read_run
@@ -200,9 +200,9 @@ def test_any_name_is_drawn_as_it_is_and_without_a_word(tmp_path: Path, copies: i
 
 
 def test_letters_that_the_font_lacks_are_boxes() -> None:
-    pen = Pen(10)
+    measure = TextMeasure(10)
 
-    assert pen.fitted("a\N{FIRE}$b", room=100) == "a□$b"
+    assert measure.fitted("a\N{FIRE}$b", room=100) == "a□$b"
 
 
 def test_each_name_is_at_the_end_of_the_longest_line(tmp_path: Path) -> None:

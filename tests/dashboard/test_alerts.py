@@ -9,7 +9,7 @@ import pytest
 
 from loss_dashboard.alerts import find_alerts
 from loss_dashboard.curves.live_curves import LiveCurves
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
@@ -93,7 +93,7 @@ def test_losses_of_a_file_without_a_column_for_them_are_no_nan(tmp_path: Path) -
     (logger.path / "losses-2.csv").write_text("step,time,name,weight,mean\n" + bare)
 
     reader = RunReader(logger.path)
-    shown = view(reader, LiveCurves(Choice()))
+    shown = view(reader, LiveCurves(ViewOptions()))
 
     assert reader.problems == ["losses-2.csv has no column loss."]
     assert [alert.text for alert in find_alerts(reader)] == ["G was NaN or infinite at step 7"]

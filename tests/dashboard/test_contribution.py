@@ -10,7 +10,7 @@ from rich.console import Console
 
 from loss_dashboard.curves.live_curves import LiveCurves
 from loss_dashboard.curves.numbers import DASH
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.terminal._panels import loss_table
 from loss_dashboard.web._run_view import view
@@ -34,7 +34,7 @@ def reader(tmp_path: Path) -> RunReader:
 
 
 def page(reader: RunReader) -> dict[str, float | None]:
-    losses = view(reader, LiveCurves(Choice()))["losses"]
+    losses = view(reader, LiveCurves(ViewOptions()))["losses"]
     return {loss["name"]: loss["share"] for loss in losses}
 
 

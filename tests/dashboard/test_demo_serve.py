@@ -14,7 +14,7 @@ from urllib.request import ProxyHandler, build_opener
 
 import pytest
 
-from loss_dashboard.web.subprocess_server import Page, page_beside
+from loss_dashboard.web.subprocess_server import Page, serve_in_subprocess
 from loss_loggers import read_run
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def test_open_opens_the_browser_at_the_page(
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
 
-    with page_beside(tmp_path, open_page=True):
+    with serve_in_subprocess(tmp_path, open_page=True):
         assert "<title>" in fetch(opened[0])
 
     assert opened[0] in capfd.readouterr().out

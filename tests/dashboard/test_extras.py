@@ -10,7 +10,7 @@ import pytest
 
 from loss_dashboard.alerts import find_alerts
 from loss_dashboard.curves.live_curves import LiveCurves
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.web._run_view import MOST, view
 from loss_loggers import CsvLogger
@@ -71,7 +71,7 @@ def test_a_number_that_was_never_finite_is_there(tmp_path: Path) -> None:
     np.testing.assert_equal(
         own(reader), {"norm": [[0, 1], [math.nan] * 2], "top": [[0, 1], [math.inf] * 2]}
     )
-    shown = view(reader, LiveCurves(Choice()))
+    shown = view(reader, LiveCurves(ViewOptions()))
 
     assert [alert.loss for alert in find_alerts(reader)] == ["G"]
     assert shown["extras"] == [
@@ -110,7 +110,7 @@ def test_numbers_that_come_at_other_steps_share_the_axis_of_the_losses(tmp_path:
             logger.log_metrics({"loss/G": 1.0, "weight/G": 1.0}, step=step)
         logger.log_metrics({"accuracy": 0.5}, step=5)
 
-    shown = view(RunReader(logger.path), LiveCurves(Choice()))
+    shown = view(RunReader(logger.path), LiveCurves(ViewOptions()))
 
     assert shown["step"] == 3
     assert shown["curves"]["step"] == [0, 1, 2, 3, 5]
@@ -123,7 +123,7 @@ def test_of_very_many_numbers_the_first_are_told(tmp_path: Path) -> None:
         row = {f"norm.{number}": 1.0 for number in range(MOST + 7)}
         logger.log_metrics({"loss/G": 1.0, **row}, step=0)
 
-    shown = view(RunReader(logger.path), LiveCurves(Choice()))
+    shown = view(RunReader(logger.path), LiveCurves(ViewOptions()))
 
     assert len(shown["extras"]) == len(shown["curves"]["extras"]) == MOST
     assert shown["extras_in_all"] == MOST + 7

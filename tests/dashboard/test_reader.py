@@ -461,7 +461,7 @@ def test_a_poll_tells_of_a_run_that_went_stale_since_the_last_one(
         logger.log_metrics({"loss/G": 1.0}, step=0)
         reader = RunReader(logger.path)
         assert reader.state == "live"
-        monkeypatch.setattr(reader._pace, "patience", 0.0)  # sooner than by waiting
+        monkeypatch.setattr(reader._throughput, "patience", 0.0)  # sooner than by waiting
 
         assert (reader.poll(), reader.state) == (True, "stale")
         assert reader.poll() is False

@@ -318,9 +318,9 @@ def test_a_window_that_follows_stays_at_the_end_of_the_first_run(
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from loss_dashboard.cli.commands import serve as command
+    from loss_dashboard import web
 
-    monkeypatch.setattr(command, "find_spec", lambda _: None)
+    monkeypatch.setattr(web, "find_spec", lambda _: None)
 
     result = CliRunner().invoke(app, ["serve"])
 
@@ -363,15 +363,15 @@ def test_only_another_machine_gets_packed_answers(
 
 def test_the_views_that_are_kept_are_few(tmp_path: Path, record: Callable[..., Path]) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard.curves.view_options import Choice
-    from loss_dashboard.web._run_session import KEPT, Shelf
+    from loss_dashboard.curves.view_options import ViewOptions
+    from loss_dashboard.web._run_session import KEPT, RunSession
 
-    shelf = Shelf(record(tmp_path / "gan"), Path.exists)
-    choices = [Choice(first=float(first)) for first in range(2 * KEPT)]
-    answers = [json.loads(shelf.answer(choice)[0]) for choice in choices]
+    session = RunSession(record(tmp_path / "gan"), Path.exists)
+    choices = [ViewOptions(first=float(first)) for first in range(2 * KEPT)]
+    answers = [json.loads(session.answer(choice)[0]) for choice in choices]
 
     assert [answer["curves"]["step"][0] for answer in answers] == list(range(2 * KEPT))
-    assert len(shelf._views) == len(shelf._curves) == KEPT
+    assert len(session._views) == len(session._curves) == KEPT
 
 
 def test_the_page_is_all_of_its_files_and_small(tmp_path: Path, serve: Callable[..., Any]) -> None:
@@ -401,23 +401,23 @@ def test_a_long_run_is_read_without_a_rest_while_others_ask(
     tmp_path: Path, record: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard.curves.view_options import Choice
+    from loss_dashboard.curves.view_options import ViewOptions
     from loss_dashboard.reading import _tail
     from loss_dashboard.web import _run_session
 
     monkeypatch.setattr(_tail, "BLOCK", 1024)
     monkeypatch.setattr(_run_session, "PATIENCE", 0.0)
     monkeypatch.setattr(_run_session, "SHARE", 1e-9)
-    shelf = _run_session.Shelf(record(tmp_path / "gan", steps=500), Path.exists)
-    shelf.poll()
-    early = json.loads(shelf.answer(Choice())[0])
-    assert shelf.rest == 0.0
+    session = _run_session.RunSession(record(tmp_path / "gan", steps=500), Path.exists)
+    session.poll()
+    early = json.loads(session.answer(ViewOptions())[0])
+    assert session.rest == 0.0
 
-    shelf.read_through()
+    session.read_through()
 
-    late = json.loads(shelf.answer(Choice())[0])
+    late = json.loads(session.answer(ViewOptions())[0])
     assert 0 < early["progress"] < late["progress"] == 1.0
-    assert (late["step"], shelf.rest > 0) == (499, True)
+    assert (late["step"], session.rest > 0) == (499, True)
 
 
 def test_the_newest_run_is_read_before_anybody_asks(
@@ -425,27 +425,27 @@ def test_the_newest_run_is_read_before_anybody_asks(
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
     from loss_dashboard.web import run_registry
-    from loss_dashboard.web._run_session import Shelf
+    from loss_dashboard.web._run_session import RunSession
 
     read: Queue[str] = Queue()
-    monkeypatch.setattr(Shelf, "read_through", lambda shelf: read.put(shelf.reader.path.name))
+    monkeypatch.setattr(RunSession, "read_through", lambda self: read.put(self.reader.path.name))
     record(tmp_path / "old")
     record(tmp_path / "new")
 
-    run_registry.Catalogue([tmp_path]).read_ahead()
+    run_registry.RunRegistry([tmp_path]).read_ahead()
 
     assert read.get(timeout=20) == "new"
 
 
 def test_the_longer_a_run_is_silent_the_less_often_it_is_looked_at(tmp_path: Path) -> None:
     pytest.importorskip("starlette", reason="the page is served with it")
-    from loss_dashboard.curves.view_options import Choice
-    from loss_dashboard.web._event_stream import LONGEST, REST, TICK, Tab
-    from loss_dashboard.web._run_session import Shelf
+    from loss_dashboard.curves.view_options import ViewOptions
+    from loss_dashboard.web._event_stream import LONGEST, REST, TICK, EventStream
+    from loss_dashboard.web._run_session import RunSession
 
     with CsvLogger(tmp_path / "gan") as logger:
         logger.log_metrics({"loss/G": 1.0}, step=0)
-        tab = Tab([Shelf(logger.path, Path.exists)], Choice())
+        tab = EventStream([RunSession(logger.path, Path.exists)], ViewOptions())
         pauses = [tab._pause(silence) for silence in (0.0, 2.0, 3600.0)]
     tab.poll()
 
@@ -479,14 +479,14 @@ def test_what_is_known_of_a_run_that_has_ended_changes_when_it_goes_on(
     tmp_path: Path, record: Callable[..., Path]
 ) -> None:
     pytest.importorskip("orjson", reason="the page is served with it")
-    from loss_dashboard.web.run_registry import Catalogue
+    from loss_dashboard.web.run_registry import RunRegistry
 
     record(tmp_path / "gan", steps=50)
-    catalogue = Catalogue([tmp_path])
-    before = catalogue.runs()["gan"]
-    assert catalogue.runs()["gan"] is before
+    registry = RunRegistry([tmp_path])
+    before = registry.runs()["gan"]
+    assert registry.runs()["gan"] is before
 
     with CsvLogger(tmp_path / "gan", resume=True) as logger:
         logger.log_metrics({"loss/G": 1.0}, step=50)
 
-    assert (before.last_step, catalogue.runs()["gan"].last_step) == (49, 50)
+    assert (before.last_step, registry.runs()["gan"].last_step) == (49, 50)

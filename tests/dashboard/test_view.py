@@ -12,7 +12,7 @@ import pytest
 
 from loss_dashboard.curves.live_curves import Known, LiveCurves, without
 from loss_dashboard.curves.smooth import smooth
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
@@ -28,7 +28,7 @@ def test_numbers_have_six_digits_and_json_takes_them(tmp_path: Path) -> None:
         for step, value in enumerate(VALUES):
             logger.log_metrics({"loss/G": value, "weight/G": 1.0}, step=step)
 
-    shown = view(RunReader(logger.path), LiveCurves(Choice()))
+    shown = view(RunReader(logger.path), LiveCurves(ViewOptions()))
 
     json.dumps(shown, allow_nan=False)
     expected = [float(f"{value:.6g}") for value in VALUES[:-2]]
@@ -43,7 +43,7 @@ def test_losses_that_come_at_other_steps_share_an_axis(tmp_path: Path) -> None:
             often = {"loss/G": 1.0, "weight/G": 1.0}
             logger.log_metrics(often | ({"loss/val": 2.0} if step == 2 else {}), step=step)
 
-    curves = view(RunReader(logger.path), LiveCurves(Choice()))["curves"]
+    curves = view(RunReader(logger.path), LiveCurves(ViewOptions()))["curves"]
 
     assert curves["step"] == [0, 1, 2, 3]
     assert curves["each"]["val"]["loss"] == [False, False, 2.0, False]
@@ -53,11 +53,11 @@ def test_losses_that_come_at_other_steps_share_an_axis(tmp_path: Path) -> None:
 def test_a_view_says_since_when_there_was_no_row(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         reader = RunReader(logger.path)
-        assert view(reader, LiveCurves(Choice()))["silent"] is None
+        assert view(reader, LiveCurves(ViewOptions()))["silent"] is None
         logger.log_rows([(0, time.time() - 90, {"loss/G": 1.0})])
         reader.poll()
 
-        assert view(reader, LiveCurves(Choice()))["silent"] == pytest.approx(90, abs=10)
+        assert view(reader, LiveCurves(ViewOptions()))["silent"] == pytest.approx(90, abs=10)
 
 
 def _write(logger: CsvLogger, steps: range) -> None:
@@ -72,26 +72,28 @@ def _write(logger: CsvLogger, steps: range) -> None:
 
 
 CHOICES = [
-    Choice(points=60),
-    Choice(points=60, smoothing=20, window=30),
-    Choice(points=60, first=35, smoothing=5),
-    Choice(points=60, first=35, last=170),
-    Choice(points=600),
+    ViewOptions(points=60),
+    ViewOptions(points=60, smoothing=20, window=30),
+    ViewOptions(points=60, first=35, smoothing=5),
+    ViewOptions(points=60, first=35, last=170),
+    ViewOptions(points=600),
 ]
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
-def test_curves_that_go_on_tell_what_curves_made_anew_tell(tmp_path: Path, choice: Choice) -> None:
-    live = LiveCurves(choice)
+@pytest.mark.parametrize("options", CHOICES, ids=str)
+def test_curves_that_go_on_tell_what_curves_made_anew_tell(
+    tmp_path: Path, options: ViewOptions
+) -> None:
+    live = LiveCurves(options)
     with CsvLogger(tmp_path / "gan") as logger:
         reader = RunReader(logger.path)
         for start in range(0, 240, 8):
             _write(logger, range(start, start + 8))
             reader.poll()
             shown = view(reader, live)["curves"]
-    anew = view(RunReader(logger.path), LiveCurves(choice._replace(points=4000)))["curves"]
+    anew = view(RunReader(logger.path), LiveCurves(options._replace(points=4000)))["curves"]
 
-    assert 2 <= len(shown["step"]) <= 1.25 * choice.points
+    assert 2 <= len(shown["step"]) <= 1.25 * options.points
     assert shown["range"] == anew["range"]
     edges = [*shown["step"], math.inf]
     assert shown["extras"].keys() == {"lr", "norm", "accuracy"}
@@ -132,11 +134,11 @@ def _joined(curves: dict[str, Any], fresh: dict[str, Any]) -> dict[str, Any]:
     return {**fresh, **joined}
 
 
-@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("options", CHOICES, ids=str)
 def test_what_is_new_makes_the_curves_of_one_who_has_the_rest_complete(
-    tmp_path: Path, choice: Choice
+    tmp_path: Path, options: ViewOptions
 ) -> None:
-    live, had, sent = LiveCurves(choice), dict[str, Any](), 0
+    live, had, sent = LiveCurves(options), dict[str, Any](), 0
     with CsvLogger(tmp_path / "gan") as logger:
         reader = RunReader(logger.path)
         for start in range(0, 240, 8):
@@ -153,7 +155,7 @@ def test_what_is_new_makes_the_curves_of_one_who_has_the_rest_complete(
 
 
 def test_one_who_knows_another_drawing_is_told_all(tmp_path: Path) -> None:
-    live = LiveCurves(Choice())
+    live = LiveCurves(ViewOptions())
     with CsvLogger(tmp_path / "gan") as logger:
         _write(logger, range(50))
     curves = view(RunReader(logger.path), live)["curves"]
@@ -168,21 +170,21 @@ def test_one_who_knows_another_drawing_is_told_all(tmp_path: Path) -> None:
 
 
 def test_curves_begin_anew_with_a_run_that_goes_back_or_is_replaced(tmp_path: Path) -> None:
-    live = LiveCurves(Choice())
+    live = LiveCurves(ViewOptions())
     with CsvLogger(tmp_path / "gan") as logger:
         reader = RunReader(logger.path)
         for steps in (range(50), range(40, 57)):
             _write(logger, steps)
             reader.poll()
             shown = _drawn(reader, live)
-            assert shown == _drawn(reader, LiveCurves(Choice()))
+            assert shown == _drawn(reader, LiveCurves(ViewOptions()))
     rows = logger.path / "losses.csv"
     text = rows.read_text().replace(",1.5,", ",2.5,")
     rows.unlink()
     rows.write_text(text)
     reader.poll()
 
-    assert _drawn(reader, live) == _drawn(reader, LiveCurves(Choice())) != shown
+    assert _drawn(reader, live) == _drawn(reader, LiveCurves(ViewOptions())) != shown
 
 
 def test_a_huge_loss_is_forgotten_by_the_mean_of_the_steps_after_it() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from loss_dashboard.reading.nonfinite import lost_in
+from loss_dashboard.reading.nonfinite import nonfinite_in
 from loss_loggers.alerts import (
     MEAN_OF,
     SPIKE,
@@ -30,7 +30,7 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
     """Losses that were NaN or infinite."""
     for name in reader.losses:
         series = reader.series(name)
-        lost = lost_in(series)
+        lost = nonfinite_in(series)
         if lost.any():
             yield nonfinite_alert(name, int(series["step"][lost][0]), int(lost.sum()))
 

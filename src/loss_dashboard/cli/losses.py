@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from ._common import INTERRUPTED
 from ._streams import forgiving_streams
-from .commands._common import INTERRUPTED
 from .commands.completion import completion
 from .commands.demo import demo
 from .commands.doctor import doctor

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ._grid import Cells, Grid
     from .numbers import Number
-    from .view_options import Choice
+    from .view_options import ViewOptions
 
     Curve = dict[str, Any]
 
@@ -25,22 +25,26 @@ TOGETHER = 1 << 16
 """So many lines are drawn at once, which saves time; of more, one loss at a time saves memory."""
 
 
-def draw_curves(grid: Grid, losses: Mapping[str, Columns], choice: Choice) -> dict[str, Curve]:
+def draw_curves(
+    grid: Grid, losses: Mapping[str, Columns], options: ViewOptions
+) -> dict[str, Curve]:
     """The statistics of each loss in each bucket of a grid."""
     drawn: dict[str, Curve] = {}
     for names in _batches(grid, losses):
         owns = [losses[name] for name in names]
-        drawn.update(zip(names, _draw(grid, owns, choice), strict=True))
+        drawn.update(zip(names, _draw(grid, owns, options), strict=True))
     return drawn
 
 
-def draw_extras(grid: Grid, extras: Mapping[str, Columns], choice: Choice) -> dict[str, Curve]:
+def draw_extras(
+    grid: Grid, extras: Mapping[str, Columns], options: ViewOptions
+) -> dict[str, Curve]:
     """Each of the user's own numbers in each bucket of a grid."""
     drawn: dict[str, Curve] = {}
     for names in _batches(grid, extras):
         owns = [extras[name] for name in names]
         value = _stacked(owns, "value")
-        smoothed = {"smooth": smooth(value, choice.smoothing)} if choice.smoothing > 1 else {}
+        smoothed = {"smooth": smooth(value, options.smoothing)} if options.smoothing > 1 else {}
         rows = {"value": value, **smoothed}
         cells = _reduced(grid, owns[0], rows)
         drawn.update(zip(names, _curves(cells, list(rows), cells.nonfinite[:, 0]), strict=True))
@@ -62,7 +66,7 @@ def _batches(grid: Grid, losses: Mapping[str, Columns]) -> Iterator[list[str]]:
         yield from ([name] for name in losses)
 
 
-def _draw(grid: Grid, owns: Sequence[Columns], choice: Choice) -> Iterator[Curve]:
+def _draw(grid: Grid, owns: Sequence[Columns], options: ViewOptions) -> Iterator[Curve]:
     """The curves of losses that have the same steps."""
     loss, weight = _stacked(owns, "loss"), _stacked(owns, "weight")
     rows = {
@@ -70,8 +74,8 @@ def _draw(grid: Grid, owns: Sequence[Columns], choice: Choice) -> Iterator[Curve
         "weight": weight,
         "part": loss * weight,
         "cov": _stacked(owns, "cov"),
-        "recent": _recent_cov(loss, choice.window),
-        **(_smoothed(loss, weight, choice.smoothing) if choice.smoothing > 1 else {}),
+        "recent": _recent_cov(loss, options.window),
+        **(_smoothed(loss, weight, options.smoothing) if options.smoothing > 1 else {}),
     }
     cells = _reduced(grid, owns[0], rows)
     return _curves(cells, list(rows), cells.nonfinite[:, 0] - [_absent(grid, own) for own in owns])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loss_dashboard._typing import Columns
 
-    from .view_options import Choice
+    from .view_options import ViewOptions
 
     Key = tuple[str, str]
     """Of which kind it is, and its name: a loss and a number of the user may have the same."""
@@ -45,15 +45,15 @@ class Known(NamedTuple):
 
 
 class LiveCurves:
-    """The curves of all losses, and of the user's own numbers, over the same steps, for one choice.
+    """The curves of all losses and own numbers of a run, over the same steps, for one view.
 
     Buckets that are full never change: smoothing looks back only. So a look at a run costs as
     much as what was added since the last one, however long the run is.
     """
 
-    def __init__(self, choice: Choice) -> None:
-        self._choice = choice
-        self._back = max(choice.smoothing, choice.window)
+    def __init__(self, options: ViewOptions) -> None:
+        self._options = options
+        self._back = max(options.smoothing, options.window)
         self._begun: object = None
         self._begin()
 
@@ -67,7 +67,7 @@ class LiveCurves:
         if begun != self._begun or not self._goes_on(series):
             self._begin()
         self._begun = begun
-        points = min(self._choice.points, max(60, POINTS // max(1, len(series))))
+        points = min(self._options.points, max(60, POINTS // max(1, len(series))))
         drawn = self._draw_on(series, points)
         if len(drawn["step"]) > ROOM * points:
             self._begin()
@@ -82,7 +82,7 @@ class LiveCurves:
 
     def _begin(self) -> None:
         self._drawing = token_hex(4)  # nobody knows it yet, nor does who asked an earlier server
-        first = self._choice.first
+        first = self._options.first
         self._from = -inf if first is None else first
         self._lines: dict[Key, int] | None = None
         self._size = 0
@@ -102,7 +102,7 @@ class LiveCurves:
         grid = Grid(
             list(shown.values()),
             first,
-            self._choice.last,
+            self._options.last,
             cut or partial(bucket_starts, buckets=points),
         )
         self._size = self._size or ceil(grid.length / points)
@@ -111,7 +111,7 @@ class LiveCurves:
             "time": [round(moment, 3) for moment in grid.times.tolist()],
         }
         for kind, draw in DRAWS.items():
-            fresh[kind] = draw(grid, _of_kind(kind, shown), self._choice)
+            fresh[kind] = draw(grid, _of_kind(kind, shown), self._options)
         drawn = _joined(self._full, fresh)
         self._keep(drawn, series, lines)
         return drawn
@@ -120,7 +120,7 @@ class LiveCurves:
         """The lines from this one on, after as many as smoothing looks back at."""
         import numpy as np
 
-        end, last = len(own["step"]), self._choice.last
+        end, last = len(own["step"]), self._options.last
         if last is not None:
             within = np.flatnonzero(own["step"][line:] <= last)
             end = line + int(within[-1]) + 1 if len(within) else line

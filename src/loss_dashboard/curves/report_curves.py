@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._curves import draw_curves, draw_extras, draw_smoothed
 from ._grid import Grid, reach
 from .decimate import bucket_starts
-from .view_options import Choice
+from .view_options import ViewOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,16 +60,16 @@ class ReportCurves:
         }
 
     def _curves(self, grid: Grid, losses: Losses) -> dict[str, Any]:
-        drawn = draw_curves(grid, losses, Choice())
+        drawn = draw_curves(grid, losses, ViewOptions())
         for name, own in losses.items():
             smoothed = {window: draw_smoothed(grid, own, window) for window in self.windows}
             drawn[name]["smoothed"] = smoothed
         return drawn
 
     def _extras(self, grid: Grid, extras: Losses) -> dict[str, Any]:
-        drawn = draw_extras(grid, extras, Choice())
+        drawn = draw_extras(grid, extras, ViewOptions())
         for window in self.windows:
-            smoothed = draw_extras(grid, extras, Choice(smoothing=window))
+            smoothed = draw_extras(grid, extras, ViewOptions(smoothing=window))
             for name, curve in smoothed.items():
                 own = drawn[name].setdefault("smoothed", {})
                 own[window] = {"smooth": curve["smooth"]}

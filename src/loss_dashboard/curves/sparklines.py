@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 POINTS = 48
 
 
-class Sparks:
+class Sparklines:
     """The means of whole losses, drawn anew whenever there is a point more to show.
 
     >>> import numpy as np
-    >>> sparks = Sparks()
-    >>> sparks.draw("G", np.arange(96.0), 1)[:3]
+    >>> sparklines = Sparklines()
+    >>> sparklines.draw("G", np.arange(96.0), 1)[:3]
     [0.5, 2.5, 4.5]
-    >>> len(sparks.draw("G", np.arange(97.0), 1)), sparks.draw("G", np.arange(98.0), 1)[-1]
+    >>> len(sparklines.draw("G", np.arange(97.0), 1)), sparklines.draw("G", np.arange(98.0), 1)[-1]
     (48, 96.0)
     """
 

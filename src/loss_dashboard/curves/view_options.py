@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Choice(NamedTuple):
+class ViewOptions(NamedTuple):
     """What is asked for.
 
     Attributes:
@@ -24,11 +24,11 @@ class Choice(NamedTuple):
     points: int = 600
     window: int = 100
 
-    def moved_to(self, end: float | None) -> Choice:
+    def moved_to(self, end: float | None) -> ViewOptions:
         """The same where it is now, if it follows a run that has come to this step.
 
-        >>> moved = Choice(first=10.0, last=30.0, follow=True).moved_to(100.0)
-        >>> moved.first, moved.last, Choice(first=10.0).moved_to(100.0).first
+        >>> moved = ViewOptions(first=10.0, last=30.0, follow=True).moved_to(100.0)
+        >>> moved.first, moved.last, ViewOptions(first=10.0).moved_to(100.0).first
         (80.0, 100.0, 10.0)
         """
         if not self.follow or self.first is None or self.last is None or end is None:

@@ -27,7 +27,7 @@ from ._axes import (
 )
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
 from ._scales import scale
-from ._text_width import Pen
+from ._text_width import TextMeasure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,14 +137,14 @@ def _name_runs(axes: Axes, readers: Sequence[RunReader]) -> int:
     """Say which line is whose, above the panel; in how many rows."""
     from matplotlib.lines import Line2D
 
-    pen = Pen(10)
+    measure = TextMeasure(10)
     lines = [
         Line2D([], [], color=GREY, linestyle=DASHES[run % len(DASHES)])
         for run in range(len(readers))
     ]
     legend = axes.legend(
         lines,
-        [pen.fitted(_title(reader), 150) for reader in readers],
+        [measure.fitted(_title(reader), 150) for reader in readers],
         loc="lower right",
         bbox_to_anchor=(1, 1),
         ncols=3,
@@ -161,7 +161,7 @@ def _write_title(figure: Figure, readers: Sequence[RunReader]) -> None:
     title = " · ".join(names) if len(names) > 1 else _title(readers[0])
     room = 72 * WIDTH * (1 - 2 * EDGE)
     figure.suptitle(
-        Pen(TITLE, "bold").fitted(title, room, letters=120),
+        TextMeasure(TITLE, "bold").fitted(title, room, letters=120),
         x=EDGE,
         y=1 - 0.13 / figure.get_figheight(),
         ha="left",

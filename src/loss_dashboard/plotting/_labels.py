@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._text_width import Pen
+from ._text_width import TextMeasure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,13 +45,14 @@ def add_end(ends: dict[str, End], name: str, steps: Values, values: Values, colo
 def label_ends(axes: Axes, ends: dict[str, End]) -> None:
     """Write each name beside the end of its line, none over another or outside of the panel."""
     axes.autoscale_view()  # matplotlib does it late, and the heights are needed now
-    pen, room = Pen(SIZE, "bold"), WIDEST * _points(axes.figure.bbox.width, axes) - OFFSET
+    measure = TextMeasure(SIZE, "bold")
+    room = WIDEST * _points(axes.figure.bbox.width, axes) - OFFSET
     places = [_place(axes, end) for end in ends.values()]
     gap = min(GAP / _points(axes.bbox.height, axes), 1 / max(1, len(ends) - 1))
     heights = spread([height for _, height in places], gap)
     for (name, end), (across, _), height in zip(ends.items(), places, heights, strict=True):
         axes.annotate(
-            pen.fitted(name, room),
+            measure.fitted(name, room),
             (across, height),
             xytext=(OFFSET, 0),
             xycoords="axes fraction",
@@ -72,9 +73,9 @@ def names_below(figure: Figure, styles: dict[str, Style]) -> float:
     from matplotlib.lines import Line2D
 
     width = _points(figure.bbox.width, figure)
-    pen = Pen(SMALL)
-    names = [pen.fitted(name, WIDEST * width) for name in styles]
-    columns = max(1, int(0.95 * width / (max(map(pen.width, names)) + 5.5 * SMALL)))
+    measure = TextMeasure(SMALL)
+    names = [measure.fitted(name, WIDEST * width) for name in styles]
+    columns = max(1, int(0.95 * width / (max(map(measure.width, names)) + 5.5 * SMALL)))
     rows = -(-len(names) // columns)
     legend = figure.legend(
         [Line2D([], [], **style._asdict()) for style in styles.values()],

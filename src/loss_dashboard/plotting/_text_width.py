@@ -7,7 +7,7 @@ MISSING = "□"
 FINER = 10  # times as fine as a point is measured, where letters are not rounded to whole points
 
 
-class Pen:
+class TextMeasure:
     """The font of a picture, in one size and weight.
 
     Args:

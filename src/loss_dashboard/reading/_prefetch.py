@@ -16,10 +16,10 @@ WORKERS = 4
 """More would wait for the one thread that takes their results."""
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def prefetch(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """The results in the order of the items, of which a few are worked on at a time.
 
-    >>> list(map_ahead(len, ["G", "D", "perceptual"]))
+    >>> list(prefetch(len, ["G", "D", "perceptual"]))
     [1, 1, 10]
     """
     import os

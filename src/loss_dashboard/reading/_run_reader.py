@@ -11,11 +11,11 @@ from loss_dashboard.runs.colours import colours_in
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, parts, run_info
 
 from ._csv_lines import header_of, parse
-from ._prefetch import map_ahead
+from ._prefetch import prefetch
 from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
 from ._rows import Rows
 from ._tail import Tail
-from ._throughput import Pace
+from ._throughput import Throughput
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -104,7 +104,7 @@ class RunReader:
 
         It is "unreadable" where rows would be waited for in vain.
         """
-        state = self._pace.state(self.info)
+        state = self._throughput.state(self.info)
         return "unreadable" if state == "waiting" and self.is_unreadable else state
 
     @property
@@ -121,17 +121,17 @@ class RunReader:
     @property
     def steps_per_second(self) -> float:
         """The pace of the last steps; NaN before the second one."""
-        return self._pace.steps_per_second
+        return self._throughput.steps_per_second
 
     @property
     def silent(self) -> float:
         """Seconds since the last row; NaN before the first one."""
-        return self._pace.silent
+        return self._throughput.silent
 
     @property
     def elapsed(self) -> float:
         """Seconds from the start to the end, or to now while the run goes on."""
-        return self._pace.elapsed(self.info)
+        return self._throughput.elapsed(self.info)
 
     @property
     def problems(self) -> list[str]:
@@ -180,7 +180,7 @@ class RunReader:
         self._rows = self._new_rows()
         self._tails: list[Tail] = []
         self._headers: dict[Tail, list[str]] = {}
-        self._pace = Pace()
+        self._throughput = Throughput()
         self._info_seen: tuple[int, ...] = ()
 
     def _poll(self) -> None:
@@ -223,10 +223,10 @@ class RunReader:
 
     def _read_blocks(self, tail: Tail) -> None:
         # While the lines of one block are handed out, those of the next ones are parsed.
-        each = map_ahead if tail.has_much() else map
+        each = prefetch if tail.has_much() else map
         for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
             self._rows.add(block, series, ahead, self.colours)
-            self._pace.add(*block.values[:2])
+            self._throughput.add(*block.values[:2])
         self._problems.say("refused", refused(self._rows.refused))
 
     def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:

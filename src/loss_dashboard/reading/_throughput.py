@@ -21,14 +21,14 @@ RECENT = 100
 """From so many of the last steps the pace is told."""
 
 
-class Pace:
+class Throughput:
     """The times of the last steps.
 
     Attributes:
         patience: after so many seconds without a row the run is stale.
 
     >>> import numpy as np
-    >>> pace = Pace()
+    >>> pace = Throughput()
     >>> pace.add(np.array([0.0, 1.0, 2.0]), np.array([10.0, 10.5, 11.0]))
     >>> pace.steps_per_second, pace.patience, pace.state({})
     (2.0, 10.0, 'stale')

@@ -14,14 +14,14 @@ ABSENT = "(no loss)"
 """A column that is 1 in the lines of a file without the column `loss`."""
 
 
-def lost_in(series: dict[str, Values]) -> NDArray[bool_]:
+def nonfinite_in(series: dict[str, Values]) -> NDArray[bool_]:
     """Which lines have a loss that is NaN or infinite.
 
     One without any statistic has none, nor has one of a file without losses.
 
     >>> import numpy as np
     >>> loss, weight = np.array([0.5, np.nan, np.nan]), np.array([1.0, 1.0, np.nan])
-    >>> lost_in({"loss": loss, "weight": weight}).tolist()
+    >>> nonfinite_in({"loss": loss, "weight": weight}).tolist()
     [False, True, False]
     """
     import numpy as np

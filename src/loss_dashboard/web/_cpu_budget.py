@@ -5,10 +5,10 @@ from __future__ import annotations
 from time import monotonic
 
 
-class Budget:
+class CpuBudget:
     """Work at once while there is credit, and over time no more than a share of a core.
 
-    >>> budget = Budget(share=0.01, credit=1.0, longest=0.5)
+    >>> budget = CpuBudget(share=0.01, credit=1.0, longest=0.5)
     >>> budget.spend(0.009), budget.rest
     (None, 0.0)
     >>> budget.spend(0.003)

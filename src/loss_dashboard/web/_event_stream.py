@@ -1,4 +1,4 @@
-"""What one tab looks at, and when there is something new to tell it."""
+"""What one tab of a browser looks at, and when there is something new to tell it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from loss_dashboard.curves.live_curves import Known
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from loss_dashboard.curves.view_options import Choice
+    from loss_dashboard.curves.view_options import ViewOptions
 
-    from ._run_session import Shelf
+    from ._run_session import RunSession
 
 TICK = 0.015
 """Seconds between two looks at a run that has just had a row."""
@@ -33,31 +33,31 @@ PULSE = 15.0
 """After so many quiet seconds a stream says that it is still there."""
 
 
-class Tab:
+class EventStream:
     """The runs of a tab, beside each other, of which it is told what it does not know yet.
 
     Args:
-        shelves: The runs; a window that follows stays at the end of the first one.
-        choice: What it shows of them.
+        sessions: The runs; a window that follows stays at the end of the first one.
+        options: What it shows of them.
     """
 
-    def __init__(self, shelves: Sequence[Shelf], choice: Choice) -> None:
-        self._shelves = shelves
-        self._choice = choice
-        self._known = [Known() for _ in shelves]
+    def __init__(self, sessions: Sequence[RunSession], options: ViewOptions) -> None:
+        self._sessions = sessions
+        self._options = options
+        self._known = [Known() for _ in sessions]
 
     def poll(self) -> None:
         """Read what is new."""
-        for shelf in self._shelves:
-            if shelf.has_news:
-                shelf.poll()
+        for session in self._sessions:
+            if session.has_news:
+                session.poll()
 
     def tell(self) -> bytes:
         """A list of views as JSON; of curves what was not told before."""
-        choice = self._choice.moved_to(self._shelves[0].last_step)
+        options = self._options.moved_to(self._sessions[0].last_step)
         told = [
-            shelf.answer(choice, known)
-            for shelf, known in zip(self._shelves, self._known, strict=True)
+            session.answer(options, known)
+            for session, known in zip(self._sessions, self._known, strict=True)
         ]
         self._known = [known for _, known in told]
         return b"[" + b",".join(view for view, _ in told) + b"]"
@@ -67,20 +67,20 @@ class Tab:
         seen: list[int] = []
         changed = said = monotonic()
         while not is_ending():
-            if any(shelf.has_news for shelf in self._shelves):
+            if any(session.has_news for session in self._sessions):
                 await run_in_threadpool(self.poll)
-            now = [shelf.version for shelf in self._shelves]
+            now = [session.version for session in self._sessions]
             if now != seen:
                 seen, changed, said = now, monotonic(), monotonic()
                 yield b"data: " + await run_in_threadpool(self.tell) + b"\n\n"
             elif monotonic() - said >= PULSE:
                 said = monotonic()
                 yield b": still here\n\n"
-            rest = min(shelf.rest for shelf in self._shelves)
+            rest = min(session.rest for session in self._sessions)
             await asyncio.sleep(max(self._pause(monotonic() - changed), rest))
 
     def _pause(self, silence: float) -> float:
         """Seconds until it is worth to look again, after so many without news."""
-        if not any(shelf.is_written for shelf in self._shelves):
+        if not any(session.is_written for session in self._sessions):
             return REST
         return min(max(TICK, silence / CALM), LONGEST)

@@ -12,11 +12,11 @@ import orjson
 from loss_dashboard.alerts import find_alerts
 from loss_dashboard.curves.live_curves import Known, LiveCurves, without
 from loss_dashboard.curves.numbers import plain
-from loss_dashboard.curves.sparklines import Sparks
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.sparklines import Sparklines
+from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 
-from ._cpu_budget import Budget
+from ._cpu_budget import CpuBudget
 from ._run_view import view
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ KEPT = 16
 NOTHING = Known()
 
 
-class Shelf:
+class RunSession:
     """One run with its reader, which one thread at a time may use.
 
     It rests when it has worked much, so that rows that come without a break are shown together; a
@@ -68,14 +68,14 @@ class Shelf:
         self.reader = RunReader(path, columns=(), patience=PATIENCE)
         self._may_read = may_read
         self._lock = Lock()
-        self._budget = Budget(SHARE, CREDIT, REST)
+        self._budget = CpuBudget(SHARE, CREDIT, REST)
         self._glanced: object = None
         self._read_again = 0.0
         self._alerts: list[Alert] = []
         self._is_searched, self._search_again = False, 0.0
-        self._views: dict[Choice, dict[str, Any]] = {}
-        self._curves: dict[Choice, LiveCurves] = {}
-        self._sparks = Sparks()
+        self._views: dict[ViewOptions, dict[str, Any]] = {}
+        self._curves: dict[ViewOptions, LiveCurves] = {}
+        self._sparklines = Sparklines()
 
     @property
     def rest(self) -> float:
@@ -123,19 +123,19 @@ class Shelf:
             before = self.reader.progress
             self.poll()
             sleep(TURN)
-        self.answer(Choice())
+        self.answer(ViewOptions())
 
-    def answer(self, choice: Choice, known: Known = NOTHING) -> tuple[bytes, Known]:
+    def answer(self, options: ViewOptions, known: Known = NOTHING) -> tuple[bytes, Known]:
         """A view of the run as it has been read, as JSON without the curves that are known.
 
         Returns:
             The view, and what is known of its curves once it is told.
         """
         with self._lock, self._at_work():
-            if choice not in self._views:
-                shown = view(self.reader, self._drawn(choice), self._alerts, self._sparks)
-                _keep(self._views, choice, shown)
-            shown = self._views[choice]
+            if options not in self._views:
+                shown = view(self.reader, self._drawn(options), self._alerts, self._sparklines)
+                _keep(self._views, options, shown)
+            shown = self._views[options]
             curves = shown["curves"]
             fresh = {"silent": plain(self.reader.silent), "curves": without(curves, known)}
             content = orjson.dumps({**shown, **fresh})
@@ -151,8 +151,8 @@ class Shelf:
             self.version += 1
             self._views.clear()
 
-    def _drawn(self, choice: Choice) -> LiveCurves:
-        return _keep(self._curves, choice, self._curves.get(choice) or LiveCurves(choice))
+    def _drawn(self, options: ViewOptions) -> LiveCurves:
+        return _keep(self._curves, options, self._curves.get(options) or LiveCurves(options))
 
     def _finds_alerts(self) -> bool:
         """Look for alerts, the less often the longer that takes; whether they differ."""
@@ -175,10 +175,10 @@ class Shelf:
                 self._budget.spend(thread_time() - start)
 
 
-def _keep(known: dict[Choice, Kept], choice: Choice, kept: Kept) -> Kept:
+def _keep(known: dict[ViewOptions, Kept], options: ViewOptions, kept: Kept) -> Kept:
     """Keep what was made for the last few choices."""
-    known.pop(choice, None)
-    known[choice] = kept
+    known.pop(options, None)
+    known[options] = kept
     if len(known) > KEPT:
         del known[next(iter(known))]
     return kept

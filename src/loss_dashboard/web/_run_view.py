@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_dashboard.curves.numbers import plain
 from loss_dashboard.curves.shares import shares
-from loss_dashboard.curves.sparklines import Sparks
+from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
-from loss_dashboard.reading.nonfinite import lost_in
+from loss_dashboard.reading.nonfinite import nonfinite_in
 from loss_dashboard.runs.run_json import settings_in
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from loss_dashboard._typing import Values
-    from loss_dashboard.alerts import Alert
     from loss_dashboard.reading import RunReader
 
     Series = dict[str, dict[str, Values]]
@@ -36,11 +35,17 @@ class Curves(Protocol):
         """The curves of losses and own numbers, read from the beginning so many times."""
 
 
+class Alert(Protocol):
+    """What deserves a look, as fields."""
+
+    def _asdict(self) -> dict[str, Any]: ...
+
+
 def view(
     reader: RunReader,
     curves: Curves,
     alerts: Sequence[Alert] = (),
-    sparks: Sparks | None = None,
+    sparklines: Sparklines | None = None,
 ) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
@@ -51,7 +56,7 @@ def view(
         return {
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
-            "losses": _table(reader, losses, sparks or Sparks()),
+            "losses": _table(reader, losses, sparklines or Sparklines()),
             "extras": [_extra(name, own) for name, own in extras.items()],
             "extras_in_all": len(reader.extras),
             "curves": curves.draw(losses, extras, reader.times_begun),
@@ -84,7 +89,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
 
 
 def _table(
-    reader: RunReader, losses: dict[str, dict[str, Values]], sparks: Sparks
+    reader: RunReader, losses: dict[str, dict[str, Values]], sparklines: Sparklines
 ) -> list[dict[str, Any]]:
     """A line for each loss; its share is of what all of them contribute to the total."""
     parts = shares(losses)
@@ -93,7 +98,7 @@ def _table(
             "name": name,
             "colour": reader.colour_of(name),
             "share": plain(parts[name]),
-            "spark": sparks.draw(name, own["loss"], reader.times_begun),
+            "spark": sparklines.draw(name, own["loss"], reader.times_begun),
             **_line(own),
         }
         for name, own in losses.items()
@@ -103,7 +108,7 @@ def _table(
 def _line(own: dict[str, Values]) -> dict[str, Any]:
     """Where a loss stands."""
     numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
-    return {**numbers, **_end(own, "loss", lost_in(own))}
+    return {**numbers, **_end(own, "loss", nonfinite_in(own))}
 
 
 def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:

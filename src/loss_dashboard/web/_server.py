@@ -14,10 +14,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from loss_dashboard.curves.view_options import Choice
+from loss_dashboard.curves.view_options import ViewOptions
 
 from . import _page_files
-from ._event_stream import Tab
+from ._event_stream import EventStream
 from ._security import Headers, Token
 from .run_registry import describe
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import QueryParams
     from starlette.requests import Request
 
-    from .run_registry import Catalogue
+    from .run_registry import RunRegistry
 
 LOOPBACK = ["127.0.0.1", "localhost", "[::1]"]
 ASSETS = {
@@ -34,15 +34,17 @@ ASSETS = {
 }
 
 
-def make_app(catalogue: Catalogue, *, hosts: list[str] | None = None, token: str = "") -> Starlette:
+def make_app(
+    registry: RunRegistry, *, hosts: list[str] | None = None, token: str = ""
+) -> Starlette:
     """The application for these runs; it answers questions and changes nothing.
 
     Args:
-        catalogue: The runs to show.
+        registry: The runs to show.
         hosts: The names under which it may be asked for; by default those of this machine.
         token: What a request has to bring, if anything.
     """
-    server = _Server(catalogue)
+    server = _Server(registry)
     # Between two programs of one machine, packing what is told again and again costs too much.
     packed = [Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)]
     is_far = not set(hosts or LOOPBACK) <= set(LOOPBACK)
@@ -64,8 +66,8 @@ def make_app(catalogue: Catalogue, *, hosts: list[str] | None = None, token: str
 class _Server:
     """The answers, one method each."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+    def __init__(self, registry: RunRegistry) -> None:
+        self._registry = registry
 
     async def page(self, _: Request) -> Response:
         return Response(_page_files.document(), media_type="text/html")
@@ -78,41 +80,41 @@ class _Server:
         return Response(content(), media_type=kind)
 
     async def runs(self, _: Request) -> Response:
-        runs = await run_in_threadpool(self._catalogue.runs)
-        places = [str(place) for place in self._catalogue.places]
+        runs = await run_in_threadpool(self._registry.runs)
+        places = [str(place) for place in self._registry.places]
         listed = [describe(key, run) for key, run in runs.items()]
         return _json(orjson.dumps({"places": places, "runs": listed}))
 
     async def views(self, request: Request) -> Response:
-        tab = await run_in_threadpool(self._tab, request.query_params)
-        if isinstance(tab, Response):
-            return tab
-        await run_in_threadpool(tab.poll)
-        return _json(await run_in_threadpool(tab.tell))
+        stream = await run_in_threadpool(self._stream, request.query_params)
+        if isinstance(stream, Response):
+            return stream
+        await run_in_threadpool(stream.poll)
+        return _json(await run_in_threadpool(stream.tell))
 
     async def changes(self, request: Request) -> Response:
-        tab = await run_in_threadpool(self._tab, request.query_params)
-        if isinstance(tab, Response):
-            return tab
+        stream = await run_in_threadpool(self._stream, request.query_params)
+        if isinstance(stream, Response):
+            return stream
         is_ending = getattr(request.app.state, "is_ending", bool)
-        return StreamingResponse(tab.changes(is_ending), media_type="text/event-stream")
+        return StreamingResponse(stream.changes(is_ending), media_type="text/event-stream")
 
-    def _tab(self, query: QueryParams) -> Tab | Response:
+    def _stream(self, query: QueryParams) -> EventStream | Response:
         """What a query asks for, or why there is no such thing."""
         try:
-            choice = _choice(query)
+            options = _options(query)
         except ValueError:
             return PlainTextResponse("A number is needed.", 400)
-        shelves = [self._catalogue.shelf(key) for key in query.getlist("run")]
-        found = [shelf for shelf in shelves if shelf]
-        if not found or len(found) < len(shelves):
+        sessions = [self._registry.session(key) for key in query.getlist("run")]
+        found = [session for session in sessions if session]
+        if not found or len(found) < len(sessions):
             return PlainTextResponse("There is no such run.", 404)
-        return Tab(found, choice)
+        return EventStream(found, options)
 
 
-def _choice(query: QueryParams) -> Choice:
+def _options(query: QueryParams) -> ViewOptions:
     """What the query asks for; nobody gets more points than a screen has."""
-    return Choice(
+    return ViewOptions(
         first=_number(query.get("first")),
         last=_number(query.get("last")),
         follow=query.get("follow") == "1",

@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def new_key(name: str, taken: Iterable[str]) -> str:
+def unique_name(name: str, taken: Iterable[str]) -> str:
     """A name that none of the others has: where two are the same, the later one gets a number.
 
-    >>> new_key("gan", []), new_key("gan", ["gan", "gan (2)"])
+    >>> unique_name("gan", []), unique_name("gan", ["gan", "gan (2)"])
     ('gan', 'gan (3)')
     """
     key, number = name, 2

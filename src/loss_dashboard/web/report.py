@@ -18,7 +18,7 @@ from loss_dashboard.reading import RunReader
 
 from ._page_files import document, script, style
 from ._run_view import extras_of, view
-from ._unique_names import new_key
+from ._unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def _keys(paths: Sequence[Path]) -> list[str]:
         names = ["/".join(path.parts[-2:]) for path in paths]
     keys: dict[str, None] = {}
     for name in names:
-        keys[new_key(name, keys)] = None
+        keys[unique_name(name, keys)] = None
     return list(keys)
 
 

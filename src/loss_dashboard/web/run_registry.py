@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from loss_dashboard.runs.summary import Summary, run_folders, summarize
 from loss_loggers.recording import INFO, parts
 
-from ._run_session import Shelf
-from ._unique_names import new_key
+from ._run_session import RunSession
+from ._unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
 
-class Catalogue:
+class RunRegistry:
     """Runs by their keys; a key is looked up and never becomes a path.
 
     >>> from tempfile import TemporaryDirectory
@@ -26,14 +26,14 @@ class Catalogue:
     >>> with TemporaryDirectory() as folder:
     ...     with CsvLogger(f"{folder}/gan") as logger:
     ...         logger.log_metrics({"loss/G": 0.5}, step=0)
-    ...     catalogue = Catalogue([Path(folder)])
-    ...     list(catalogue.runs()), catalogue.shelf("../../etc")
+    ...     registry = RunRegistry([Path(folder)])
+    ...     list(registry.runs()), registry.session("../../etc")
     (['gan'], None)
     """
 
     def __init__(self, places: Iterable[Path]) -> None:
         self.places = [place.resolve() for place in places]
-        self._shelves: dict[str, Shelf] = {}
+        self._sessions: dict[str, RunSession] = {}
         self._summaries: dict[Path, tuple[list[object], Summary]] = {}
         self._lock = Lock()
 
@@ -44,7 +44,7 @@ class Catalogue:
             folders = (path for path in run_folders(place) if is_within(path, place))
             runs = [self._summary(path, place) for path in folders]
             for run in sorted(runs, key=_start, reverse=True):
-                found[new_key(run.name, found)] = run
+                found[unique_name(run.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))
 
     def _summary(self, path: Path, place: Path) -> Summary:
@@ -67,15 +67,15 @@ class Catalogue:
     def _read_newest(self) -> None:
         newest = next(iter(self.runs()), None)
         with suppress(RuntimeError):  # no thread can begin once the program ends
-            if newest is not None and (shelf := self.shelf(newest)):
-                shelf.read_through()
+            if newest is not None and (session := self.session(newest)):
+                session.read_through()
 
-    def shelf(self, key: str) -> Shelf | None:
+    def session(self, key: str) -> RunSession | None:
         """The run with this key, which is read from now on; None if there is none."""
         with self._lock:
-            known = self._shelves.get(key)
+            known = self._sessions.get(key)
             if known is None and (run := self.runs().get(key)):
-                known = self._shelves[key] = Shelf(run.path, self._holds)
+                known = self._sessions[key] = RunSession(run.path, self._holds)
             return known if known and known.is_open else None
 
     def _holds(self, run: Path) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
-from typing import TYPE_CHECKING
+import sys
+from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import uvicorn
@@ -13,11 +17,7 @@ from loss_dashboard._hints import short
 
 from . import PORT
 from ._server import LOOPBACK, make_app
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from .run_registry import Catalogue
+from .run_registry import RunRegistry
 
 ANY = ("0.0.0.0", "::")
 """Who listens there can be reached at every address of the machine."""
@@ -40,16 +40,16 @@ def listen(host: str, port: int | None, default: int = PORT) -> socket.socket:
 
 
 def run_server(
-    listener: socket.socket, catalogue: Catalogue, host: str, token: str, *, open_page: bool
+    listener: socket.socket, registry: RunRegistry, host: str, token: str, *, open_page: bool
 ) -> None:
     """Serve until Ctrl-C."""
     name, port = listener.getsockname()[:2]
-    app = make_app(catalogue, hosts=_hosts(host, name), token=token)
+    app = make_app(registry, hosts=_hosts(host, name), token=token)
     query = f"?token={quote(token)}" if token else ""
     address = f"http://{_in_address(name)}:{port}/{query}"
-    places = ", ".join(map(short, catalogue.places))
+    places = ", ".join(map(short, registry.places))
     print(f"Watching {places} at {address}  (Ctrl-C ends it)", flush=True)
-    if left_out := catalogue.left_out():
+    if left_out := registry.left_out():
         print(_about(left_out), flush=True)
     config = uvicorn.Config(
         app,
@@ -67,6 +67,18 @@ def run_server(
     server = uvicorn.Server(config)
     app.state.is_ending = lambda: server.should_exit
     asyncio.run(server.serve(sockets=[listener]))
+
+
+def _serve_beside(run: Path) -> None:
+    """Serve until whoever started this closes its standard input, or is gone itself."""
+
+    def end_with_parent() -> None:
+        os.read(0, 1)
+        signal.raise_signal(signal.SIGTERM)
+
+    Thread(target=end_with_parent, daemon=True).start()
+    host = "127.0.0.1"
+    run_server(listen(host, None), RunRegistry([run]), host, "", open_page=False)
 
 
 def _if_free(host: str, port: int) -> socket.socket | None:
@@ -117,3 +129,7 @@ def _about(left_out: list[Path]) -> str:
     if len(names) == 1:
         return f"Left out: 1 run that leads elsewhere by a link ({shown})"
     return f"Left out: {len(names)} runs that lead elsewhere by links ({shown})"
+
+
+if __name__ == "__main__":
+    _serve_beside(Path(sys.argv[1]))

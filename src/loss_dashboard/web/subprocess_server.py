@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PATIENCE = 5.0
 """Seconds that the page gets to end."""
@@ -37,10 +34,10 @@ class Page:
 
 
 @contextmanager
-def page_beside(run: Path, *, open_page: bool) -> Iterator[Page]:
+def serve_in_subprocess(run: Path, *, open_page: bool) -> Iterator[Page]:
     """Serve the page of this run on this machine while the `with` lasts; prints where it is."""
     server = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(run)],
+        [sys.executable, "-m", "loss_dashboard.web.serving", str(run)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the training, which then ends the page
@@ -64,21 +61,3 @@ def page_beside(run: Path, *, open_page: bool) -> Iterator[Page]:
                 server.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 server.kill()
-
-
-def _serve(run: Path) -> None:
-    """Serve until whoever started this closes its standard input, or is gone itself."""
-    from .run_registry import Catalogue
-    from .serving import listen, run_server
-
-    def end_with_parent() -> None:
-        os.read(0, 1)
-        signal.raise_signal(signal.SIGTERM)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    host = "127.0.0.1"
-    run_server(listen(host, None), Catalogue([run]), host, "", open_page=False)
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))

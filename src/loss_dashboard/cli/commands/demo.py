@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from loss_dashboard._installed import how_to_install
+from loss_dashboard.cli._common import INTERRUPTED, fail
 from loss_dashboard.runs.find_run import RUNS
 from loss_dashboard.web import missing
-
-from ._common import INTERRUPTED, fail
 
 METHODS = ("sum", "equal", "static", "cov", "automatic", "uncertainty")
 """The ways to weigh the losses of the demo."""
@@ -44,9 +43,9 @@ def demo(weighting: str, steps: int, seed: int, out: Path, serve: bool, open_: b
         fail(f"demo --serve needs {' and '.join(lacking)}: {how_to_install('dashboard')}")
     from loss_dashboard.demo import run_demo
     from loss_dashboard.terminal.tables import stdout
-    from loss_dashboard.web.subprocess_server import page_beside
+    from loss_dashboard.web.subprocess_server import serve_in_subprocess
 
-    page = partial(page_beside, open_page=open_) if serves else None
+    page = partial(serve_in_subprocess, open_page=open_) if serves else None
     try:
         out.mkdir(parents=True, exist_ok=True)
         completed = run_demo(weighting, steps, seed, out, stdout(), page)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import run_argument, run_at
+from loss_dashboard.cli._common import run_argument, run_at
 
 if TYPE_CHECKING:
     from loss_dashboard.runs.summary import Summary

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from ._common import fail, run_argument, run_at, why
+from loss_dashboard.cli._common import fail, run_argument, run_at, why
 
 if TYPE_CHECKING:
     from loss_dashboard.runs.export import Format

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
+from loss_dashboard.cli._common import fail
 from loss_dashboard.runs.find_run import RUNS
-
-from ._common import fail
 
 RECENT = 5
 

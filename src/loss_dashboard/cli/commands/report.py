@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ._common import fail, run_argument, run_at, why
+from loss_dashboard.cli._common import fail, run_argument, run_at, why
 
 MOST = 6
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import click
 
+from loss_dashboard.cli._common import fail, run_argument
 from loss_dashboard.runs.find_run import RUNS, RunNotFoundError
 from loss_dashboard.web import PORT, missing
-
-from ._common import fail, run_argument
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -31,17 +30,17 @@ def serve(runs: tuple[str, ...], port: int | None, open_: bool, host: str, token
         fail(f"serve needs {' and '.join(lacking)}: pip install 'multi-loss-weighting[dashboard]'")
     if host not in LOOPBACK and not token:
         fail(f"whoever reaches {host} could read your runs: choose a --token, too")
-    from loss_dashboard.web.run_registry import Catalogue
+    from loss_dashboard.web.run_registry import RunRegistry
 
-    catalogue = Catalogue([_place(name) for name in runs or [str(RUNS)]])
-    catalogue.read_ahead()  # while what serves it is loaded
+    registry = RunRegistry([_place(name) for name in runs or [str(RUNS)]])
+    registry.read_ahead()  # while what serves it is loaded
     from loss_dashboard.web.serving import listen, run_server
 
     try:
         listener = listen(host, port)
     except OSError as error:
         fail(f"cannot listen on {host}:{port or PORT}: {error.strerror or error}")
-    run_server(listener, catalogue, host, token, open_page=open_)
+    run_server(listener, registry, host, token, open_page=open_)
 
 
 def _place(name: str) -> Path:

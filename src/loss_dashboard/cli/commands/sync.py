@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._common import fail, run_argument, run_at
+from loss_dashboard.cli._common import fail, run_argument, run_at
 
 if TYPE_CHECKING:
     from loss_dashboard.cli.destinations import Place

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import click
 
+from loss_dashboard.cli._common import fail, run_argument, run_at
 from loss_dashboard.runs.find_run import LATEST
-
-from ._common import fail, run_argument, run_at
 
 
 @click.command()
