@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from loss_dashboard._typing import Values
     from loss_dashboard.reading import RunReader
+    from loss_loggers.alerts import Alert
 
     Series = dict[str, dict[str, Values]]
 
@@ -33,12 +34,6 @@ class Curves(Protocol):
 
     def draw(self, losses: Series, extras: Series, times_begun: int, /) -> dict[str, Any]:
         """The curves of losses and own numbers, read from the beginning so many times."""
-
-
-class Alert(Protocol):
-    """What deserves a look, as fields."""
-
-    def _asdict(self) -> dict[str, Any]: ...
 
 
 def view(

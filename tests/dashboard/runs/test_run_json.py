@@ -6,13 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.dashboard.browser import Tab, ready, wait_for_text
 
 from loss_dashboard.alerts import find_alerts
 from loss_dashboard.plotting.plots import plot_runs
 from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger
-
-from .browser import Tab, ready, wait_for_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

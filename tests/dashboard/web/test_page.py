@@ -11,10 +11,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.dashboard.browser import ODD, Tab, browsers, ready, wait, wait_for_text
 
 from loss_loggers import CsvLogger
-
-from .browser import ODD, Tab, browsers, ready, wait, wait_for_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests.dashboard.browser import ODD, Tab, ready, wait, wait_for_text
 
 from loss_dashboard.curves.report_curves import WINDOWS, plan
 from loss_dashboard.web.report import write_report
 from loss_loggers import CsvLogger
-
-from .browser import ODD, Tab, ready, wait, wait_for_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers import CsvLogger
+from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
-from .browser import Tab, ready, wait, wait_for_text
+from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
 from loss_loggers import CsvLogger
-
-from .browser import Tab, ready, wait, wait_for_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers import CsvLogger
+from tests.dashboard.browser import Tab, wait_for_text
 
-from .browser import Tab, wait_for_text
+from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

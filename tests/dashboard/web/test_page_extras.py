@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import pytest
+from tests.dashboard.browser import ODD, Tab, ready, wait, wait_for_text
 
 from loss_dashboard.web.report import write_report
 from loss_loggers import CsvLogger
-
-from .browser import ODD, Tab, ready, wait, wait_for_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
