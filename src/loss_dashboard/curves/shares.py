@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from loss_dashboard._typing import Values
 
 RECENT = 50
@@ -41,6 +43,44 @@ def shares_of(parts: dict[str, float]) -> dict[str, float]:
     """
     whole = sum(abs(part) for part in parts.values() if isfinite(part))
     return {name: abs(part) / (whole or 1.0) for name, part in parts.items()}
+
+
+VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
+"""What a scope is called whose losses are no part of what is optimised."""
+
+
+def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Of the losses of a validation, each with that of the training beside which it stands.
+
+    A group of its own has a scope, which is what it calls its weighting by. It is a validation if
+    its losses are called as those of a group without one, or if its scope is called so.
+
+    >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
+    {'val/kl': 'kl'}
+    """
+    weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
+    scopes = {key.rpartition("/")[0] for key in weighings} - {""}
+    if not weighings:  # no group told of itself
+        scopes = {name.partition("/")[0] for name in names} & {*VALIDATION}
+    known = dict.fromkeys(names)
+    return {
+        name: loss
+        for scope in scopes
+        for name in names
+        if name.startswith(f"{scope}/")
+        if (loss := _training_loss(scope, name[len(scope) + 1 :], known, scopes)) is not None
+    }
+
+
+def _training_loss(
+    scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
+) -> str | None:
+    if own in known:
+        return own
+    if scope.rpartition("/")[2] not in VALIDATION:
+        return None
+    others = (f"{other}/{own}" for other in scopes if other != scope)
+    return next((name for name in others if name in known), None)
 
 
 def _first_recent_step(losses: dict[str, dict[str, Values]]) -> float:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 PAUSE = 0.5  # seconds between two drawings
 PATIENCE = 10  # and so many times as long as a drawing takes
-ENDED = ("finished", "crashed")
+ENDED = ("finished", "crashed", "stopped")
 
 
 class Figure:

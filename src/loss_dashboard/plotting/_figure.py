@@ -52,7 +52,7 @@ def draw_runs(readers: Sequence[RunReader]) -> Figure:
     figure = Figure(figsize=(WIDTH, HEIGHT))
     losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     curves = _curves(readers)
-    ends = _draw_losses(losses, curves), _draw_weights(weights, curves)
+    ends = _draw_losses(losses, curves, readers), _draw_weights(weights, curves)
     weights.set_xlabel("step", color=GREY)
     rows = _name_runs(losses, readers) if len(readers) > 1 else 0
     styles = {curve.name: curve.style for curve in reversed(curves)}
@@ -107,7 +107,7 @@ def _curve(reader: RunReader, name: str, run: int, style: Style) -> _Curve:
     return _Curve(name, run, style, losses, weights)
 
 
-def _draw_losses(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
+def _draw_losses(axes: Axes, curves: list[_Curve], readers: Sequence[RunReader]) -> dict[str, End]:
     """The panel of losses; where they end."""
     ends: dict[str, End] = {}
     for row, (name, run, style, losses, _) in enumerate(curves):
@@ -117,9 +117,39 @@ def _draw_losses(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
         draw_line(axes, losses.x, mean, style)
         mark_nonfinite(axes, losses.x[losses.nonfinite > 0], style.color, row)
         add_end(ends, name, losses.x, mean, style.color)
-    extremes = [extreme for curve in curves for extreme in (curve.losses.low, curve.losses.high)]
-    clear(axes, "losses", scale(axes, extremes))
+    totals = _draw_totals(axes, readers, ends)
+    drawn = [curve.losses for curve in curves] + totals
+    extremes = [extreme for losses in drawn for extreme in (losses.low, losses.high)]
+    clear(axes, _named_smoothing(curves), scale(axes, extremes))
     return ends
+
+
+def _draw_totals(axes: Axes, readers: Sequence[RunReader], ends: dict[str, End]) -> list[Decimated]:
+    """What is optimised, in grey; named as the losses are where there is one run."""
+    drawn = []
+    for run, reader in enumerate(readers):
+        for name in reader.totals:
+            own = reader.series(name)
+            losses = decimate(own["step"], own["loss"], POINTS)
+            style = Style(GREY, DASHES[run % len(DASHES)], 1.0)
+            mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
+            draw_line(axes, losses.x, mean, style)
+            add_end(ends, name, losses.x, mean, GREY)
+            drawn.append(losses)
+    return drawn
+
+
+def _named_smoothing(curves: list[_Curve]) -> str:
+    """What the panel of losses shows: of how many steps the clear lines are the mean."""
+    steps = max((_window(curve.losses) for curve in curves), default=1)
+    return f"losses, mean of {steps:,} steps" if steps > 1 else "losses"
+
+
+def _window(losses: Decimated) -> int:
+    points = max(1, len(losses.x) // SMOOTHED)
+    if len(losses.x) < 2:
+        return 1
+    return round(points * float(losses.x[-1] - losses.x[0]) / (len(losses.x) - 1))
 
 
 def _draw_weights(axes: Axes, curves: list[_Curve]) -> dict[str, End]:

@@ -69,6 +69,11 @@ class Rows:
         columns = ("loss",) if colours else ("loss", "weight")
         return [name for name in names if name in colours or self._has_any(columns, name)]
 
+    def totals(self) -> list[str]:
+        """The objectives that were recorded beside the losses."""
+        names = [name for name in self.series if name.split("/")[-1] == "total"]
+        return [name for name in names if self._has_any(("loss",), name)]
+
     def _of_losses(self, columns: Sequence[str]) -> tuple[list[str], list[int]]:
         """Those of the columns that every series has, and where they are."""
         wanted = self._wanted

@@ -90,6 +90,11 @@ class RunReader:
         return self._rows.losses(self.colours)
 
     @property
+    def totals(self) -> list[str]:
+        """The objectives: what a group calls the weighted sum of its losses."""
+        return self._rows.totals()
+
+    @property
     def extras(self) -> dict[str, dict[str, Values]]:
         """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
         return self._rows.extras.series(self.colours)
@@ -100,9 +105,9 @@ class RunReader:
 
     @property
     def state(self) -> str:
-        """One of "waiting" (no row yet), "live", "stale", "finished" and "crashed".
+        """What has become of it: "waiting" (no row yet), "live", "stale", "finished" or "crashed".
 
-        It is "unreadable" where rows would be waited for in vain.
+        It is "stopped" where its logger was dropped before anybody closed it. It is "unreadable" where rows would be waited for in vain.
         """
         state = self._throughput.state(self.info)
         return "unreadable" if state == "waiting" and self.is_unreadable else state

@@ -21,8 +21,8 @@ class Summary:
 
     Attributes:
         name: What it is called in the folder where it was looked for, such as "sweep/gan".
-        state: "running", "finished", "crashed", or "unreadable", where nothing is known but what
-            its last rows tell.
+        state: "running", "finished", "crashed", "stopped" (its logger was dropped before anybody
+            closed it), or "unreadable", where nothing is known but what its last rows tell.
         start: Unix time in seconds.
         last_step: The last step recorded, if any.
         marks: What deserves a look, as far as the last rows tell, such as "G nan".

@@ -41,7 +41,9 @@ def chart(
     """
     import numpy as np
 
-    values = np.concatenate([line.points.mean for line in lines] or [np.empty(0)])
+    # How far they reach as well, so that a spike is on the scale.
+    reach = [one for line in lines for one in (line.points.mean, line.points.low, line.points.high)]
+    values = np.concatenate(reach or [np.empty(0)])
     values = values[np.isfinite(values)]
     if width < GUTTER + 4 or height < 3:
         return Text("…")
@@ -93,6 +95,16 @@ def _draw(
     finite = np.isfinite(points.mean)
     heights = np.rint(scale(points.mean[finite]) * (4 * canvas.height - 1)).astype(int)
     canvas.line(zip(columns[finite].tolist(), heights.tolist(), strict=True), line.color)
+    for extreme in (points.low, points.high):
+        ends = np.rint(scale(extreme[finite]) * (4 * canvas.height - 1)).astype(int)
+        is_far = np.abs(ends - heights) > canvas.height  # a quarter of the chart
+        for column, height, end in zip(
+            columns[finite][is_far].tolist(),
+            heights[is_far].tolist(),
+            ends[is_far].tolist(),
+            strict=True,
+        ):
+            canvas.line([(column, height), (column, end)], line.color)
     if marks:
         for column in columns[points.nonfinite > 0].tolist():
             canvas.mark(column, "x", line.color)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from loss_dashboard.curves.numbers import DASH, figures
-from loss_dashboard.curves.shares import shares, shares_of
+from loss_dashboard.curves.shares import followed_in, shares, shares_of
 from loss_dashboard.reading import headline
 from loss_dashboard.runs.colours import readable
+from loss_dashboard.runs.run_json import settings_in
 
 from .tables import STATE_STYLES
 
@@ -72,9 +73,10 @@ def loss_table(
     if len(rows) > MANY:
         heaviest = max(filter(isfinite, weights.values()), default=1.0) or 1.0
         weights = {name: weight / heaviest for name, weight in weights.items()}
-    parts = shares({name: reader.series(name) for name in rows})
+    followed = followed_in(settings_in(reader.info), list(rows))
+    parts = shares({name: reader.series(name) for name in rows if name not in followed})
     for name, row in rows.items():
-        row["share"] = parts[name]
+        row["share"] = parts.get(name, nan)
     cells = {
         column: [_told(column, row[column]) for row in rows.values()]
         for column in ("weight", *COLUMNS)
@@ -97,6 +99,10 @@ def loss_table(
             Text(bar(weights[name], size), style),
             *(cells[column][index] for column in shown),
         )
+    for name in reader.totals:
+        last = figures(last_row(reader, name)["last"])
+        numbers = (last if column == "last" else DASH for column in shown)
+        table.add_row("", Text(name, "bold"), "", *numbers)
     return table
 
 

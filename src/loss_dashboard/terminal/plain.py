@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loss_dashboard.reading import RunReader
 
 HEIGHT = 10
-ENDED = ("finished", "crashed")
+ENDED = ("finished", "crashed", "stopped")
 
 
 def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from loss_dashboard.runs.summary import Summary
     from multi_loss_weighting import LossGroup
 
-STATE_STYLES = {"running": "green", "crashed": "red", "unreadable": "red"}
+STATE_STYLES = {"running": "green", "crashed": "red", "stopped": "yellow", "unreadable": "red"}
 UNLIMITED = 100_000
 MANY = 8
 """More names than these are not told one by one."""

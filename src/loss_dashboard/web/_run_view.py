@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_dashboard.curves.numbers import plain
-from loss_dashboard.curves.shares import shares
+from loss_dashboard.curves.shares import followed_in, shares
 from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
@@ -52,6 +53,7 @@ def view(
             **_head(reader, losses),
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
+            "totals": [_total(name, reader.series(name)) for name in reader.totals],
             "extras": [_extra(name, own) for name, own in extras.items()],
             "extras_in_all": len(reader.extras),
             "curves": curves.draw(losses, extras, reader.times_begun),
@@ -86,13 +88,19 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
 def _table(
     reader: RunReader, losses: dict[str, dict[str, Values]], sparklines: Sparklines
 ) -> list[dict[str, Any]]:
-    """A line for each loss; its share is of what all of them contribute to the total."""
-    parts = shares(losses)
+    """A line for each loss; its share is of what all of them contribute to the total.
+
+    One of a validation has no share, and is told with the loss of the training that it stands
+    beside (`of`).
+    """
+    followed = followed_in(settings_in(reader.info), list(losses))
+    parts = shares({name: own for name, own in losses.items() if name not in followed})
     return [
         {
             "name": name,
-            "colour": reader.colour_of(name),
-            "share": plain(parts[name]),
+            "of": followed.get(name),
+            "colour": reader.colour_of(followed.get(name, name)),
+            "share": plain(parts.get(name, nan)),
             "spark": sparklines.draw(name, own["loss"], reader.times_begun),
             **_line(own),
         }
@@ -104,6 +112,11 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
     """Where a loss stands."""
     numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
     return {**numbers, **_end(own, "loss", nonfinite_in(own))}
+
+
+def _total(name: str, own: dict[str, Values]) -> dict[str, Any]:
+    """Where an objective stands."""
+    return {"name": name, **_end(own, "loss", nonfinite_in(own))}
 
 
 def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:

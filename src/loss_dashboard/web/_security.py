@@ -13,6 +13,11 @@ from starlette.responses import PlainTextResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+LONGEST_QUERY = 32_000
+"""Bytes. A hundred runs with long names are shorter."""
+
+MOST_RUNS = 100
+
 COOKIE = "losses_token"
 """With the port: a browser has one set of cookies for all servers of a machine."""
 
@@ -52,6 +57,31 @@ class Headers:
             await send(message)
 
         await self._app(scope, receive, send_more)
+
+
+class Limits:
+    """Refuses at once what another site has a browser ask for, and what asks for too much."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        refusal = _refusal(scope) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+
+def _refusal(scope: Scope) -> PlainTextResponse | None:
+    site = dict(scope["headers"]).get(b"sec-fetch-site", b"none")
+    # A link to the page may be anywhere; its answers are for the page alone.
+    if site not in (b"none", b"same-origin") and scope["path"] != "/":
+        return PlainTextResponse("Another site asks for this.", 403)
+    query: bytes = scope["query_string"]
+    if len(query) > LONGEST_QUERY:
+        return PlainTextResponse("The address is too long.", 414)
+    if len(parse_qs(query.decode("latin-1")).get("run", [])) > MOST_RUNS:
+        return PlainTextResponse(f"At most {MOST_RUNS} runs can be asked for at once.", 400)
+    return None
 
 
 class Token:

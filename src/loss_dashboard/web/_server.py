@@ -18,7 +18,7 @@ from loss_dashboard.curves.view_options import ViewOptions
 
 from . import _page_files
 from ._event_stream import EventStream
-from ._security import Headers, Token
+from ._security import Headers, Limits, Token
 from .run_registry import describe
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def make_app(
     middleware = [
         Middleware(TrustedHostMiddleware, allowed_hosts=hosts or LOOPBACK),
         Middleware(Headers),
+        Middleware(Limits),
         Middleware(Token, token=token),
     ]
     return Starlette(routes=routes, middleware=middleware)
@@ -96,6 +97,8 @@ class _Server:
         stream = await run_in_threadpool(self._stream, request.query_params)
         if isinstance(stream, Response):
             return stream
+        if request.method == "HEAD":  # it would be the head of an answer that has no end
+            return Response(media_type="text/event-stream")
         is_ending = getattr(request.app.state, "is_ending", bool)
         return StreamingResponse(stream.changes(is_ending), media_type="text/event-stream")
 

@@ -63,8 +63,10 @@ function faded(colour, alpha) {
 }
 
 // Past the palette colours repeat, so lines of the same colour differ by their dashes.
+// A validation is dotted, in the colour of the loss that it stands beside.
 function dashOf(view, name) {
+  if (view.losses.find((loss) => loss.name === name)?.of) return [1, 3];
   const colour = view.losses.find((loss) => loss.name === name)?.colour;
-  const same = view.losses.filter((loss) => loss.colour === colour).map((loss) => loss.name);
+  const same = view.losses.filter((loss) => loss.colour === colour && !loss.of).map((loss) => loss.name);
   return DASHES[Math.max(0, same.indexOf(name)) % DASHES.length];
 }

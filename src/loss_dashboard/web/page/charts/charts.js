@@ -124,7 +124,7 @@ function strengthOf(line, model) {
 
 function optionsOf(figure, model, series, bands, choice, change) {
   const narrow = isNarrow(figure.plot.clientWidth), height = narrow ? Math.min(240, figure.height) : figure.height;
-  const axis = { stroke: ink("quiet"), font: "11.5px system-ui, sans-serif", grid: { stroke: ink("line"), width: 1 }, ticks: { show: false }, border: { show: false } };
+  const axis = { stroke: ink("quiet"), font: "12px system-ui, sans-serif", grid: { stroke: ink("line"), width: 1 }, ticks: { show: false }, border: { show: false } };
   const x = horizontalOf(choice), y = verticalOf(model);
   return {
     width: Math.max(200, figure.plot.clientWidth), height,

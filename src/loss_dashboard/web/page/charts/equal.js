@@ -11,7 +11,8 @@ function equalWeight(model, views) {
 // The weights of losses that are weighed against each other: those of a scope, and the rest.
 function scopesOf(view) {
   const scopes = new Map();
-  for (const { name } of view.losses) {
+  for (const { name, of } of view.losses) {
+    if (of) continue; // a validation is weighed against nothing
     const weights = view.curves.each[name]?.weight ?? [], scope = name.slice(0, Math.max(0, name.lastIndexOf("/")));
     if (weights.some(isNumber)) scopes.set(scope, [...(scopes.get(scope) ?? []), weights]);
   }

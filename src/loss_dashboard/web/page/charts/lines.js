@@ -80,7 +80,8 @@ function shownOf(key, view, choice) {
   const { each, extras } = view.curves;
   if (key === "extra") return view.extras.map((told) => ({ told, curve: extras[told.name], column: "value", colour: ink("own"), dash: [] }));
   const column = key === "cov" && choice.recent ? "recent" : key;
-  const shown = view.losses.filter(({ name }) => isVisible(choice, name) && each[name]);
+  const isShare = key === "part" || (key === "weight" && choice.stack); // in which a validation has none
+  const shown = view.losses.filter(({ name, of }) => isVisible(choice, name) && each[name] && !(isShare && of));
   return shown.map((told) => ({ told, curve: each[told.name], column, colour: onPage(told.colour), dash: dashOf(view, told.name) }));
 }
 
@@ -107,7 +108,7 @@ function spanOf({ step, whole, range }, at, last) {
 }
 
 function sharesOf(view, key) {
-  const names = view.losses.map((loss) => loss.name);
+  const names = view.losses.filter((loss) => !loss.of).map((loss) => loss.name);
   const totals = view.curves.step.map((_, index) => names.reduce((sum, name) => sum + Math.abs(view.curves.each[name][key][index] || 0), 0));
   const share = (value, index) => (value === false || value == null ? value : totals[index] ? Math.abs(value) / totals[index] : null);
   return Object.fromEntries(names.map((name) => [name, view.curves.each[name][key].map(share)]));

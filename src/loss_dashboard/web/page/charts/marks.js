@@ -23,6 +23,7 @@ function drawMarks(u) {
   const { ctx, bbox } = u, size = 3.5 * devicePixelRatio;
   ctx.save();
   ctx.lineWidth = 1.8 * devicePixelRatio;
+  ctx.setLineDash([]); // whatever line was drawn before
   for (const mark of u.model.marks) {
     const x = u.valToPos(u.model.x[mark.at], "x", true);
     if (x < bbox.left - 1 || x > bbox.left + bbox.width + 1) continue;
@@ -48,6 +49,7 @@ function drawLabels(u) {
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   ctx.lineJoin = "round";
+  ctx.setLineDash([]);
   ctx.lineWidth = 4 * scale;
   ctx.strokeStyle = ink("card");
   for (const { text, colour, x, at } of labelsOf(u)) {
@@ -62,8 +64,7 @@ function drawLabels(u) {
 // Names beside the ends of the lines, none over another; too many are left to the table.
 function labelsOf(u) {
   const room = u.bbox.height / devicePixelRatio;
-  const lines = labelled(u.model);
-  if (lines.length * LABEL_GAP > room) return [];
+  const lines = fittingOf(u.model, room);
   const labels = lines.map((line) => labelOf(u, line)).filter((label) => Number.isFinite(label.at));
   columnsOf(labels).forEach((column) => setApart(column, room));
   return labels;
@@ -101,10 +102,17 @@ function labelled(model) {
   return [...first.values()];
 }
 
+// Those whose names there is room for: all, or of areas on each other the ones as high as a name.
+function fittingOf(model, room) {
+  const lines = labelled(model);
+  if (lines.length * LABEL_GAP <= room) return lines;
+  return model.stacked ? lines.filter(({ values }) => values[lastIndexOf(values)] * room >= LABEL_GAP) : [];
+}
+
 // What the names need at the right, which is little if there are too many to be written.
 function labelRoom(model, narrow, height) {
-  const lines = labelled(model);
-  if (lines.length * LABEL_GAP > height - 40) return 14;
+  const lines = fittingOf(model, height - 40);
+  if (!lines.length) return 14;
   return 20 + Math.max(7, ...lines.map((line) => widthOf(shortened(line.name, lettersOf(narrow)))));
 }
 

@@ -17,7 +17,7 @@ function showEmpty(view) {
 function wordsOfWaiting(view) {
   const title = (text) => element("h1", {}, text);
   if (view.is_unreadable) return [title("Nothing could be read"), element("p", {}, "What is wrong is said above.")];
-  if (["finished", "crashed"].includes(view.state)) return [title("No row was recorded"), element("p", {}, "The run ended before its first loss.")];
+  if (["finished", "crashed", "stopped"].includes(view.state)) return [title("No row was recorded"), element("p", {}, "The run ended before its first loss.")];
   return [title("Waiting for the first row"), element("p", {}, "The run has begun and has recorded no loss yet.")];
 }
 

@@ -11,6 +11,7 @@ function showPicker() {
     $("#choices").replaceChildren(...keys.map((key) => element("label", {}, element("input", { type: "checkbox", value: key }), key)));
   }
   select.value = choice.runs[0] ?? "";
+  $("#title").textContent = choice.runs.length ? `Losses of ${choice.runs.join(" and ")}` : "losses";
   $(".picker").hidden = !keys.length;
   $("#others").hidden = keys.length < 2 || Boolean(REPORT);
   for (const box of document.querySelectorAll("#choices input")) {

@@ -1,6 +1,8 @@
 "use strict";
 // The table: a row for each loss, changed in place so that focus and selection stay.
 
+const SORTED_ROWS = 10;
+
 function showTable(view, choice, change) {
   const body = $("#table tbody");
   const known = new Map([...body.rows].map((row) => [row.dataset.name, row]));
@@ -16,8 +18,31 @@ function showTable(view, choice, change) {
     row.hidden = !isFound(choice, loss.name);
   }
   known.forEach((row) => row.remove());
+  sortRows(body, view);
+  showTotals(view);
   $("#search").hidden = view.losses.length < MANY_ROWS;
   $("#all").hidden = !choice.only.length && !choice.hide.length;
+}
+
+// Of ten losses and more the one with the largest share comes first.
+function sortRows(body, view) {
+  const rows = new Map([...body.rows].map((row) => [row.dataset.name, row]));
+  const shareOf = (loss) => loss.share ?? -1;
+  const order = view.losses.length < SORTED_ROWS ? view.losses : [...view.losses].sort((a, b) => shareOf(b) - shareOf(a));
+  const wanted = order.map((loss) => rows.get(loss.name));
+  if (wanted.every((row, at) => body.rows[at] === row)) return;
+  if (body.contains(document.activeElement) || body.matches(":hover")) return; // not under somebody's hand
+  body.append(...wanted);
+}
+
+// What is optimised, below the losses that it is made of.
+function showTotals(view) {
+  const foot = $("#table").tFoot ?? $("#table").createTFoot();
+  const rows = (view.totals ?? []).map((total) => {
+    const last = element("td", { class: typeof total.last === "string" ? "lost" : null }, tabular(total.last));
+    return element("tr", {}, element("td", {}, element("b", {}, total.name)), element("td"), element("td", { class: "bars" }), last, ...["wide", "wide", "", "bars wide", "sparks", ""].map((kind) => element("td", { class: kind || null })));
+  });
+  foot.replaceChildren(...rows);
 }
 
 function newRow(loss, change) {
