@@ -107,7 +107,8 @@ class RunReader:
     def state(self) -> str:
         """What has become of it: "waiting" (no row yet), "live", "stale", "finished" or "crashed".
 
-        It is "stopped" where its logger was dropped before anybody closed it. It is "unreadable" where rows would be waited for in vain.
+        It is "stopped" where its logger was dropped before anybody closed it, and "unreadable"
+        where rows would be waited for in vain.
         """
         state = self._throughput.state(self.info)
         return "unreadable" if state == "waiting" and self.is_unreadable else state
