@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from starlette.concurrency import run_in_threadpool
 
+from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.live_curves import Known
 
 if TYPE_CHECKING:
@@ -60,7 +62,17 @@ class EventStream:
             for session, known in zip(self._sessions, self._known, strict=True)
         ]
         self._known = [known for _, known in told]
-        return b"[" + b",".join(view for view, _ in told) + b"]"
+        views = [view for view, _ in told]
+        if len(views) > 1:
+            views = [
+                view[:-1] + b',"compared":' + orjson.dumps(one) + b"}"
+                for view, one in zip(views, self._compared(options), strict=True)
+            ]
+        return b"[" + b",".join(views) + b"]"
+
+    def _compared(self, options: ViewOptions) -> list[dict[str, Any]]:
+        runs = [session.losses() for session in self._sessions]
+        return compared(runs, options.first, options.last)
 
     async def changes(self, is_ending: Callable[[], bool]) -> AsyncIterator[bytes]:
         """An event for each change; many tabs of one run share what one of them reads."""

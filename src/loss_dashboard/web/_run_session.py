@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from loss_dashboard._typing import Values
     from loss_dashboard.alerts import Alert
 
 Kept = TypeVar("Kept")
@@ -105,6 +106,11 @@ class RunSession:
         with self._lock:
             series = map(self.reader.series, self.reader.losses)
             return max((float(own["step"][-1]) for own in series), default=None)
+
+    def losses(self) -> dict[str, dict[str, Values]]:
+        """The losses as they have been read."""
+        with self._lock:
+            return {name: self.reader.series(name) for name in self.reader.losses}
 
     def poll(self) -> None:
         """Read what is new, unless it rests or somebody else is about to read."""

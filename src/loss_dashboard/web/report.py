@@ -13,6 +13,7 @@ from zlib import compress
 
 from loss_dashboard._installed import DISTRIBUTION
 from loss_dashboard.alerts import find_alerts
+from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.report_curves import plan
 from loss_dashboard.reading import RunReader
 
@@ -70,6 +71,10 @@ def _content(readers: list[RunReader], alerts: list[list[Alert]], numbers: int) 
         {**view(reader, curves, told), "key": key, **_without_place(reader)}
         for reader, told, key in zip(readers, alerts, keys, strict=True)
     ]
+    if len(readers) > 1:
+        every = [{name: reader.series(name) for name in reader.losses} for reader in readers]
+        for shown, told_of in zip(views, compared(every), strict=True):
+            shown["compared"] = told_of
     return {"views": views, "windows": curves.windows, "generated": _generated()}
 
 

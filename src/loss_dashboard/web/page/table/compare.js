@@ -1,13 +1,11 @@
 "use strict";
 // Two to six runs side by side: how the losses ended, and which settings differ.
 
-const TAIL = 0.05; // of the steps that all runs have: their last losses are compared, as means
-
 function showComparison(views) {
   const home = $("#comparison");
   home.hidden = views.length < 2;
   if (home.hidden) return home.replaceChildren();
-  const names = [...new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)))], shared = sharedEnd(views);
+  const names = [...new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)))], shared = sharedEnd(views[0]);
   const losses = names.map((name) => lossRow(views, name, shared));
   const settings = differences(views).map(([key, values]) => rowOf(key, values.map((value) => element("td", {}, shortened(value, 40)))));
   if (!settings.length) settings.push(element("tr", {}, element("td", { colspan: views.length + 1, class: "quiet" }, "no setting differs")));
@@ -20,14 +18,8 @@ function showComparison(views) {
 }
 
 // The last steps that all runs have; null if they have none.
-function sharedEnd(views) {
-  const spans = views.map(({ curves }) => [curves.step[0], endOf(curves, curves.step.length - 1)]);
-  const first = Math.max(...spans.map(([begin]) => begin)), last = Math.min(...spans.map(([, end]) => end));
-  return last >= first ? { first: Math.ceil(last - TAIL * (last - first)), last } : null;
-}
-
-function endOf(curves, at) {
-  return at < 0 ? NaN : spanOf(curves, at, choice.last)[1];
+function sharedEnd({ compared }) {
+  return compared && compared.last !== null ? compared : null;
 }
 
 function captionOf(shared) {
@@ -38,32 +30,16 @@ function captionOf(shared) {
 }
 
 function lossRow(views, name, shared) {
-  const span = shared && spanOfLoss(views, name, shared);
-  const means = views.map((view) => (span ? meanOver(view, name, span) : { mean: null, lost: 0 }));
-  const early = span && span.last < shared.first ? element("span", { class: "quiet" }, ` to step ${grouped(span.last)}`) : null;
+  const means = views.map((view) => meanOf(view, name));
+  const last = shared && Math.min(...means.map((one) => one.last ?? Infinity));
+  const early = shared && last < shared.first ? element("span", { class: "quiet" }, ` to step ${grouped(last)}`) : null;
   const cells = means.map((own, run) => meanCell(own, run ? means[0].mean : null));
   return element("tr", {}, element("td", {}, shortened(name, 60), early), ...cells);
 }
 
-// As much, but earlier, of a loss that ended before in one of the runs.
-function spanOfLoss(views, name, { first, last }) {
-  const ends = views.map((view) => endOf(view.curves, lastIndexOf(curveOf(view, name).loss)));
-  const end = Math.min(last, ...ends.filter(isFinite));
-  return { first: end - (last - first), last: end };
-}
-
-function meanOver(view, name, { first, last }) {
-  const { loss, lost } = curveOf(view, name), { curves } = view;
-  const upTo = curves.step.map((_, at) => at).filter((at) => curves.step[at] <= last);
-  const within = upTo.filter((at) => curves.step[at] >= first);
-  const values = (within.length ? within : upTo.slice(-1)).map((at) => loss[at]).filter(isNumber);
-  const mean = values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null;
-  return { mean, lost: lost.filter(([at]) => within.includes(at)).reduce((sum, [, count]) => sum + count, 0) };
-}
-
 // A loss of another run may have a name that any object knows, such as __proto__.
-function curveOf({ curves }, name) {
-  return Object.hasOwn(curves.each, name) ? curves.each[name] : { loss: [], lost: [] };
+function meanOf({ compared }, name) {
+  return compared && Object.hasOwn(compared.losses, name) ? compared.losses[name] : { mean: null, lost: 0 };
 }
 
 function meanCell({ mean, lost }, first) {

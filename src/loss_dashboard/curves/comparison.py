@@ -1,0 +1,80 @@
+"""How runs beside each other ended: the means of the last steps that all of them have."""
+
+from __future__ import annotations
+
+from math import ceil, inf
+from typing import TYPE_CHECKING, Any
+
+from .numbers import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loss_dashboard._typing import Values
+
+    Losses = dict[str, dict[str, Values]]
+
+TAIL = 0.05
+"""The part of the shared steps that is compared."""
+
+
+def compared(
+    runs: Sequence[Losses], first: float | None = None, last: float | None = None
+) -> list[dict[str, Any]]:
+    """For each run the mean of each loss over the same steps, of the rows as they were recorded.
+
+    Of a loss that ended before in one of the runs as many steps are taken, but earlier ones. The
+    steps are nan where the runs have none in common.
+
+    Args:
+        runs: The `step` and `loss` of each loss of each run.
+        first: The steps before it are left out.
+        last: The steps behind it are left out.
+
+    >>> import numpy as np
+    >>> def run(size): return {"kl": {"step": np.arange(size), "loss": np.arange(size) / 100}}
+    >>> [told["losses"]["kl"]["mean"] for told in compared([run(201), run(101)])]
+    [0.975, 0.975]
+    """
+    begins = [max(_end(run, min), -inf if first is None else first) for run in runs]
+    ends = [min(_end(run, max), inf if last is None else last) for run in runs]
+    begin, end = max(begins), min(ends)
+    if not begin <= end:
+        return [{"first": None, "last": None, "losses": {}} for _ in runs]
+    length = end - ceil(end - TAIL * (end - begin))
+    spans = {
+        name: min(end, *(_last(run[name], end) for run in runs if name in run))
+        for name in dict.fromkeys(name for run in runs for name in run)
+    }
+    return [
+        {
+            "first": end - length,
+            "last": end,
+            "losses": {
+                name: _mean(run[name], spans[name] - length, spans[name])
+                for name in spans
+                if name in run
+            },
+        }
+        for run in runs
+    ]
+
+
+def _end(run: Losses, choose: Any) -> float:
+    steps = [float(choose(own["step"][0], own["step"][-1])) for own in run.values()]
+    return float(choose(steps, default=-choose(-inf, inf)))
+
+
+def _last(own: dict[str, Values], end: float) -> float:
+    """The last step of a loss, as far as it is looked at."""
+    steps = own["step"][own["step"] <= end]
+    return float(steps[-1]) if len(steps) else end
+
+
+def _mean(own: dict[str, Values], first: float, last: float) -> dict[str, Any]:
+    import numpy as np
+
+    values = own["loss"][(own["step"] >= first) & (own["step"] <= last)]
+    known = values[np.isfinite(values)]
+    mean = plain(known.mean()) if len(known) else None
+    return {"mean": mean, "lost": int(len(values) - len(known)), "last": last}
