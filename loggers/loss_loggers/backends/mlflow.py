@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._hyperparameters import flat
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from loss_loggers.base._protocol import Metrics, Row
 
 _LONGEST_NAME = 250
-_LONGEST_PARAMETER = 500
+_LONGEST_PARAMETER = 6000
 
 
 class MLflowLogger(Adapter):
@@ -34,7 +35,11 @@ class MLflowLogger(Adapter):
 
     MLflow keeps NaN; infinity becomes 1.797e308 in its databases. Names have letters, digits,
     spaces and `_-.:/`, at most 250: another character becomes `_`, and a name that is taken gets a
-    number. A parameter never changes in MLflow: a setting that does becomes a tag.
+    number. A parameter never changes in MLflow: a setting that does becomes a tag. Of a value of
+    more than 6,000 characters the end gives way to its length and a checksum.
+
+    Steps that come again after a checkpoint are there twice, as MLflow deletes no number: with
+    their own times, and the later one is the latest value.
 
     Example::
 
@@ -80,7 +85,7 @@ class MLflowLogger(Adapter):
         if self._refuses(0):
             return
         new = {
-            self._names[name]: str(value)[:_LONGEST_PARAMETER]
+            self._names[name]: _cut(str(value))
             for name, value in flat(self._with_earlier(hyperparams)).items()
         }
         old = self._client.get_run(self.run_id).data.params
@@ -96,6 +101,19 @@ def _default_client() -> MlflowClient:
     from mlflow import MlflowClient
 
     return MlflowClient()
+
+
+def _cut(text: str) -> str:
+    """The text as a parameter; two that differ stay different.
+
+    >>> _cut("0.5"), _cut("x" * 7000)[5960:]
+    ('0.5', 'xxxxx… (7000 characters, crc32 7fa2c3a1)')
+    """
+    if len(text) <= _LONGEST_PARAMETER:
+        return text
+    checksum = crc32(text.encode(errors="backslashreplace"))
+    ending = f"… ({len(text)} characters, crc32 {checksum:08x})"
+    return text[: _LONGEST_PARAMETER - len(ending)] + ending
 
 
 def _clean(name: str) -> str:

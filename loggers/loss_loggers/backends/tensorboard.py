@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._hyperparameters import TITLE, flat
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._protocol import check_kind, is_a
 from loss_loggers.base._values import Names, floats
+from loss_loggers.text import printable
 
 from ._adapter import Adapter
+from ._tensorboard_purge import Purge, purge_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +47,11 @@ class TensorBoardLogger(Adapter):
     each statistic one chart with all losses, also with those that appear later. TensorBoard heeds
     the first layout of a run: pass `layout=False` where you write one of your own.
 
+    After a checkpoint steps come again. Where a curve goes back, and at the first row of a process
+    that goes on in a folder with event files, TensorBoard is told to forget what it has from that
+    step on, as `SummaryWriter(purge_step=...)` would tell it; that holds for all tags of the run,
+    yours too. `purge=False` leaves that to you: each curve then shows both.
+
     After `writer.close()` no row is written, since torch would start another event file for it.
     TensorBoard keeps numbers in float32, NaN and infinity among them.
 
@@ -53,12 +61,13 @@ class TensorBoardLogger(Adapter):
             tracker = LossTracker("G", TensorBoardLogger(writer))
     """
 
-    def __init__(self, writer: Writer, *, layout: bool = True) -> None:
+    def __init__(self, writer: Writer, *, layout: bool = True, purge: bool = True) -> None:
         super().__init__()
         fits = not isinstance(writer, type) and callable(getattr(writer, "add_scalar", None))
         check_kind(fits, "a SummaryWriter, as torch.utils.tensorboard has", writer)
         self._writer: Any = writer
-        self._summary = _summary_class(writer)
+        self._protos = _protos(writer)
+        self._purge: Purge | None = purge_of(writer) if purge and self._protos else None
         self._names = Names(reserved=_RESERVED)
         self._is_laid_out = not layout
         if reason := self._ended():
@@ -91,19 +100,22 @@ class TensorBoardLogger(Adapter):
         if self._refuses(0):
             return
         pairs = flat(self._with_earlier(hyperparams))
-        lines = (f"| {name} | {value} |" for name, value in pairs.items())
+        lines = (f"| {_cell(name)} | {_cell(str(value))} |" for name, value in pairs.items())
         self._writer.add_text(TITLE, "\n".join(["| | |", "| - | - |", *lines]))
 
     def _write(self, values: dict[str, float], step: int, moment: float) -> None:
-        if self._summary is None:
+        if self._protos is None:
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step, walltime=moment)
             return
-        value_class = self._summary.Value
-        numbers = [value_class(tag=name, simple_value=value) for name, value in values.items()]
+        summary = self._protos.summary
+        numbers = [summary.Value(tag=name, simple_value=value) for name, value in values.items()]
         # One event with all numbers; add_scalar writes one for each.
         file = self._writer._get_file_writer()  # noqa: SLF001
-        file.add_summary(self._summary(value=numbers), step, moment)
+        if self._purge is not None and self._purge.is_due(self._writer, values, step):
+            start = self._protos.session_log(status=self._protos.session_log.START)
+            file.add_event(self._protos.event(session_log=start), step, moment)
+        file.add_summary(summary(value=numbers), step, moment)
 
     def _lay_out(self, values: dict[str, float]) -> None:
         """A chart for each statistic; its pattern fits the losses to come as well."""
@@ -118,16 +130,41 @@ class TensorBoardLogger(Adapter):
         return "the writer is closed" if is_closed else ""
 
 
-def _summary_class(writer: object) -> Any:
-    """The class of what this writer takes for many numbers at once; None where it is unknown."""
+class _Protos(NamedTuple):
+    """The classes of what a writer takes at once."""
+
+    summary: Any
+    event: Any
+    session_log: Any
+
+
+def _protos(writer: object) -> _Protos | None:
+    """Those that this writer takes; None where they are unknown."""
     if not hasattr(writer, "_get_file_writer"):
         return None
     if is_a(writer, "torch.utils.tensorboard.writer.SummaryWriter"):
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        package = "tensorboard.compat"
+    elif is_a(writer, "tensorboardX.writer.SummaryWriter"):
+        package = "tensorboardX"
+    else:
+        return None
+    events = import_module(f"{package}.proto.event_pb2")
+    summaries = import_module(f"{package}.proto.summary_pb2")
+    return _Protos(summaries.Summary, events.Event, events.SessionLog)
 
-        return Summary
-    if is_a(writer, "tensorboardX.writer.SummaryWriter"):
-        from tensorboardX.proto.summary_pb2 import Summary as SummaryX
 
-        return SummaryX
-    return None
+def _cell(text: str) -> str:
+    r"""The text as a cell of a table in Markdown, where it means nothing but itself.
+
+    >>> _cell("a|b"), _cell("`x`"), _cell("two\nlines"), _cell("snake_case")
+    ('a&#124;b', '&#96;x&#96;', 'two<br>lines', 'snake_case')
+    """
+    return "<br>".join(_MARKUP.sub(_entity, printable(line)) for line in text.splitlines())
+
+
+# An underscore within a word is no markup.
+_MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[^\w\s./:,+()='\"-]")
+
+
+def _entity(match: re.Match[str]) -> str:
+    return f"&#{ord(match[0])};"

@@ -6,6 +6,8 @@ import sys
 import warnings
 from contextlib import suppress
 
+from loss_loggers.text import printable
+
 _OURS = ("loss_loggers", "multi_loss_weighting", "loss_dashboard")
 _LONGEST = 200
 
@@ -20,6 +22,7 @@ def warn(message: str) -> None:
     >>> [str(one.message) for one in caught]
     ['the disk is full']
     """
+    message = printable(message)
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _OURS:
         frame, level = frame.f_back, level + 1

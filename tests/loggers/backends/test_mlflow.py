@@ -218,12 +218,26 @@ def test_a_group_is_introduced(client: Any, run: str) -> None:
 def test_what_changes_is_a_tag(client: Any, run: str) -> None:
     logger = MLflowLogger(run, client)
 
-    logger.log_hyperparams({"G": {"weight": 0.5, "note": "n" * 600}})
+    logger.log_hyperparams({"G": {"weight": 0.5, "note": "n" * 6000}})
     logger.log_hyperparams({"G": {"weight": 2.0}})
 
     data = client.get_run(run).data
-    assert data.params == {"loss_weighting/G/weight": "0.5", "loss_weighting/G/note": "n" * 500}
+    assert data.params == {"loss_weighting/G/weight": "0.5", "loss_weighting/G/note": "n" * 6000}
     assert data.tags["loss_weighting/G/weight"] == "2.0"
+
+
+def test_what_changes_behind_the_cut_is_a_tag(client: Any, run: str) -> None:
+    logger = MLflowLogger(run, client)
+
+    for ending in "AABA":
+        logger.log_hyperparams({"command": "x" * 9000 + ending})
+
+    data = client.get_run(run).data
+    param, tag = (known["loss_weighting/command"] for known in (data.params, data.tags))
+    assert len(param) == len(tag) == 6000
+    assert param.startswith("x" * 5900)
+    assert "… (9001 characters, crc32 " in param
+    assert param != tag
 
 
 def test_the_active_run_is_kept_when_it_has_ended(

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from loss_loggers import Tee, TensorBoardLogger
 from multi_loss_weighting import LossGroup, LossTracker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.loggers.conftest import FailsInAFork
@@ -93,7 +96,76 @@ def test_steps_may_repeat_go_back_and_be_numpy(writer: Any, tmp_path: Path) -> N
         logger.log_metrics({"loss/G": value}, step=step)
     writer.close()
 
-    assert curves(tmp_path) == {"loss/G": [(7, 0.0), (3, 1.0), (3, 2.0), (5, 3.0)]}
+    assert curves(tmp_path) == {"loss/G": [(3, 1.0), (3, 2.0), (5, 3.0)]}
+
+
+def log(writer: Any, steps: Iterable[int], value: float, **settings: Any) -> None:
+    """Rows as a training has them, with those of its validation."""
+    logger = TensorBoardLogger(writer, **settings)
+    for step in steps:
+        logger.log_metrics({"loss/G": value, "weight/G": 1.0}, step=step)
+        if step % 5 == 4:
+            logger.log_metrics({"loss/val/G": value}, step=step)
+
+
+def line(steps: Iterable[int], value: float) -> list[tuple[int, float]]:
+    return [(step, value) for step in steps]
+
+
+def test_each_step_is_there_once_after_a_checkpoint(writer: Any, tmp_path: Path) -> None:
+    """Which a training goes back to, first in its own process, then in one that goes on."""
+    log(writer, range(20), 1.0)
+    log(writer, range(10, 30), 2.0)
+    writer.close()
+    with type(writer)(str(tmp_path), filename_suffix=".2") as another:
+        log(another, range(25, 40), 3.0)
+
+    assert curves(tmp_path)["loss/G"] == [
+        *line(range(10), 1.0),
+        *line(range(10, 25), 2.0),
+        *line(range(25, 40), 3.0),
+    ]
+    assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 14, 19, 24, 29, 34, 39]
+
+
+def test_purging_can_be_left_to_the_user(writer: Any, tmp_path: Path) -> None:
+    log(writer, range(20), 1.0, purge=False)
+    log(writer, range(10, 30), 2.0, purge=False)
+    writer.close()
+
+    assert curves(tmp_path)["loss/G"] == [*line(range(20), 1.0), *line(range(10, 30), 2.0)]
+
+
+def test_a_training_that_begins_anew_hides_no_other(writer: Any, tmp_path: Path) -> None:
+    writer.add_scalar("accuracy", 0.5, 7)
+    log(writer, range(20), 1.0)
+    writer.close()
+    with type(writer)(str(tmp_path), filename_suffix=".2") as another:
+        TensorBoardLogger(another).log_metrics({"loss/fine": 1.0}, step=0)
+        TensorBoardLogger(another).log_metrics({"loss/other": 1.0}, step=5)
+
+    found = curves(tmp_path)
+    assert (found["loss/G"], found["accuracy"]) == (line(range(20), 1.0), [(7, 0.5)])
+
+
+def test_settings_of_any_text_are_a_row_of_the_table(writer: Any, tmp_path: Path) -> None:
+    """As TensorBoard shows it."""
+    plugin_util = pytest.importorskip("tensorboard.plugin_util")
+    values = ["a|b", "two\nlines", "`x`", "`a | b`", "**a** _b_ __init__", "<b>", "[l](u)", "\\|",
+              "&amp;", "# h", "a_b/c*d"]  # fmt: skip
+
+    TensorBoardLogger(writer).log_hyperparams({"own": values, "a|b": {"`c`": 1}})
+    writer.close()
+
+    (event,) = events(tmp_path, "tensors")["loss_weighting/text_summary"]
+    page = plugin_util.markdown_to_safe_html(event.tensor_proto.string_val[0].decode())
+    cells = re.findall(r"<td>(.*?)</td>", page)
+    shown = [html.unescape(cell.replace("<br>", "\n")) for cell in cells]
+    names = [f"loss_weighting/own/{number}" for number in range(1, 1 + len(values))]
+    assert shown == [
+        *(text for pair in zip(names, values, strict=True) for text in pair),
+        *("loss_weighting/a|b/`c`", "1"),
+    ]
 
 
 def test_values_and_names_of_any_kind_arrive(writer: Any, tmp_path: Path) -> None:
