@@ -20,7 +20,7 @@ _ACCELERATOR = "accelerate.accelerator.Accelerator"
 
 
 class AccelerateLogger(Adapter):
-    """Log to all trackers of an `Accelerator`, or to one of them: Aim, ClearML, Trackio, ….
+    """Log to all trackers of an `Accelerator`, or to one of them: ClearML, DVCLive, ….
 
     A tracker calls its backend in its own way (TensorBoard's and MLflow's a number at a time,
     W&B's with a step), and one that fails keeps the row from those behind it. Where this package
@@ -31,7 +31,7 @@ class AccelerateLogger(Adapter):
 
     Example::
 
-        accelerator = Accelerator(log_with="aim")
+        accelerator = Accelerator(log_with="clearml")
         accelerator.init_trackers("gan")
         tracker = LossTracker("G", AccelerateLogger(accelerator))
     """

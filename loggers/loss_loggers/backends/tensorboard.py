@@ -83,10 +83,15 @@ class TensorBoardLogger(Adapter):
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Log one row, with the time of now."""
-        self.log_rows([(step, row_time(), metrics)])
+        self._log([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:
-        """Log rows, with the times that they bring."""
+        """Log rows, with the times that they bring; they are in the file when it returns."""
+        self._log(rows)
+        if hasattr(self._writer, "flush") and not self._refuses(0):
+            self._writer.flush()
+
+    def _log(self, rows: Sequence[Row]) -> None:
         if self._refuses(len(rows)):
             return
         for step, moment, metrics in rows:
@@ -103,6 +108,19 @@ class TensorBoardLogger(Adapter):
         lines = (f"| {_cell(name)} | {_cell(str(value))} |" for name, value in pairs.items())
         self._writer.add_text(TITLE, "\n".join(["| | |", "| - | - |", *lines]))
 
+    def forget_from(self, step: int | None) -> None:
+        """Have TensorBoard forget what it has from this step on; from now on we look no more."""
+        if self._purge is not None:
+            self._purge = None
+            if step is not None and not self._refuses(0):
+                self._forget(step, row_time())
+
+    def _forget(self, step: int, moment: float) -> None:
+        if self._protos is not None:
+            start = self._protos.session_log(status=self._protos.session_log.START)
+            file = self._writer._get_file_writer()  # noqa: SLF001
+            file.add_event(self._protos.event(session_log=start), step, moment)
+
     def _write(self, values: dict[str, float], step: int, moment: float) -> None:
         if self._protos is None:
             for name, value in values.items():
@@ -110,11 +128,10 @@ class TensorBoardLogger(Adapter):
             return
         summary = self._protos.summary
         numbers = [summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        if self._purge is not None and self._purge.is_due(self._writer, values, step):
+            self._forget(step, moment)
         # One event with all numbers; add_scalar writes one for each.
         file = self._writer._get_file_writer()  # noqa: SLF001
-        if self._purge is not None and self._purge.is_due(self._writer, values, step):
-            start = self._protos.session_log(status=self._protos.session_log.START)
-            file.add_event(self._protos.event(session_log=start), step, moment)
         file.add_summary(summary(value=numbers), step, moment)
 
     def _lay_out(self, values: dict[str, float]) -> None:

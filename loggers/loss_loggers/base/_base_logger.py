@@ -75,6 +75,14 @@ class BaseLogger:
     def set_record(self, record: Record) -> None:
         """Deliver beside this record: keep in its folder what cannot be delivered, if anything."""
 
+    def forget_from(self, step: int | None) -> None:
+        """Forget the rows from this step on, where the backend can: a checkpoint sends them again.
+
+        Args:
+            step: That step; None if none comes again. `sync` knows it from the record, so a logger
+                that looks for it by itself need not do so any more.
+        """
+
     def before_close(self, deliver: Callable[[], object]) -> None:
         """Have `deliver` called when it is closed: there may be rows that did not come yet."""
         self._before_close = (*self._before_close, deliver)

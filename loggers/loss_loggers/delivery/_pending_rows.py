@@ -76,6 +76,7 @@ class PendingRows:
         self._target = target
         resumed = run_info(path).get("resumed", []) if self._run else []
         self._resumed = resumed if isinstance(resumed, list) else []
+        self._went_back = False
         self.withheld = 0
         self.sender = "" if everything or is_file else self._live_sender(folder)
         self.cursor = self._load()
@@ -92,6 +93,19 @@ class PendingRows:
             yield item[:3], cursor
         if self._run is not None:
             yield from self._recorded(self._run, cursor)
+
+    def repeated_from(self) -> int | None:
+        """The first step that is sent a second time, if the record went back behind what was sent.
+
+        Where others delivered rows as well, it is for them to know.
+        """
+        if self._run is None or not self._went_back or self._delivered:
+            return None
+        place = (self.cursor.part, self.cursor.offset)
+        first = next((row[0] for row, _ in read_rows(self._run, place)), None)
+        before = [row[0] for row, end in read_rows(self._run, (1, 0)) if end <= place][-1:]
+        # A step that has rows on both sides of the place stays, with what is sent of it again.
+        return first + 1 if first is not None and before == [first] else first
 
     @property
     def lock(self) -> Path:
@@ -110,6 +124,7 @@ class PendingRows:
         cursor = Cursor(**known)
         kept = Sent((0, 0), (cursor.part, cursor.offset), cursor.resumed).kept(self._resumed)
         part, offset = kept[1] if kept else (1, 0)
+        self._went_back = (part, offset) < (cursor.part, cursor.offset)
         return cursor._replace(part=part, offset=offset, resumed=len(self._resumed))
 
     def _recorded(self, run: Path, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._protocol import check_logger, target_of
@@ -162,6 +163,8 @@ def alone(path: Path, target: str) -> Iterator[None]:
 def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Summary:
     target = target_of(logger)
     total, sent = _looked_through(pending, target), Summary(target)
+    if isinstance(logger, BaseLogger):
+        logger.forget_from(pending.repeated_from())
     # Where it goes is known from now on, also if nothing of it arrives.
     pending.save(pending.cursor)
     for batch in _batches(pending):

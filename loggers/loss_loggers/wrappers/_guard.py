@@ -138,6 +138,11 @@ class Guard(BaseLogger):
             # Refused at once, which says nothing about rows: some take no value twice.
             self._silent_until = before
 
+    def forget_from(self, step: int | None) -> None:
+        """Hand it on to a logger of ours."""
+        if isinstance(self.logger, BaseLogger):
+            self._try(self.logger.forget_from, step)
+
     def close(self, error: BaseException | None = None) -> None:
         """Close a logger of ours, make the last calls to another; a run that you opened goes on."""
         if self._awaits_end or isinstance(self.logger, BaseLogger):

@@ -74,6 +74,11 @@ class Tee(BaseLogger):
             if isinstance(guard.logger, BaseLogger):
                 guard.logger.set_record(record)
 
+    def forget_from(self, step: int | None) -> None:
+        """Let each forget what it has from this step on."""
+        for guard in self.guards:
+            guard.forget_from(step)
+
     def before_close(self, deliver: Callable[[], object]) -> None:
         """Have `deliver` called when it, or one of its loggers, is closed."""
         super().before_close(deliver)

@@ -19,6 +19,7 @@ from loss_loggers import (
     Rename,
     Summary,
     Tee,
+    TensorBoardLogger,
     sync,
 )
 
@@ -228,6 +229,60 @@ def test_a_record_that_went_back_to_a_checkpoint_sends_what_came_then(tmp_path: 
     sync(tmp_path, memory)
 
     assert [step for step, _, _ in memory.rows] == [*range(20), *range(5, 30)]
+
+
+def points(folder: Path, tag: str) -> list[tuple[int, float]]:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(tag)]
+
+
+def send_to_tensorboard(run: Path, folder: Path) -> None:
+    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="needs TensorBoard")
+    with tensorboard.SummaryWriter(folder) as writer:
+        sync(run, TensorBoardLogger(writer))
+
+
+def test_tensorboard_has_each_step_once_after_a_checkpoint(tmp_path: Path) -> None:
+    """And what comes at a step that is there already, as a validation does, hides nothing."""
+
+    def train(value: float, steps: range) -> None:
+        for step in steps:
+            logger.log_metrics({"loss/G": value, "loss/D": value}, step=step)
+
+    with CsvLogger(tmp_path / "run") as logger:
+        train(1.0, range(20))
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+        logger.log_metrics({"loss/val/G": 0.5}, step=19)
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+        checkpoint = logger.state_dict()
+        train(1.0, range(20, 25))
+        checkpoint_before_validation = logger.state_dict()
+        logger.log_metrics({"loss/val/G": 1.0}, step=24)
+        train(1.0, range(25, 30))
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+        logger.load_state_dict(checkpoint_before_validation)
+        logger.log_metrics({"loss/val/G": 2.0}, step=24)
+        train(2.0, range(25, 40))
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+        assert [step for step, _ in points(tmp_path / "charts", "loss/G")] == list(range(40))
+        logger.load_state_dict(checkpoint)
+        train(3.0, range(20, 45))
+    send_to_tensorboard(logger.path, tmp_path / "charts")
+
+    ones, threes = [(step, 1.0) for step in range(20)], [(step, 3.0) for step in range(20, 45)]
+    assert points(tmp_path / "charts", "loss/G") == ones + threes
+    assert points(tmp_path / "charts", "loss/val/G") == [(19, 0.5)]
+
+
+def test_a_gap_that_is_filled_hides_nothing_in_tensorboard(tmp_path: Path) -> None:
+    for number in (2, 0, 1):  # three runs into one folder, as nobody should
+        with CsvLogger(tmp_path / str(number)) as logger:
+            send(logger, range(10 * number, 10 * number + 10))
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+
+    assert sorted(step for step, _ in points(tmp_path / "charts", "loss/G")) == list(range(30))
 
 
 def test_the_clock_may_go_back(tmp_path: Path) -> None:
