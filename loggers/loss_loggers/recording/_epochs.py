@@ -90,7 +90,7 @@ class Epochs:
 def read_epochs(folder: Path) -> Iterator[EpochLine]:
     """The lines of a run folder, but for one that is being written."""
     path = folder / EPOCHS
-    for cells, text, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
+    for cells, text, _, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
         if len(cells) == len(EPOCH_COLUMNS):
             epoch, step, name, *means = cells
             mean, samples = map(float, means)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at
 
 from ._row_template import KEYS, STATISTICS
 from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, parts, run_info
-from ._table import read_table
+from ._table import UnreadableError, read_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
     from pathlib import Path
 
     import numpy
 
+    from ._table import Line
+
     Columns = dict[str, numpy.ndarray[Any, Any]]
+
+
+_AT_ONCE = 10_000
 
 
 def read_run(path: str | PathLike[str]) -> Run:
@@ -34,6 +41,10 @@ def read_run(path: str | PathLike[str]) -> Run:
     Run('gan', finished, 4 lines, ['G', 'D'])
     >>> run["G"]["loss"].tolist()
     [0.5, 0.125]
+
+    Raises:
+        FileNotFoundError: If there is no run.
+        ValueError: If a file of it was changed so that it makes no sense: which, and in which line.
     """
     folder = folder_at(path)
     if not is_run(folder):
@@ -74,14 +85,53 @@ class Run:
             raise KeyError(msg)
         return {key: column[mine] for key, column in self.columns.items() if key != "name"}
 
+    def __iter__(self) -> Iterator[str]:
+        """The names, as those of a dict."""
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        """How many losses and numbers of the user's own there are."""
+        return len(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a loss, or a number, of this name."""
+        return name in self.names
+
     def __repr__(self) -> str:
         state, lines = self.info.get("state", "unknown"), len(self.columns["step"])
         return f"Run({self.path.name!r}, {state}, {lines} lines, {self.names})"
 
 
 def _read(path: Path, default: Sequence[str] = (*KEYS, *STATISTICS)) -> Columns:
+    """The columns of a file, some thousand lines at a time: their text takes ten times the room."""
+    import numpy as np
+
     header, lines = read_table(path, default=default)
-    return _columns(header, [line.cells for line in lines])
+    blocks = [_columns(header, [])]
+    while block := list(islice(lines, _AT_ONCE)):
+        blocks.append(_block(path, header, block))
+    return {name: np.concatenate([block[name] for block in blocks]) for name in header}
+
+
+def _block(path: Path, header: Sequence[str], block: list[Line]) -> Columns:
+    try:
+        return _columns(header, [line.cells for line in block])
+    except (ValueError, OverflowError):
+        line, name, cell = next(
+            (line, name, cell)
+            for line in block
+            for name, cell in zip(header, line.cells, strict=True)
+            if not _is_of(name, cell)
+        )
+    raise UnreadableError(path, line.number, f"{name} must be a number, got {cell[:60]!r}")
+
+
+def _is_of(name: str, cell: str) -> bool:
+    try:
+        _column(name, [cell])
+    except (ValueError, OverflowError):
+        return False
+    return True
 
 
 def _epochs(path: Path) -> Columns:
@@ -98,7 +148,7 @@ def _column(name: str, cells: Sequence[str]) -> numpy.ndarray[Any, Any]:
     import numpy as np
 
     if name == "name":
-        return np.array(cells, dtype=object)
+        return np.array(list(map(intern, cells)), dtype=object)
     if name == "step":
         return np.array(list(map(int, cells)), dtype=np.int64)
     return np.array([float(cell or "nan") for cell in cells], dtype=np.float64)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._values import Names, statistic_and_loss
 from loss_loggers.base._warn import warn
 
+from ._table import KEYS as KEYS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loss_loggers.base._protocol import Metrics
 
-KEYS = ("step", "time", "name")
 STATISTICS = (
     "loss",
     "weight",

@@ -37,7 +37,7 @@ def _rows(path: Path, start: int) -> Iterator[tuple[Row, int]]:
     row: Row | None = None
     end = start
     header, lines = read_table(path, start)
-    for cells, _, offset in lines:
+    for cells, _, offset, _ in lines:
         step, time, name = int(cells[0]), float(cells[1]), cells[2]
         if row is not None and (step, time) != row[:2]:
             yield row, end

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+KEYS = ("step", "time", "name")
+"""The columns with which a file of losses begins."""
+
 
 class Line(NamedTuple):
     """A line of a file."""
@@ -17,6 +20,8 @@ class Line(NamedTuple):
     """The line as it is in the file, with its end."""
     end: int
     """The byte offset at which it ends."""
+    number: int
+    """Which line it is, counted from the one behind which the reading began."""
 
 
 def read_table(
@@ -29,13 +34,36 @@ def read_table(
     Args:
         path: The file.
         start: A byte offset at which a line begins.
-        default: The columns of a file without a header.
+        default: The columns of a file without a header. One with a header has the first of these.
+
+    Raises:
+        UnreadableError: If it is no such file; the message names the file and the line. Lines raise
+            it when they are read.
     """
     with path.open("rb") as file:
         first = file.readline()
-        header = cells_of(first.decode()) if first.endswith(b"\n") else []
+        if b"\r" in first.rstrip(b"\r\n"):
+            raise UnreadableError(path, 1, "lines must end with a line feed, got carriage returns")
+        header = cells_of(_text(path, 1, first)) if first.endswith(b"\n") else []
+        if header and default and header[: len(KEYS)] != [*default[: len(KEYS)]]:
+            wanted = ",".join(default[: len(KEYS)])
+            raise UnreadableError(path, 1, f"it must begin with {wanted}, got {first[:60]!r}")
         header = header or [*default]
         return header, _lines(path, max(start, file.tell()), len(header))
+
+
+class UnreadableError(ValueError):
+    """A file of a run is not as `CsvLogger` wrote it."""
+
+    def __init__(self, path: Path, line: int, why: str) -> None:
+        super().__init__(f"{path}, line {line}: {why}")
+
+
+def _text(path: Path, number: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise UnreadableError(path, number, f"it must be text, got {line[:60]!r}") from None
 
 
 def cells_of(line: str) -> list[str]:
@@ -57,17 +85,19 @@ def cells_of(line: str) -> list[str]:
 def _lines(path: Path, offset: int, width: int) -> Iterator[Line]:
     with path.open("rb") as file:
         file.seek(offset)
+        number = 1  # counted from the header, where the reading begins there
         begun = b""  # a name may go on in the next line, where another program wrote it
         for text in file:
+            number += 1
             if not text.endswith(b"\n"):
                 return
             offset += len(text)
             whole = begun + text if begun else text
-            cells = cells_of(whole.decode())
+            cells = cells_of(_text(path, number, whole))
             if begun and len(cells) != width:
-                cells = cells_of(text.decode())
+                cells = cells_of(_text(path, number, text))
             if len(cells) == width:
                 begun = b""
-                yield Line(cells, whole, offset)
+                yield Line(cells, whole, offset, number)
             else:
                 begun = whole if whole.count(b'"') % 2 else b""

@@ -112,3 +112,52 @@ def test_a_run_is_known_without_reading_it(tmp_path: Path) -> None:
     assert not is_run(tmp_path)
     assert run_info(tmp_path / "gan")["state"] == "finished"
     assert run_info(tmp_path) == {}
+
+
+ODD = {
+    "a byte order mark": lambda data: b"\xef\xbb\xbf" + data,
+    "CRLF": lambda data: data.replace(b"\n", b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_another_program_adds_to_a_file_is_read(tmp_path: Path, kind: str) -> None:
+    with CsvLogger(tmp_path) as logger:
+        for step in range(4):
+            logger.log_metrics({"loss/a": 1.0}, step=step)
+    path = tmp_path / "losses.csv"
+    path.write_bytes(ODD[kind](path.read_bytes()))
+
+    assert read_run(tmp_path).columns["step"].tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "why"),
+    [
+        (b"step,time\n0,1.5\n", 1, "must begin with step,time,name"),
+        (b"step,time,name,loss\r0,1.5,a,1\r", 1, "must end with a line feed"),
+        (b"step,time,name,loss\n0,1.5,a,1\n1,1.5,\xff\xfe,1\n", 3, "must be text"),
+        (b"step,time,name,loss\n0,1.5,a,1\n1,1.5,a,x\n", 3, "loss must be a number, got 'x'"),
+        (b"step,time,name,loss\n1e99,1.5,a,1\n", 2, "step must be a number, got '1e99'"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_named_with_its_line(
+    tmp_path: Path, data: bytes, line: int, why: str
+) -> None:
+    CsvLogger(tmp_path).close()
+    (tmp_path / "losses.csv").write_bytes(data)
+
+    with pytest.raises(ValueError, match=rf"losses\.csv, line {line}: .*{why}"):
+        read_run(tmp_path)
+
+
+def test_a_run_is_asked_for_its_losses_as_a_dict_is(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"loss/NA": 1.0, "loss/nan": 2.0}, step=0)
+
+    run = read_run(tmp_path)
+
+    assert list(run) == ["NA", "nan"]
+    assert len(run) == 2
+    assert "nan" in run
+    assert "b" not in run
