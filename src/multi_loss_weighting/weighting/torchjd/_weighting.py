@@ -10,20 +10,19 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.gradients._per_loss import watched, widened
+from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
 
-from ._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
-from ._torchjd_aggregator import Aggregator
-from ._torchjd_method import Method
-from ._torchjd_scalarizer import Scalarizer, values_after
-from ._torchjd_state import pack_padded, unpack_padded
-from ._torchjd_weights import check_parameters, find_weights_of
+from ._aggregator import Aggregator
+from ._method import Method
+from ._scalarizer import Scalarizer, values_after
+from ._state import pack_padded, unpack_padded
+from ._weights import check_parameters, find_weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from multi_loss_weighting.statistics._history import History
-
-    from ._base import Weighted
+    from multi_loss_weighting.weighting._base import Weighted
 
 
 _CALL_UPDATE = "call update(losses) of the weighting after the optimizer's step"

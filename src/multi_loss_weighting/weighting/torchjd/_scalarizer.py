@@ -8,16 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting.batch._value import read
-
-from ._base import Weighted
+from multi_loss_weighting.weighting._base import Weighted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multi_loss_weighting.statistics._history import History
 
-    from ._torchjd_memory import Memory
-    from ._torchjd_method import Method
+    from ._memory import Memory
+    from ._method import Method
 
 
 class Shown(NamedTuple):

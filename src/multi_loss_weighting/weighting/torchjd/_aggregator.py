@@ -9,16 +9,15 @@ from torch import Tensor
 
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.gradients._per_loss import gradient_matrix, roots
-
-from ._base import Weighted
+from multi_loss_weighting.weighting._base import Weighted
 
 if TYPE_CHECKING:
     from multi_loss_weighting.gradients._per_loss import Watched
     from multi_loss_weighting.statistics._history import History
 
-    from ._torchjd_memory import Memory
-    from ._torchjd_method import Method
-    from ._torchjd_weights import WeightsOf
+    from ._memory import Memory
+    from ._method import Method
+    from ._weights import WeightsOf
 
 
 class _Chosen(NamedTuple):

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ._memory import keep_out_of_state, look, move, put, remembers_each_of, take
 from ._random_numbers import random_numbers_from, seed_of_step
-from ._torchjd_memory import keep_out_of_state, look, move, put, remembers_each_of, take
-from ._torchjd_state import load, restore, save
+from ._state import load, restore, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
 
-    from ._torchjd_memory import Memory
+    from ._memory import Memory
 
 
 class Method:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from multi_loss_weighting._state import pack, unpack
 
-from ._torchjd_memory import Memory, deeply, look, put
+from ._memory import Memory, deeply, look, put
 
 _BLOCK = 1024
 """So many float64 numbers hold what most methods will ever remember."""
