@@ -33,6 +33,8 @@ from accelerate import Accelerator
 from huggingface_hub import PyTorchModelHubMixin
 from safetensors.torch import load_model, save_model
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
@@ -88,6 +90,7 @@ WEIGHTINGS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
     "static": (changed_weight, lambda: StaticWeighting(a=0.1)),
     "user's own": (UsersOwn, UsersOwn),
     "torchjd": (random_weights, random_weights),
+    **{name: (make, make) for name, make in methods("a b").items()},
 }
 KINDS = list(WEIGHTINGS)
 
@@ -291,7 +294,8 @@ def test_a_state_has_tensors_alone_whose_shapes_stay(kind: str) -> None:
 
     assert shapes[0] == shapes[1]
     own = [key for key in old if key.startswith("losses.")]
-    learned = ["losses.weighting.params"] if kind in ("automatic", "uncertainty") else []
+    learned = [key for key in own if key.endswith(".params")]
+    assert bool(learned) == (kind in ("automatic", "uncertainty", "normalized, learned"))
     assert sorted(own) == sorted([KEY, *learned])
     assert (old[KEY].dtype, old[KEY].dim(), old[KEY].device.type) == (torch.float64, 1, "cpu")
 

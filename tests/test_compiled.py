@@ -19,6 +19,8 @@ from multi_loss_weighting import (
     UncertaintyWeighting,
 )
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,6 +33,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "cov to K": lambda: CoVWeighting(sum_to="K", decay=0.9),
     "automatic": lambda: AutomaticWeightedLoss(3),
     "uncertainty": lambda: UncertaintyWeighting(3),
+    **methods("recon kl adv"),
 }
 
 

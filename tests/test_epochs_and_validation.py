@@ -22,6 +22,8 @@ from multi_loss_weighting import (
     Trackers,
 )
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -179,6 +181,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "learned": lambda: AutomaticWeightedLoss(2),
     "static": lambda: StaticWeighting(a=lambda step: 0.5**step),
     "torchjd": scalarizer,
+    **methods("a b"),
 }
 
 

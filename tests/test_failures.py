@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from multi_loss_weighting import (
     Trackers,
     Weighted,
 )
+
+from .methods import methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,6 +72,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "sum": lambda: None,
     "CoV": CoVWeighting,
     "learned": lambda: AutomaticWeightedLoss(2),
+    **methods("a b"),
 }
 
 
@@ -130,7 +134,8 @@ def test_reads_that_always_fail_are_let_go_and_training_goes_on(
         "the losses of 3 steps could not be read back yet (the transfer failed): after 3 failures"
         " in a row they are let go, and counted in `lost`"
     )
-    assert all(0 < weight < 10 for weight in group.next_weights().values())
+    most = math.inf if weighting.startswith("target") else 10
+    assert all(0 < abs(weight) < most for weight in group.next_weights().values())
 
 
 @pytest.mark.parametrize("log_every", [1, 3])

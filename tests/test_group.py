@@ -26,6 +26,7 @@ from multi_loss_weighting import (
     Weighting,
 )
 
+from .methods import methods
 from .states import plain
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ WEIGHTINGS: list[Callable[[], Weighting]] = [
     lambda: CoVWeighting(decay=0.9, sum_to="K"),
     lambda: AutomaticWeightedLoss(3),
     lambda: UncertaintyWeighting(3),
+    *methods("a b c").values(),
 ]
 
 

@@ -19,6 +19,8 @@ from multi_loss_weighting import (
     Weighted,
 )
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -64,6 +66,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "learned": lambda: AutomaticWeightedLoss(3),
     "uncertainty": lambda: UncertaintyWeighting(3),
     "own": Own,
+    **methods("net penalty small"),
 }
 
 

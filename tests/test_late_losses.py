@@ -22,6 +22,8 @@ from multi_loss_weighting import (
     weighted_sum,
 )
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -44,6 +46,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "learned": lambda: AutomaticWeightedLoss(2),
     "uncertainty": lambda: UncertaintyWeighting(2),
     "torchjd": scalarizer,
+    **methods("recon adv"),
 }
 
 

@@ -19,6 +19,8 @@ from multi_loss_weighting import (
     weighted_sum,
 )
 
+from .methods import methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -71,6 +73,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "drawing": Drawing,
     "by gradient": ByGradient,
     "one tensor": OneTensor,
+    **methods("a b c"),
 }
 
 

@@ -26,6 +26,7 @@ from multi_loss_weighting import (
     UncertaintyWeighting,
 )
 
+from .methods import methods
 from .states import plain
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ MEASURES: dict[str, Callable[[MemoryLogger], Measure]] = {
     "uncertainty": group(lambda: UncertaintyWeighting(3, half=True)),
     "without names": group(CoVWeighting, None),
     "many": group(CoVWeighting, MANY_NAMES),
+    **{name: group(make) for name, make in methods("a b c").items()},
 }
 
 
@@ -177,7 +179,7 @@ def test_a_state_is_a_snapshot(kind: str) -> None:
     state = {
         key: value
         for key, value in training.measure.state_dict().items()
-        if key != "weighting.params"  # torch's own, which the optimizer changes
+        if not key.endswith(".params")  # torch's own, which the optimizer changes
     }
     before = plain(state)
 

@@ -29,6 +29,7 @@ from .step._settings import ReportSettings, report_settings
 from .step._step import Step
 from .weighting import PlainSum, Weighting
 from .weighting._base import checked_weighting, settings_of
+from .weighting.normalized import innermost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -301,8 +302,9 @@ class LossGroup(nn.Module):
         if not reader.names:
             self._raise_unknown()
         batch, given = _compiled.read(reader, self._own(losses), self._keeps_nonfinite())
-        if isinstance(self.weighting, nn.Module):
-            history = _compiled.history_of(reader.names, batch.present)
+        if isinstance(innermost(self.weighting), nn.Module):
+            seen = batch.losses.detach()
+            history = _compiled.CompiledHistory(reader.names, batch.present, self._key, seen)
             return self.weighting.weigh(batch.losses, history).total
         weights = _compiled.weights_of(
             self._key, batch.losses.detach(), given, torch.is_grad_enabled()
@@ -542,7 +544,7 @@ class LossGroup(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """Every number that must survive a restart, beside the parameters, in one tensor."""
-        return packed(self._step, weighting_state(self.weighting))
+        return packed(self._step, weighting_state(self.weighting, self.names))
 
     def set_extra_state(self, state: Tensor) -> None:
         """Continue from `get_extra_state()` with the losses that both have; warn of the others.

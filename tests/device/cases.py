@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from tests.methods import methods
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -74,6 +75,7 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "cov of few": lambda: CoVWeighting(warmup=5, spike=3.0, patience=2),
     "automatic": lambda: AutomaticWeightedLoss(3),
     "uncertainty": lambda: UncertaintyWeighting(3),
+    **methods("a b c"),
 }
 
 

@@ -96,3 +96,36 @@ def test_a_state_has_the_numbers_and_leaves_schedules_to_the_code() -> None:
 
     assert new["a"] == 0.5
     assert new.weights_at(3, AB) == [0.5, 4.0]
+
+
+def recorded_run(path: Path) -> None:
+    with CsvLogger(path) as logger:
+        ours = LossGroup(AB, logger, weighting=StaticWeighting(a=lambda step: float(step)))
+        theirs = LossGroup(["a", "c"], logger, scope="val", weighting=StaticWeighting(c=5.0))
+        for step in range(5):
+            ours.record({"a": 1.0, **({"b": 2.0} if step > 2 else {})}, extra={"lr": 0.1})
+            theirs.record({"a": 1.0, "c": 2.0})
+
+
+def test_it_may_be_the_mean_weights_of_a_recorded_run(tmp_path: Path) -> None:
+    recorded_run(tmp_path / "run")
+
+    whole = StaticWeighting.from_run(tmp_path / "run")
+    late = StaticWeighting.from_run(tmp_path / "run", start=3)
+    theirs = StaticWeighting.from_run(tmp_path / "run", scope="val")
+
+    assert whole.hyperparams() == {"weights": {"a": 2.0, "b": 1.0}}
+    assert late.hyperparams() == {"weights": {"a": 3.5, "b": 1.0}}
+    assert theirs.hyperparams() == {"weights": {"a": 1.0, "c": 5.0}}
+    assert totals(LossGroup(AB, weighting=whole), 1) == [3.0]
+
+
+def test_a_run_without_such_weights_is_an_error(tmp_path: Path) -> None:
+    recorded_run(tmp_path / "run")
+
+    with pytest.raises(ValueError, match="weights of the scope 'gen' from step 0 on, got"):
+        StaticWeighting.from_run(tmp_path / "run", scope="gen")
+    with pytest.raises(ValueError, match="weights from step 9 on, got"):
+        StaticWeighting.from_run(tmp_path / "run", start=9)
+    with pytest.raises(FileNotFoundError, match="a run is a folder"):
+        StaticWeighting.from_run(tmp_path / "other")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence  # noqa: TC003, torch reads the types of the operator
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from multi_loss_weighting.batch._batch import Batch
 from multi_loss_weighting.statistics._arrays import clamped
 from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.statistics._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +33,10 @@ class Weigher(Protocol):
 
     def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
         """The weights [K] for losses [K], which the next record is told if it `remembers`."""
+        ...
+
+    def statistic_of(self, name: str, device: torch.device) -> Tensor:
+        """One number of each loss, [K], up to the step before."""
         ...
 
 
@@ -90,8 +95,29 @@ def read(
     return Batch(live, [], present=present), given
 
 
-def history_of(names: tuple[str, ...], present: Tensor | None) -> History:
-    """What learned weights need to know: no number that was measured."""
-    history = History(names, ())
-    history.present = present
-    return history
+@torch.library.custom_op("multi_loss_weighting::statistic", mutates_args=())
+def statistic_of(key: Tensor, losses: Tensor, name: str) -> Tensor:
+    """One number of each of the losses [K], e.g. their mean, up to the step before."""
+    return _weighers[int(key.item())].statistic_of(name, losses.device)
+
+
+@statistic_of.register_fake
+def _(key: Tensor, losses: Tensor, name: str) -> Tensor:  # noqa: ARG001
+    return torch.empty_like(losses, dtype=widest(losses.device))
+
+
+class CompiledHistory(History):
+    """What a module that weighs inside of a graph may ask for: an operator for each vector."""
+
+    is_on_device = True
+
+    def __init__(
+        self, names: tuple[str, ...], present: Tensor | None, key: Tensor, losses: Tensor
+    ) -> None:
+        super().__init__(names, ())
+        self.present = present
+        self._key, self._losses = key, losses
+
+    def gather(self, name: str) -> Any:
+        """One number of each loss's record."""
+        return statistic_of(self._key, self._losses, name)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from multi_loss_weighting.statistics._history import History
 from multi_loss_weighting.statistics._record import LossRecord
+from multi_loss_weighting.statistics._widest import widest
 
 from ._in_place import Ratios
 from ._moments import Moments
-from ._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

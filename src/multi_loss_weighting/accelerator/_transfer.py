@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ._widest import widest
+from multi_loss_weighting.statistics._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -26,9 +26,11 @@ class LearnedWeights:
     """
 
     def __init__(self, weighting: object) -> None:
-        owned = weighting.parameters() if isinstance(weighting, nn.Module) else ()
+        modules = [*weighting.modules()] if isinstance(weighting, nn.Module) else []
+        owned = modules[0].parameters() if modules else ()
         self._parameters = [one for one in owned if one.requires_grad and type(one) is nn.Parameter]
-        self._named = weighting.params if isinstance(weighting, LearnedWeighting) else None
+        named = (one.params for one in modules if isinstance(one, LearnedWeighting))
+        self._named = next(named, None)  # also in a wrapper
 
     @property
     def capacity(self) -> int | None:

@@ -27,6 +27,7 @@ class _Brought(NamedTuple):  # what this rank brings to a step
     names: tuple[str, ...]
     sums: Tensor
     learned: LearnedWeights
+    weighting: Any
     error: Exception | None
 
 
@@ -115,21 +116,24 @@ class Ranks:
             ValueError: If these names, or their order, do not go together. All ranks raise it.
             RuntimeError: If another rank stopped, or did not come.
         """
-        mine = _Brought(tuple(names), sums, LearnedWeights(weighting), error)
+        mine = _Brought(tuple(names), sums, LearnedWeights(weighting), weighting, error)
         is_late = not sums.is_cpu if is_late is None else is_late
         if self.agreed is None or (is_late and self._late.have_news(self._collectives.size)):
             self._agree(mine)
-        total, signal, *learned = self._reduced(mine)
+        total, signal, measured, *learned = self._reduced(mine)
         if is_late:
             self._late.add(signal)
         elif signal.item():  # All ranks see it, and none has changed anything yet.
             self._agree(mine)
-            total, _, *learned = self._reduced(mine)
+            total, _, measured, *learned = self._reduced(mine)
         if error is not None:
             raise error
         assert self.agreed is not None
         means = (one / self._collectives.size for one in learned)
         mine.learned.write_back(means, mine.names, self.agreed)
+        if measured.numel():
+            mean = measured.reshape(-1, len(self.agreed)) / self._collectives.size
+            mine.weighting.averaged(self.agreed, mean)
         return self.agreed, total.reshape(4, -1)
 
     def _agree(self, mine: _Brought) -> None:
@@ -144,11 +148,17 @@ class Ranks:
         self._late.clear()
 
     def _reduced(self, mine: _Brought) -> tuple[Tensor, ...]:
-        """The sums over the ranks of the tally, the signal and the learned weights, all flat."""
+        """The sums over the ranks, all flat.
+
+        They are those of the tally, the signal, what the weighting measured, and learned weights.
+        """
         assert self.agreed is not None
         sums = by_name(mine.sums, mine.names, self.agreed).reshape(-1)
+        signal, measured = sums.new_full((1,), self._signal(mine)), sums.new_empty(0)
+        if hasattr(mine.weighting, "to_average"):
+            measured = mine.weighting.to_average(self.agreed, sums.device).reshape(-1)
         learned = mine.learned.packed(mine.names, self.agreed)
-        parts = [sums, sums.new_full((1,), self._signal(mine)), *(one.to(sums) for one in learned)]
+        parts = [sums, signal, *(one.to(sums) for one in (measured, *learned))]
         packed = self._collectives.sum(torch.cat(parts))
         return torch.split(packed, [len(part) for part in parts])
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._per_loss import gradient_matrix, watched, widened
+from ._per_loss import gradient_matrix, scaled, watched, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,10 +114,7 @@ class GradientDiagnostics:
 
 def compare(gradients: Tensor) -> Tensor:
     """K norms, K shares and the K (K - 1) / 2 cosines of gradients [K, n], in one vector."""
-    gradients = widened(gradients)
-    largest = gradients.abs().amax(dim=1)
-    # Squares of small gradients would be 0, and those of large ones infinite.
-    units = gradients / largest.clamp(min=torch.finfo(gradients.dtype).tiny)[:, None]
+    units, largest = scaled(widened(gradients))
     products = units @ units.T
     lengths = products.diagonal().sqrt()
     norms = lengths * largest

@@ -11,7 +11,11 @@ from torch.autograd.graph import GradientEdge
 from ._recomputed import Root, check_all_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+_STACKS = {"StackBackward0", "_FiniteBackward"}
+"""Nodes that put losses into one tensor: torch's own, and that for losses on an accelerator."""
 
 
 class Watched(tuple[Tensor, ...]):
@@ -54,7 +58,7 @@ def roots(losses: Tensor) -> list[Root | None]:
     node = losses.grad_fn
     while node is not None and node.name() == "ToCopyBackward0":  # to another dtype
         node = node.next_functions[0][0]
-    if node is None or node.name() != "StackBackward0":
+    if node is None or node.name() not in _STACKS:
         return list(losses.unbind())
     return [
         None if loss is None else GradientEdge(loss, number) for loss, number in node.next_functions
@@ -69,14 +73,35 @@ def gradient_matrix(roots: Iterable[Root | None], parameters: Iterable[Tensor]) 
     Raises:
         RuntimeError: If a reentrant checkpoint hides some of the gradients.
     """
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
-    live = [root if learning and _is_live(root) else None for root in roots]
-    check_all_visible([root for root in live if root is not None], learning)
-    rows = [None if root is None else _gradient(root, learning) for root in live]
+    rows = list(gradient_rows(roots, parameters))
     known = next((row for row in rows if row is not None), None)
     if known is None:
         return None
     return torch.stack([torch.zeros_like(known) if row is None else row for row in rows])
+
+
+def gradient_rows(
+    roots: Iterable[Root | None], parameters: Iterable[Tensor]
+) -> Iterator[Tensor | None]:
+    """The gradients of K losses, one after the other, [n] each; None for one without.
+
+    Raises:
+        RuntimeError: If a reentrant checkpoint hides some of the gradients.
+    """
+    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    live = [root if learning and _is_live(root) else None for root in roots]
+    check_all_visible([root for root in live if root is not None], learning)
+    for root in live:
+        yield None if root is None else _gradient(root, learning)
+
+
+def scaled(gradients: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients [K, n] with 1 as the largest number of each, and those largest numbers [K].
+
+    Squares of small gradients would be 0, and those of large ones infinite.
+    """
+    largest = gradients.abs().amax(dim=1)
+    return gradients / largest.clamp(min=torch.finfo(gradients.dtype).tiny)[:, None], largest
 
 
 def _is_live(root: Root | None) -> bool:

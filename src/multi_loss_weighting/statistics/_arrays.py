@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Fields = TypeVar("Fields", bound=tuple[Any, ...])
 Number = float | Array
 
+_FAR = 100.0
+"""A start so many times below the root mean square says nothing of the size."""
+
 
 class LossStatistics(NamedTuple):
     """Statistics of the raw losses so far, an array [K] for each.
@@ -85,6 +88,23 @@ def clamped(losses: Array, limits: Number) -> Array:
     values = xp.stop_gradient(losses)
     is_high = (values > limits) & (values < math.inf)
     return losses * xp.where(is_high, limits / xp.where(is_high, values, 1.0), 1.0)
+
+
+def sizes(start: Array, mean: Array, variance: Array, losses: Array) -> Array:
+    """What to divide losses by so that they are of one size: |start|, within reason.
+
+    At least a hundredth of the root mean square, by which a start near 0 is made up for; where
+    nothing is known yet (nan), or all was 0, the loss itself, and 1 for a loss of 0.
+
+    >>> import numpy as np
+    >>> sizes(*np.array([[4.0, np.nan], [4.0, np.nan], [0.0, np.nan], [1.0, -3.0]]))
+    array([4., 3.])
+    """
+    xp = arrays_of(losses)
+    least = xp.sqrt(mean * mean + variance) / _FAR
+    size = xp.where(abs(start) < least, least, abs(start))
+    size = xp.where((size > 0) & (size < math.inf), size, abs(losses))
+    return xp.where((size > 0) & (size < math.inf), size, xp.zeros_like(size) + 1.0)
 
 
 def add_losses(

@@ -126,3 +126,9 @@ class History:
     def ratio_cov(self) -> Any:
         """Coefficient of variation of the loss ratio, c = sigma_l / mu_l; nan before it began."""
         return self.gather("cov_weight")
+
+
+def shown(history: History, field: str) -> Any:
+    """`history.gather(field)`, which waits for no device where the vector is kept there."""
+    name = "ratio_cov" if field == "cov_weight" else field
+    return getattr(history, name) if hasattr(History, name) else history.gather(field)

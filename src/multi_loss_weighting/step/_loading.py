@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import nn
 
 from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.weighting.normalized import NormalizedWeighting, innermost
 
 from ._packing import ADVICE, differences, names_after, parsed, take_over
 
@@ -35,7 +36,7 @@ def load(step: Step, state: Any) -> Loaded:
         warn_user(str(error))  # e.g. an average of models, whose network is what is wanted
         return Loaded([], [], [], ())
     missing, unexpected = differences(step.recorder.state.losses, saved, ADVICE)
-    method, theirs = type(step.weighting).__name__, saved["weighting"]["method"]
+    method, theirs = _method(step.weighting), saved["weighting"]["method"]
     if method != theirs:
         missing.append(f"weighting {method} (it is not in the saved state{ADVICE})")
         unexpected.append(f"weighting {theirs} (it is in the saved state alone{ADVICE})")
@@ -44,7 +45,7 @@ def load(step: Step, state: Any) -> Loaded:
         own = names_after(step.recorder.state.losses, saved)
         kept = _of(saved["weighting"]["state"], lambda key: key in own or key not in names)
         try:
-            step.weighting.load_state_dict(kept)  # type: ignore[attr-defined]
+            _plain(step.weighting).load_state_dict(kept)
         except Exception as error:  # somebody else's code: the rest of the model goes on
             return Loaded([], [], [f"{method}.load_state_dict: {error}"], ())
     take_over(step, saved)
@@ -57,12 +58,28 @@ def _of(state: Any, takes: Any) -> Any:
     return {key: value for key, value in state.items() if takes(key)}
 
 
-def weighting_state(weighting: Any) -> dict[str, Any]:
+def weighting_state(weighting: Any, names: tuple[str, ...]) -> dict[str, Any]:
     """The method, and what it remembers where it is no module, whose state is torch's to keep."""
-    own = None
-    if not isinstance(weighting, nn.Module) and hasattr(weighting, "state_dict"):
-        own = weighting.state_dict()
-    return {"method": type(weighting).__name__, "state": own}
+    if hasattr(weighting, "expect"):
+        weighting.expect(names)
+    plain = _plain(weighting)
+    return {"method": _method(weighting), "state": None if plain is None else plain.state_dict()}
+
+
+def _plain(weighting: Any) -> Any:
+    """The weighting, or the one in a wrapper, if its state is for the group to keep."""
+    weighting = innermost(weighting)
+    return (
+        None
+        if isinstance(weighting, nn.Module) or not hasattr(weighting, "state_dict")
+        else weighting
+    )
+
+
+def _method(weighting: Any) -> str:
+    name = type(weighting).__name__
+    is_wrapper = isinstance(weighting, NormalizedWeighting)
+    return f"{name}({_method(weighting.inner)})" if is_wrapper else name
 
 
 def follow_names(

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting.accelerator._device_losses import DeviceLosses
-from multi_loss_weighting.accelerator._widest import widest
 from multi_loss_weighting.batch._batch import Batch
 from multi_loss_weighting.batch._value import (
     checked_samples,
@@ -20,7 +19,8 @@ from multi_loss_weighting.batch._value import (
     read_metrics,
 )
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
-from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.statistics._history import History, shown
+from multi_loss_weighting.statistics._widest import widest
 from multi_loss_weighting.weighting._base import Weighted, checked_weighted
 
 from ._backward import run_backward
@@ -312,14 +312,20 @@ class Step:
         return weights.clone()
 
     def weights(self, losses: Tensor, step: int) -> Any:
-        """The weights of a step of losses [K] that are all there."""
-        zeros = torch.zeros_like(losses)
+        """The weights of a step of losses [K] that are all there; 0 for one that is not known."""
+        losses = losses.nan_to_num(0.0, 0.0, 0.0)
         if losses.is_cpu and self._device is None and not self._is_always_late:
-            batch = Batch(zeros, zeros.tolist())
+            batch = Batch(losses, losses.tolist())
         else:
             device = self._place() if losses.is_cpu else losses.device
-            batch = self._on(device).read_means(zeros.to(device))
+            batch = self._on(device).read_means(losses.to(device))
         return self.weigh(batch, step).weights
+
+    def statistic_of(self, name: str, device: torch.device) -> Tensor:
+        """One number of each loss for compiled code, a vector [K] of its own."""
+        with self.recorder.lock:
+            vector = torch.as_tensor(shown(self.history(), name))
+            return vector.to(device, widest(device), copy=True)
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
@@ -582,6 +588,8 @@ class Step:
         records = losses.numbers_from((), ())
         self.begin_with(StepState(state.step, losses, records, epoch=state.epoch))
         recorder.ranks.forget()
+        if hasattr(self.weighting, "forget"):
+            self.weighting.forget()
 
 
 def _added(

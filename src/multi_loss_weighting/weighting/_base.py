@@ -40,9 +40,15 @@ class Weighting(Protocol):
       [K] and the weights [K] that training used, detached, so that a method can remember them.
     - `state_dict()` and `load_state_dict(state)` have what must survive a restart: numbers, text,
       tensors, and lists and dicts of them.
+    - `expect(names)` is called before `state_dict()`: have a place for each of these losses, so
+      that the state of given losses has one size from the start.
+    - `forget()` is called when the group forgets its losses.
     - `num_losses` is the number of losses that it is made for.
     - `hyperparams()` returns the settings that loggers record.
     - `ratio_settings`, a `RatioSettings`, says how the loss ratios of the history are kept.
+    - `to_average(names, device)` returns numbers [m, K] of this step of which `averaged(names,
+      means)` gets the means over the ranks, before `recorded`. It is asked only where there are
+      ranks; m is always the same.
     """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -83,6 +89,18 @@ def _on_device(weights: bytes, dtype: torch.dtype, device: torch.device) -> Tens
     with torch.inference_mode(False):
         values = torch.frombuffer(bytearray(weights), dtype=torch.float64)
         return values.to(dtype).to(device, non_blocking=True)
+
+
+def checked_sum(sum_to: Any) -> Any:
+    """What weights sum to, 1 or "K", the number of losses.
+
+    Raises:
+        ValueError: If it is neither.
+    """
+    if sum_to not in (1, "K"):
+        msg = f'sum_to must be 1 or "K", got {sum_to!r}'
+        raise ValueError(msg)
+    return sum_to
 
 
 def checked_weighting(weighting: Any) -> Weighting:

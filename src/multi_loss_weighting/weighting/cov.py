@@ -8,7 +8,7 @@ from multi_loss_weighting.statistics._checked import checked
 from multi_loss_weighting.statistics._scalar import cov_shares
 from multi_loss_weighting.statistics._settings import RatioSettings
 
-from ._base import Weighted, weighted_sum
+from ._base import Weighted, checked_sum, weighted_sum
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,11 +61,8 @@ class CoVWeighting:
         spike: float = 100.0,
         patience: int = 10,
     ) -> None:
-        if sum_to not in (1, "K"):
-            msg = f'sum_to must be 1 or "K", got {sum_to!r}'
-            raise ValueError(msg)
         checked(warmup, lambda count: count >= 2, "warmup", "2 or more values of a ratio")
-        self.sum_to = sum_to
+        self.sum_to = checked_sum(sum_to)
         self.warmup = warmup
         self.ratio_settings = RatioSettings(decay=decay, spike=spike, patience=patience)
 

@@ -6,13 +6,19 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from loss_loggers import read_run
 from multi_loss_weighting.statistics._checked import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 
 if TYPE_CHECKING:
+    from os import PathLike
+
     from torch import Tensor
 
+    from loss_loggers import Run
     from multi_loss_weighting.statistics._history import History
 
 Schedule = Callable[[int], float]
@@ -44,6 +50,43 @@ class StaticWeighting:
             checked_kind(weights, Mapping, "weights")
         for name, weight in {**(weights or {}), **more}.items():
             self[name] = weight
+
+    @classmethod
+    def from_run(
+        cls, path: str | PathLike[str], *, scope: str = "", start: int = 0
+    ) -> StaticWeighting:
+        """The mean weights of a recorded run, frozen.
+
+        For a run with weights that moved, of which one wants to know whether their mean does as
+        well: it costs nothing, and the objective stays the same for the whole training.
+
+        Args:
+            path: The folder of the run, as `CsvLogger` wrote it.
+            scope: The scope of the group whose weights to take.
+            start: The first step that counts.
+
+        Raises:
+            FileNotFoundError: If there is no run.
+            ValueError: If it has no weights of that group.
+
+        >>> from tempfile import TemporaryDirectory
+        >>> from loss_loggers import CsvLogger
+        >>> from multi_loss_weighting import LossGroup
+        >>> with TemporaryDirectory() as folder:
+        ...     with CsvLogger(f"{folder}/warm") as logger:
+        ...         moving = StaticWeighting(kl=lambda step: step / 4)
+        ...         group = LossGroup(["recon", "kl"], logger, weighting=moving)
+        ...         for step in range(5):
+        ...             group.record({"recon": 1.0, "kl": 2.0})
+        ...     StaticWeighting.from_run(logger.path).hyperparams()
+        {'weights': {'recon': 1.0, 'kl': 0.5}}
+        """
+        weights = _mean_weights(read_run(path), scope, start)
+        if not weights:
+            whose = f" of the scope {scope!r}" if scope else ""
+            msg = f"path must be a run with weights{whose} from step {start} on, got {path!s}"
+            raise ValueError(msg)
+        return cls(weights)
 
     def __getitem__(self, name: str) -> float | Schedule:
         return self._weights.get(name, 1.0)
@@ -92,6 +135,24 @@ class StaticWeighting:
     def load_state_dict(self, state: Mapping[str, float]) -> None:
         """Take over the numbers of `state_dict()`."""
         self._weights |= {name: _checked(weight, name) for name, weight in state.items()}
+
+
+def _mean_weights(run: Run, scope: str, start: int) -> dict[str, float]:
+    """The mean weight of each loss of a scope, from a step on."""
+    settings = run.info.get("hyperparameters", {})
+    scopes = [key.removesuffix("weighting") for key in settings if key.endswith("/weighting")]
+    prefix = f"{scope}/" if scope else ""
+    weights = {}
+    for label in settings.get("losses", run.names):
+        is_other = not scope and label.startswith(tuple(scopes))
+        if is_other or not label.startswith(prefix) or label not in run.names:
+            continue
+        rows = run[label]
+        used = rows["weight"][rows["step"] >= start]
+        used = used[np.isfinite(used)]
+        if len(used):
+            weights[label.removeprefix(prefix)] = float(used.mean())
+    return weights
 
 
 def _checked(weight: float, name: str) -> float:

@@ -1,0 +1,148 @@
+"""Bring the losses to one size, then weigh them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from multi_loss_weighting.statistics._arrays import sizes
+from multi_loss_weighting.statistics._history import History, shown
+from multi_loss_weighting.statistics._widest import widest
+
+from ._base import Weighted, Weighting, checked_weighting, settings_of
+from .plain_sum import PlainSum
+
+_POWERS = {
+    **dict.fromkeys(("first", "value", "mean", "std", "minimum", "maximum"), 1),
+    **dict.fromkeys(("exponential_mean", "block_mean", "epoch_mean"), 1),
+    "variance": 2,
+}
+"""How each statistic goes with the size of its loss."""
+
+
+class NormalizedWeighting(nn.Module):
+    """Each loss over its own size, then any weighting: inner(L_1 / m_1, ..., L_K / m_K).
+
+    m_i is the magnitude of the running mean of L_i up to the step before, or of its first value.
+    So losses in different units weigh alike, for the price of a division. By the mean, a loss that
+    falls counts less and less; by the first value, more so.
+
+    A weight of the row is what the raw loss is multiplied by. The inner weighting sees losses and
+    statistics over their sizes. A loss that comes for the first time is its own size. No loss is
+    divided by less than a hundredth of its root mean square so far, so that neither a first value
+    near 0 nor a mean near 0 makes it huge.
+
+    By the first value it is the L_i(t) / L_i(0) by which GradNorm (arXiv:1711.02257) compares
+    losses.
+
+    Args:
+        inner: How to weigh what comes out; None for the plain sum.
+        by: "mean" or "first".
+
+    Raises:
+        ValueError: If `by` is neither.
+        TypeError: If `inner` is no weighting.
+
+    >>> from multi_loss_weighting import LossGroup
+    >>> group = LossGroup(["meters", "grams"], weighting=NormalizedWeighting())
+    >>> for step in range(3):
+    ...     losses = {"meters": 0.5, "grams": 2000.0}
+    ...     total = group.update(losses, do_backwards=False)
+    >>> group.weights, total.item()
+    ({'meters': 2.0, 'grams': 0.0005}, 2.0)
+    """
+
+    def __init__(
+        self, inner: Weighting | None = None, *, by: Literal["mean", "first"] = "mean"
+    ) -> None:
+        super().__init__()
+        if by not in ("mean", "first"):
+            msg = f'by must be "mean" or "first", got {by!r}'
+            raise ValueError(msg)
+        self.by = by
+        self.inner = PlainSum() if inner is None else checked_weighting(inner)
+        for name in ("num_losses", "ratio_settings", "to_average", "averaged"):
+            if hasattr(self.inner, name):
+                setattr(self, name, getattr(self.inner, name))
+        self._sizes: Tensor | None = None  # those of the step under way
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The objective of the inner weighting for the losses over their sizes."""
+        own = self._sizes_of(losses.detach(), history)
+        if not torch.compiler.is_compiling():
+            self._sizes = own
+        result = self.inner.weigh(losses / own.to(losses.dtype), ScaledHistory(history, own))
+        weights = torch.as_tensor(result.weights, dtype=own.dtype).to(own.device)
+        return Weighted(result.total, weights / own)
+
+    def _sizes_of(self, losses: Tensor, history: History) -> Tensor:
+        dtype = widest(losses.device)
+
+        def vector(numbers: Any) -> Tensor:
+            return torch.as_tensor(numbers).to(losses.device, dtype)
+
+        mean, variance = vector(history.mean), vector(history.variance)
+        start = mean if self.by == "mean" else vector(history.first)
+        own: Tensor = sizes(start, mean, variance, losses.to(dtype))
+        return own
+
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
+        """Tell the inner weighting, in its own sizes, that a step is over."""
+        hook, own = getattr(self.inner, "recorded", None), self._sizes
+        self._sizes = None
+        if hook is None:
+            return
+        if own is None or own.shape != losses.shape:
+            own = self._sizes_of(losses, history)
+        hook(losses / own.to(losses), weights * own.to(weights), ScaledHistory(history, own))
+
+    def expect(self, names: tuple[str, ...]) -> None:
+        """Tell the inner weighting which losses will come."""
+        getattr(self.inner, "expect", _nothing)(names)
+
+    def forget(self) -> None:
+        """Have the inner weighting be as new, since the group forgets its losses."""
+        getattr(self.inner, "forget", _nothing)()
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The settings, as loggers record them."""
+        return {"by": self.by, "inner": settings_of(self.inner)}
+
+
+def innermost(weighting: Any) -> Any:
+    """The weighting itself, or the one inside of what normalizes its losses."""
+    while isinstance(weighting, NormalizedWeighting):
+        weighting = weighting.inner
+    return weighting
+
+
+def _nothing(*_: object) -> None:
+    return None
+
+
+class ScaledHistory(History):
+    """A history whose losses were divided by `sizes` [K] from the start.
+
+    Ratios, counts and coefficients of variation are the same for any size.
+    """
+
+    def __init__(self, history: History, sizes: Tensor) -> None:
+        super().__init__(history.names, history.records)
+        self.step, self.present = history.step, history.present
+        self.are_given, self.is_on_device = history.are_given, history.is_on_device
+        self._history, self._sizes = history, sizes
+
+    def gather(self, name: str) -> Any:
+        """One number of each loss."""
+        numbers = shown(self._history, name)
+        if name not in _POWERS:
+            return numbers
+        sizes = self._sizes if isinstance(numbers, torch.Tensor) else np.asarray(self._sizes)
+        return numbers / sizes ** _POWERS[name]
+
+    def ratios(self) -> Any:
+        """The loss ratios as they are kept on an accelerator."""
+        return self._history.ratios()

@@ -1,0 +1,108 @@
+"""ReLoBRaLo: the loss that falls least, against before and against the start, weighs most."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from multi_loss_weighting.statistics._checked import checked
+
+from ._base import Weighted, weighted_sum
+from ._per_loss import PerLoss, Remembering, softmax_shares, took_part
+
+if TYPE_CHECKING:
+    from multi_loss_weighting.statistics._history import History
+
+_MOST = 1e30
+"""A ratio above it says no more."""
+
+
+class ReLoBRaLo(Remembering):
+    r"""lambda_i(t) = alpha (rho lambda_i(t-1) + (1 - rho) b_i(t, 0)) + (1 - alpha) b_i(t, t-1).
+
+    b_i(t, s) = K exp(L_i(t) / (T L_i(s))) / sum_j exp(L_j(t) / (T L_j(s))) is large for a loss that
+    fell less than the others since step s. rho is 1 or, now and then, 0: then the weights forget
+    what they were and go by the start ("random lookback"). The weights sum to K.
+
+    As in the authors' code the weights are 1 at first and b(1, 0) next. The weights of a step come
+    from the losses up to the step before, so that all ranks and all calls in a step weigh alike;
+    the authors take the losses of the step itself. Losses count by their magnitude. One that is
+    missing or not finite keeps its weight, and one that comes late begins at 1.
+
+    Bischof & Kraus, "Multi-Objective Loss Balancing for Physics-Informed Deep Learning",
+    arXiv:2110.09813, section 3.
+
+    Args:
+        alpha: How much of the weights stays from step to step, 0 to 1.
+        temperature: T, above 0: the smaller, the nearer to all for one loss.
+        rho: How probable it is that a step does not look back to the start, 0 to 1.
+        seed: For the lookbacks. They are the same in a resumed run; ranks need the same seed.
+
+    Raises:
+        ValueError: If an option is outside its range.
+
+    >>> from multi_loss_weighting import LossGroup
+    >>> group = LossGroup(["falls", "stays"], weighting=ReLoBRaLo(temperature=1.0))
+    >>> for step in range(3):
+    ...     total = group.update({"falls": 0.5**step, "stays": 1.0}, do_backwards=False)
+    >>> print({name: round(weight, 3) for name, weight in group.weights.items()})
+    {'falls': 0.755, 'stays': 1.245}
+    """
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.999,
+        temperature: float = 0.1,
+        rho: float = 0.999,
+        seed: int = 0,
+    ) -> None:
+        self.alpha: float = checked(alpha, lambda it: 0 <= it <= 1, "alpha", "0 to 1")
+        is_right = lambda it: 0 < it < float("inf")  # noqa: E731
+        self.temperature: float = checked(temperature, is_right, "temperature", "above 0")
+        self.rho: float = checked(rho, lambda it: 0 <= it <= 1, "rho", "0 to 1")
+        self.seed = seed
+        nan = float("nan")
+        self.memory = PerLoss(first=nan, last=nan, weight=1.0, count=0.0)
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The sum of the losses times the weights after the step before."""
+        return weighted_sum(losses, self.memory.of(history.names, losses.device)["weight"].clone())
+
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
+        """Take in the losses of a step."""
+        old = self.memory.of(history.names, losses.device)
+        now, came = losses.abs().to(old["last"]), took_part(losses, history.present)
+        is_first, is_second = old["count"] == 0, old["count"] == 1
+        by_last = self._balanced(now, old["last"], came & ~is_first)
+        kept = old["weight"]
+        if Random(f"{self.seed} {history.step}").random() >= self.rho:
+            kept = torch.where(is_second, kept, self._balanced(now, old["first"], came & ~is_first))
+        alpha = torch.full_like(now, self.alpha).masked_fill_(is_second, 0.0)
+        new = torch.where(is_first, old["weight"], alpha * kept + (1 - alpha) * by_last)
+        self.memory.keep(
+            history.names,
+            {
+                "first": torch.where(came & is_first, now, old["first"]),
+                "last": torch.where(came, now, old["last"]),
+                "weight": torch.where(came, new, old["weight"]),
+                "count": old["count"] + came,
+            },
+        )
+
+    def _balanced(self, now: Tensor, then: Tensor, known: Tensor) -> Tensor:
+        tiny = torch.finfo(now.dtype).tiny
+        ratio = (now / then.clamp_min(tiny)).clamp_max(_MOST)
+        return len(now) * softmax_shares(ratio / self.temperature, known)
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The settings, as loggers record them."""
+        return {
+            "alpha": self.alpha,
+            "temperature": self.temperature,
+            "rho": self.rho,
+            "seed": self.seed,
+        }

@@ -1,0 +1,172 @@
+"""Hold a loss at a target by its weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from multi_loss_weighting.statistics._checked import checked, checked_kind
+
+from ._base import Weighted, weighted_sum
+from ._per_loss import PerLoss, Remembering, took_part
+
+if TYPE_CHECKING:
+    from multi_loss_weighting.statistics._history import History
+
+
+class TargetWeighting(Remembering):
+    r"""sum_i lambda_i L_i, where the weight of a loss with a target grows while it is above it.
+
+    With m_i the moving average of the loss up to the step before and e_i = (m_i - target_i) /
+    |target_i| (for a target of 0 the difference itself), each step takes I_i to I_i + rate e_i, and
+
+    - lambda_i = exp(I_i + proportional e_i), which is never negative: the loss is to be *at most*
+      the target. Below it the weight falls, and the other losses have their way.
+    - lambda_i = I_i + proportional e_i with `equal=True`, which may be negative: then the loss is
+      pushed up to its target, too. Let the other losses be ones that do so gladly.
+
+    `proportional=0` is the multiplier of GECO (I moves in proportion to the constraint); above 0 it
+    is a proportional-integral controller, which swings less. I stays within `limits`, so that it
+    does not wind up while the target is out of reach. A loss without a target weighs 1. A step
+    without a loss, or with one that is not finite, leaves its weight as it is.
+
+    For the KL of a VAE, the temperature of SAC (the entropy as a loss with a negative target), or
+    a penalty on the KL to a reference policy.
+
+    Rezende & Viola, "Taming VAEs", arXiv:1810.00597 (GECO); Shao et al., "ControlVAE",
+    arXiv:2004.05988 (proportional-integral).
+
+    Args:
+        targets: From the name of a loss to its target.
+        rate: How fast the weight answers: at twice the target its logarithm grows by so much a
+            step.
+        proportional: How much it answers at once.
+        smoothing: How much of the moving average stays from step to step, 0 to 1.
+        start: The weight at first.
+        limits: The smallest and the largest weight; None for 1e-4 to 1e4, or for -1e4 to 1e4 with
+            `equal=True`.
+        equal: Whether to hold the loss at its target from below as well.
+        **more: Targets, by keyword.
+
+    Raises:
+        ValueError: If there is no target, one is not finite, or an option is outside its range.
+
+    >>> from multi_loss_weighting import LossGroup
+    >>> group = LossGroup(["recon", "kl"], weighting=TargetWeighting(kl=2.0, rate=0.1))
+    >>> for kl in (6.0, 6.0, 2.0):
+    ...     total = group.update({"recon": 1.0, "kl": kl}, do_backwards=False)
+    >>> print({name: round(weight, 3) for name, weight in group.weights.items()})
+    {'recon': 1.0, 'kl': 1.492}
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, float] | None = None,
+        /,
+        *,
+        rate: float = 0.01,
+        proportional: float = 0.0,
+        smoothing: float = 0.9,
+        start: float = 1.0,
+        limits: tuple[float, float] | None = None,
+        equal: bool = False,
+        **more: float,
+    ) -> None:
+        if targets is not None:
+            checked_kind(targets, Mapping, "targets")
+        self.targets = {
+            name: _target(one, name) for name, one in {**(targets or {}), **more}.items()
+        }
+        if not self.targets:
+            msg = "targets must be one or more, got none: TargetWeighting(kl=2.0)"
+            raise ValueError(msg)
+        is_positive = lambda it: 0 < it < math.inf  # noqa: E731
+        self.rate: float = checked(rate, is_positive, "rate", "above 0")
+        is_right = lambda it: 0 <= it < math.inf  # noqa: E731
+        self.proportional: float = checked(proportional, is_right, "proportional", "0 or more")
+        self.smoothing: float = checked(
+            smoothing, lambda it: 0 <= it < 1, "smoothing", "0 to below 1"
+        )
+        self.equal = equal
+        lowest, highest = (-1e4 if equal else 1e-4, 1e4) if limits is None else limits
+        if not (math.isfinite(lowest) and lowest < highest < math.inf and (equal or lowest > 0)):
+            needed = "two numbers, the smaller first" + ("" if equal else " and above 0")
+            msg = f"limits must be {needed}, got {limits!r}"
+            raise ValueError(msg)
+        self.limits = (lowest, highest)
+        is_within = lambda it: lowest <= it <= highest  # noqa: E731
+        self.start: float = checked(start, is_within, "start", f"within limits {self.limits}")
+        self.memory = PerLoss(mean=math.nan, integral=self._as_integral(start), limited=0.0)
+
+    def _as_integral(self, weight: float) -> float:
+        return weight if self.equal else math.log(weight)
+
+    @property
+    def limited(self) -> dict[str, int]:
+        """How many steps the weight of each loss would have left `limits`."""
+        counts = self.memory.by_name("limited")
+        return {name: int(count) for name, count in counts.items() if name in self.targets}
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        """The sum of the losses times the weights after the step before.
+
+        Raises:
+            ValueError: If there is a target for a loss that the group does not have, and no other
+                can come.
+        """
+        names = history.names
+        if history.are_given and not self.targets.keys() <= set(names):
+            unknown = ", ".join(name for name in self.targets if name not in names)
+            msg = f"targets must be of the losses {', '.join(names)}, got targets for {unknown}"
+            raise ValueError(msg)
+        numbers = self.memory.of(names, losses.device)
+        error, has_target = self._error(numbers["mean"], names)
+        answer = numbers["integral"] + self.proportional * torch.where(error.isnan(), 0.0, error)
+        weights = (answer if self.equal else answer.exp()).clamp(*self.limits)
+        return weighted_sum(losses, torch.where(has_target, weights, 1.0))
+
+    def _error(self, mean: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+        """How far each loss is above its target, and which have one."""
+        own = [self.targets.get(name, math.nan) for name in names]
+        target = torch.tensor(own, dtype=mean.dtype, device="cpu")
+        target = target.to(mean.device, non_blocking=True)
+        scale = torch.where(target == 0, 1.0, target.abs())
+        return (mean - target) / scale, ~target.isnan()
+
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
+        """Take in the losses of a step."""
+        old = self.memory.of(history.names, losses.device)
+        now, came = losses.to(old["mean"]), took_part(losses, history.present)
+        mean = torch.where(old["mean"].isnan(), now, now.lerp(old["mean"], self.smoothing))
+        error, has_target = self._error(mean, history.names)
+        moved = old["integral"] + self.rate * error
+        within = moved.clamp(*map(self._as_integral, self.limits))
+        moves = came & has_target
+        self.memory.keep(
+            history.names,
+            {
+                "mean": torch.where(came, mean, old["mean"]),
+                "integral": torch.where(moves, within, old["integral"]),
+                "limited": old["limited"] + (moves & (within != moved)),
+            },
+        )
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The settings, as loggers record them."""
+        return {
+            "targets": self.targets,
+            "rate": self.rate,
+            "proportional": self.proportional,
+            "smoothing": self.smoothing,
+            "start": self.start,
+            "limits": [*self.limits],
+            "equal": self.equal,
+        }
+
+
+def _target(target: float, name: str) -> float:
+    return float(checked(target, math.isfinite, f"the target of {name}", "a finite number"))
