@@ -3,6 +3,8 @@
 from ._group import LossGroup
 from ._tracker import LossTracker
 from ._trackers import Trackers
+from .gradients._advice import Advice
+from .gradients._diagnosis import Diagnosis
 from .gradients._diagnostics import GradientDiagnostics
 from .statistics._history import History
 from .statistics._record import LossRecord
@@ -36,8 +38,10 @@ __version__ = "0.1.0"
 __all__ = [
     "REPORT",
     "STATISTICS",
+    "Advice",
     "AutomaticWeightedLoss",
     "CoVWeighting",
+    "Diagnosis",
     "EqualWeighting",
     "GradNorm",
     "GradientDiagnostics",

@@ -14,6 +14,7 @@ from .accelerator import _compiled
 from .batch._names import checked_name
 from .batch._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
 from .batch._value import checked_step, losses_by_name
+from .gradients._diagnosis import Diagnosis
 from .statistics._checked import checked_kind
 from .statistics._settings import StatisticsSettings
 from .step._backward import checked_backward
@@ -416,6 +417,44 @@ class LossGroup(nn.Module):
         if step is None and self._leader is not None:
             step = max(self._leader.recorder.state.step - 1, 0)
         return self._step.update(losses, do_backwards, step, extra, samples, retain_graph)
+
+    def diagnose(
+        self,
+        parameters: Iterable[Tensor] | Tensor,
+        *,
+        steps: int = 100,
+        every: int | None = None,
+    ) -> Diagnosis:
+        """Find out in the next steps whether weighting can help, and which kind to try first.
+
+        Train on as before, best with the plain sum; `print` what this returns afterwards. From the
+        norms and cosines of the gradients of the losses it says in two sentences whether the losses
+        differ in size, pull against each other, or neither, how sure that is, and what to try. Its
+        `advice` has the numbers. Training is bit-identical; a step that measures costs a backward a
+        loss more.
+
+        Args:
+            parameters: What to differentiate by: those of the network, or the last layer that all
+                losses share, which costs less.
+            steps: How many steps to look at.
+            every: Steps from one measurement to the next; None for some 20 measurements in all.
+
+        Raises:
+            TypeError: If a parameter is no tensor.
+            ValueError: If no parameter requires a gradient, or a number of steps is below 1.
+
+        >>> weight = torch.ones(2, requires_grad=True)
+        >>> group = LossGroup(["meters", "grams"])
+        >>> diagnosis = group.diagnose(weight, steps=20)
+        >>> for step in range(20):
+        ...     total = group.update({"meters": weight[0], "grams": 1000 * weight[1]})
+        >>> advice = diagnosis.advice
+        >>> advice.finding, advice.ratio, advice.advice, advice.is_sure
+        ('sizes', 1000.0, 'one size', True)
+        """
+        diagnosis = Diagnosis(parameters, steps=steps, every=every)
+        self._step.observe(diagnosis.look)
+        return diagnosis
 
     def end_epoch(self) -> dict[str, float]:
         """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.

@@ -77,7 +77,8 @@ class Step:
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the numbers of the device, and puts them there with its next losses."""
         self.settle()
-        return self.__dict__ | {"_device": None, "_saved": self.device_numbers()}
+        own = {key: value for key, value in self.__dict__.items() if key != "weigh"}
+        return own | {"_device": None, "_saved": self.device_numbers()}
 
     def weigh_by(self, weighting: Weighting) -> None:
         """Have another weighting from now on, with the statistics that are known.
@@ -276,6 +277,20 @@ class Step:
         if type(self.weighting).__module__.startswith(_OURS):
             return result
         return Weighted(result.total, result.weights.detach().clone())
+
+    def observe(self, look: Callable[[Tensor, tuple[str, ...], int], bool]) -> None:
+        """Show `look` the losses of each step before they are weighed, until it says True.
+
+        It stands before `weigh`, so that a step that nobody looks at costs nothing.
+        """
+
+        def weigh(batch: Batch, step: int) -> Weighted:
+            state = self.recorder.state
+            if look(batch.losses, state.losses.names, state.number):
+                self.__dict__.pop("weigh", None)
+            return Step.weigh(self, batch, step)
+
+        self.__dict__["weigh"] = weigh
 
     def weigh_and_remember(self, losses: Mapping[str, Any], step: int | None) -> Tensor:
         """The objective of a step, whose weights the next record is told."""
