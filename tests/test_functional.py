@@ -13,6 +13,9 @@ from multi_loss_weighting import (
     AutomaticWeightedLoss,
     EqualWeighting,
     History,
+    LossGroup,
+    NormalizedWeighting,
+    UncertaintySoftmax,
     UncertaintyWeighting,
 )
 from multi_loss_weighting.functional import (
@@ -23,7 +26,9 @@ from multi_loss_weighting.functional import (
     automatic_weighted_loss,
     cov_weighting,
     equal_weighting,
+    normalized_weighting,
     static_weighting,
+    uncertainty_softmax_loss,
     uncertainty_weighted_loss,
 )
 
@@ -271,3 +276,30 @@ def test_a_state_is_made_from_one_array_for_all_losses(like: Any) -> None:
 def test_a_setting_without_sense_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"warmup must be 2 or more .* got 1"):
         cov_weighting(warmup=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("by", ["mean", "first"])
+def test_normalized_weights_are_those_of_the_scalar_form(kind: str, by: Any) -> None:
+    losses = np.random.default_rng(0).lognormal(0, 1, (20, 3)) * [1.0, 1e3, 1e-3]
+    group = LossGroup(["a", "b", "c"], weighting=NormalizedWeighting(by=by))
+
+    _, weights = run(normalized_weighting(by=by), KINDS[kind](losses))
+
+    assert weights[0] == pytest.approx(1 / 3)
+    for row, ours in zip(losses, weights, strict=True):
+        if group.step:
+            assert [*group.next_weights().values()] == pytest.approx(ours, rel=1e-12)
+        group.update(dict(zip("abc", row, strict=True)), do_backwards=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("temperature", [0.01, 1.0, 30.0])
+def test_the_uncertainty_softmax_is_that_of_the_scalar_form(kind: str, temperature: float) -> None:
+    losses = np.random.default_rng(0).lognormal(0, 1, 3)
+    group = LossGroup(["a", "b", "c"], weighting=UncertaintySoftmax(temperature=temperature))
+
+    total = uncertainty_softmax_loss(KINDS[kind](losses), temperature=temperature)
+
+    named = dict(zip("abc", losses, strict=True))
+    assert float(total) == pytest.approx(group.weigh(named).item(), rel=1e-12)

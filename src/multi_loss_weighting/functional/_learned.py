@@ -1,8 +1,9 @@
-"""Objectives with learned weights as pure functions."""
+"""Objectives whose weights are learned, or follow from the losses, as pure functions."""
 
 from __future__ import annotations
 
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
+from multi_loss_weighting.weighting.uncertainty_softmax import LEAST
 
 
 def automatic_weighted_loss(params: Array, losses: Array) -> Array:
@@ -48,3 +49,27 @@ def uncertainty_weighted_loss(params: Array, losses: Array, *, half: bool = Fals
     xp = arrays_of(params)
     total = xp.sum(xp.exp(-params) * losses + params)
     return 0.5 * total if half else total
+
+
+def uncertainty_softmax_loss(losses: Array, *, temperature: float = 1.0) -> Array:
+    """sum_i omega_i L_i with omega_i = softmax(1 / (T L_i)), as `UncertaintySoftmax`.
+
+    Kirchdorfer et al., arXiv:2408.07985. No gradient goes through the weights. A loss that is not
+    finite is not left out here.
+
+    Args:
+        losses: The losses [K].
+        temperature: T, above 0: the higher, the more alike the weights.
+
+    Returns:
+        The objective, of no dimension.
+
+    >>> import numpy as np
+    >>> float(uncertainty_softmax_loss(np.array([0.5, 1.0])).round(4))
+    0.6345
+    """
+    xp = arrays_of(losses)
+    size = abs(xp.stop_gradient(losses))
+    logits = 1 / (temperature * xp.where(size < LEAST, xp.zeros_like(size) + LEAST, size))
+    powers = xp.exp(logits - xp.max(logits))
+    return xp.sum(powers / xp.sum(powers) * losses)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 from multi_loss_weighting.statistics._array_ratios import cov_shares
-from multi_loss_weighting.weighting import CoVWeighting
+from multi_loss_weighting.statistics._arrays import sizes
+from multi_loss_weighting.weighting import CoVWeighting, NormalizedWeighting
 
 from ._pure import PureWeighting, State, pure_weighting
 
@@ -63,6 +64,27 @@ def equal_weighting() -> PureWeighting:
     )
 
 
+def normalized_weighting(*, by: Literal["mean", "first"] = "mean") -> PureWeighting:
+    """1 / m_i, as `NormalizedWeighting()` of the plain sum: every loss over its size.
+
+    Before the first step sizes are not known, so it weighs 1/K.
+
+    Args:
+        by: "mean" for the running mean of each loss, "first" for its first value.
+
+    Raises:
+        ValueError: If `by` is neither.
+
+    >>> import numpy as np
+    >>> normalized = normalized_weighting()
+    >>> state, _ = normalized.update(normalized.init(np.zeros(2)), np.array([0.5, 2000.0]))
+    >>> normalized.weights(state)
+    array([2.e+00, 5.e-04])
+    """
+    checked = NormalizedWeighting(by=by)
+    return pure_weighting(partial(_one_over_sizes, by=checked.by))
+
+
 def static_weighting(weights: Array) -> PureWeighting:
     """Weights that you chose, with the statistics of the losses.
 
@@ -81,3 +103,14 @@ def static_weighting(weights: Array) -> PureWeighting:
 def _cov_weights(state: State, *, warmup: int, sums_to_count: bool) -> Array:
     shares = cov_shares(state.ratios, warmup)
     return shares * shares.shape[0] if sums_to_count else shares
+
+
+def _one_over_sizes(state: State, *, by: Literal["mean", "first"]) -> Array:
+    losses = state.losses
+    start = losses.mean if by == "mean" else losses.first
+    # Of a loss that never came there is nothing but K.
+    count = losses.mean.shape[0]
+    unknown = losses.mean * 0 + count
+    xp = arrays_of(losses.mean)
+    own = sizes(start, losses.mean, losses.variance, xp.zeros_like(losses.mean))
+    return 1 / xp.where(losses.count > 0, own, unknown)

@@ -20,6 +20,7 @@ class Arrays(NamedTuple):
     where: Callable[..., Array]
     zeros_like: Callable[[Array], Array]
     sum: Callable[[Array], Array]
+    max: Callable[[Array], Array]
     sqrt: Callable[[Array], Array]
     exp: Callable[[Array], Array]
     log1p: Callable[[Array], Array]
@@ -63,6 +64,7 @@ def _like_numpy(xp: ModuleType, stop_gradient: Callable[[Array], Array]) -> Arra
         where=xp.where,
         zeros_like=xp.zeros_like,
         sum=xp.sum,
+        max=xp.max,
         sqrt=xp.sqrt,
         exp=xp.exp,
         log1p=xp.log1p,
@@ -93,6 +95,7 @@ def _tensorflow() -> Arrays:
         where=where,
         zeros_like=tf.zeros_like,
         sum=tf.reduce_sum,
+        max=tf.reduce_max,
         sqrt=tf.sqrt,
         exp=tf.exp,
         log1p=tf.math.log1p,

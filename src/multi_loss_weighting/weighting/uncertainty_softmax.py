@@ -17,7 +17,7 @@ from ._per_loss import softmax_shares
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
 
-_LEAST = 1e-8
+LEAST = 1e-8
 """A loss below it counts as large as it."""
 
 
@@ -59,7 +59,7 @@ class UncertaintySoftmax:
         usual = torch.as_tensor(history.mean).to(losses.device, dtype).abs()
         size = torch.where(size > 0, size, usual)
         known = size < math.inf  # neither nan nor infinite
-        logits = 1 / (self.temperature * size.clamp_min(_LEAST))
+        logits = 1 / (self.temperature * size.clamp_min(LEAST))
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
 
