@@ -61,7 +61,8 @@ def test_ls_shows_the_newest_run_first(tmp_path: Path) -> None:
 
 def test_ls_keeps_names_whole_on_a_narrow_terminal() -> None:
     marks = ("label spike", "alcohol small weight", "recon spike", "recon nan")
-    run = Summary(Path("automatic-0.05-seed-0"), "finished", 1e9, ("label", "recon"), 199, marks)
+    name = "automatic-0.05-seed-0"
+    run = Summary(Path(name), name, "finished", 1e9, ("label", "recon"), 199, marks)
     narrow = Console(width=80, file=StringIO())
 
     with narrow.capture() as captured:

@@ -7,6 +7,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from loss_loggers.text import printable
+
 
 def hints(commands: dict[str, str]) -> str:
     """A line for each command and what it does; "losses" becomes what works in this shell.
@@ -25,9 +27,9 @@ def hints(commands: dict[str, str]) -> str:
 def short(path: Path) -> str:
     """The path as one would type it from here."""
     try:
-        return str(path.relative_to(Path.cwd()))
+        return printable(path.relative_to(Path.cwd()))
     except ValueError:
-        return str(path)
+        return printable(path)
 
 
 def _program() -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from loss_dashboard.runs.find_run import RunNotFoundError, find_run, run_names
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
+def say(message: object, *, err: bool = False) -> None:
+    """Print a line, of text that may come from a file: it is data, and no command to a terminal."""
+    click.echo(printable(message), err=err)
+
+
 def fail(message: str) -> NoReturn:
     """Say what went wrong, in one line and without a traceback, and exit with 1."""
-    click.echo(message, err=True)
+    say(message, err=True)
     click.get_current_context().exit(1)
 
 

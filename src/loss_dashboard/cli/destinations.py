@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers import sync
 from loss_loggers.recording import folder_at, run_info
 from loss_loggers.sync import alone, targets_of
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +140,7 @@ def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
         known.experiment_id if known else client.create_experiment(experiment),
         _milliseconds(run_info(folder).get("start")),
         {_MADE_HERE: str(folder)},
-        folder.name,
+        printable(folder.name),
     )
     return str(run.info.run_id)
 
@@ -160,7 +161,7 @@ def _wandb(folder: Path, place: Place) -> Iterator[Logger]:
     *path, run_id = (place.run_id or "").split("/")
     project = place.project or (path[-1] if path else None)
     entity = place.entity or (path[-2] if len(path) > 1 else None)
-    name = None if run_id else folder.name
+    name = None if run_id else printable(folder.name)
     with wandb.init(
         project=project, entity=entity, id=run_id or None, name=name, resume="allow"
     ) as run:
@@ -178,7 +179,7 @@ def _comet(folder: Path, place: Place) -> Iterator[Logger]:
         experiment_key=place.run_id,
         # It is a copy of another process: what this one does is of no interest.
         experiment_config=comet_ml.ExperimentConfig(
-            name=None if place.run_id else folder.name,
+            name=None if place.run_id else printable(folder.name),
             auto_metric_logging=False,
             auto_output_logging="",
             auto_param_logging=False,
@@ -201,7 +202,7 @@ def _trackio(folder: Path, place: Place) -> Iterator[Logger]:
 
     *path, name = (place.run_id or "").split("/", 1)
     project = place.project or (path[0] if path else "losses")
-    name = name or _new_trackio_name(project, folder.name)
+    name = name or _new_trackio_name(project, printable(folder.name))
     with redirect_stdout(sys.stderr):  # it talks
         run = trackio.init(
             project, name, resume="allow", embed=False, auto_log_gpu=False, auto_log_cpu=False

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from loss_loggers.text import printable
+
 from ._common import INTERRUPTED
 from ._streams import forgiving_streams
 from .commands.completion import completion
@@ -66,6 +68,10 @@ class _Losses(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
+        except click.ClickException as error:
+            # Of what was typed, or what a * stood for.
+            error.message = printable(error.message)  # type: ignore[misc]
+            raise
         except KeyboardInterrupt:
             context.exit(INTERRUPTED)
 

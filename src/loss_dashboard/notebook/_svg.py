@@ -11,6 +11,7 @@ from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.curves.numbers import figures
 from loss_dashboard.curves.shares import shares_of
 from loss_dashboard.runs.colours import readable
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ def draw(title: str, curves: Sequence[Curve]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}"'
         f' style="max-width: 100%; height: auto"'
         f' role="img" font-family="sans-serif" font-size="12" fill="{GREY}">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{escape(printable(title))}</title>",
         _text(0, 14, title, weight="bold"),
         *_chart("losses", 0, curves, looks, lambda curve: curve.losses),
         *_chart("weights", WIDTH - CHART, curves, looks, lambda curve: curve.weights),
@@ -168,7 +169,7 @@ def _text(
     x: float, y: float, text: str, anchor: str = "start", weight: str = "normal", color: str = GREY
 ) -> str:
     style = f'text-anchor="{anchor}" font-weight="{weight}" fill="{escape(color)}"'
-    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(text)}</text>'
+    return f'<text x="{x:.1f}" y="{y:.1f}" {style}>{escape(printable(text))}</text>'
 
 
 def _rule(x: int, y: int) -> str:

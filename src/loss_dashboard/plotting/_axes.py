@@ -59,8 +59,11 @@ def draw_band(axes: Axes, values: Decimated, color: str) -> None:
     """Faintly, the values as they came and how far they reach."""
     import numpy as np
 
-    # From the least to the greatest value of each part and on, so that a spike keeps its height.
-    steps, reach = np.repeat(values.x, 2), np.stack([values.low, values.high], axis=1).ravel()
+    steps, reach = values.x, values.mean
+    if not np.array_equal(values.low, values.high, equal_nan=True):
+        # From the least to the greatest value of each part and on, so that a spike keeps its height.
+        steps = np.repeat(values.x, 2)
+        reach = np.stack([values.low, values.high], axis=1).ravel()
     axes.plot(steps, reach, color=color, alpha=0.25, linewidth=0.6)
     axes.fill_between(values.x, values.low, values.high, color=color, alpha=0.12, linewidth=0)
 

@@ -187,7 +187,7 @@ def _name_runs(axes: Axes, readers: Sequence[RunReader]) -> int:
 
 
 def _write_title(figure: Figure, readers: Sequence[RunReader]) -> None:
-    names = [reader.path.name for reader in readers]
+    names = [reader.name for reader in readers]
     title = " · ".join(names) if len(names) > 1 else _title(readers[0])
     room = 72 * WIDTH * (1 - 2 * EDGE)
     figure.suptitle(
@@ -205,4 +205,4 @@ def _write_title(figure: Figure, readers: Sequence[RunReader]) -> None:
 def _title(reader: RunReader) -> str:
     """The run and its method, such as "gan, CoVWeighting"."""
     method = method_in(settings_in(reader.info))
-    return ", ".join(filter(None, [reader.path.name, method]))
+    return ", ".join(filter(None, [reader.name, method]))

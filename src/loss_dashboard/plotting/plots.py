@@ -98,7 +98,7 @@ def _drawable(readers: list[RunReader], tell: Callable[[str], object]) -> list[R
     if len(empty) == len(readers):
         raise NothingToDrawError("; ".join(empty.values()))
     for reader in readers:
-        problems = [f"{reader.path.name}: {problem}" for problem in reader.problems]
+        problems = [f"{reader.name}: {problem}" for problem in reader.problems]
         for line in [empty[reader.path]] if reader.path in empty else problems:
             tell(line)
     return [reader for reader in readers if reader.path not in empty]
@@ -111,8 +111,8 @@ def _has_losses(reader: RunReader) -> bool:
 
 def _why_empty(reader: RunReader) -> str:
     if reader.problems:
-        return f"{reader.path.name}: {' '.join(reader.problems)}"
-    return f"{reader.path.name} has no {'losses' if reader.names else 'rows yet'}"
+        return f"{reader.name}: {' '.join(reader.problems)}"
+    return f"{reader.name} has no {'losses' if reader.names else 'rows yet'}"
 
 
 def _read_during(other: Callable[[], None], paths: Sequence[str | Path]) -> list[RunReader]:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_loggers.recording import KEYS
+from loss_loggers.text import printable
 
 from .nonfinite import ABSENT
 
@@ -59,8 +60,8 @@ class Block(NamedTuple):
         order = np.argsort(self.codes.astype(np.min_scalar_type(len(self.names))), kind="stable")
         ends = np.cumsum(np.bincount(self.codes, minlength=len(self.names)))
         parts = np.split(np.take(self.values, order, axis=1), ends[:-1], axis=1)
-        names = [name.decode(errors="replace") for name in self.names]
-        # Names that are no text may become the same.
+        names = [printable(name.decode(errors="replace")) for name in self.names]
+        # Names that are no text, or have controls in them, may become the same.
         each: dict[str, Values] = {}
         for name, part in zip(names, parts, strict=True):
             if part.shape[1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from loss_loggers.recording import INFO, KEYS
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class Problems:
     def say(self, topic: str, sentence: str) -> None:
         """Put this in the place of what was said of the topic; nothing if it is empty."""
         if sentence:
-            self._said[topic] = sentence
+            self._said[topic] = printable(sentence)
         else:
             self._said.pop(topic, None)
 

@@ -8,7 +8,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.colours import colours_in
-from loss_loggers.recording import GREY, INFO, KEYS, folder_at, parts, run_info
+from loss_dashboard.runs.run_json import shown_info
+from loss_loggers.recording import GREY, INFO, KEYS, folder_at, parts
+from loss_loggers.text import printable
 
 from ._csv_lines import header_of, parse
 from ._prefetch import prefetch
@@ -32,6 +34,9 @@ SHOWN = ("loss", "weight", "mean", "std", "cov")
 
 class RunReader:
     """The losses of a run folder, and what has become of it; `poll()` reads what is new.
+
+    It is for showing: in names, and in all other text, characters that could command a terminal are
+    escaped (`loss_loggers.text.printable`). `read_run` has them as they were written.
 
     >>> from tempfile import TemporaryDirectory
     >>> from loss_loggers import CsvLogger
@@ -74,6 +79,11 @@ class RunReader:
         self._last: object = None
         self._forget()
         self.poll()
+
+    @property
+    def name(self) -> str:
+        """What the run is called: its folder."""
+        return printable(self.path.name)
 
     @property
     def names(self) -> list[str]:
@@ -207,7 +217,7 @@ class RunReader:
         if seen == self._info_seen:
             return
         self._info_seen = seen
-        info = run_info(self.path)
+        info = shown_info(self.path)
         self.info = info or self.info
         self.colours = colours_in(self.info)
         self._problems.say("info", "" if info else f"{INFO} is missing or makes no sense.")

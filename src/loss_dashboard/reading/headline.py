@@ -19,7 +19,7 @@ def facts(reader: RunReader) -> dict[str, str]:
     """What the line says, in its order; empty where there is nothing to say."""
     pace = reader.steps_per_second
     return {
-        "name": reader.path.name,
+        "name": reader.name,
         "reading": f"read {reader.progress:.0%}" if reader.progress < 1 else "",
         "method": method_in(settings_in(reader.info)),
         "state": reader.state,

@@ -7,6 +7,8 @@ import os
 from math import hypot, isfinite
 from typing import TYPE_CHECKING
 
+from loss_loggers.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
@@ -34,7 +36,7 @@ class LastRows:
 
     def _add(self, cells: dict[str, str]) -> None:
         try:
-            name = cells.pop("name")
+            name = printable(cells.pop("name"))
             row = {column: float(cell) for column, cell in cells.items() if cell}
             if not isfinite(row["time"]):
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from loss_loggers.recording import is_run
+from loss_loggers.text import printable
 
 from .summary import find_runs
 
@@ -32,7 +33,7 @@ def find_run(name: str | Path, directory: Path = RUNS) -> Path:
     if found is None and str(name) == LATEST:
         found = _latest(directory)
     if found is None:
-        raise RunNotFoundError(_no_run(name, directory))
+        raise RunNotFoundError(printable(_no_run(name, directory)))
     return found
 
 

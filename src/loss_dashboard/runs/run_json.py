@@ -1,11 +1,32 @@
-"""What `run.json` says of a run: a user may have written into it, too."""
+"""What `run.json` says of a run: anybody may have written into it, too."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.recording import run_info
+from loss_loggers.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+
+
+def shown_info(folder: Path) -> dict[str, Any]:
+    """What `run.json` says, as it may be shown: what could command a terminal is escaped."""
+    try:
+        info: dict[str, Any] = _shown(run_info(folder))
+    except RecursionError:
+        return {}
+    return info
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {printable(key): _shown(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def settings_in(info: Mapping[str, Any]) -> dict[str, Any]:

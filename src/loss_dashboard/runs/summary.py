@@ -6,9 +6,11 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.recording import is_run, parts, run_info
+from loss_loggers.recording import is_run, parts
+from loss_loggers.text import printable
 
 from ._last_rows import LastRows
+from .run_json import shown_info
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +82,7 @@ def summarize(folder: Path, directory: Path | None = None) -> Summary:
 
 
 def _summary(folder: Path, name: str) -> Summary:
-    last, info = LastRows(parts(folder)), run_info(folder)
+    last, info = LastRows(parts(folder)), shown_info(folder)
     try:
         losses = tuple(loss for loss in info["losses"] if loss.split("/")[-1] != "total")
         marks = tuple(last.marks(losses))
@@ -94,11 +96,11 @@ def _summary(folder: Path, name: str) -> Summary:
 def name_in(folder: Path, directory: Path | None) -> str:
     """What a run is called in a directory: the way to it."""
     if directory is None or folder == directory:
-        return folder.name
+        return printable(folder.name)
     try:
-        return folder.relative_to(directory).as_posix()
+        return printable(folder.relative_to(directory).as_posix())
     except ValueError:
-        return folder.name
+        return printable(folder.name)
 
 
 def start_of(info: Mapping[str, Any]) -> float:

@@ -12,6 +12,7 @@ from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
 from loss_dashboard.runs.run_json import settings_in
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,8 +70,8 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
     settings = settings_in(reader.info)
     steps = [float(own["step"][-1]) for own in losses.values()]
     return {
-        "name": reader.path.name,
-        "path": str(reader.path),
+        "name": reader.name,
+        "path": printable(reader.path),
         "state": reader.state,
         "is_unreadable": reader.is_unreadable,
         "error": reader.error,

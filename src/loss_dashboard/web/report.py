@@ -16,6 +16,7 @@ from loss_dashboard.alerts import find_alerts
 from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.report_curves import plan
 from loss_dashboard.reading import RunReader
+from loss_loggers.text import printable
 
 from ._page_files import document, script, style
 from ._run_view import extras_of, view
@@ -84,9 +85,9 @@ def _keys(paths: Sequence[Path]) -> list[str]:
     >>> _keys([Path("/home/a/gan"), Path("/home/b/gan")]), _keys([Path("/a/b/gan"), Path("/c")])
     (['a/gan', 'b/gan'], ['gan', 'c'])
     """
-    names = [path.name for path in paths]
+    names = [printable(path.name) for path in paths]
     if len({*names}) < len(names):
-        names = ["/".join(path.parts[-2:]) for path in paths]
+        names = [printable("/".join(path.parts[-2:])) for path in paths]
     keys: dict[str, None] = {}
     for name in names:
         keys[unique_name(name, keys)] = None
@@ -95,7 +96,7 @@ def _keys(paths: Sequence[Path]) -> list[str]:
 
 def _without_place(reader: RunReader) -> dict[str, Any]:
     """What would tell where the runs are on the disk of who made the report."""
-    place = str(reader.path)
+    place = printable(reader.path)
     return {"path": None, "problems": [said.replace(place, ".") for said in reader.problems]}
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import uvicorn
 
 from loss_dashboard._hints import short
+from loss_loggers.text import printable
 
 from . import PORT
 from ._server import LOOPBACK, make_app
@@ -124,7 +125,7 @@ def _about(left_out: list[Path]) -> str:
     >>> _about([Path("runs/gan")])
     'Left out: 1 run that leads elsewhere by a link (gan)'
     """
-    names = sorted(run.name for run in left_out)
+    names = sorted(printable(run.name) for run in left_out)
     shown = ", ".join(names[:NAMED]) + ", …" * (len(names) > NAMED)
     if len(names) == 1:
         return f"Left out: 1 run that leads elsewhere by a link ({shown})"

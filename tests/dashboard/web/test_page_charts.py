@@ -374,19 +374,23 @@ def test_equal_weights_are_those_of_losses_that_are_weighed_together(
     stopped |= {"loss/D": lambda step: 0.5 if step < 30 else None}
     stopped |= {"weight/D": lambda step: 0.5 - step / 300 if step < 30 else None}
     log(tmp_path / "stopped", stopped, 50)
-    other_sums = watched | {"weight/val/G": lambda _: 1.0, "weight/val/D": lambda _: 1.0}
-    log(tmp_path / "scopes", of_two | other_sums, 50)
+    weights: Columns = {"weight/val/G": lambda _: 1.0, "weight/val/D": lambda _: 1.0}
+    log(tmp_path / "validated", of_two | watched | weights, 50)
+    other: Columns = {
+        f"{kind}/aux/{loss}": lambda _: 1.0 for kind in ("loss", "weight") for loss in "GD"
+    }
+    log(tmp_path / "scopes", of_two | other, 50)
     page = tab().page
     with serve(str(tmp_path)) as address:
         found = {}
-        for name in ("watched", "stopped", "scopes"):
+        for name in ("watched", "validated", "stopped", "scopes"):
             page.goto(f"{address}?run={name}")
             found[name] = equal_weight(page)
         assert page.text_content("[data-chart=weight] .note") == ""  # of no dotted line
         page.goto(f"{address}?run=stopped&first=35")
         alone = equal_weight(page)
 
-    assert found == {"watched": 0.5, "stopped": 0.5, "scopes": None}
+    assert found == {"watched": 0.5, "validated": 0.5, "stopped": 0.5, "scopes": None}
     assert alone is None
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loss_dashboard.cli._common import run_argument, run_at
+from loss_dashboard.cli._common import run_argument, run_at, say
 
 if TYPE_CHECKING:
     from loss_dashboard.runs.summary import Summary
@@ -49,10 +49,11 @@ def _print_run(folder: Path) -> bool:
 
     problems = check_run(folder)
     run = summarize(folder)
-    click.echo(f"\n{short(folder)} is {'not ' * bool(problems)}sound")
-    click.echo(f"  {_told(run)}")
+    click.echo()
+    say(f"{short(folder)} is {'not ' * bool(problems)}sound")
+    say(f"  {_told(run)}")
     for problem in problems:
-        click.echo(f"  {problem}")
+        say(f"  {problem}")
     return not problems
 
 

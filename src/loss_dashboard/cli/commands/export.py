@@ -3,11 +3,12 @@
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
 from loss_dashboard.cli._common import fail, run_argument, run_at, why
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from loss_dashboard.runs.export import Format
@@ -61,4 +62,14 @@ def _check_parquet(output: Path | None) -> None:
 
 
 def _opened(output: Path | None) -> AbstractContextManager[BinaryIO]:
+    if output is None and sys.stdout.isatty():
+        return nullcontext(cast("BinaryIO", _Terminal()))
     return output.open("wb") if output else nullcontext(sys.stdout.buffer)
+
+
+class _Terminal:
+    """What is written to a terminal is to be read there; files and pipes get it as it is."""
+
+    def write(self, data: bytes | str) -> None:
+        text = data if isinstance(data, str) else data.decode(errors="replace")
+        click.echo("\n".join(map(printable, text.split("\n"))), nl=False)

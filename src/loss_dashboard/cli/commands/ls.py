@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail
+from loss_dashboard.cli._common import fail, say
 from loss_dashboard.runs.find_run import RUNS
 
 RECENT = 5
@@ -35,6 +35,4 @@ def print_runs(directory: Path = RUNS, count: int | None = None) -> None:
     if runs:
         stdout().print(run_table(map(with_alerts, runs[:count])))
     else:
-        click.echo(
-            f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own."
-        )
+        say(f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at, why
+from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
 
 
 @click.command()
@@ -29,10 +29,10 @@ def plot(runs: tuple[str, ...], output: Path) -> None:
     from loss_dashboard.plotting.load_matplotlib import load_without_help
     from loss_dashboard.plotting.plots import NothingToDrawError, plot_runs
 
-    tell = partial(click.echo, err=True)
+    tell = partial(say, err=True)
     try:
         drawn = [*folders.values()]
-        click.echo(plot_runs(drawn, output, load_matplotlib=load_without_help, tell=tell))
+        say(plot_runs(drawn, output, load_matplotlib=load_without_help, tell=tell))
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:

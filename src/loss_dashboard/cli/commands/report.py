@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at, why
+from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
 
 MOST = 6
 
@@ -32,4 +32,4 @@ def report(runs: tuple[str, ...], output: Path) -> None:
         path = write_report(folders, output)
     except OSError as error:
         fail(f"cannot write {output}: {why(error, output)}")
-    click.echo(f"{path}  {path.stat().st_size / 1000:.0f} KB")
+    say(f"{path}  {path.stat().st_size / 1000:.0f} KB")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at
+from loss_dashboard.cli._common import fail, run_argument, run_at, say
 
 if TYPE_CHECKING:
     from loss_dashboard.cli.destinations import Place
@@ -49,11 +49,11 @@ def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | No
     if unknown := place.unknown_to(to):
         fail(f"{to} knows no {' or '.join(unknown)}")
     if dry_run:
-        click.echo(_described("would send", count(folder, to, place, everything=everything)))
+        say(_described("would send", count(folder, to, place, everything=everything)))
         return
     if find_spec(PACKAGES[to]) is None:
         fail(f"{to} is not installed: pip install 'multi-loss-weighting[{to}]'")
-    click.echo(_described("sent", _sent(folder, to, place, everything=everything)))
+    say(_described("sent", _sent(folder, to, place, everything=everything)))
 
 
 def _sent(folder: Path, backend: str, place: "Place", *, everything: bool) -> "Summary":
