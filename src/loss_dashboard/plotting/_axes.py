@@ -61,7 +61,7 @@ def draw_band(axes: Axes, values: Decimated, color: str) -> None:
 
     steps, reach = values.x, values.mean
     if not np.array_equal(values.low, values.high, equal_nan=True):
-        # From the least to the greatest value of each part and on, so that a spike keeps its height.
+        # From the least to the greatest value of each part, so that a spike keeps its height.
         steps = np.repeat(values.x, 2)
         reach = np.stack([values.low, values.high], axis=1).ravel()
     axes.plot(steps, reach, color=color, alpha=0.25, linewidth=0.6)
