@@ -14,9 +14,8 @@ from loss_loggers.base._warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-    from loss_loggers.base._protocol import Means, Metrics, Row
+    from loss_loggers.base._protocol import Means, Metrics, Record, Row
 
     from ._rules import Alert
     from ._webhook import Webhook
@@ -82,9 +81,9 @@ class AlertLogger(BaseLogger):
         """Alerts that reached nobody."""
         return self._failed + (self._webhook.failed if self._webhook else 0)
 
-    def set_spool_folder(self, folder: Path) -> None:
+    def set_record(self, record: Record) -> None:
         """Learn the name of the run."""
-        self._run = self._run or folder.name
+        self._run = self._run or record.path.name
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Look at one row."""

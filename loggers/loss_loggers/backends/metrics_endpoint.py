@@ -12,9 +12,8 @@ from ._adapter import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from loss_loggers.base._protocol import Metrics, Row
+    from loss_loggers.base._protocol import Metrics, Record, Row
 
 
 class MetricsEndpoint(Adapter):
@@ -71,9 +70,9 @@ class MetricsEndpoint(Adapter):
         """The port that was asked for."""
         return f"metrics {self._server.host}:{self._server.port}"
 
-    def set_spool_folder(self, folder: Path) -> None:
+    def set_record(self, record: Record) -> None:
         """Learn the name of the run."""
-        self._values.run = self._values.run or folder.name
+        self._values.run = self._values.run or record.path.name
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Show one row."""

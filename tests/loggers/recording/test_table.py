@@ -59,7 +59,8 @@ def test_it_goes_on_where_a_line_ends(tmp_path: Path) -> None:
     cells(path, HEADER + '0,1.5,"ä, b",0.5\n1,1.5,G,0.5\n2,1.5,G,0.25\n')
     first, *others = read_table(path)[1]
 
-    assert list(read_table(path, first.end)[1]) == others
+    later = [line._replace(number=line.number + 1) for line in read_table(path, first.end)[1]]
+    assert later == others
     assert path.read_bytes()[others[0].end :] == others[1].text
 
 
