@@ -28,9 +28,16 @@ from multi_loss_weighting import (
     CoVWeighting,
     EqualWeighting,
     GradientDiagnostics,
+    GradientShareWeighting,
+    GradNorm,
     LossGroup,
+    NormalizedWeighting,
+    ReLoBRaLo,
+    SoftAdapt,
     StaticWeighting,
+    TargetWeighting,
     TorchJDWeighting,
+    UncertaintySoftmax,
     UncertaintyWeighting,
 )
 
@@ -154,8 +161,27 @@ def ours(count: int) -> dict[str, Make]:
         "CoVWeighting": CoVWeighting,
         "AutomaticWeightedLoss": lambda: AutomaticWeightedLoss(count),
         "UncertaintyWeighting": lambda: UncertaintyWeighting(count),
+        "UncertaintySoftmax": UncertaintySoftmax,
+        "NormalizedWeighting": NormalizedWeighting,
+        "ReLoBRaLo": ReLoBRaLo,
+        "SoftAdapt": SoftAdapt,
+        "TargetWeighting": lambda: TargetWeighting(loss0=0.5),
     }
     return {name: weigh_by(make) for name, make in made.items()}
+
+
+def measuring(_: int) -> dict[str, Make]:
+    def at(make: Callable[[Any], Any], find: Callable[[Net], nn.Module]) -> Make:
+        return lambda net: group_step(net, make(list(find(net).parameters())))
+
+    made: dict[str, Callable[[Any], Any]] = {
+        "GradientShareWeighting, every=10": GradientShareWeighting,
+        "GradientShareWeighting, every=1": lambda at: GradientShareWeighting(at, every=1),
+        "GradNorm": GradNorm,
+    }
+    whole = {name: at(make, lambda net: net) for name, make in made.items()}
+    last = {f"{name}, last layer": at(make, last_layer) for name, make in made.items()}
+    return whole | last
 
 
 def scalarizers(count: int) -> dict[str, Make]:
@@ -217,6 +243,7 @@ def last_layer(net: Net) -> nn.Module:
 
 SECTIONS = {
     "OURS": ours,
+    "OURS, BY GRADIENTS": measuring,
     "TORCHJD.SCALARIZATION": scalarizers,
     "TORCHJD.AGGREGATION": aggregators,
     "PLAIN SUM + GRADIENT DIAGNOSTICS, AT A STEP THAT MEASURES": diagnostics,

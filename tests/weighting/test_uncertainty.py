@@ -75,3 +75,20 @@ def test_the_setting_reaches_the_loggers() -> None:
     group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
 
     assert memory.hyperparameters["weighting"] == {"method": "UncertaintyWeighting", "half": True}
+
+
+def test_the_loss_part_of_imtl_is_the_same_with_the_sign_of_its_parameters_turned() -> None:
+    scalarization = pytest.importorskip("torchjd.scalarization", reason="needs the torchjd extra")
+    params, losses = torch.randn(4, generator=torch.Generator().manual_seed(0)), torch.rand(4) + 0.1
+    ours, theirs = UncertaintyWeighting(4), scalarization.IMTLL(4)
+    with torch.no_grad():
+        ours.params.copy_(params)
+        next(theirs.parameters()).copy_(-params)
+    total, their_total = ours(*losses), theirs(losses)
+    total.backward()  # type: ignore[no-untyped-call]
+    their_total.backward()
+
+    assert total.item() == pytest.approx(their_total.item(), rel=1e-6)
+    assert ours.params.grad is not None
+    turned = -next(theirs.parameters()).grad
+    assert ours.params.grad.tolist() == pytest.approx(turned.tolist(), rel=1e-5, abs=1e-6)

@@ -56,7 +56,7 @@ class Weighting(Protocol):
 
         Each call is one answer: `record` does not ask again. On an accelerator the vectors of the
         history are tensors there; weights may be plain numbers all the same. Compiled code asks for
-        the weights alone and passes zeros for losses; an `nn.Module` is compiled itself.
+        the weights alone, with losses that have no gradient; an `nn.Module` is compiled itself.
         """
         ...
 
