@@ -81,9 +81,10 @@ class AlertLogger(BaseLogger):
         """Alerts that reached nobody."""
         return self._failed + (self._webhook.failed if self._webhook else 0)
 
-    def set_record(self, record: Record) -> None:
+    def set_record(self, record: Record) -> bool:
         """Learn the name of the run."""
         self._run = self._run or record.path.name
+        return False
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Look at one row."""

@@ -70,9 +70,10 @@ class MetricsEndpoint(Adapter):
         """The port that was asked for."""
         return f"metrics {self._server.host}:{self._server.port}"
 
-    def set_record(self, record: Record) -> None:
+    def set_record(self, record: Record) -> bool:
         """Learn the name of the run."""
         self._values.run = self._values.run or record.path.name
+        return False
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Show one row."""

@@ -17,7 +17,7 @@ from ._adapter import Adapter
 from ._tensorboard_purge import Purge, purge_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from loss_loggers.base._protocol import Metrics, Row
 
@@ -77,8 +77,7 @@ class TensorBoardLogger(Adapter):
     @property
     def target(self) -> str:
         """The directory of the writer."""
-        writer = self._writer
-        folder = getattr(writer, "log_dir", None) or getattr(writer, "logdir", None)
+        folder = self._folder()
         return f"tensorboard {folder_at(folder)}" if folder else "tensorboard"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
@@ -107,6 +106,31 @@ class TensorBoardLogger(Adapter):
         pairs = flat(self._with_earlier(hyperparams))
         lines = (f"| {_cell(name)} | {_cell(str(value))} |" for name, value in pairs.items())
         self._writer.add_text(TITLE, "\n".join(["| | |", "| - | - |", *lines]))
+
+    def settle(self) -> None:
+        """Wait until the event file has what was logged: a thread of the writer puts it there."""
+        if hasattr(self._writer, "flush"):
+            self._writer.flush()
+
+    def known_rows(self, steps: frozenset[int]) -> Callable[[Row], bool] | None:
+        """What tells whether the directory has a row, by its step and its numbers."""
+        folder = self._folder()
+        if not folder:
+            return None
+        from ._tensorboard_events import as_stored, read_numbers
+
+        known = read_numbers(folder_at(folder), steps)
+
+        def is_there(row: Row) -> bool:
+            values = floats(row[2], self._names)
+            there = known.get(row[0], {})
+            return all(as_stored(value) in there.get(name, ()) for name, value in values.items())
+
+        return is_there
+
+    def _folder(self) -> str:
+        writer = self._writer
+        return str(getattr(writer, "log_dir", None) or getattr(writer, "logdir", None) or "")
 
     def forget_from(self, step: int | None) -> None:
         """Have TensorBoard forget what it has from this step on; from now on we look no more."""

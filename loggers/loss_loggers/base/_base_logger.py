@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ._protocol import Logger, Means, Record
+    from ._protocol import Logger, Means, Record, Row
 
 
 class BaseLogger:
@@ -47,11 +47,6 @@ class BaseLogger:
         return 0
 
     @property
-    def needs_places(self) -> bool:
-        """Whether it has to know where the rows that it takes are in the local record."""
-        return False
-
-    @property
     def target(self) -> str:
         """Which run it delivers to, in words: what was sent there is remembered under them."""
         return type(self).__name__.removesuffix("Logger").lower()
@@ -72,8 +67,16 @@ class BaseLogger:
         """
         cast("Logger", self).log_metrics(epoch_row(epoch, means), step=step)
 
-    def set_record(self, record: Record) -> None:
-        """Deliver beside this record: keep in its folder what cannot be delivered, if anything."""
+    def set_record(self, record: Record) -> bool:  # noqa: ARG002, for those that deliver later
+        """Deliver beside this record; whether it has to be told where rows are in it."""
+        return False
+
+    def settle(self) -> None:
+        """Wait until the backend has what was logged, as far as a logger can know that."""
+
+    def known_rows(self, steps: frozenset[int]) -> Callable[[Row], bool] | None:  # noqa: ARG002
+        """What tells whether the backend has a row of these steps, if the logger can read that."""
+        return None
 
     def forget_from(self, step: int | None) -> None:
         """Forget the rows from this step on, where the backend can: a checkpoint sends them again.

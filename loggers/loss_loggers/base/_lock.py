@@ -7,6 +7,7 @@ import os
 import platform
 import weakref
 from contextlib import suppress
+from errno import EACCES, EPERM, EROFS
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,21 @@ class FileLock:
             os.pwrite(self._file, json.dumps(this_process()).encode(), 0)
         return True
 
+    def is_taken(self) -> bool:
+        """Whether somebody holds it, by another object than this one.
+
+        Raises:
+            LocksMissingError: If the file system has no locks.
+        """
+        try:
+            file = _opened(self.path, create=0)
+        except FileNotFoundError:
+            return False
+        try:
+            return not _lock(file)
+        finally:
+            os.close(file)
+
     def holder(self) -> dict[str, Any]:
         """The process that took it last: its `pid`, `host` and `boot`; nothing if unknown."""
         try:
@@ -127,11 +143,13 @@ def _boot() -> str:
         return ""
 
 
-def _opened(path: Path) -> int:
+def _opened(path: Path, create: int = os.O_CREAT) -> int:
     flags = getattr(os, "O_CLOEXEC", 0)
     try:
-        return os.open(path, flags | os.O_RDWR | os.O_CREAT, 0o666)
-    except PermissionError:
+        return os.open(path, flags | os.O_RDWR | create, 0o666)
+    except OSError as error:
+        if error.errno not in (EACCES, EPERM, EROFS):
+            raise
         return os.open(path, flags | os.O_RDONLY)  # what one may only read can be held, too
 
 

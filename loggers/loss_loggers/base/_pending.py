@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ._protocol import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Place = tuple[int, int]
 """A place in a local record: the number of a part, from 1, and a byte offset in it."""
 
 Range = tuple[Place, Place]
 """What is between two places."""
+
+Span = tuple[int, Place, Place]
+"""Between which two places of a record rows are, or epochs, which are in part 0.
+
+Places are used again when a record goes back, so the number before them says how often it had been
+resumed, or had gone back, by then.
+"""
 
 _WAYS = frozenset(("log_metrics", "log_rows", "log_pending"))
 
@@ -47,6 +55,15 @@ class Pending(list[Row]):
     places: list[Range | None] | None = None
     """Between which places of the local record each row is, where somebody asks for it."""
 
+    generation = 0
+    """How often the record that is asked had been resumed, or had gone back."""
+
+    moments: Mapping[int, float] = MappingProxyType({})
+    """The times that the record gave to rows instead of theirs: its time never goes back."""
+
+    covered: list[tuple[Span, ...] | None] | None = None
+    """For each row what it sums up of the record, where the rows are no rows of the record."""
+
     tee: object = None
     """The `Tee` that delivers these rows."""
 
@@ -70,17 +87,34 @@ class Pending(list[Row]):
             child = Pending(self if rows is None else rows())
             child.late = self.late
             if len(child) == len(self):
-                child.places = self.places
+                child.generation, child.covered = self.generation, self.covered
+                child.moments = self.moments
+                # A list of its own, for there may be another record behind this guard.
+                child.places = self.places and [*self.places]
             self.note = (self.done, child)
         return child  # type: ignore[no-any-return]
 
-    def remaining(self) -> Iterator[tuple[Row, Range | None]]:
-        """The rows that the logger at this guard lacks, and where they are in the record.
+    def row(self, index: int) -> Row:
+        """A row, with the time that the record has of it."""
+        row = self[index]
+        return (row[0], self.moments[index], row[2]) if index in self.moments else row
+
+    def spans(self, index: int) -> tuple[Span, ...] | None:
+        """What the record has of a row: nothing if it did not take it, None where nobody asked."""
+        if self.covered is not None:
+            return self.covered[index]
+        if self.places is None:
+            return None
+        where = self.places[index]
+        return () if where is None else ((self.generation, *where),)
+
+    def remaining(self) -> Iterator[tuple[Row, tuple[Span, ...] | None]]:
+        """The rows that the logger at this guard lacks, and what the record has of each.
 
         For one that takes them one by one.
         """
         for index in range(self.noted() or 0, len(self)):
-            yield self[index], None if self.places is None else self.places[index]
+            yield self.row(index), self.spans(index)
             self.note = (self.done, index + 1)
 
 

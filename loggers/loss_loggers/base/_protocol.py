@@ -40,13 +40,22 @@ class Record(Protocol):
         ...
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has that folder."""
+        ...
+
+    @property
     def place(self) -> tuple[int, int]:
         """Where the next row comes: the number of the part, from 1, and its size in bytes."""
         ...
 
     @property
     def resumed(self) -> list[dict[str, Any]]:
-        """Where the record went on, or back: `part` and `offset` of each time."""
+        """Where the record went on, or back: `part`, `offset` and `epochs` of each time."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where it is now, with `epochs`, the size of the file of epochs."""
         ...
 
 

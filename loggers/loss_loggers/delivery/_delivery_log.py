@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._warn import warn
 
-from ._sent_ranges import UNDELIVERED, SentRanges, folder_name
-from ._spool import Spool, epochs_in
+from .on_disk._delivered import DeliveredFile
+from .on_disk._spans import EPOCHS
+from .on_disk._spool import Spool
+from .on_disk._target_folder import UNDELIVERED, folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from loss_loggers.base._protocol import Record
 
-    from ._spool import Item
+    from .on_disk._spool import Item
 
 
 class DeliveryLog:
@@ -24,12 +27,11 @@ class DeliveryLog:
 
     def __init__(self, name: str, target: str, path: Path | None) -> None:
         self.name = name
-        self.delivered = self.kept = self.lost = 0
+        self.delivered = self.kept = self.lost = self.unsaved = 0
         self._target = target
         self._is_chosen = path is not None
         self._spool = Spool(path or folder_at(f"{folder_name(target)}.{UNDELIVERED}"))
-        self._sent: SentRanges | None = None
-        self._is_saved = self._is_open = True
+        self._sent: DeliveredFile | None = None
         self._warned = False
 
     @property
@@ -37,20 +39,27 @@ class DeliveryLog:
         """The file of what was not delivered."""
         return self._spool.path
 
-    def set_record(self, record: Record) -> None:
-        """Write into its folder, the file too unless the user chose a place for it."""
-        self._sent = SentRanges(record, self._target)
-        self._is_saved = False
+    def write_beside(self, record: Record) -> None:
+        """Write into its run folder, the file too unless the user chose a place for it."""
+        folder = record.path / folder_name(self._target)
+        undelivered = folder / UNDELIVERED
+        # Where it cannot be written, the record says so; what arrived is then sent again by sync.
+        with suppress(OSError):
+            epochs = EPOCHS, record.state_dict()["epochs"]
+            generation = len(record.resumed)
+            self._sent = DeliveredFile(folder, self._target, generation, record.place, epochs)
+            undelivered = self._sent.files.undelivered
         if not self._is_chosen:
-            self._spool = Spool(record.path / folder_name(self._target) / UNDELIVERED)
+            self._spool = Spool(undelivered)
 
     def arrived(self, items: Sequence[Item]) -> None:
         """These were delivered."""
-        self.delivered += rows(items)
-        if items and self._sent:
-            self._sent.add(item[3] for item in items)
-            self._sent.epochs.update(epochs_in(items))
-            self._is_saved = False
+        count = rows(items)
+        self.delivered += count
+        self.unsaved += count
+        if self._sent:
+            for item in items:
+                self._sent.add(item[3])
 
     def keep(self, items: Sequence[Item]) -> None:
         """These were not: they go to the file."""
@@ -63,15 +72,15 @@ class DeliveryLog:
 
     def save(self) -> None:
         """Tell the run folder, if there is news."""
-        if self._sent and not self._is_saved:
-            self._sent.save(is_open=True)
-            self._is_saved = True
+        self.unsaved = 0
+        if self._sent:
+            self._sent.save()
 
     def close(self) -> None:
-        """Tell it for the last time, and close the file."""
-        if self._sent and self._is_open:
-            self._sent.save(is_open=False)
-        self._is_open = False
+        """Tell it for the last time, and close the files."""
+        if self._sent:
+            self._sent.close()
+            self._sent = None
         self._spool.close()
 
     def _lose(self, items: Sequence[Item], error: Exception) -> None:

@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._epoch_row import epoch_row
-from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
 from loss_loggers.recording._epochs import read_epochs
-from loss_loggers.recording._rows import read_rows
-from loss_loggers.recording._run_folder import INFO, is_run, read_json, run_info, write_json
-
-from ._sent_ranges import (
-    DELIVERED,
-    SENDER,
-    SENT,
-    UNDELIVERED,
-    Ranges,
-    Sent,
-    folder_name,
-    sent_from,
+from loss_loggers.recording._rows import START, read_rows
+from loss_loggers.recording._run_folder import (
+    INFO,
+    is_run,
+    parts,
+    read_json,
+    replace_file,
+    run_info,
+    size_of_epochs,
 )
-from ._spool import epochs_in, read_spool
+
+from .on_disk._senders import Senders
+from .on_disk._spans import EPOCHS, Rewinds
+from .on_disk._spool import read_spool
+from .on_disk._target_folder import SENT, folder_name, is_spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from loss_loggers.base._pending import Place
+    from loss_loggers.base._protocol import Row
     from loss_loggers.recording._epochs import EpochLine
 
-PendingItem = tuple[int | None, float, dict[str, Any]]
-"""A row, an epoch (an `EpochRow` with its means), or hyperparameters, which have no step."""
 
-_DIGITS = 16
+class PendingItem(NamedTuple):
+    """What is to be sent.
+
+    Attributes:
+        kind: A "row" of the record; one that was "kept", under the names that the backend takes; an
+            "epoch", an `EpochRow` with its means; or "settings", which have no step.
+    """
+
+    kind: str
+    step: int | None
+    time: float
+    content: dict[str, Any]
+
+    @property
+    def row(self) -> Row:
+        """As a logger takes it."""
+        return self.step or 0, self.time, self.content
 
 
 class Cursor(NamedTuple):
-    """How far it was sent: hyperparameters, the spool, the record and its epochs."""
+    """How far it was sent: hyperparameters, files of undelivered rows, the record, its epochs."""
 
     is_introduced: bool = False
-    spool: int = 0
-    part: int = 1
-    offset: int = 0
-    resumed: int = 0
-    """How often the record had gone on, or back: what it has written since is new."""
-    epochs: str = ""
-    """A number for each line of the epochs that was sent, in 16 hexadecimal digits.
-
-    Not a place in the file: after it went back to a checkpoint some lines are others.
-    """
+    undelivered: dict[str, int] = {}  # noqa: RUF012, never changed
+    generation: int = 0
+    rows: Place = START
+    epochs: Place = (EPOCHS, 0)
+    is_open: bool = False
+    """Whether more may have arrived: it was killed, or failed, before it could write that down."""
 
 
 class PendingRows:
@@ -58,54 +70,55 @@ class PendingRows:
 
     First what a `Background` could not deliver, then what the record alone holds: all of it, if
     there was no `Background`, or what was lost when its process was killed. What a `Background`
-    is about to deliver that still runs, or that may still run on another machine, is left to it.
-
-    Attributes:
-        withheld: How many rows were left to it, once all were looked through.
-        sender: Who they were left to, in words; empty if there is nobody.
+    may still deliver is left to it, and counted.
     """
 
     def __init__(self, path: Path, target: str, *, everything: bool = False) -> None:
         is_file = path.is_file()
         folder = path.parent if is_file else path / folder_name(target)
-        self._run = None if is_file else path
-        self._spool = path if is_file else folder / UNDELIVERED
-        self._delivered = {} if is_file else read_json(folder / DELIVERED)
-        is_ours = self._spool == folder / UNDELIVERED and folder.name == folder_name(target)
+        is_ours = not is_file or (is_spool(path) and folder.name == folder_name(target))
         self._sent = folder / (SENT if is_ours else f"{path.name}.{folder_name(target)}.{SENT}")
-        self._target = target
-        resumed = run_info(path).get("resumed", []) if self._run else []
-        self._resumed = resumed if isinstance(resumed, list) else []
+        self.target = target
+        self._record = None if is_file else _Record(path, folder, everything=everything)
+        self._spools = [path] if self._record is None else self._record.senders.spools
         self._went_back = False
-        self.withheld = 0
-        self.sender = "" if everything or is_file else self._live_sender(folder)
         self.cursor = self._load()
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether some of it may have arrived, and nobody could write that down."""
+        return self.cursor.is_open or (self._record is not None and self._record.senders.have_died)
 
     def __iter__(self) -> Iterator[tuple[PendingItem, Cursor]]:
         """Each item, and the cursor behind it."""
-        cursor, self.withheld = self.cursor, 0
-        if self._run is not None and not cursor.is_introduced:
+        cursor, record = self.cursor, self._record
+        if record is not None and not cursor.is_introduced:
             cursor = cursor._replace(is_introduced=True)
-            if settings := run_info(self._run).get("hyperparameters"):
-                yield (None, 0.0, settings), cursor
-        for item, offset in read_spool(self._spool, cursor.spool):
-            cursor = cursor._replace(spool=offset)
-            yield item[:3], cursor
-        if self._run is not None:
-            yield from self._recorded(self._run, cursor)
+            if settings := record.info.get("hyperparameters"):
+                yield PendingItem("settings", None, 0.0, settings), cursor
+        for path in self._spools:
+            for (step, time, content, _), offset in read_spool(
+                path, cursor.undelivered.get(path.name, 0)
+            ):
+                offsets = {**cursor.undelivered, path.name: offset}
+                cursor = cursor._replace(undelivered=offsets)
+                kind = "settings" if step is None else "kept"
+                yield PendingItem(kind, step, time, content), cursor
+        if record is not None:
+            yield from record.pending(cursor)
+
+    def withheld(self) -> tuple[int, str]:
+        """How many rows are left to a `Background`, and to which."""
+        return self._record.withheld(self.cursor) if self._record is not None else (0, "")
 
     def repeated_from(self) -> int | None:
         """The first step that is sent a second time, if the record went back behind what was sent.
 
         Where others delivered rows as well, it is for them to know.
         """
-        if self._run is None or not self._went_back or self._delivered:
+        if self._record is None or not self._went_back or self._spools:
             return None
-        place = (self.cursor.part, self.cursor.offset)
-        first = next((row[0] for row, _ in read_rows(self._run, place)), None)
-        before = [row[0] for row, end in read_rows(self._run, (1, 0)) if end <= place][-1:]
-        # A step that has rows on both sides of the place stays, with what is sent of it again.
-        return first + 1 if first is not None and before == [first] else first
+        return self._record.first_step_behind(self.cursor.rows)
 
     @property
     def lock(self) -> Path:
@@ -116,93 +129,98 @@ class PendingRows:
         """Remember that what stands before this cursor was sent."""
         self.cursor = cursor
         self._sent.parent.mkdir(parents=True, exist_ok=True)
-        write_json(self._sent, {"target": self._target, **cursor._asdict()})
+        # Without indentation, which takes as long as all the rest: this is after every batch.
+        replace_file(self._sent, json.dumps({"target": self.target, **cursor._asdict()}) + "\n")
 
     def _load(self) -> Cursor:
         known = read_json(self._sent)
-        known.pop("target", None)
+        known = {name: known[name] for name in Cursor._fields if name in known}
+        known |= {name: tuple(known[name]) for name in ("rows", "epochs") if name in known}
         cursor = Cursor(**known)
-        kept = Sent((0, 0), (cursor.part, cursor.offset), cursor.resumed).kept(self._resumed)
-        part, offset = kept[1] if kept else (1, 0)
-        self._went_back = (part, offset) < (cursor.part, cursor.offset)
-        return cursor._replace(part=part, offset=offset, resumed=len(self._resumed))
+        if self._record is None:
+            return cursor
+        cut = self._record.cut(cursor)
+        self._went_back = cut.rows < cursor.rows
+        return cut
 
-    def _recorded(self, run: Path, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:
-        others, epochs = self._others(), deque(self._epochs(run, cursor.epochs))
-        begins = self._begins()
-        for row, place in read_rows(run, (cursor.part, cursor.offset)):
+
+class _Record:
+    """What the record holds, up to its end when it was opened, and what is left to others."""
+
+    def __init__(self, run: Path, folder: Path, *, everything: bool) -> None:
+        self._run = run
+        # Before the senders are asked: who records a row later says before that it is theirs.
+        rows_end, epochs_end = _end_of_rows(run), (EPOCHS, size_of_epochs(run))
+        self.info = run_info(run)
+        resumed = self.info.get("resumed")
+        self._resumed = resumed if isinstance(resumed, list) else []
+        self._rewinds = Rewinds(self._resumed)
+        self.senders = Senders(folder, self._rewinds)
+        self._ends = rows_end, epochs_end
+        self._until = self._ends if everything else self.senders.hold_from(*self._ends)
+
+    def cut(self, cursor: Cursor) -> Cursor:
+        """The cursor, or where the record went back to before it."""
+        place = self._rewinds.place
+        return cursor._replace(
+            generation=len(self._resumed),
+            rows=place(cursor.generation, cursor.rows),
+            epochs=place(cursor.generation, cursor.epochs),
+        )
+
+    def pending(self, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:
+        """What is to be sent, each with the cursor behind it."""
+        return self._between(cursor, *self._until)
+
+    def first_step_behind(self, place: Place) -> int | None:
+        """The first step that has rows behind a place and none before it, if there is one."""
+        first = next((row[0] for row, _ in read_rows(self._run, place)), None)
+        before = [row[0] for row, end in read_rows(self._run) if end <= place][-1:]
+        return first + 1 if first is not None and before == [first] else first
+
+    def withheld(self, cursor: Cursor) -> tuple[int, str]:
+        """How many rows a sender may still deliver, and which."""
+        rows, epochs = self._until
+        behind = cursor._replace(rows=max(cursor.rows, rows), epochs=max(cursor.epochs, epochs))
+        count = sum(1 for _ in self._between(behind, *self._ends))
+        return count, " and ".join(self.senders.holders) if count else ""
+
+    def _between(
+        self, cursor: Cursor, rows_end: Place, epochs_end: Place
+    ) -> Iterator[tuple[PendingItem, Cursor]]:
+        epochs = deque(self._epochs(cursor.epochs, epochs_end))
+        left_out = self.senders.known_or_behind(rows_end)
+        for row, end in read_rows(self._run, cursor.rows, left_out.has):
             # An epoch comes after the rows of its last step, as it was logged.
             while epochs and epochs[0][0].step < row[0]:
                 item, cursor = _epoch(epochs.popleft(), cursor)
                 yield item, cursor
-            if others.has(place):
-                continue
-            if begins is not None and place > begins:
-                self.withheld += 1
-                continue
-            cursor = cursor._replace(part=place[0], offset=place[1])
-            yield row, cursor
+            cursor = cursor._replace(rows=end)
+            yield PendingItem("row", *row), cursor
         for lines in epochs:
             item, cursor = _epoch(lines, cursor)
             yield item, cursor
 
-    def _others(self) -> Ranges:
-        """The places of the rows that were, or will be, delivered in another way."""
-        sent = [sent_from(one) for one in self._delivered.get("sent", ())]
-        sent += [item[3] for item, _ in read_spool(self._spool) if item[3] is not None]
-        return Ranges(kept for one in sent if (kept := one.kept(self._resumed)))
-
-    def _begins(self) -> Place | None:
-        """Where the rows begin that are left to a live sender."""
-        if not self.sender:
-            return None
-        part, offset = self._delivered.get("begins", (1, 0))
-        return part, offset
-
-    def _epochs(self, run: Path, sent: str) -> Iterator[list[EpochLine]]:
-        """The lines of each epoch that were not sent, and will not be delivered in another way."""
-        if self.sender:
-            return
-        others = {(epoch, step) for epoch, step in self._delivered.get("epochs", ())}
-        others |= epochs_in(item for item, _ in read_spool(self._spool))
-        known = {sent[start : start + _DIGITS] for start in range(0, len(sent), _DIGITS)}
-        for key, lines in groupby(read_epochs(run), lambda line: line[:2]):
-            new = [line for line in lines if _digits(line) not in known]
-            if new and key not in others:
+    def _epochs(self, start: Place, until: Place) -> Iterator[list[EpochLine]]:
+        """The lines of each epoch."""
+        left_out = self.senders.known_or_behind(until)
+        for _, alike in groupby(read_epochs(self._run), lambda line: line[:2]):
+            places = ((line, (EPOCHS, line.end)) for line in alike)
+            if new := [line for line, end in places if end > start and not left_out.has(end)]:
                 yield new
-
-    def _live_sender(self, folder: Path) -> str:
-        """Who is about to deliver what comes, or may be, since from here nobody can know."""
-        if not self._delivered.get("open"):
-            return ""
-        sender, ours = self._delivered.get("sender", {}), this_process()
-        who = f"a Background in process {sender.get('pid')} on {sender.get('host')}"
-        lock = FileLock(folder / SENDER)
-        try:
-            is_free = lock.acquire()
-        except LocksMissingError:
-            is_free = False
-        except OSError:  # a folder that one may only read
-            is_free = True
-        lock.release()
-        if not is_free:
-            return who
-        is_near = sender.get("boot") == ours["boot"] or sender.get("host") == ours["host"]
-        return "" if is_near else f"{who}, which may still run there"
 
 
 def _epoch(lines: list[EpochLine], cursor: Cursor) -> tuple[PendingItem, Cursor]:
     """An epoch, and the cursor behind it."""
     epoch, step = lines[0][:2]
     means = {line.name: (line.mean, line.samples) for line in lines}
-    cursor = cursor._replace(epochs=cursor.epochs + "".join(map(_digits, lines)))
-    return (step, 0.0, epoch_row(epoch, means)), cursor
+    cursor = cursor._replace(epochs=(EPOCHS, lines[-1].end))
+    return PendingItem("epoch", step, 0.0, epoch_row(epoch, means)), cursor
 
 
-def _digits(line: EpochLine) -> str:
-    from hashlib import blake2b
-
-    return blake2b(line.text, digest_size=_DIGITS // 2).hexdigest()
+def _end_of_rows(run: Path) -> Place:
+    paths = parts(run)
+    return (len(paths), paths[-1].stat().st_size) if paths else START
 
 
 def pending_rows(path: Path, target: str, *, everything: bool = False) -> PendingRows:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ._delivery_log import DeliveryLog
-    from ._spool import Item
+    from .on_disk._spool import Item
 
 _BLOCK = 100
 

@@ -13,17 +13,15 @@ from loss_loggers.base._warn import warn
 
 from ._delivery_log import DeliveryLog
 from ._queue import DeliveryQueue
-from ._sent_ranges import Sent
+from ._record_places import RecordPlaces
 from ._thread import DeliveryThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from loss_loggers.base._pending import Pending, Place, Range
+    from loss_loggers.base._pending import Pending, Span
     from loss_loggers.base._protocol import Logger, Metrics, Record, Row
-
-    from ._spool import Item
 
 _NUMBERS = frozenset((float, int))
 
@@ -37,8 +35,8 @@ class QueuedLogger(BaseLogger):
         self._log = DeliveryLog(name, target_of(logger), path)
         self._queue = DeliveryQueue(self._log, max_rows)
         self._thread = DeliveryThread(logger, self._queue, interval)
-        self._record: Record | None = None
-        self._last: Place = (1, 0)
+        self._places: RecordPlaces | None = None
+        self._closed_record: Record | None = None
         self._is_closed = self._said_foreign = False
         self._pid = os.getpid()
 
@@ -67,36 +65,37 @@ class QueuedLogger(BaseLogger):
         """Rows that were not delivered: those in the file, and those that found no place there."""
         return self._log.kept + self._log.lost
 
-    @property
-    def needs_places(self) -> bool:
-        """They tell which rows arrived."""
-        return True
+    def set_record(self, record: Record) -> bool:
+        """Keep what is not delivered in the folder of this record, and what is by its places.
 
-    def set_record(self, record: Record) -> None:
-        """Keep what is not delivered in the folder of this record, and what is by its places."""
-        if self._record is None:
-            self._record, self._last = record, record.place
-            self._log.set_record(record)
+        The first one counts.
+        """
+        if self._places is None:
+            self._places, self._closed_record = RecordPlaces(record), record
+            self._write_beside_record()
+            if isinstance(self.logger, BaseLogger):
+                self.logger.set_record(record)
+        return self._places.follows(record)
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Take one row, with the current time."""
-        self._put(int(step), row_time(), _plain(metrics))
+        self._put(int(step), row_time(), _plain(metrics), None)
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Take rows, with the times that they bring."""
         for step, moment, metrics in rows:
-            self._put(int(step), moment, _plain(metrics))
+            self._put(int(step), moment, _plain(metrics), None)
 
     def log_pending(self, pending: Pending) -> None:
         """Take rows with their times; the one during which Ctrl-C came may come twice."""
-        for (step, moment, metrics), where in pending.remaining():
-            self._put(int(step), moment, _plain(metrics), where)
+        for (step, moment, metrics), spans in pending.remaining():
+            self._put(int(step), moment, _plain(metrics), spans)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Take hyperparameters, which are delivered in their turn."""
         from loss_loggers.base._hyperparameters import plain
 
-        self._put(None, row_time(), plain(hyperparams))
+        self._put(None, row_time(), plain(hyperparams), ())
 
     def ask(self) -> int:
         """Let the thread deliver now; the number of this request."""
@@ -119,31 +118,47 @@ class QueuedLogger(BaseLogger):
             self._thread.join(deadline)
 
     def _put(
-        self, step: int | None, moment: float, content: dict[str, Any], where: Range | None = None
+        self,
+        step: int | None,
+        moment: float,
+        content: dict[str, Any],
+        spans: tuple[Span, ...] | None,
     ) -> None:
-        item = step, moment, content, self._sent(step, content, where)
-        if self._is_closed or os.getpid() != self._pid:
-            self._refuse(item)
+        if os.getpid() != self._pid:
+            self._refuse()
+            return
+        if self._places is not None:
+            spans = self._known_spans(self._places, content, spans)
+        item = step, moment, content, spans or ()
+        if self._is_closed:
+            self._log.keep([item])
+            self._thread.backoff.kept("was closed")
             return
         if not self._queue.put(item):
             self._thread.backoff.kept("does not take rows as fast as they come")
         if not self._thread.is_started:
             self._thread.start()
 
-    def _sent(self, step: int | None, content: Metrics, where: Range | None) -> Sent | None:
-        """What of the record arrives with an item; if it is not said, all since the last one."""
-        record = self._record
-        if record is None or step is None or isinstance(content, EpochRow):
-            return None
-        start, end = where or (self._last, record.place)
-        self._last = end
-        return Sent(start, end, len(record.resumed)) if start < end else None
+    def _known_spans(
+        self, places: RecordPlaces, content: Metrics, spans: tuple[Span, ...] | None
+    ) -> tuple[Span, ...]:
+        """What the record has of a row: if the row does not say, all since the last one."""
+        if self._closed_record is not None:
+            self._write_beside_record()
+        if spans is not None:
+            places.passed(spans)
+            return spans
+        is_epoch = isinstance(content, EpochRow)
+        return places.epochs_until_now() if is_epoch else places.rows_until_now()
 
-    def _refuse(self, item: Item) -> None:
-        if not self._is_foreign():
-            self._log.keep([item])
-            self._thread.backoff.kept("was closed")
-            return
+    def _write_beside_record(self) -> None:
+        """Once the record has its folder: a later rank has it with its first row."""
+        record = self._closed_record
+        if record is not None and record.is_open and not self._is_foreign():
+            self._closed_record = None
+            self._log.write_beside(record)
+
+    def _refuse(self) -> None:
         self._log.lost += 1
         if not self._said_foreign:
             self._said_foreign = True

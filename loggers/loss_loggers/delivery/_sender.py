@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ._backoff import Backoff
     from ._queue import DeliveryQueue
-    from ._spool import Item
+    from .on_disk._spool import Item
 
 BATCH = 100
 
@@ -37,6 +37,7 @@ class Sender:
         self._backoff = backoff
         self._log_rows = getattr(logger, "log_rows", None)
         self._log_hyperparams = getattr(logger, "log_hyperparams", None)
+        self._settle = logger.settle if isinstance(logger, BaseLogger) else _nothing
         self._limit = BATCH if self._log_rows else 1
         self._one_by_one = 0
 
@@ -70,12 +71,16 @@ class Sender:
             self._log_rows([item[:3] for item in items])
         else:
             self._logger.log_metrics(content, step=step)
+        self._settle()
         if _lost(self._logger) > before:
             # It has said so itself, and why.
             self._queue.keep(len(items))
 
     def _succeeded(self, count: int) -> None:
         self._queue.arrived()
+        # Written down at once, so that no more than this comes again if the process is killed.
+        if self._log_rows or self._queue.log.unsaved >= BATCH:
+            self._queue.log.save()
         self._backoff.over()
         self._one_by_one = max(0, self._one_by_one - count)
 
@@ -101,6 +106,10 @@ class Sender:
                 self._succeeded(refused + 1)
                 return True
         return False
+
+
+def _nothing() -> None:
+    """What there is to wait for with a logger of somebody else."""
 
 
 def _lost(logger: Any) -> int:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from itertools import groupby, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._protocol import check_logger, target_of
 from loss_loggers.base._warn import warn
-from loss_loggers.recording._run_folder import read_json
 
 from ._background import Background
+from ._destination import Destination, ends
+from ._destination import NotDeliveredError as NotDeliveredError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,10 +32,6 @@ BATCH = 100
 
 Progress = Callable[[int, int], object]
 """Called with the number of rows that were sent, and of all that are to be."""
-
-
-class NotDeliveredError(RuntimeError):
-    """A logger took rows and lost them; it warned about the reason."""
 
 
 class SyncIsRunningError(RuntimeError):
@@ -76,10 +73,13 @@ def sync(
     These are all rows of the record; or, if a `Background` was there, those that it could not
     deliver and those that it had not delivered when its process was killed. They have their own
     step, and their own time where the logger takes times; the means of an epoch come after its last
-    row, as `log_epoch` if the logger has it. The folder remembers what was sent, so
-    a second call goes on where the first one ended. A call that is killed repeats up to 100 rows,
-    and a `Background` that is killed those of its last interval. One call at a time sends to a
-    place.
+    row, as `log_epoch` if the logger has it. The folder remembers what was sent, by where the
+    record has it, so a second call goes on where the first one ended. One call at a time sends to
+    a place.
+
+    Where a call, or a `Background`, was killed in the middle of a batch, that batch comes again: up
+    to 100 rows. `TensorBoardLogger` reads what its directory has, and leaves that out; MLflow's
+    databases keep a row that comes twice once.
 
     What a `Background` that still runs is about to deliver is left to it, and counted in
     `Summary.withheld`. From another machine nobody can see whether it runs, so there that is left
@@ -115,22 +115,28 @@ def sync(
     if isinstance(check_logger(logger), Background):
         msg = "sync waits for what it sends: pass the logger itself, not in a Background"
         raise TypeError(msg)
+    if dry_run:
+        return _looked_through(_pending(run, logger, everything=everything))
+    with alone(_pending(run, logger, everything=everything).lock, target_of(logger)):
+        return _sent(_pending(run, logger, everything=everything), logger, progress)
+
+
+def _pending(run: str | PathLike[str], logger: Logger, *, everything: bool) -> PendingRows:
     # Imported when it is used, so that importing this package costs nothing more.
     from ._pending_rows import pending_rows
 
-    folder, target = folder_at(run), target_of(logger)
-    if dry_run:
-        pending = pending_rows(folder, target, everything=everything)
-        return _looked_through(pending, target)
-    with alone(pending_rows(folder, target).lock, target):
-        pending = pending_rows(folder, target, everything=everything)
-        return _sent(pending, logger, progress)
+    return pending_rows(folder_at(run), target_of(logger), everything=everything)
 
 
-def _looked_through(pending: PendingRows, target: str) -> Summary:
+def _looked_through(pending: PendingRows) -> Summary:
     """What is to be sent, and what is not."""
-    total = _added(Summary(target), (item for item, _ in pending))
-    return total._replace(withheld=pending.withheld, sender=pending.sender)
+    total = _added(Summary(pending.target), (item for item, _ in pending))
+    return _with_withheld(total, pending)
+
+
+def _with_withheld(summary: Summary, pending: PendingRows) -> Summary:
+    withheld, sender = pending.withheld()
+    return summary._replace(withheld=withheld, sender=sender)
 
 
 @contextmanager
@@ -161,18 +167,49 @@ def alone(path: Path, target: str) -> Iterator[None]:
 
 
 def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Summary:
-    target = target_of(logger)
-    total, sent = _looked_through(pending, target), Summary(target)
+    total = _looked_through(pending).rows if progress is not None else 0
     if isinstance(logger, BaseLogger):
         logger.forget_from(pending.repeated_from())
+        logger.settle()
+    outlet = _Outlet(pending, logger)
+    sent = Summary(pending.target)
     # Where it goes is known from now on, also if nothing of it arrives.
-    pending.save(pending.cursor)
+    pending.save(pending.cursor._replace(is_open=True))
     for batch in _batches(pending):
-        _send(batch, logger, pending)
+        outlet.send(batch)
         sent = _added(sent, (item for item, _ in batch))
         if progress is not None:
-            progress(sent.rows, total.rows)
-    return sent._replace(withheld=pending.withheld, sender=pending.sender)
+            progress(sent.rows, total)
+    pending.save(pending.cursor._replace(is_open=False))
+    return _with_withheld(sent, pending)
+
+
+class _Outlet:
+    """Sends batches, and remembers how far that went."""
+
+    def __init__(self, pending: PendingRows, logger: Logger) -> None:
+        steps = (item.step for item, _ in pending if item.step is not None)
+        asked = frozenset(steps if pending.is_in_doubt else ())
+        self._pending = pending
+        self._whole = Destination(logger, asked)
+        # What was kept has passed all that changes rows, such as a Rename.
+        behind = [one for one in ends(logger) if one is not logger]
+        self._behind = [Destination(one, asked) for one in behind] or [self._whole]
+
+    def send(self, batch: Batch) -> None:
+        """Send what is alike."""
+        kind = batch[0][0].kind
+        targets = self._behind if kind == "kept" else [self._whole]
+        together = kind in ("row", "kept") and all(target.takes_batches for target in targets)
+        cursor = None
+        try:
+            for piece in [batch] if together else [[pair] for pair in batch]:
+                for target in targets:
+                    target.send([item for item, _ in piece])
+                cursor = piece[-1][1]
+        finally:
+            if cursor is not None:
+                self._pending.save(cursor)
 
 
 def targets_of(run: str | PathLike[str]) -> list[str]:
@@ -181,82 +218,24 @@ def targets_of(run: str | PathLike[str]) -> list[str]:
     >>> targets_of("nowhere")
     []
     """
-    from ._sent_ranges import DELIVERED, SENT
+    from .on_disk._target_folder import targets_in
 
-    files = [file for name in (DELIVERED, SENT) for file in folder_at(run).glob(f"*/{name}")]
-    files.sort(key=lambda file: file.stat().st_mtime)
-    return [read_json(file)["target"] for file in files if "target" in read_json(file)]
+    return targets_in(folder_at(run))
 
 
 def _batches(pending: PendingRows) -> Iterator[Batch]:
-    """Rows together, hyperparameters together, and epochs together."""
-    for _, alike in groupby(pending, lambda pair: _kind(pair[0])):
+    """What is alike, together."""
+    for _, alike in groupby(pending, lambda pair: pair[0].kind):
         while batch := list(islice(alike, BATCH)):
             yield batch
 
 
-def _send(batch: Batch, logger: Logger, pending: PendingRows) -> None:
-    cursor = None
-    try:
-        for piece in _pieces(batch, logger):
-            _call(logger, [item for item, _ in piece])
-            cursor = piece[-1][1]
-    finally:
-        if cursor is not None:
-            pending.save(cursor)
-
-
-def _pieces(batch: Batch, logger: Logger) -> list[Batch]:
-    """What goes into one call."""
-    is_whole = _kind(batch[0][0]) == "rows" and hasattr(logger, "log_rows")
-    return [batch] if is_whole else [[pair] for pair in batch]
-
-
-def _call(logger: Any, items: list[PendingItem]) -> None:
-    before = _lost(logger)
-    step, _, content = items[0]
-    if step is None:
-        if hasattr(logger, "log_hyperparams"):
-            logger.log_hyperparams(content)
-    elif _kind(items[0]) == "epoch":
-        _log_epoch(logger, content, step)
-    elif hasattr(logger, "log_rows"):
-        logger.log_rows(items)
-    else:
-        logger.log_metrics(content, step=step)
-    if lost := _lost(logger) - before:
-        msg = f"{target_of(logger)} did not take {lost} rows"
-        raise NotDeliveredError(msg)
-
-
-def _kind(item: PendingItem) -> str:
-    step, _, content = item
-    if step is None:
-        return "hyperparameters"
-    # One that a Background could not deliver is a row by now, under the names that it sends.
-    return "epoch" if getattr(content, "means", None) else "rows"
-
-
-def _log_epoch(logger: Any, row: Any, step: int) -> None:
-    if hasattr(logger, "log_epoch"):
-        logger.log_epoch(row["epoch"], row.means, step=step)
-    else:
-        logger.log_metrics(dict(row), step=step)
-
-
-def _lost(logger: Any) -> int:
-    return int(getattr(logger, "failed", 0)) + int(getattr(logger, "withheld", 0))
-
-
 def _added(summary: Summary, items: Iterable[PendingItem]) -> Summary:
     """The summary with these items in it."""
-    for step, _, content in items:
+    rows, numbers, first, last = summary[1:5]
+    for _, step, _, content in items:
         if step is not None:
-            first, last = summary.first_step, summary.last_step
-            summary = summary._replace(
-                rows=summary.rows + 1,
-                numbers=summary.numbers + len(content),
-                first_step=step if first is None else min(step, first),
-                last_step=step if last is None else max(step, last),
-            )
-    return summary
+            rows, numbers = rows + 1, numbers + len(content)
+            first = step if first is None else min(step, first)
+            last = step if last is None else max(step, last)
+    return summary._replace(rows=rows, numbers=numbers, first_step=first, last_step=last)

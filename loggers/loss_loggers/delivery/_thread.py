@@ -86,7 +86,6 @@ class DeliveryThread:
             self._keep_rest()
 
     def _run(self) -> None:
-        self._queue.log.save()  # so that sync knows of us
         while self._turn():
             pass
         self._end()

@@ -93,13 +93,18 @@ class CsvLogger(BaseLogger):
         return self._writer.path
 
     @property
+    def is_open(self) -> bool:
+        """Whether it has its folder: on another rank than the first it comes with the first row."""
+        return self._writer.is_open
+
+    @property
     def place(self) -> tuple[int, int]:
         """Where the next row comes: the number of the part, from 1, and its size in bytes."""
         return self._writer.place
 
     @property
     def resumed(self) -> list[dict[str, Any]]:
-        """Where the record went on, or back: `part` and `offset` of each time."""
+        """Where the record went on, or back: `part`, `offset` and `epochs` of each time."""
         return self._writer.resumed
 
     @property
@@ -137,12 +142,15 @@ class CsvLogger(BaseLogger):
                 self._refuses(len(pending))
 
     def _record_places(self, pending: Pending, first: int) -> None:
-        """Record rows, and say in which places they are."""
+        """Record rows, and say in which places they are, and with which times."""
         writer, places = self._writer, pending.places
         for index in range(first, len(pending)):
             start = writer.place
             writer.append(pending[index])
-            places[index] = start, writer.place  # type: ignore[index]
+            end, moment = writer.place, writer.last_time
+            if start < end and moment != pending[index][1]:
+                pending.moments = {**pending.moments, index: moment}
+            places[index] = start, end  # type: ignore[index]
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Record the means of an epoch in `epochs.csv`."""

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class EpochLine(NamedTuple):
-    """A line of `epochs.csv`, and its text."""
+    """A line of `epochs.csv`, and the byte offset at which it ends."""
 
     epoch: int
     step: int
     name: str
     mean: float
     samples: float
-    text: bytes
+    end: int
 
 
 class Epochs:
@@ -90,11 +90,11 @@ class Epochs:
 def read_epochs(folder: Path) -> Iterator[EpochLine]:
     """The lines of a run folder, but for one that is being written."""
     path = folder / EPOCHS
-    for cells, text, _, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
+    for cells, _, end, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
         if len(cells) == len(EPOCH_COLUMNS):
             epoch, step, name, *means = cells
             mean, samples = map(float, means)
-            yield EpochLine(int(epoch), int(step), name, mean, samples, text.rstrip(b"\r\n"))
+            yield EpochLine(int(epoch), int(step), name, mean, samples, end)
 
 
 def _number(value: float) -> str:

@@ -37,6 +37,11 @@ class LossFiles:
         """The number of the part that is written, and its size in bytes."""
         return self.part.number, self.part.size
 
+    @property
+    def ends(self) -> tuple[int, int, int]:
+        """That position, and the size of the file of epochs."""
+        return *self.position, self.epochs.size
+
     def lacking(self, columns: Iterable[str]) -> list[str]:
         """Those of the columns for which there is no room."""
         return [column for column in dict.fromkeys(columns) if column not in self.columns]

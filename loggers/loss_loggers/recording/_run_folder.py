@@ -61,11 +61,17 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Replace a file in one go: who reads it sees the old one or the new one, whole."""
     import json
+
+    replace_file(path, json.dumps(content, indent=2) + "\n")
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace a file in one go, whoever else may do so at the same time."""
     import os
 
     draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        draft.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
         draft.replace(path)
     except OSError:
         draft.unlink(missing_ok=True)
@@ -92,6 +98,12 @@ def parts(folder: Path) -> list[Path]:
     """The files that hold the losses, in the order in which they were written."""
     paths = (part_path(folder, number) for number in count(1))
     return list(takewhile(lambda path: path.exists(), paths))
+
+
+def size_of_epochs(folder: Path) -> int:
+    """The size of the file of epochs, if there is one."""
+    path = folder / EPOCHS
+    return path.stat().st_size if path.exists() else 0
 
 
 def last_time(folder: Path) -> float:

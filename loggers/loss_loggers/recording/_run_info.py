@@ -69,10 +69,11 @@ class RunInfo:
         self.values.pop("error", None)
         self.add_hyperparameters(ours["hyperparameters"])
 
-    def resumed_at(self, part: int, offset: int, shift: float = 0.0) -> None:
+    def resumed_at(self, part: int, offset: int, epochs: int, shift: float = 0.0) -> None:
         """Say where new lines begin, and by how many seconds their times are set forward."""
         self.changed = True
-        entry = {"time": row_time() + shift, "part": part, "offset": offset}
+        time = row_time() + shift
+        entry = {"time": time, "part": part, "offset": offset, "epochs": epochs}
         self.values.setdefault("resumed", []).append(entry | ({"shift": shift} if shift else {}))
 
     def finish(self, error: BaseException | None, *, is_over: bool = True) -> None:

@@ -97,6 +97,16 @@ class RunWriter:
         return self._losses
 
     @property
+    def is_open(self) -> bool:
+        """Whether the folder is claimed, and there are files to write to."""
+        return self._losses is not None
+
+    @property
+    def last_time(self) -> float:
+        """The time of the last row, as it is written."""
+        return self._last[0]
+
+    @property
     def place(self) -> tuple[int, int]:
         """Where the next row comes: the number of the part, from 1, and its size in bytes."""
         return self._losses.position if self._losses else (1, 0)
@@ -169,12 +179,12 @@ class RunWriter:
                 f"{self.info.values['id']}: open the folder of the former with resume=True"
             )
             raise ValueError(msg)
-        before = losses.position
+        before = losses.ends
         # A state without epochs was taken when none were recorded yet.
         losses.rewind(state["part"], state["offset"], state.get("epochs", 0))
         self._templates.clear()
-        if losses.position != before:
-            self.info.resumed_at(*losses.position, self._shift)
+        if losses.ends != before:
+            self.info.resumed_at(*losses.ends, self._shift)
             self.save()
 
     def close(self, error: BaseException | None = None, *, is_over: bool = True) -> None:
@@ -318,7 +328,7 @@ class RunWriter:
         last = last_time(self.path)
         self._last = last, -1
         self._shift = max(0.0, last - row_time())
-        self.info.resumed_at(*losses.position, self._shift)
+        self.info.resumed_at(*losses.ends, self._shift)
         if losses.dropped:
             warn(f"{self.path} ended in a half-written line: {losses.dropped} bytes were dropped")
 

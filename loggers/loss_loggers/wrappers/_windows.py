@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import repeat
 from math import inf, nan
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -11,14 +10,15 @@ from loss_loggers.base._pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loss_loggers.base._pending import Range
+    from loss_loggers.base._pending import Span
     from loss_loggers.base._protocol import Metrics, Row
-
-    _Placed = tuple[Row, Range | None]
 
     _Values = tuple[int, float, float, float, float]
     _Windows = dict[str, "_Window"]
     _Answers = tuple[tuple[Pending, Pending], ...]
+    _Spans = tuple[Span, ...] | None
+    """What the record has of some rows; None where nobody asked it."""
+    _Covering = tuple[Row, _Spans]
 
 Reduction = Literal["last", "mean"]
 
@@ -36,9 +36,7 @@ class Windows:
     its own, for the trackers that share a logger need not be at the same step.
 
     >>> windows = Windows(10, "mean", extremes=True)
-    >>> windows.add(1, 0.5, {"loss/G": 2.0})
-    []
-    >>> windows.add(2, 0.5, {"loss/G": 4.0})
+    >>> windows.take(Pending([(1, 0.5, {"loss/G": 2.0}), (2, 0.5, {"loss/G": 4.0})]))
     []
     >>> windows.drain()
     [(2, 0.5, {'loss/G': 3.0, 'loss_min/G': 2.0, 'loss_max/G': 4.0})]
@@ -50,10 +48,6 @@ class Windows:
         self._extremes = extremes
         # One attribute, for one operation replaces it, which Ctrl-C cannot come into.
         self._state: tuple[_Windows, _Answers] = ({}, ())
-
-    def add(self, step: int, time: float, metrics: Metrics) -> list[Row]:
-        """Take a row; give the rows of the windows that are complete by it."""
-        return self.take(Pending([(step, time, metrics)]))
 
     def take(self, pending: Pending) -> Pending:
         """Take rows; give those of the windows that are complete by them.
@@ -67,9 +61,9 @@ class Windows:
                 if known is pending:
                     return answer
         windows, rows = dict(windows), []
-        for row, places in zip(pending, pending.places or repeat(None), strict=False):
-            rows += self._add(windows, row, places)
-        ready = _pending(rows)
+        for index in range(len(pending)):
+            rows += self._add(windows, pending.row(index), pending.spans(index))
+        ready = _late(rows)
         self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
         return ready
 
@@ -77,43 +71,29 @@ class Windows:
         """The rows of all windows, complete or not."""
         windows, answers = self._state
         self._state = {}, answers
-        return _pending(self._rows(windows, list(windows)))
+        return _late(self._rows(windows, list(windows)))
 
-    def _add(self, windows: _Windows, row: Row, places: Range | None) -> list[_Placed]:
+    def _add(self, windows: _Windows, row: Row, spans: _Spans) -> list[_Covering]:
         step, time, metrics = row
         number = -(-step // self._size)
         names = _names(metrics)
         ended = [n for n in names if n in windows and windows[n].number != number]
         rows = self._rows(windows, ended)
         for loss, mine in names.items():
-            window = windows.get(loss) or _Window(number, step, time, {}, places)
-            windows[loss] = window.with_row(step, time, mine, metrics, places)
+            window = windows.get(loss) or _Window(number, step, time, {}, ())
+            windows[loss] = window.with_row(row, mine, spans)
         if self._reduce == "last" and step % self._size == 0:
             rows += self._rows(windows, names)
         return rows
 
-    def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[_Placed]:
+    def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[_Covering]:
         """Take the windows of these losses out, as one row for each step at which they ended."""
-        rows: dict[int, _Placed] = {}
+        rows: dict[int, _Covering] = {}
         for window in [windows.pop(loss) for loss in losses]:
-            row, places = rows.get(window.step) or ((window.step, window.time, {}), window.places)
+            row, spans = rows.get(window.step) or ((window.step, window.time, {}), ())
             row[2].update(window.metrics(self._reduce, extremes=self._extremes))
-            rows[window.step] = row, _both(places, window.places)
+            rows[window.step] = row, _joined(spans, window.spans)
         return [rows[step] for step in sorted(rows)]
-
-
-def _pending(rows: list[_Placed]) -> Pending:
-    ready = Pending(row for row, _ in rows)
-    ready.late = True
-    ready.places = [places for _, places in rows]
-    return ready
-
-
-def _both(one: Range | None, other: Range | None) -> Range | None:
-    """From the beginning of the one to the end of the other, whichever is first."""
-    if one is None or other is None:
-        return one or other
-    return min(one[0], other[0]), max(one[1], other[1])
 
 
 def _names(metrics: Metrics) -> dict[str, list[str]]:
@@ -131,12 +111,11 @@ class _Window(NamedTuple):
     step: int
     time: float
     values: dict[str, _Values]
-    places: Range | None
+    spans: _Spans
 
-    def with_row(
-        self, step: int, time: float, names: list[str], metrics: Metrics, places: Range | None
-    ) -> _Window:
+    def with_row(self, row: Row, names: list[str], spans: _Spans) -> _Window:
         values = dict(self.values)
+        step, time, metrics = row
         for name in names:
             value = float(metrics[name])
             count, _, total, least, greatest = values.get(name, _NONE)
@@ -145,7 +124,7 @@ class _Window(NamedTuple):
             least = min(least, value)
             greatest = max(greatest, value)
             values[name] = count + 1, value, total + value, least, greatest
-        return _Window(self.number, step, time, values, _both(self.places, places))
+        return _Window(self.number, step, time, values, _joined(self.spans, spans))
 
     def metrics(self, reduce: Reduction, *, extremes: bool) -> Metrics:
         metrics: Metrics = {}
@@ -160,3 +139,20 @@ def _extremes(name: str, least: float, greatest: float) -> Metrics:
     statistic, slash, loss = name.partition("/")
     low, high = (least, greatest) if least <= greatest else (nan, nan)
     return {f"{statistic}_min{slash}{loss}": low, f"{statistic}_max{slash}{loss}": high}
+
+
+def _late(rows: list[_Covering]) -> Pending:
+    pending = Pending(row for row, _ in rows)
+    pending.late, pending.covered = True, [spans for _, spans in rows]
+    return pending
+
+
+def _joined(spans: _Spans, more: _Spans) -> _Spans:
+    """Both, unless one is not known; rows that follow one another in the record are one span."""
+    if spans is None or more is None:
+        return None
+    if len(spans) == len(more) == 1:
+        (generation, start, end), (later, begun, until) = *spans, *more
+        if generation == later and end == begun:
+            return ((generation, start, until),)
+    return tuple(dict.fromkeys((*spans, *more)))

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._pending import Pending
-from loss_loggers.base._process import finalizer
+from loss_loggers.base._process import before_end, finalizer, not_before_end
 
 from ._windows import Windows
 from .tee import Tee
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from loss_loggers.base._protocol import Loggers, Metrics, Row
 
@@ -32,7 +33,7 @@ class Every(Tee):
 
     Trackers that share an `Every` are thinned each at its own step, and a metric that comes rarely
     is in the next row of its loss. `flush()` sends what is pending; so do `close()` and the end of
-    the interpreter. The means of an epoch are sent at once.
+    the process. The means of an epoch are sent at once.
 
     >>> from loss_loggers import MemoryLogger
     >>> memory = MemoryLogger()
@@ -48,8 +49,8 @@ class Every(Tee):
     ) -> None:
         super().__init__(logger)
         _check(n, reduce)
-        self._windows = Windows(n, reduce, extremes=extremes)
-        finalizer(self, _deliver, self._windows, self.guards, os.getpid())
+        self._new_windows = partial(Windows, n, reduce, extremes=extremes)
+        self._begin()
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Take one row, with the current time; that of an epoch goes on at once."""
@@ -64,18 +65,29 @@ class Every(Tee):
 
     def log_pending(self, pending: Pending) -> None:
         """Take rows that an interrupted delivery may bring again: each counts once."""
+        if os.getpid() != self._pid:
+            self._begin()
         if ready := self._windows.take(pending):
             super().log_pending(ready)
 
     def flush(self) -> None:
-        """Send the steps of now without waiting for the rest of their n."""
-        _deliver(self._windows, self.guards, os.getpid())
+        """Send what is pending without waiting for the rest of the n steps."""
+        self._flush()
 
     def close(self, error: BaseException | None = None) -> None:
         """Send what is pending, then close the loggers."""
         self.flush_producers()
         self.flush()
         super().close(error)
+
+    def _begin(self) -> None:
+        """Begin with empty windows; a forked process does so, for its parent sends what it had."""
+        self._pid = os.getpid()
+        self._windows = self._new_windows()
+        self._flush = partial(_deliver, self._windows, self.guards, self._pid)
+        # Not left to the finalizer alone, which runs after the hooks that SDKs registered later.
+        before_end(self._flush)
+        finalizer(self, _end, self._flush)
 
 
 def _check(n: int, reduce: str) -> None:
@@ -93,3 +105,8 @@ def _deliver(windows: Windows, guards: tuple[Guard, ...], owner: int) -> None:
         for guard in guards:
             guard.log_pending(rows)
             rows.done += 1
+
+
+def _end(flush: Callable[[], object]) -> None:
+    not_before_end(flush)
+    flush()

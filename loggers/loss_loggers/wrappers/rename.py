@@ -9,7 +9,7 @@ from loss_loggers.base._epoch_row import EpochRow, epoch_row
 from .tee import Tee
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from loss_loggers.base._pending import Pending
     from loss_loggers.base._protocol import Loggers, Means, Metrics, Row
@@ -47,15 +47,22 @@ class Rename(Tee):
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Send the means of an epoch as a row, for only a row has names to change."""
-        row = self._renamed(epoch_row(epoch, means))
-        super().log_metrics(EpochRow(row), step=step)
+        super().log_metrics(self._renamed(epoch_row(epoch, means)), step=step)
+
+    def known_rows(self, steps: frozenset[int]) -> Callable[[Row], bool] | None:
+        """What tells whether all have a row under its new names, if each can read that."""
+        known = super().known_rows(steps)
+        if known is None:
+            return None
+        return lambda row: known((row[0], row[1], self._renamed(row[2])))
 
     def _renamed_rows(self, rows: Sequence[Row]) -> list[Row]:
         return [(step, time, self._renamed(metrics)) for step, time, metrics in rows]
 
     def _renamed(self, metrics: Metrics) -> Metrics:
         names = self._names
-        return {names[name]: value for name, value in metrics.items()}
+        renamed = {names[name]: value for name, value in metrics.items()}
+        return EpochRow(renamed) if isinstance(metrics, EpochRow) else renamed
 
 
 class _Names(dict[str, str]):

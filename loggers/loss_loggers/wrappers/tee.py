@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
+from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._pending import Pending
 from loss_loggers.base._protocol import target_of
 from loss_loggers.recording._csv_logger import CsvLogger
@@ -22,10 +23,11 @@ class Tee(BaseLogger):
     """Send each row to each logger, so that none of them can stop training or starve the others.
 
     Each logger stands behind a guard of its own, readable in `guards`: one that raises is warned
-    about once and counted. `with` and `close()` close the loggers of this package, and any other
-    `BaseLogger`. A logger of another project gets its `save()`, `flush()` and `finalize(status)`,
-    as far as it has them; without `with` at the end of the process. A run of yours (an
-    `Experiment`, `mlflow`, …) is never ended.
+    about once and counted. A `CsvLogger` gets each row first, in whichever order they are listed,
+    so that what reaches a backend is in the record. `with` and `close()` close the loggers of this
+    package, and any other `BaseLogger`. A logger of another project gets its `save()`, `flush()`
+    and `finalize(status)`, as far as it has them; without `with` at the end of the process. A run
+    of yours (an `Experiment`, `mlflow`, …) is never ended.
 
     >>> from loss_loggers import MemoryLogger
     >>> ours, copy = MemoryLogger(), MemoryLogger()
@@ -38,10 +40,10 @@ class Tee(BaseLogger):
     def __init__(self, *loggers: Loggers | None) -> None:
         # The record first: where a row is in it is how the others know the row.
         self.guards: tuple[Guard, ...] = tuple(sorted(_guards(loggers), key=_is_no_record))
-        self._asks_places = False
-        for record in self._records():
-            self.set_record(record)
-            self._asks_places = self.needs_places
+        records = [g.logger for g in self.guards if isinstance(g.logger, CsvLogger)]
+        asked = [self.set_record(record) for record in records]
+        # With several records, those that ask go by how far theirs has come.
+        self._asked = records[0] if asked == [True] else None
 
     def __repr__(self) -> str:
         names = (type(guard.logger).__name__ for guard in self.guards)
@@ -58,21 +60,26 @@ class Tee(BaseLogger):
         return sum(guard.withheld for guard in self.guards)
 
     @property
-    def needs_places(self) -> bool:
-        """Whether one of them has to know where rows are in the record."""
-        loggers = (guard.logger for guard in self.guards)
-        return any(isinstance(one, BaseLogger) and one.needs_places for one in loggers)
-
-    @property
     def target(self) -> str:
         """Which runs it delivers to."""
         return " and ".join(target_of(guard.logger) for guard in self.guards)
 
-    def set_record(self, record: Record) -> None:
-        """Let each deliver beside this record."""
-        for guard in self.guards:
-            if isinstance(guard.logger, BaseLogger):
-                guard.logger.set_record(record)
+    def set_record(self, record: Record) -> bool:
+        """Let each deliver beside this record; whether one has to be told where rows are in it."""
+        return True in [logger.set_record(record) for logger in self._ours()]  # each is told
+
+    def settle(self) -> None:
+        """Wait until the backend of each has what was logged."""
+        for logger in self._ours():
+            logger.settle()
+
+    def known_rows(self, steps: frozenset[int]) -> Callable[[Row], bool] | None:
+        """What tells whether all of them have a row, if each can read that."""
+        known = [logger.known_rows(steps) for logger in self._ours()]
+        tell = [one for one in known if one is not None]
+        if len(tell) < len(self.guards):
+            return None
+        return lambda row: all(one(row) for one in tell)
 
     def forget_from(self, step: int | None) -> None:
         """Let each forget what it has from this step on."""
@@ -82,27 +89,22 @@ class Tee(BaseLogger):
     def before_close(self, deliver: Callable[[], object]) -> None:
         """Have `deliver` called when it, or one of its loggers, is closed."""
         super().before_close(deliver)
-        for guard in self.guards:
-            if isinstance(guard.logger, BaseLogger):
-                guard.logger.before_close(deliver)
+        for logger in self._ours():
+            logger.before_close(deliver)
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Send one row to each."""
-        if self._asks_places:
+        """Send one row to each, with the current time."""
+        if isinstance(metrics, EpochRow):  # known as such wherever it goes, and not interrupted
+            for guard in self.guards:
+                guard.log_metrics(metrics, step=step)
+        else:
             Tee.log_pending(self, Pending([(step, row_time(), metrics)]))
-            return
-        for guard in self.guards:
-            guard.log_metrics(metrics, step=step)
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         """Send rows that arrive late or in a batch to each."""
-        if self._asks_places:
-            pending = Pending(rows)
-            pending.late = True
-            Tee.log_pending(self, pending)
-            return
-        for guard in self.guards:
-            guard.log_rows(rows)
+        pending = Pending(rows)
+        pending.late = True
+        Tee.log_pending(self, pending)
 
     def log_pending(self, pending: Pending) -> None:
         """Send rows to each that does not have them from an earlier, interrupted call."""
@@ -111,9 +113,11 @@ class Tee(BaseLogger):
         elif pending.tee is not self:  # it is behind another one
             pending = pending.child()
             pending.tee = self
+        if self._asked is not None and not pending.tries:
+            pending.generation = len(self._asked.resumed)
+            pending.places, pending.moments = [None] * len(pending), {}
+            pending.covered = None
         pending.tries += 1
-        if self._asks_places and pending.places is None:
-            pending.places = [None] * len(pending)
         guards = self.guards
         while pending.done < len(guards):
             guards[pending.done].log_pending(pending)
@@ -135,9 +139,9 @@ class Tee(BaseLogger):
         for guard in self.guards:
             guard.close(error)
 
-    def _records(self) -> Iterator[CsvLogger]:
+    def _ours(self) -> Iterator[BaseLogger]:
         loggers = (guard.logger for guard in self.guards)
-        return (logger for logger in loggers if isinstance(logger, CsvLogger))
+        return (logger for logger in loggers if isinstance(logger, BaseLogger))
 
 
 def as_tee(logger: Loggers | None) -> Tee:

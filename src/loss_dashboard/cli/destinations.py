@@ -136,16 +136,21 @@ def _mlflow(folder: Path, place: Place) -> Iterator[Logger]:
 
 def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
     known = client.get_experiment_by_name(experiment)
+    experiment_id = known.experiment_id if known else client.create_experiment(experiment)
+    info = run_info(folder)
+    # A file may say anything, and the id becomes a part of a query.
+    tags = {_MADE_HERE: str(folder), _RUN: "".join(filter(str.isalnum, str(info.get("id"))))}
+    # One that was killed as soon as it had made its run left a run that nobody knows.
+    for run in client.search_runs([experiment_id], f"tags.`{_RUN}` = '{tags[_RUN]}'"):
+        if run.data.tags.get(_MADE_HERE) == tags[_MADE_HERE]:
+            return str(run.info.run_id)
     run = client.create_run(
-        known.experiment_id if known else client.create_experiment(experiment),
-        _milliseconds(run_info(folder).get("start")),
-        {_MADE_HERE: str(folder)},
-        printable(folder.name),
+        experiment_id, _milliseconds(info.get("start")), tags, printable(folder.name)
     )
     return str(run.info.run_id)
 
 
-_MADE_HERE = "loss_loggers.run_folder"
+_MADE_HERE, _RUN = "loss_loggers.run_folder", "loss_loggers.run_id"
 
 
 def _milliseconds(seconds: float | None) -> int | None:

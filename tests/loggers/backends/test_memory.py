@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from loss_loggers import MemoryLogger
+from loss_loggers import MemoryLogger, row_time
 
 
 def test_rows_are_copies() -> None:
@@ -20,10 +18,10 @@ def test_rows_are_copies() -> None:
 def test_a_row_has_the_time_of_now() -> None:
     logger = MemoryLogger()
 
-    start = time.time()
+    start = row_time()
     logger.log_metrics({"loss/G": 1.0}, step=0)
 
-    assert start <= logger.rows[0][1] <= time.time()
+    assert start <= logger.rows[0][1] <= row_time()
 
 
 def test_max_rows_keeps_the_last() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from tests.loggers.delivery.http_backend import free_port, until
 
-from loss_loggers import CsvLogger, MetricsEndpoint, Tee
+from loss_loggers import CsvLogger, MetricsEndpoint, Tee, row_time
 from multi_loss_weighting import CoVWeighting, LossGroup
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def port_of(endpoint: MetricsEndpoint) -> int:
 
 
 def test_a_scrape_finds_the_last_values(endpoint: MetricsEndpoint) -> None:
-    before = time.time()
+    before = row_time()
 
     for step in range(3):
         row = {"loss/val/G": step / 2, "weight/val/G": np.float32(0.25), "lr": 0.1, "value/x": 1}
@@ -67,7 +67,7 @@ def test_a_scrape_finds_the_last_values(endpoint: MetricsEndpoint) -> None:
     endpoint.log_metrics({"loss/late": math.nan, "loss/D": -math.inf}, step=3)
 
     found = scrape(endpoint)
-    assert before <= found.pop(("losses_last_step_seconds",)) <= time.time()
+    assert before <= found.pop(("losses_last_step_seconds",)) <= row_time()
     assert math.isnan(found.pop(("losses_loss", "late")))
     assert found == {
         ("losses_last_step",): 3,

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from loss_loggers import Background, BaseLogger, CsvLogger, Every, MemoryLogger, Rename, Tee
+from loss_loggers import (
+    Background,
+    BaseLogger,
+    CsvLogger,
+    Every,
+    MemoryLogger,
+    Rename,
+    Tee,
+    row_time,
+)
 
 from .http_backend import until
 
@@ -120,9 +129,9 @@ def test_a_row_has_the_time_at_which_it_was_handed_over() -> None:
     memory = MemoryLogger()
 
     with Background(memory) as logger:
-        before = time.time()
+        before = row_time()
         send(logger, range(1))
-        after = time.time()
+        after = row_time()
 
     assert before <= memory.rows[0][1] <= after
 

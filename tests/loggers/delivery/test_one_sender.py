@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -153,9 +152,9 @@ os.kill(os.getpid(), 9)
 
 
 def change(path: Path, **sender: Any) -> None:
-    content = json.loads(path.read_text())
-    content["sender"].update(sender)
-    path.write_text(json.dumps(content))
+    mark, *others = path.read_text().splitlines()
+    mark = json.dumps({**json.loads(mark), **sender})
+    path.write_text("\n".join([mark, *others]) + "\n")
 
 
 def test_a_sender_of_this_machine_that_was_killed_owns_nothing(tmp_path: Path) -> None:
@@ -169,14 +168,14 @@ def test_a_sender_of_this_machine_that_was_killed_owns_nothing(tmp_path: Path) -
 
 def test_a_sender_of_another_container_of_this_machine_owns_nothing(tmp_path: Path) -> None:
     left_behind(tmp_path)
-    change(tmp_path / "run/sink/delivered.json", host="3f9c0d1b")
+    change(tmp_path / "run/sink/delivered.jsonl", host="3f9c0d1b")
 
     assert sync(tmp_path / "run", Sink(tmp_path / "arrived")).rows == 90
 
 
 def test_a_sender_of_another_machine_is_asked_about_aloud(tmp_path: Path) -> None:
     left_behind(tmp_path)
-    change(tmp_path / "run/sink/delivered.json", host="node042", boot="another", pid=12)
+    change(tmp_path / "run/sink/delivered.jsonl", host="node042", boot="another", pid=12)
 
     told = sync(tmp_path / "run", Sink(tmp_path / "arrived"))
     assert (told.rows, told.withheld) == (0, 90)
@@ -191,8 +190,6 @@ def test_a_sender_that_runs_keeps_what_is_its_own(tmp_path: Path) -> None:
     with Tee(CsvLogger(tmp_path / "run"), Background(memory, interval=30)) as logger:
         for step in range(20):
             logger.log_metrics({"loss/a": 1.0}, step=step)
-        time.sleep(0.2)  # until its thread holds the folder
-
         told = sync(tmp_path / "run", MemoryLogger())
         assert (told.rows, told.withheld) == (0, 20)
         assert f"process {os.getpid()}" in told.sender

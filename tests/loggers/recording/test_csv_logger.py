@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loss_loggers import CsvLogger, Tee, read_run, run_info
+from loss_loggers import CsvLogger, Tee, read_run, row_time, run_info
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -54,11 +54,11 @@ def test_each_step_and_loss_has_a_line(tmp_path: Path) -> None:
 
 
 def test_the_time_of_a_row_is_when_it_was_logged(tmp_path: Path) -> None:
-    start = time.time()
+    start = row_time()
     with CsvLogger(tmp_path) as logger:
         logger.log_metrics({"loss/G": 0.5}, step=0)
 
-    assert start <= read_run(tmp_path)["G"]["time"][0] <= time.time()
+    assert start <= read_run(tmp_path)["G"]["time"][0] <= row_time()
 
 
 def test_a_row_is_on_disk_when_it_was_logged(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_run_json_says_what_runs(tmp_path: Path) -> None:
 
     assert (info["schema"], info["state"], info["pid"]) == (1, "running", os.getpid())
     assert len(info["id"]) == 32
-    assert info["start"] <= time.time()
+    assert info["start"] <= row_time()
     assert run_info(tmp_path)["state"] == "finished"
     assert run_info(tmp_path)["end"] >= info["start"]
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.recording._append_only_file import AppendOnlyFile
 
-from ._sent_ranges import sent_from
+from ._spans import numbers, span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ._sent_ranges import EpochKey, Sent
+    from loss_loggers.base._pending import Span
 
-Item = tuple[int | None, float, dict[str, Any], "Sent | None"]
-"""A row that waits, and where it is in the record. Hyperparameters are one without a step."""
+Item = tuple[int | None, float, dict[str, Any], tuple["Span", ...]]
+"""A row that waits, and what the record has of it. Hyperparameters are one without a step."""
 
 
 class Spool:
@@ -26,10 +26,11 @@ class Spool:
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     file = Spool(Path(folder) / "undelivered.jsonl")
-    ...     file.append([(7, 0.5, {"loss/G": 0.1}, None), (None, 0.75, {"losses": ["G"]}, None)])
+    ...     span = (0, (1, 0), (1, 57))
+    ...     file.append([(7, 0.5, {"loss/G": 0.1}, (span,)), (None, 0.75, {"losses": ["G"]}, ())])
     ...     print(file.path.read_text(), end="")
     ...     file.close()
-    {"step":7,"time":0.5,"metrics":{"loss/G":0.1}}
+    {"step":7,"time":0.5,"metrics":{"loss/G":0.1},"spans":[[0,1,0,1,57]]}
     {"time":0.75,"hyperparameters":{"losses":["G"]}}
     """
 
@@ -75,23 +76,16 @@ def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
             yield _item(json.loads(line)), offset
 
 
-def epochs_in(items: Iterable[Item]) -> set[EpochKey]:
-    """The epochs among some items, each with its step."""
-    rows = ((step, content) for step, _, content, _ in items if isinstance(content, EpochRow))
-    return {(int(content["epoch"]), int(step or 0)) for step, content in rows}
-
-
 def _named(item: Item) -> dict[str, Any]:
-    step, time, content, sent = item
+    step, time, content, spans = item
+    known = {"spans": [numbers(one) for one in spans]} if spans else {}
     if step is None:
-        return {"time": time, "hyperparameters": content}
+        return {"time": time, "hyperparameters": content, **known}
     kind = {"kind": "epoch"} if isinstance(content, EpochRow) else {}
-    where = {} if sent is None else {"record": sent}
-    return {"step": step, "time": time, "metrics": content, **where, **kind}
+    return {"step": step, "time": time, "metrics": content, **known, **kind}
 
 
 def _item(line: dict[str, Any]) -> Item:
     content = line["metrics"] if "step" in line else line["hyperparameters"]
     content = EpochRow(content) if line.get("kind") == "epoch" else content
-    sent = sent_from(line["record"]) if "record" in line else None
-    return line.get("step"), line["time"], content, sent
+    return line.get("step"), line["time"], content, tuple(map(span, line.get("spans", ())))

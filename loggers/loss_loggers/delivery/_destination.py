@@ -1,0 +1,84 @@
+"""A logger that `sync` sends rows to, on its own thread: what it raises is raised."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._protocol import target_of
+from loss_loggers.wrappers.tee import Tee
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loss_loggers.base._protocol import Row
+
+    from ._pending_rows import PendingItem
+
+
+class NotDeliveredError(RuntimeError):
+    """A logger took rows and lost them; it warned about the reason."""
+
+
+class Destination:
+    """One logger, and what is known of its backend.
+
+    Args:
+        logger: Takes the rows.
+        steps: Those of the rows that may be there already, if the logger can say so.
+    """
+
+    def __init__(self, logger: object, steps: frozenset[int] = frozenset()) -> None:
+        self._logger: Any = logger
+        self._log_rows = getattr(logger, "log_rows", None)
+        self._settle = logger.settle if isinstance(logger, BaseLogger) else _nothing
+        self._is_there: Callable[[Row], bool] | None = None
+        if steps and isinstance(logger, BaseLogger):
+            self._is_there = logger.known_rows(steps)
+
+    @property
+    def takes_batches(self) -> bool:
+        """Whether rows go out together."""
+        return self._log_rows is not None
+
+    def send(self, items: list[PendingItem]) -> None:
+        """Send what is alike, in one call, but for what is there already."""
+        if self._is_there is not None and items[0].kind != "settings":
+            items = [item for item in items if not self._is_there(item.row)]
+        if not items:
+            return
+        before = _lost(self._logger)
+        self._call(items)
+        self._settle()
+        if lost := _lost(self._logger) - before:
+            msg = f"{target_of(self._logger)} did not take {lost} rows"
+            raise NotDeliveredError(msg)
+
+    def _call(self, items: list[PendingItem]) -> None:
+        kind, step, _, content = items[0]
+        if kind == "settings":
+            getattr(self._logger, "log_hyperparams", _nothing)(content)
+        elif kind == "epoch" and hasattr(self._logger, "log_epoch"):
+            means = content.means  # type: ignore[attr-defined]
+            self._logger.log_epoch(content["epoch"], means, step=step)
+        elif self._log_rows is not None and kind != "epoch":
+            self._log_rows([item.row for item in items])
+        else:
+            self._logger.log_metrics(dict(content), step=step)
+
+
+def ends(logger: object) -> Iterator[object]:
+    """The loggers behind a `Tee`, a `Rename` or an `Every`, or the logger itself."""
+    if isinstance(logger, Tee):
+        for guard in logger.guards:
+            yield from ends(guard.logger)
+    else:
+        yield logger
+
+
+def _nothing(*_: object) -> None:
+    """What a logger does that has no such method."""
+
+
+def _lost(logger: Any) -> int:
+    return int(getattr(logger, "failed", 0)) + int(getattr(logger, "withheld", 0))

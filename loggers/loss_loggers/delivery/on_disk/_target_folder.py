@@ -1,0 +1,84 @@
+"""The folder of one backend in a run folder, and the files in it."""
+
+from __future__ import annotations
+
+from itertools import count, takewhile
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+UNDELIVERED = "undelivered.jsonl"
+SENT = "sent.json"
+
+
+def folder_name(target: str) -> str:
+    """The name of the folder for a target: its first word, and a number for the others.
+
+    >>> folder_name("mlflow 3f2a"), folder_name("memory")
+    ('mlflow-58453a7e', 'memory')
+    """
+    from zlib import crc32
+
+    others = target.partition(" ")[2]
+    return f"{kind_of(target)}-{crc32(others.encode()):08x}" if others else kind_of(target)
+
+
+def kind_of(target: str) -> str:
+    """The kind of backend, as it can stand in the name of a file.
+
+    >>> kind_of("mlflow 3f2a")
+    'mlflow'
+    """
+    word = target.partition(" ")[0]
+    return "".join(letter if letter.isalnum() else "_" for letter in word) or "logger"
+
+
+def targets_in(run: Path) -> list[str]:
+    """The targets of a run folder, in words; the latest one last."""
+    names = (SENT, "delivered*.jsonl")
+    files = [file for name in names for file in run.glob(f"*/{name}")]
+    found = [_target_in(file) for file in sorted(files, key=lambda file: file.stat().st_mtime)]
+    return [target for target in found if target]
+
+
+def _target_in(file: Path) -> str:
+    import json
+
+    text = file.read_text(encoding="utf-8")
+    # A document, or a line of its own that is the first.
+    try:
+        content = json.loads(text if file.name == SENT else text.partition("\n")[0])
+    except ValueError:
+        return ""
+    return str(content.get("target", "")) if isinstance(content, dict) else ""
+
+
+def is_spool(path: Path) -> bool:
+    """Whether a file has the name of one of undelivered rows."""
+    return path.match(UNDELIVERED.replace(".", "*."))
+
+
+class SenderFiles(NamedTuple):
+    """The files of one `Background`: while it lives it holds the lock."""
+
+    delivered: Path
+    undelivered: Path
+    lock: Path
+
+
+def sender_files(folder: Path, number: int) -> SenderFiles:
+    """The files of the first `Background` at work, of a second one beside it, …."""
+    end = "" if number == 1 else f"-{number}"
+    return SenderFiles(
+        folder / f"delivered{end}.jsonl",
+        folder / f"undelivered{end}.jsonl",
+        folder / f"sender{end}.lock",
+    )
+
+
+def all_sender_files(folder: Path) -> Iterator[SenderFiles]:
+    """Those of every `Background` that was ever at work here."""
+    files = (sender_files(folder, number) for number in count(1))
+    return takewhile(lambda paths: any(path.exists() for path in paths), files)

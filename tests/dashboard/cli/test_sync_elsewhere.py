@@ -1,0 +1,179 @@
+"""`losses sync` beside other processes: a training that runs, one that was killed, another sync."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.loggers.delivery.http_backend import until
+
+from loss_loggers import CsvLogger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRAIN = """
+import os, sys, time
+from loss_loggers import Background, CsvLogger, Tee
+class Sink:
+    target = f"tensorboard {os.getcwd()}/tb"
+    def log_metrics(self, metrics, /, *, step):
+        with open("arrived", "a") as file:
+            file.write(f"{step}\\n")
+background = Background(Sink(), interval=60)
+logger = Tee(CsvLogger("runs/gan"), background)
+for step in range(10):
+    logger.log_metrics({"loss/G": float(step)}, step=step)
+background.flush(20)
+for step in range(10, 30):
+    logger.log_metrics({"loss/G": float(step)}, step=step)
+if sys.argv[1] == "killed":
+    os.kill(os.getpid(), 9)
+open("ready", "w").close()
+time.sleep(60)
+"""
+SYNC = ("-m", "loss_dashboard", "sync", "latest")
+TENSORBOARD = (*SYNC, "--to", "tensorboard")
+
+
+def losses(folder: Path, *arguments: str, around: tuple[str, ...] = ()) -> str:
+    command = [*around, sys.executable, *arguments]
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+    return " ".join((done.stdout + done.stderr).split())
+
+
+def container(host: str) -> tuple[str, ...]:
+    """As in a container of this machine: a host name and process numbers of its own."""
+    inside = f'hostname {host}; "$0" "$@"; exit $?'  # the first process of all cannot be killed
+    spaces = ("--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
+    around = ("unshare", *spaces, "sh", "-c", inside)
+    if shutil.which("unshare") is None or subprocess.run([*around, "true"], check=False).returncode:
+        pytest.skip("needs Linux, and the rights to make namespaces")
+    return around
+
+
+def steps_in(folder: Path) -> list[int]:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    return [event.step for event in events.Scalars("loss/G")]
+
+
+def of_another_machine(folder: Path) -> None:
+    (path,) = folder.glob("runs/gan/*/delivered.jsonl")
+    mark, *others = path.read_text().splitlines()
+    mark = json.dumps({**json.loads(mark), "host": "node042", "boot": "another", "pid": 12})
+    path.write_text("\n".join([mark, *others]) + "\n")
+
+
+def test_what_may_still_come_from_another_machine_is_told_and_sent_on_demand(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    losses(tmp_path, "-c", TRAIN, "killed")
+    of_another_machine(tmp_path)
+    held_back = (
+        f"nothing to send: tensorboard {tmp_path.resolve()}/tb has all others; 20 rows are held"
+        " back for a Background in process 12 on node042, which may still run there: add --all to"
+        " send them, too"
+    )
+
+    assert losses(tmp_path, *TENSORBOARD, "--dry-run") == held_back
+    assert losses(tmp_path, *TENSORBOARD).endswith(held_back)
+    counted = losses(tmp_path, *TENSORBOARD, "--dry-run", "--all")
+    sent = losses(tmp_path, *TENSORBOARD, "--all")
+
+    assert counted.startswith("would send 20 rows (20 numbers, steps 10 to 29) to tensorboard ")
+    assert "sent 20 rows (20 numbers, steps 10 to 29) to tensorboard " in sent
+    assert "held back" not in counted + sent
+    assert steps_in(tmp_path / "tb") == list(range(10, 30))
+    assert "has all rows" in losses(tmp_path, *TENSORBOARD)
+
+
+def test_a_container_sends_what_a_killed_one_left_behind(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    train, other = container("3f9c0d1b"), container("77aa01c2")
+    losses(tmp_path, "-c", TRAIN, "killed", around=train)
+
+    sent = losses(tmp_path, *TENSORBOARD, around=other)
+
+    assert "sent 20 rows (20 numbers, steps 10 to 29) to tensorboard " in sent
+    assert "held back" not in sent
+    assert steps_in(tmp_path / "tb") == list(range(10, 30))
+
+
+def test_a_container_leaves_to_another_one_what_that_is_about_to_send(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    train, other = container("3f9c0d1b"), container("77aa01c2")
+    command = [*train, sys.executable, "-c", TRAIN, "goes on"]
+    with subprocess.Popen(command, cwd=tmp_path) as process:
+        try:
+            until(lambda: (tmp_path / "ready").exists())
+            told = losses(tmp_path, *TENSORBOARD, "--dry-run", around=other)
+        finally:
+            process.kill()
+
+    assert "has all others; 20 rows are held back for a Background in process" in told
+    assert "on 3f9c0d1b: add --all to send them, too" in told
+
+
+@pytest.fixture
+def mlflow() -> Any:
+    return pytest.importorskip("mlflow", reason="needs the mlflow extra")
+
+
+def test_two_commands_at_once_make_one_mlflow_run(tmp_path: Path, mlflow: Any) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    mlflow.MlflowClient(uri).search_experiments()  # so that neither has to make the database
+    with CsvLogger(tmp_path / "runs/gan") as logger:
+        for step in range(300):
+            logger.log_metrics({"loss/G": float(step)}, step=step)
+
+    command = [sys.executable, *SYNC, "--to", "mlflow", "--uri", uri]
+    both = [
+        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [b"".join(process.communicate(timeout=120)).decode() for process in both]
+
+    client = mlflow.MlflowClient(uri)
+    (run,) = client.search_runs(["0"])
+    history = client.get_metric_history(run.info.run_id, "loss/G")
+    assert sorted(one.step for one in history) == list(range(300)), said
+    assert sum("sent 300 rows" in text for text in said) == 1, said
+    assert all(
+        any(words in text for words in ("sent 300", "another sync", "has all rows"))
+        for text in said
+    )
+
+
+def test_a_sync_that_was_killed_before_its_first_row_leaves_its_mlflow_run_to_the_next(
+    tmp_path: Path, mlflow: Any
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with CsvLogger(tmp_path / "runs/gan") as logger:
+        for step in range(20):
+            logger.log_metrics({"loss/G": float(step)}, step=step)
+    killed = (
+        "import os, sys, loss_loggers\n"
+        "loss_loggers.MLflowLogger.log_hyperparams = loss_loggers.MLflowLogger.log_rows = (\n"
+        "    lambda *_: os.kill(os.getpid(), 9))\n"
+        "loss_loggers.MLflowLogger.target = property(lambda self: os.kill(os.getpid(), 9))\n"
+        "from loss_dashboard.cli.losses import app\n"
+        "app(sys.argv[1:])\n"
+    )
+    losses(tmp_path, "-c", killed, "sync", "latest", "--to", "mlflow", "--uri", uri)
+    client = mlflow.MlflowClient(uri)
+    assert len(client.search_runs(["0"])) == 1
+
+    said = losses(tmp_path, *SYNC, "--to", "mlflow", "--uri", uri)
+
+    (run,) = client.search_runs(["0"])
+    assert f"sent 20 rows (20 numbers, steps 0 to 19) to mlflow {run.info.run_id}" in said
+    assert len(client.get_metric_history(run.info.run_id, "loss/G")) == 20
