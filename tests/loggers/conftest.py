@@ -30,23 +30,24 @@ def script() -> Script:
     return run
 
 
-@pytest.fixture
-def fails_in_a_fork() -> FailsInAFork:
+def failed_in_a_fork(logger: Any, steps: int) -> int:
     """How many of some rows a logger counts as failed in a forked process."""
     if not hasattr(os, "fork"):
         pytest.skip("needs a system that forks")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        child = os.fork()
+        if not child:
+            for step in range(steps):
+                logger.log_metrics({"loss/G": 0.5}, step=step)
+            os._exit(logger.failed)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    def fails(logger: Any, steps: int) -> int:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            child = os.fork()
-            if not child:
-                for step in range(steps):
-                    logger.log_metrics({"loss/G": 0.5}, step=step)
-                os._exit(logger.failed)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-    return fails
+@pytest.fixture
+def fails_in_a_fork() -> FailsInAFork:
+    """As a fixture."""
+    return failed_in_a_fork
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
+from loss_loggers.base._faults import is_the_users
 from loss_loggers.base._values import Names, floats
-from loss_loggers.base._warn import warn
+from loss_loggers.base._warn import in_short, warn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,11 +131,13 @@ class AlertLogger(BaseLogger):
     def _tell(self, alert: Alert) -> None:
         try:
             self._hand_on(alert)
-        except Exception as error:  # anything at all: this is the user's code
+        except BaseException as error:  # anything at all, but for Ctrl-C: this is the user's code
+            if is_the_users(error):
+                raise
             self._failed += 1
             if not self._warned:
                 self._warned = True
-                problem = f"{type(error).__name__}: {error}"
+                problem = in_short(error)
                 warn(f"on_alert failed ({problem}) at: {alert.text}. Later failures are counted.")
 
     def _hand_on(self, alert: Alert) -> None:

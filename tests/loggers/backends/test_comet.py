@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from loss_loggers import CometLogger, MemoryLogger, Tee
-from multi_loss_weighting import LossGroup, LossTracker
+from loss_loggers import CometLogger
+from multi_loss_weighting import LossTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
 
 comet_ml = pytest.importorskip("comet_ml", reason="needs the comet extra")
 
@@ -48,20 +47,6 @@ def curves(folder: Path) -> dict[str, list[tuple[Any, float]]]:
             point = (metric["step"], float(metric["metricValue"]))
             found.setdefault(metric["metricName"], []).append(point)
     return found
-
-
-def test_each_row_arrives(experiment: Any, tmp_path: Path) -> None:
-    logger = CometLogger(experiment)
-
-    for step in range(10):
-        logger.log_metrics({"loss/G": step / 3, "weight/val/G": 1}, step=step)
-    Tee(logger).log_rows([(step, 0.0, {"loss/G": step / 3}) for step in range(10, 20)])
-    experiment.end()
-
-    found = curves(tmp_path)
-    assert found["loss/G"] == [(step, step / 3) for step in range(20)]
-    assert found["weight/val/G"] == [(step, 1.0) for step in range(10)]
-    assert logger.failed == 0
 
 
 def test_the_step_and_the_epoch_stay_the_users(experiment: Any, tmp_path: Path) -> None:
@@ -124,22 +109,6 @@ def test_values_and_names_of_any_kind_arrive(experiment: Any, tmp_path: Path) ->
     }
 
 
-def test_a_group_is_introduced(experiment: Any, tmp_path: Path) -> None:
-    group = LossGroup(["recon", "kl"], CometLogger(experiment))
-
-    group.update({"recon": 1.0, "kl": 4.0}, do_backwards=False)
-    experiment.end()
-
-    found = {
-        payload["param"]["paramName"]: payload["param"]["paramValue"]
-        for payload in messages(tmp_path, "parameter_msg")
-        if payload.get("param")
-    }
-    assert curves(tmp_path)["loss/total"] == [(0, 5.0)]
-    assert found["loss_weighting/losses/2"] == "kl"
-    assert found["loss_weighting/weighting/method"] == "PlainSum"
-
-
 def test_an_experiment_that_is_over_gets_nothing(experiment: Any, tmp_path: Path) -> None:
     logger = CometLogger(experiment)
     logger.log_metrics({"loss/G": 0.5}, step=0)
@@ -169,19 +138,6 @@ def test_a_disabled_experiment_is_warned_about_once() -> None:
     logger.log_metrics({"loss/G": 0.5}, step=0)
 
     assert len(caught) == logger.failed == 1
-
-
-def test_a_forked_process_leaves_the_experiment_to_its_parent(
-    experiment: Any, fails_in_a_fork: FailsInAFork
-) -> None:
-    logger = CometLogger(experiment)
-
-    assert fails_in_a_fork(logger, 1) == 1
-
-
-def test_it_must_stay_on_the_thread_that_trains() -> None:
-    assert "step" in CometLogger.must_stay_on_thread
-    assert MemoryLogger.must_stay_on_thread == ""
 
 
 def test_what_is_no_experiment_is_an_error() -> None:

@@ -17,8 +17,6 @@ from loss_loggers import Background, JsonlLogger, Tee
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
-
 
 def lines(path: Path) -> list[dict[str, Any]]:
     """The lines, by a reader that takes nothing but JSON."""
@@ -141,20 +139,6 @@ def test_a_file_of_something_else_is_an_error_and_stays_as_it_was(tmp_path: Path
         JsonlLogger(path)
 
     assert path.read_text() == "a note without an end of line"
-
-
-def test_rows_after_its_end_are_counted(tmp_path: Path, fails_in_a_fork: FailsInAFork) -> None:
-    logger = JsonlLogger(tmp_path / "gan.jsonl")
-    logger.log_metrics({"loss/G": 0.5}, step=0)
-    assert fails_in_a_fork(logger, 3) == 3
-    logger.close()
-    logger.close()
-
-    with pytest.warns(RuntimeWarning, match="JsonlLogger cannot deliver: it is closed"):
-        logger.log_metrics({"loss/G": 0.5}, step=1)
-
-    assert logger.failed == 1
-    assert len(lines(logger.path)) == 1
 
 
 def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:

@@ -17,14 +17,12 @@ import pytest
 import torch
 
 from loss_loggers import MLflowLogger, Tee, check_logger
-from multi_loss_weighting import LossGroup, LossTracker
-from multi_loss_weighting.weighting import StaticWeighting
+from multi_loss_weighting import LossTracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
 
 mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
@@ -92,17 +90,6 @@ def curve(client: Any, run: str, name: str) -> list[tuple[int, float]]:
     return [(metric.step, metric.value) for metric in history]
 
 
-def test_each_row_arrives(client: Any, run: str) -> None:
-    logger = MLflowLogger(run, client)
-
-    for step in range(5):
-        logger.log_metrics({"loss/G": step / 3, "weight/val/G": step / 7}, step=step)
-
-    assert curve(client, run, "loss/G") == [(step, step / 3) for step in range(5)]
-    assert curve(client, run, "weight/val/G") == [(step, step / 7) for step in range(5)]
-    assert logger.failed == 0
-
-
 def test_a_batch_larger_than_a_request_arrives_with_its_times(client: Any, run: str) -> None:
     rows = [
         (step, 1.5e9 + step, {f"loss/{loss}": step / 3 + loss for loss in range(25)})
@@ -136,29 +123,6 @@ def test_steps_may_repeat_go_back_and_be_numpy(client: Any, run: str) -> None:
         logger.log_metrics({"loss/G": value}, step=step)
 
     assert sorted(curve(client, run, "loss/G")) == [(3, 1.0), (3, 2.0), (5, 3.0), (7, 0.0)]
-
-
-def test_values_of_any_library_arrive(client: Any, run: str) -> None:
-    row = {
-        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
-        "loss/numpy": np.float32(0.25),
-        "loss/int": 3,
-        "loss/nan": math.nan,
-        "loss/inf": math.inf,
-        "loss/text": "much",
-    }
-
-    with pytest.warns(RuntimeWarning, match=r"loss/text is a number; got str .* left out"):
-        MLflowLogger(run, client).log_metrics(row, step=0)
-
-    metrics = client.get_run(run).data.metrics
-    assert math.isnan(metrics.pop("loss/nan"))
-    assert metrics == {
-        "loss/bf16": 0.5,
-        "loss/numpy": 0.25,
-        "loss/int": 3.0,
-        "loss/inf": sys.float_info.max,
-    }
 
 
 def test_any_name_arrives(client: Any, run: str) -> None:
@@ -202,17 +166,6 @@ def test_trackers_share_a_run_with_its_user(client: Any, run: str) -> None:
     assert data.params["loss_weighting/D/weight"] == "0.5"
     assert data.params["loss_weighting/losses/2"] == "D"
     assert logger.failed == 0
-
-
-def test_a_group_is_introduced(client: Any, run: str) -> None:
-    group = LossGroup(["recon", "kl"], MLflowLogger(run, client), weighting=StaticWeighting(kl=0.5))
-
-    group.update({"recon": 1.0, "kl": 4.0}, do_backwards=False)
-
-    data = client.get_run(run).data
-    assert data.metrics["loss/total"] == 3.0
-    assert data.params["loss_weighting/weighting/method"] == "StaticWeighting"
-    assert data.params["loss_weighting/losses/2"] == "kl"
 
 
 def test_what_changes_is_a_tag(client: Any, run: str) -> None:
@@ -279,15 +232,6 @@ def test_a_deleted_run_is_reported(client: Any, run: str) -> None:
         tee.log_metrics({"loss/G": 0.5}, step=0)
 
     assert tee.failed == 1
-
-
-def test_a_forked_process_leaves_the_run_to_its_parent(
-    client: Any, run: str, fails_in_a_fork: FailsInAFork
-) -> None:
-    logger = MLflowLogger(run, client)
-
-    assert fails_in_a_fork(logger, 1) == 1
-    assert client.get_run(run).data.metrics == {}
 
 
 @pytest.mark.parametrize("what", [None, 7, mlflow])

@@ -12,8 +12,6 @@ from multi_loss_weighting import CoVWeighting, LossGroup
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
-
 
 class Run:
     """A run as SwanLab and others have it."""
@@ -88,10 +86,6 @@ def test_a_real_run_of_that_shape_takes_all(
 
 def test_it_is_remembered_by_its_package_and_its_id() -> None:
     assert target_of(RunLogger(Run())).endswith(" x1")
-
-
-def test_a_forked_process_leaves_the_run_to_its_parent(fails_in_a_fork: FailsInAFork) -> None:
-    assert fails_in_a_fork(RunLogger(Run()), 2) == 2
 
 
 def test_what_is_no_such_run_is_an_error() -> None:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
 
 pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
 
@@ -59,20 +58,6 @@ def layout(folder: Path) -> dict[str, list[str]]:
     (event,) = events(folder, "tensors")["custom_scalars__config__"]
     (category,) = Layout.FromString(event.tensor_proto.string_val[0]).category
     return {chart.title: list(chart.multiline.tag) for chart in category.chart}
-
-
-def test_each_row_arrives(writer: Any, tmp_path: Path) -> None:
-    logger = TensorBoardLogger(writer)
-
-    for step in range(300):
-        logger.log_metrics({"loss/G": step / 4, "weight/val/G": -step / 2}, step=step)
-    writer.close()
-
-    assert curves(tmp_path) == {
-        "loss/G": [(step, step / 4) for step in range(300)],
-        "weight/val/G": [(step, -step / 2) for step in range(300)],
-    }
-    assert logger.failed == 0
 
 
 def test_a_row_is_one_event_with_its_time(writer: Any, tmp_path: Path) -> None:
@@ -266,12 +251,6 @@ def test_a_closed_writer_starts_no_other_file(writer: Any, tmp_path: Path) -> No
     assert len(caught) == 1
     assert logger.failed == 3
     assert sorted(tmp_path.iterdir()) == before
-
-
-def test_a_forked_process_does_not_hang(writer: Any, fails_in_a_fork: FailsInAFork) -> None:
-    logger = TensorBoardLogger(writer)
-
-    assert fails_in_a_fork(logger, 50) == 50
 
 
 def test_what_cannot_be_written_to_is_an_error(writer: Any) -> None:

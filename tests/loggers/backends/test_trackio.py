@@ -4,7 +4,6 @@ import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from loss_loggers import Background, Tee, TrackioLogger
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.loggers.conftest import Caught, FailsInAFork
+    from tests.loggers.conftest import Caught
 
 trackio = pytest.importorskip("trackio", reason="needs the trackio extra")
 storage = pytest.importorskip("trackio.sqlite_storage")
@@ -36,19 +35,6 @@ def rows() -> list[dict[str, Any]]:
 
 def curve(name: str) -> list[tuple[int, float]]:
     return [(row["step"], row[name]) for row in rows() if name in row]
-
-
-def test_each_row_arrives(run: Any) -> None:
-    logger = TrackioLogger(run)
-
-    for step in range(20):
-        logger.log_metrics({"loss/G": step / 3, "weight/val/G": 1}, step=np.int64(step))
-    run.finish()
-    logger.log_metrics({"loss/G": 0.5}, step=20)
-
-    assert curve("loss/G") == [*((step, step / 3) for step in range(20)), (20, 0.5)]
-    assert curve("weight/val/G") == [(step, 1.0) for step in range(20)]
-    assert logger.failed == 0
 
 
 def test_late_rows_are_there_at_once_with_their_times_and_once_only(run: Any) -> None:
@@ -125,12 +111,6 @@ def test_groups_are_introduced_beside_what_the_user_configured(run: Any) -> None
     assert config["loss_weighting/weighting/method"] == "StaticWeighting"
 
 
-def test_the_means_of_an_epoch_arrive(run: Any) -> None:
-    TrackioLogger(run).log_epoch(3, {"G": (0.5, 128)}, step=11)
-
-    assert curve("epoch_loss/G") == [(11, 0.5)]
-
-
 def test_a_database_that_cannot_be_written_does_not_stop_training(
     run: Any, tmp_path: Path, caught: Caught
 ) -> None:
@@ -142,12 +122,6 @@ def test_a_database_that_cannot_be_written_does_not_stop_training(
 
     assert tee.failed == 1
     assert "the logger TrackioLogger failed" in str(caught[0].message)
-
-
-def test_a_forked_process_leaves_the_run_to_its_parent(
-    run: Any, fails_in_a_fork: FailsInAFork
-) -> None:
-    assert fails_in_a_fork(TrackioLogger(run), 2) == 2
 
 
 def test_its_time_is_that_of_the_universe(run: Any) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.loggers.conftest import FailsInAFork
 
 wandb = pytest.importorskip("wandb", reason="needs the wandb extra")
 
@@ -291,14 +290,6 @@ def test_a_disabled_run_is_warned_about_once(step: Any) -> None:
     tee.log_metrics({"loss/G": 0.5}, step=0)
 
     assert len(caught) == tee.failed == 1
-
-
-def test_a_forked_process_leaves_the_run_to_its_parent(
-    run: Any, fails_in_a_fork: FailsInAFork
-) -> None:
-    logger = WandbLogger(run)
-
-    assert fails_in_a_fork(logger, 1) == 1
 
 
 def test_what_is_no_run_is_an_error() -> None:
