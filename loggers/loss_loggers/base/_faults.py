@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from traceback import walk_tb
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,8 +20,10 @@ def is_the_users(error: BaseException) -> bool:
     """
     if isinstance(error, KeyboardInterrupt):
         return True
-    handlers = _handlers()
-    return any(frame.f_code in handlers for frame, _ in walk_tb(error.__traceback__))
+    handlers, trace = _handlers(), error.__traceback__
+    while trace is not None and trace.tb_frame.f_code not in handlers:
+        trace = trace.tb_next
+    return trace is not None
 
 
 def ended_well(error: BaseException | None) -> bool:

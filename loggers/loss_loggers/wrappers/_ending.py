@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from inspect import signature
 from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -82,6 +81,8 @@ def _last_calls(logger: object, status: str = "success") -> Iterator[Callable[[]
 
 
 def _takes(method: Callable[..., object], *arguments: object) -> bool:
+    from inspect import signature  # here, for it is a tenth of what importing this package costs
+
     try:
         signature(method).bind(*arguments)
     except (TypeError, ValueError):
