@@ -19,9 +19,11 @@ from multi_loss_weighting import (
     CoVWeighting,
     EqualWeighting,
     LossGroup,
+    NormalizedWeighting,
     PlainSum,
     StaticWeighting,
     StatisticsSettings,
+    UncertaintySoftmax,
     UncertaintyWeighting,
     Weighting,
 )
@@ -842,6 +844,8 @@ def test_before_the_first_step_the_weights_are_those_that_it_will_have(
     make: Callable[[], Weighting],
 ) -> None:
     group = LossGroup(ABC, weighting=make())
+    if isinstance(group.weighting, NormalizedWeighting | UncertaintySoftmax):
+        pytest.skip("it goes by the losses of the step itself")
     before = group.weights
 
     feed(group, numbers(0))

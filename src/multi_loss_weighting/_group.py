@@ -227,6 +227,9 @@ class LossGroup(nn.Module):
     def next_weights(self) -> dict[str, float]:
         """The weights that the next step will have, of losses that are all there.
 
+        Where they also depend on the losses of that step (`UncertaintySoftmax`, or the first step
+        of `NormalizedWeighting`), what is known so far.
+
         Raises:
             RuntimeError: If the names of the losses are not known yet.
         """

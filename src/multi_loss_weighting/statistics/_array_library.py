@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+import torch
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -23,6 +26,7 @@ class Arrays(NamedTuple):
     max: Callable[[Array], Array]
     sqrt: Callable[[Array], Array]
     exp: Callable[[Array], Array]
+    log: Callable[[Array], Array]
     log1p: Callable[[Array], Array]
     cast: Callable[[Array, Any], Array]
     stop_gradient: Callable[[Array], Array]
@@ -45,12 +49,6 @@ def arrays_of(array: Array) -> Arrays:
     raise TypeError(msg)
 
 
-def _numpy() -> Arrays:
-    import numpy as np
-
-    return _like_numpy(np, lambda array: array)
-
-
 def _jax() -> Arrays:
     import jax
 
@@ -67,17 +65,11 @@ def _like_numpy(xp: ModuleType, stop_gradient: Callable[[Array], Array]) -> Arra
         max=xp.max,
         sqrt=xp.sqrt,
         exp=xp.exp,
+        log=xp.log,
         log1p=xp.log1p,
         cast=lambda array, dtype: array.astype(dtype),
         stop_gradient=stop_gradient,
     )
-
-
-def _torch() -> Arrays:
-    import torch
-
-    arrays = _like_numpy(torch, torch.Tensor.detach)
-    return arrays._replace(cast=lambda array, dtype: array.to(dtype))
 
 
 def _tensorflow() -> Arrays:
@@ -98,15 +90,19 @@ def _tensorflow() -> Arrays:
         max=tf.reduce_max,
         sqrt=tf.sqrt,
         exp=tf.exp,
+        log=tf.math.log,
         log1p=tf.math.log1p,
         cast=tf.cast,
         stop_gradient=tf.stop_gradient,
     )
 
 
-_LIBRARIES = {
-    "numpy": _numpy,
-    "torch": _torch,
+# Made once: a step asks for them several times.
+_NUMPY = _like_numpy(np, lambda array: array)
+_TORCH = _like_numpy(torch, torch.Tensor.detach)._replace(cast=lambda array, dtype: array.to(dtype))
+_LIBRARIES: dict[str, Callable[[], Arrays]] = {
+    "numpy": lambda: _NUMPY,
+    "torch": lambda: _TORCH,
     "jax": _jax,
     "jaxlib": _jax,
     "tensorflow": _tensorflow,

@@ -2,94 +2,102 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 from multi_loss_weighting.statistics._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Numbers = dict[str, Tensor]
+    from multi_loss_weighting.statistics._history import History
+
+Numbers = dict[str, Array]
 """From what is remembered to a vector [K]."""
+
+HOST = None
+"""Where numbers are numpy arrays, whose operations take a third of the time of torch's."""
 
 
 class PerLoss:
     """Numbers of each loss, by its name, kept where the losses are, so that none is read back.
 
-    A loss that is new begins with `starts`. All numbers lie in one tensor that stays where it is,
-    so that a recorded CUDA graph sees what `keep` writes there, at once for all: hand out copies.
+    A loss that is new begins with `starts`. On a device all numbers lie in one tensor that stays
+    where it is, so that a recorded CUDA graph sees what `keep` writes there, at once for all: hand
+    out copies.
 
     >>> memory = PerLoss(mean=0.0)
-    >>> memory.keep(("G", "D"), {"mean": torch.tensor([1.0, 2.0])})
-    >>> memory.of(("D", "E"), torch.device("cpu"))["mean"].tolist()
+    >>> memory.keep(("G", "D"), {"mean": np.array([1.0, 2.0])})
+    >>> memory.of(("D", "E"), HOST)["mean"].tolist()
     [2.0, 0.0]
     """
 
     def __init__(self, **starts: float) -> None:
         self._starts = starts
         self._expected: tuple[str, ...] = ()
-        self._kept: tuple[tuple[str, ...], Tensor, Numbers] = ((), torch.empty(0, device="cpu"), {})
+        self.forget()
 
-    def of(self, names: tuple[str, ...], device: torch.device) -> Numbers:
-        """The numbers of these losses, in this order, which the next `keep` may change."""
+    def forget(self) -> None:
+        """Be as new."""
+        self._kept: tuple[tuple[str, ...], Any, Numbers] = ((), np.empty(0), {})
+
+    def holds(self, numbers: Numbers) -> bool:
+        """Whether these are what is kept, and no arrangement of it."""
+        return numbers is self._kept[2]
+
+    def of(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
+        """The numbers of these losses, in this order, on a device or the `HOST`."""
         known, table, numbers = self._kept
-        if known == names and table.device == device:
+        if known == names and (table.device if isinstance(table, Tensor) else HOST) == device:
             return numbers
         return self._by_field(self._arranged(names, device))
 
     def keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
         """Remember these from now on."""
-        new = torch.stack([numbers[field] for field in self._starts])
+        vectors = [numbers[field] for field in self._starts]
+        if not isinstance(vectors[0], Tensor):
+            self._put(names, np.array(vectors))
+            return
         known, table, _ = self._kept
-        if known == names and table.device == new.device:
+        new = torch.stack(vectors)
+        if known == names and isinstance(table, Tensor) and table.device == new.device:
             table.copy_(new)
         else:
             with torch.inference_mode(False):  # in which nothing could be made for training
                 self._put(names, new.clone())
 
-    def _put(self, names: tuple[str, ...], table: Tensor) -> None:
+    def _put(self, names: tuple[str, ...], table: Any) -> None:
         self._kept = names, table, self._by_field(table)
 
-    def _by_field(self, table: Tensor) -> Numbers:
-        return dict(zip(self._starts, table.unbind(), strict=True))
+    def _by_field(self, table: Any) -> Numbers:
+        return dict(zip(self._starts, table, strict=True))
 
-    def _arranged(self, names: tuple[str, ...], device: torch.device) -> Tensor:
+    def _arranged(self, names: tuple[str, ...], device: torch.device | None) -> Any:
         known, table, _ = self._kept
-        starts = torch.tensor(
-            [[start] for start in self._starts.values()], dtype=torch.float64, device="cpu"
-        )
-        fresh = starts.to(device, widest(device))
-        table = torch.cat([table.to(fresh), fresh], dim=1) if known else fresh
-        places = {name: place for place, name in enumerate(known)}
+        place = torch.device("cpu") if device is HOST else device
+        rows = [[start] for start in self._starts.values()]
+        fresh = torch.tensor(rows, dtype=torch.float64, device="cpu").to(place, widest(place))
+        if known:
+            fresh = torch.cat([torch.as_tensor(table).to(fresh), fresh], dim=1)
+        places = {name: index for index, name in enumerate(known)}
         order = torch.tensor([places.get(name, len(known)) for name in names], device="cpu")
-        return table[:, order.to(device)]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy has views into memory of its own."""
-        names, table, _ = self._kept
-        return self.__dict__ | {"_kept": (names, table.clone())}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        names, table = state["_kept"]
-        self._kept = names, table, self._by_field(table) if names else {}
-
-    def expect(self, names: tuple[str, ...]) -> None:
-        """Have numbers of these losses, too, so that a state is as large as it will be."""
-        self._expected = names
-
-    def forget(self) -> None:
-        """Be as new."""
-        self._kept = ((), torch.empty(0, device="cpu"), {})
+        arranged = fresh[:, order.to(place)]
+        return arranged.double().numpy() if device is HOST else arranged
 
     def by_name(self, field: str) -> dict[str, float]:
         """One number of each loss. On an accelerator that waits for it."""
         names, _, numbers = self._kept
         values = numbers[field].tolist() if names else ()
         return dict(zip(names, values, strict=True))
+
+    def expect(self, names: tuple[str, ...]) -> None:
+        """Have numbers of these losses, too, so that a state is as large as it will be."""
+        self._expected = names
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain numbers by name."""
@@ -111,13 +119,28 @@ class PerLoss:
                 msg = f"the state of loss {name!r} must have {[*self._starts]}, got {[*numbers]}"
                 raise ValueError(msg)
         rows = [[numbers[field] for numbers in state.values()] for field in self._starts]
-        self._put(tuple(state), torch.tensor(rows, dtype=torch.float64, device="cpu"))
+        self._put(tuple(state), np.array(rows, np.float64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has views into memory of its own."""
+        names, table, _ = self._kept
+        own = table.clone() if isinstance(table, Tensor) else table.copy()
+        return self.__dict__ | {"_kept": (names, own)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        names, table = state["_kept"]
+        self._kept = names, table, self._by_field(table) if names else {}
 
 
 class Remembering:
     """A weighting that remembers numbers of each loss, in `memory`."""
 
     memory: PerLoss
+
+    def numbers(self, losses: Tensor, history: History) -> Numbers:
+        """What it remembers of the losses, where they are."""
+        return self.memory.of(history.names, losses.device if history.is_on_device else HOST)
 
     def expect(self, names: tuple[str, ...]) -> None:
         """These losses will come."""
@@ -140,18 +163,34 @@ class Remembering:
         self.memory.load_state_dict(state)
 
 
-def took_part(losses: Tensor, present: Tensor | None) -> Tensor:
-    """Which losses [K] of a step have a value, a bool tensor [K]."""
-    is_finite = losses.isfinite()
-    return is_finite if present is None else is_finite & present.to(losses.device)
+def vector(losses: Tensor, history: History) -> Array:
+    """The losses [K] of a step, without gradient, in the kind of what is remembered of them."""
+    if history.is_on_device:
+        return losses.detach().to(widest(losses.device))
+    return losses.detach().numpy().astype(np.float64)
 
 
-def softmax_shares(logits: Tensor, known: Tensor) -> Tensor:
+def step_of(losses: Tensor, history: History) -> tuple[Array, Array]:
+    """The losses [K] of a step that is over, and which of them took part in it."""
+    values = vector(losses, history)
+    came = abs(values) < math.inf  # which nan is not
+    if history.present is None:
+        return values, came
+    present = history.present if history.is_on_device else history.present.numpy()
+    return values, came & present
+
+
+def softmax_shares(logits: Array, known: Array) -> Array:
     """Weights [K] that sum to 1: 1/K for a loss that is not `known`, a softmax among the others.
 
-    >>> softmax_shares(torch.tensor([2.0, 2.0, torch.nan]), torch.tensor([True, True, False]))
-    tensor([0.3333, 0.3333, 0.3333])
+    >>> softmax_shares(np.array([2.0, 2.0, np.nan]), np.array([True, True, False])).round(3)
+    array([0.333, 0.333, 0.333])
     """
-    count = len(logits)
-    shares = torch.where(known, logits, -torch.inf).softmax(0) * known.sum() / count
-    return torch.where(known, shares, 1 / count)
+    xp, count = arrays_of(logits), len(logits)
+    logits = xp.where(known, logits, -math.inf)
+    largest = xp.max(logits)
+    powers = xp.exp(logits - xp.where(largest > -math.inf, largest, 0.0))
+    total = xp.sum(powers)
+    ones = xp.zeros_like(powers) + 1  # in torch a bool times 1.0 would be a float32
+    shares = powers / xp.where(total > 0, total, 1.0) * (xp.sum(xp.where(known, ones, 0.0)) / count)
+    return xp.where(known, shares, 1 / count)

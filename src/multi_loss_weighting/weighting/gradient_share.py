@@ -169,7 +169,8 @@ class GradientShareWeighting(Measuring):
         norms = self.norms.known(names, losses.device)
         if norms is not None:
             numbers = self._updated(numbers, norms, names)
-        self.memory.keep(names, numbers)
+        if norms is not None or not self.memory.holds(numbers):
+            self.memory.keep(names, numbers)
         self.norms.end_step(type(self).__name__)
 
     def _updated(self, old: Numbers, norms: Tensor, names: tuple[str, ...]) -> Numbers:

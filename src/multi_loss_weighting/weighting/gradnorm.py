@@ -13,7 +13,7 @@ from multi_loss_weighting.statistics._checked import checked
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring
-from ._per_loss import PerLoss, took_part
+from ._per_loss import PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,13 +89,14 @@ class GradNorm(Measuring):
         names, numbers = history.names, self.memory.of(history.names, losses.device)
         norms = self.norms.known(names, losses.device)
         if norms is not None:
-            usable = (norms > 0) & took_part(losses, history.present)
+            usable = (norms > 0) & losses.isfinite()
             first = torch.as_tensor(history.first).to(norms)
             tiny = torch.finfo(norms.dtype).tiny
             fallen = losses.to(norms).abs() / first.abs().clamp_min(tiny)
             fallen = fallen / torch.where(usable, fallen, 0.0).sum() * usable.sum()
             numbers = self._moved(numbers, norms, fallen, usable)
-        self.memory.keep(names, numbers)
+        if norms is not None or not self.memory.holds(numbers):
+            self.memory.keep(names, numbers)
         self.norms.end_step(type(self).__name__)
 
     def _moved(

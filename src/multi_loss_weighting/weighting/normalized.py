@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -10,10 +10,13 @@ from torch import Tensor, nn
 
 from multi_loss_weighting.statistics._arrays import sizes
 from multi_loss_weighting.statistics._history import History, shown
-from multi_loss_weighting.statistics._widest import widest
 
 from ._base import Weighted, Weighting, checked_weighting, settings_of
+from ._per_loss import vector
 from .plain_sum import PlainSum
+
+if TYPE_CHECKING:
+    from multi_loss_weighting.statistics._array_library import Array
 
 _POWERS = {
     **dict.fromkeys(("first", "value", "mean", "std", "minimum", "maximum"), 1),
@@ -67,27 +70,26 @@ class NormalizedWeighting(nn.Module):
         for name in ("num_losses", "ratio_settings", "to_average", "averaged"):
             if hasattr(self.inner, name):
                 setattr(self, name, getattr(self.inner, name))
-        self._sizes: Tensor | None = None  # those of the step under way
+        self._sizes: Array | None = None  # those of the step under way
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective of the inner weighting for the losses over their sizes."""
-        own = self._sizes_of(losses.detach(), history)
+        own = self._sizes_of(losses, history)
         if not torch.compiler.is_compiling():
             self._sizes = own
-        result = self.inner.weigh(losses / own.to(losses.dtype), ScaledHistory(history, own))
-        weights = torch.as_tensor(result.weights, dtype=own.dtype).to(own.device)
-        return Weighted(result.total, weights / own)
+        seen = losses / torch.as_tensor(own).to(losses.dtype)
+        result = self.inner.weigh(seen, ScaledHistory(history, own))
+        return Weighted(result.total, _as(own, result.weights) / own)
 
-    def _sizes_of(self, losses: Tensor, history: History) -> Tensor:
-        dtype = widest(losses.device)
-
-        def vector(numbers: Any) -> Tensor:
-            return torch.as_tensor(numbers).to(losses.device, dtype)
-
-        mean, variance = vector(history.mean), vector(history.variance)
-        start = mean if self.by == "mean" else vector(history.first)
-        own: Tensor = sizes(start, mean, variance, losses.to(dtype))
-        return own
+    def _sizes_of(self, losses: Tensor, history: History) -> Array:
+        mean, variance = history.mean, history.variance
+        start = mean if self.by == "mean" else history.first
+        now = vector(losses, history)
+        if not history.is_on_device:
+            with np.errstate(all="ignore"):
+                return sizes(start, mean, variance, now)
+        start, mean, variance = (torch.as_tensor(one).to(now) for one in (start, mean, variance))
+        return sizes(start, mean, variance, now)
 
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
         """Tell the inner weighting, in its own sizes, that a step is over."""
@@ -97,7 +99,8 @@ class NormalizedWeighting(nn.Module):
             return
         if own is None or own.shape != losses.shape:
             own = self._sizes_of(losses, history)
-        hook(losses / own.to(losses), weights * own.to(weights), ScaledHistory(history, own))
+        by = torch.as_tensor(own)
+        hook(losses / by.to(losses), weights * by.to(weights), ScaledHistory(history, own))
 
     def expect(self, names: tuple[str, ...]) -> None:
         """Tell the inner weighting which losses will come."""
@@ -119,6 +122,13 @@ def innermost(weighting: Any) -> Any:
     return weighting
 
 
+def _as(like: Array, numbers: Any) -> Array:
+    """Numbers in the kind of `like`."""
+    if isinstance(like, Tensor):
+        return torch.as_tensor(numbers).to(like)
+    return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
+
+
 def _nothing(*_: object) -> None:
     return None
 
@@ -129,7 +139,7 @@ class ScaledHistory(History):
     Ratios, counts and coefficients of variation are the same for any size.
     """
 
-    def __init__(self, history: History, sizes: Tensor) -> None:
+    def __init__(self, history: History, sizes: Array) -> None:
         super().__init__(history.names, history.records)
         self.step, self.present = history.step, history.present
         self.are_given, self.is_on_device = history.are_given, history.is_on_device
@@ -140,8 +150,7 @@ class ScaledHistory(History):
         numbers = shown(self._history, name)
         if name not in _POWERS:
             return numbers
-        sizes = self._sizes if isinstance(numbers, torch.Tensor) else np.asarray(self._sizes)
-        return numbers / sizes ** _POWERS[name]
+        return numbers / _as(numbers, self._sizes) ** _POWERS[name]
 
     def ratios(self) -> Any:
         """The loss ratios as they are kept on an accelerator."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from random import Random
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from multi_loss_weighting.statistics._array_library import arrays_of
 from multi_loss_weighting.statistics._checked import checked
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import PerLoss, Remembering, softmax_shares, took_part
+from ._per_loss import PerLoss, Remembering, softmax_shares, step_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from multi_loss_weighting.statistics._array_library import Array
     from multi_loss_weighting.statistics._history import History
 
 _MOST = 1e30
@@ -70,32 +73,34 @@ class ReLoBRaLo(Remembering):
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        return weighted_sum(losses, self.memory.of(history.names, losses.device)["weight"].clone())
+        return weighted_sum(losses, 1.0 * self.numbers(losses, history)["weight"])
 
+    @np.errstate(all="ignore")
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
         """Take in the losses of a step."""
-        old = self.memory.of(history.names, losses.device)
-        now, came = losses.abs().to(old["last"]), took_part(losses, history.present)
-        is_first, is_second = old["count"] == 0, old["count"] == 1
+        old = self.numbers(losses, history)
+        (now, came), where = step_of(losses, history), arrays_of(old["count"]).where
+        now, is_first, is_second = abs(now), old["count"] == 0, old["count"] == 1
         by_last = self._balanced(now, old["last"], came & ~is_first)
         kept = old["weight"]
-        if Random(f"{self.seed} {history.step}").random() >= self.rho:
-            kept = torch.where(is_second, kept, self._balanced(now, old["first"], came & ~is_first))
-        alpha = torch.full_like(now, self.alpha).masked_fill_(is_second, 0.0)
-        new = torch.where(is_first, old["weight"], alpha * kept + (1 - alpha) * by_last)
+        if _drawn(self.seed, history.step) >= self.rho:
+            kept = where(is_second, kept, self._balanced(now, old["first"], came & ~is_first))
+        alpha = where(is_second, 0.0, 0 * old["count"] + self.alpha)
+        new = where(is_first, old["weight"], alpha * kept + (1 - alpha) * by_last)
         self.memory.keep(
             history.names,
             {
-                "first": torch.where(came & is_first, now, old["first"]),
-                "last": torch.where(came, now, old["last"]),
-                "weight": torch.where(came, new, old["weight"]),
+                "first": where(came & is_first, now, old["first"]),
+                "last": where(came, now, old["last"]),
+                "weight": where(came, new, old["weight"]),
                 "count": old["count"] + came,
             },
         )
 
-    def _balanced(self, now: Tensor, then: Tensor, known: Tensor) -> Tensor:
-        tiny = torch.finfo(now.dtype).tiny
-        ratio = (now / then.clamp_min(tiny)).clamp_max(_MOST)
+    def _balanced(self, now: Array, then: Array, known: Array) -> Array:
+        where = arrays_of(now).where
+        ratio = now / where(then > 0, then, 1 / _MOST)
+        ratio = where(ratio < _MOST, ratio, _MOST)
         return len(now) * softmax_shares(ratio / self.temperature, known)
 
     def hyperparams(self) -> dict[str, Any]:
@@ -106,3 +111,9 @@ class ReLoBRaLo(Remembering):
             "rho": self.rho,
             "seed": self.seed,
         }
+
+
+def _drawn(seed: int, step: int) -> float:
+    """A number from 0 to below 1, the same for a step of a run whenever it is asked for."""
+    digest = blake2b(f"{seed} {step}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "little") / 2**48

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from multi_loss_weighting.statistics._array_library import arrays_of
 from multi_loss_weighting.statistics._checked import checked, checked_count
 
 from ._base import Weighted, checked_sum, weighted_sum
-from ._per_loss import PerLoss, Remembering, softmax_shares, took_part
+from ._per_loss import PerLoss, Remembering, softmax_shares, step_of
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from multi_loss_weighting.statistics._history import History
 
 
@@ -62,36 +64,37 @@ class SoftAdapt(Remembering):
         self.sum_to = checked_sum(sum_to)
         self.memory = PerLoss(total=0.0, count=0.0, mean=math.nan, rate=math.nan)
 
+    @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        numbers = self.memory.of(history.names, losses.device)
-        rate, known = numbers["rate"], ~numbers["rate"].isnan()
+        numbers = self.numbers(losses, history)
+        rate, xp = numbers["rate"], arrays_of(numbers["rate"])
+        known = rate == rate  # not nan
         if self.normalize:
-            size = torch.where(known, rate.abs(), 0.0).sum()
-            rate = torch.where(size > 0, rate / size, 0.0)
+            size = xp.sum(xp.where(known, abs(rate), 0.0))
+            rate = xp.where(size > 0, rate / size, xp.where(known, 0.0, rate))
         logits = self.beta * rate
         if self.by_size:
-            tiny = torch.finfo(rate.dtype).tiny
-            logits = logits + numbers["mean"].abs().clamp_min(tiny).log()
+            logits = logits + xp.log(abs(numbers["mean"]))
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
 
+    @np.errstate(all="ignore")
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
         """Take in the losses of a step."""
-        old = self.memory.of(history.names, losses.device)
-        came = took_part(losses, history.present)
-        total = torch.where(came, old["total"] + losses.to(old["total"]), old["total"])
+        old = self.numbers(losses, history)
+        (now, came), where = step_of(losses, history), arrays_of(old["count"]).where
+        total = where(came, old["total"] + now, old["total"])
         count = old["count"] + came
         is_full = count >= self.every
-        mean = torch.where(is_full, total / self.every, old["mean"])
-        rate = torch.where(is_full, (mean - old["mean"]) / self.every, old["rate"])
+        mean = where(is_full, total / self.every, old["mean"])
         self.memory.keep(
             history.names,
             {
-                "total": total.masked_fill(is_full, 0.0),
-                "count": count.masked_fill(is_full, 0.0),
+                "total": where(is_full, 0.0, total),
+                "count": where(is_full, 0.0, count),
                 "mean": mean,
-                "rate": rate,
+                "rate": where(is_full, (mean - old["mean"]) / self.every, old["rate"]),
             },
         )
 

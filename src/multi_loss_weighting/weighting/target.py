@@ -6,15 +6,18 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from multi_loss_weighting.statistics._array_library import arrays_of
 from multi_loss_weighting.statistics._checked import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import PerLoss, Remembering, took_part
+from ._per_loss import PerLoss, Remembering, step_of
 
 if TYPE_CHECKING:
+    from multi_loss_weighting.statistics._array_library import Array
     from multi_loss_weighting.statistics._history import History
 
 
@@ -111,6 +114,7 @@ class TargetWeighting(Remembering):
         counts = self.memory.by_name("limited")
         return {name: int(count) for name, count in counts.items() if name in self.targets}
 
+    @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before.
 
@@ -123,34 +127,39 @@ class TargetWeighting(Remembering):
             unknown = ", ".join(name for name in self.targets if name not in names)
             msg = f"targets must be of the losses {', '.join(names)}, got targets for {unknown}"
             raise ValueError(msg)
-        numbers = self.memory.of(names, losses.device)
+        numbers = self.numbers(losses, history)
+        xp = arrays_of(numbers["mean"])
         error, has_target = self._error(numbers["mean"], names)
-        answer = numbers["integral"] + self.proportional * torch.where(error.isnan(), 0.0, error)
-        weights = (answer if self.equal else answer.exp()).clamp(*self.limits)
-        return weighted_sum(losses, torch.where(has_target, weights, 1.0))
+        error = xp.where(error == error, error, 0.0)  # not nan
+        answer = numbers["integral"] + self.proportional * error
+        weights = _clamped(answer if self.equal else xp.exp(answer), self.limits)
+        return weighted_sum(losses, xp.where(has_target, weights, 1.0))
 
-    def _error(self, mean: Tensor, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
+    def _error(self, mean: Array, names: tuple[str, ...]) -> tuple[Array, Array]:
         """How far each loss is above its target, and which have one."""
-        own = [self.targets.get(name, math.nan) for name in names]
-        target = torch.tensor(own, dtype=mean.dtype, device="cpu")
-        target = target.to(mean.device, non_blocking=True)
-        scale = torch.where(target == 0, 1.0, target.abs())
-        return (mean - target) / scale, ~target.isnan()
+        target: Array = np.array([self.targets.get(name, math.nan) for name in names])
+        if isinstance(mean, Tensor):
+            target = torch.from_numpy(target).to(mean, non_blocking=True)
+        scale = arrays_of(mean).where(target == 0, 1.0, abs(target))
+        return (mean - target) / scale, target == target
 
+    @np.errstate(all="ignore")
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
         """Take in the losses of a step."""
-        old = self.memory.of(history.names, losses.device)
-        now, came = losses.to(old["mean"]), took_part(losses, history.present)
-        mean = torch.where(old["mean"].isnan(), now, now.lerp(old["mean"], self.smoothing))
+        old = self.numbers(losses, history)
+        (now, came), where = step_of(losses, history), arrays_of(old["mean"]).where
+        is_first = old["mean"] != old["mean"]  # nan
+        mean = where(is_first, now, now + self.smoothing * (old["mean"] - now))
         error, has_target = self._error(mean, history.names)
         moved = old["integral"] + self.rate * error
-        within = moved.clamp(*map(self._as_integral, self.limits))
+        lowest, highest = map(self._as_integral, self.limits)
+        within = _clamped(moved, (lowest, highest))
         moves = came & has_target
         self.memory.keep(
             history.names,
             {
-                "mean": torch.where(came, mean, old["mean"]),
-                "integral": torch.where(moves, within, old["integral"]),
+                "mean": where(came, mean, old["mean"]),
+                "integral": where(moves, within, old["integral"]),
                 "limited": old["limited"] + (moves & (within != moved)),
             },
         )
@@ -166,6 +175,11 @@ class TargetWeighting(Remembering):
             "limits": [*self.limits],
             "equal": self.equal,
         }
+
+
+def _clamped(values: Array, limits: tuple[float, float]) -> Array:
+    where, (lowest, highest) = arrays_of(values).where, limits
+    return where(values < lowest, lowest, where(values > highest, highest, values))
 
 
 def _target(target: float, name: str) -> float:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from multi_loss_weighting.statistics._array_library import arrays_of
 from multi_loss_weighting.statistics._checked import checked
-from multi_loss_weighting.statistics._widest import widest
 
 from ._base import Weighted, checked_sum, weighted_sum
-from ._per_loss import softmax_shares
+from ._per_loss import softmax_shares, vector
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from multi_loss_weighting.statistics._history import History
 
 LEAST = 1e-8
@@ -52,14 +54,18 @@ class UncertaintySoftmax:
         self.temperature: float = checked(temperature, is_right, "temperature", "above 0")
         self.sum_to = checked_sum(sum_to)
 
+    @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their weights."""
-        dtype = widest(losses.device)
-        size = losses.detach().to(dtype).abs()
-        usual = torch.as_tensor(history.mean).to(losses.device, dtype).abs()
-        size = torch.where(size > 0, size, usual)
+        size = abs(vector(losses, history))
+        where = arrays_of(size).where
+        if history.is_on_device or not size.all():
+            usual = history.mean
+            if history.is_on_device:
+                usual = torch.as_tensor(usual).to(size)
+            size = where(size > 0, size, abs(usual))
         known = size < math.inf  # neither nan nor infinite
-        logits = 1 / (self.temperature * size.clamp_min(LEAST))
+        logits = 1 / (self.temperature * where(size > LEAST, size, LEAST))
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
 
