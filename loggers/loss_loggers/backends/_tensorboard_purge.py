@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
-
-from loss_loggers.base._paths import folder_at
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -30,8 +31,8 @@ class Purge:
             goes_back = any(self._last.get(tag, step) > step for tag in tags)
             if goes_back:
                 self._last = {tag: last for tag, last in self._last.items() if last < step}
-            elif self._is_first and step > 0:
-                goes_back = _has_files_of_before(writer)
+            elif self._is_first:
+                goes_back = _is_put_after_others(writer) and step > 0
             self._is_first = False
             self._last.update(dict.fromkeys(tags, step))
         return goes_back
@@ -45,8 +46,42 @@ def purge_of(writer: Any) -> Purge:
     return _PURGES.setdefault(writer, Purge())
 
 
-def _has_files_of_before(writer: Any) -> bool:
-    """Whether there are event files beside the one that the writer has open."""
+def _is_put_after_others(writer: Any) -> bool:
+    """Whether there are event files beside the one that the writer has open, which sorts last now.
+
+    TensorBoard reads them in the order of their names, which begin with a second: names of one
+    second are in no order of time (`.10` sorts before `.9`), and a clock may have been set back.
+    """
     writer.flush()
-    folder = folder_at(getattr(writer, "log_dir", None) or writer.logdir)
-    return len(list(folder.glob("*tfevents*"))) > 1
+    files = writer._get_file_writer().event_writer  # noqa: SLF001
+    own = Path(getattr(files, "_ev_writer", files)._file_name).absolute()  # noqa: SLF001
+    others = [path.name for path in own.parent.glob("*tfevents*") if path.name != own.name]
+    if others and (last := max(others)) > own.name and (name := _name_after(last, own.name)):
+        _rename(files, own, own.with_name(name))
+    return bool(others)
+
+
+def _name_after(last: str, name: str) -> str | None:
+    """The name with a second after that of the last; None where it has another form.
+
+    >>> _name_after("events.out.tfevents.1700000000.host.1.9", "events.out.tfevents.1700000000.x")
+    'events.out.tfevents.1700000001.x'
+    """
+    found = _SECOND.search(last)
+    return _SECOND.sub(str(int(found[0]) + 1), name, count=1) if found else None
+
+
+_SECOND = re.compile(r"(?<=\.tfevents\.)\d{10}(?=\.)")
+
+
+def _rename(files: Any, old: Path, new: Path) -> None:
+    """Give the open file another name; where a system does not let us, it keeps its own."""
+    with suppress(OSError):
+        old.rename(new)
+        if hasattr(files, "_ev_writer"):
+            files._ev_writer._file_name = str(new)  # noqa: SLF001
+            return
+        files._file_name = str(new)  # noqa: SLF001
+        opened = files._general_file_writer  # noqa: SLF001
+        if hasattr(opened, "filename"):  # TensorBoard's own, which opens it anew for each flush
+            opened.filename = str(new).encode()

@@ -66,6 +66,12 @@ class Background(Tee):
         self._finalizer = finalizer(self, self._loggers.release)
 
     @property
+    def in_its_place(self) -> object:
+        """What takes rows in its place: its queue, if it has but one, past a second guard."""
+        queues = [guard.logger for guard in self.guards]
+        return queues[0] if queues == [*self._loggers] and len(queues) == 1 else self
+
+    @property
     def delivered(self) -> int:
         """Rows that arrived, summed over the loggers."""
         return sum(logger.delivered for logger in self._loggers)

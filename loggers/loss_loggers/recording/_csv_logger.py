@@ -44,7 +44,8 @@ class CsvLogger(BaseLogger):
 
     Names are split at the first slash: `weight/G` is the weight of G. Numbers keep every digit.
     A number without a slash, such as `lr`, stands under `value`. A statistic that has no column
-    starts `losses-2.csv`. The means of an epoch are in `epochs.csv`, from the first epoch on. Read
+    starts `losses-2.csv`; past the fourth file it has lines of its own, with its whole name and its
+    number under `value`. The means of an epoch are in `epochs.csv`, from the first epoch on. Read
     all of it with `read_run`, or a file with `pandas.read_csv`.
 
     On another rank than the first of a distributed run there is no folder before the first row,

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from loss_loggers.base._protocol import Row
 
 
+MOST_PARTS = 4
+"""So many files at most because of new columns; what comes after them has lines of its own."""
+
+
 class LossFiles:
     """The last part of a record, and the next one when a column turns up that nobody foresaw."""
 
@@ -45,6 +49,11 @@ class LossFiles:
     def lacking(self, columns: Iterable[str]) -> list[str]:
         """Those of the columns for which there is no room."""
         return [column for column in dict.fromkeys(columns) if column not in self.columns]
+
+    @property
+    def can_widen(self) -> bool:
+        """Whether there may be more columns: names that come one by one make no file each."""
+        return not self.part.size or self.part.number < MOST_PARTS
 
     def widen(self, columns: Iterable[str]) -> None:
         """Make room for these columns: in the part while it is empty, else in another one."""

@@ -335,6 +335,13 @@ class RunWriter:
     def _new_template(self, metrics: Metrics, losses: LossFiles) -> RowTemplate:
         places = [self._places[metric] for metric in metrics]
         new = losses.lacking(column for _, column in places)
+        if new and not losses.can_widen:
+            # As numbers of the user's own, each under its whole name.
+            places = [
+                (self._places.name(metric), "value") if place[1] in new else place
+                for metric, place in zip(metrics, places, strict=True)
+            ]
+            new = []
         if new or len(self._templates) >= _MANY:
             # Before there are more columns: whoever raises in between, no row is laid out for less.
             self._templates.clear()

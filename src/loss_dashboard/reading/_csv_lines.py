@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     Codes = NDArray[signedinteger]
 
-# A name may be longer than the 128 KB that a cell may have by default.
-csv.field_size_limit(1 << 30)
-
 WORTH = 1 << 21
 """From so many bytes on pyarrow, which takes a tenth of a second to load, is quicker."""
 

@@ -78,7 +78,44 @@ def test_a_cell_without_end_is_found(run: Path) -> None:
 
 
 def test_a_name_may_go_on_over_two_lines(run: Path) -> None:
-    append(run, '3,1.5,"G\nH"' + 12 * "," + "\n")
+    append(run, '3,9e9,"G\nH"' + 12 * "," + "\n")
+
+    assert check_run(run) == []
+
+
+def test_lines_of_two_processes_between_each_other_are_found(run: Path) -> None:
+    """As they come where a file system has no locks: steps and time go on in each of them alone."""
+    lines = (run / "losses.csv").read_text().splitlines(keepends=True)
+    (run / "losses.csv").write_text("".join([*lines, *lines[1:]]))
+
+    (problem,) = check_run(run)
+
+    assert problem.startswith("losses.csv has 2 lines (the first is number 8) that go back in step")
+
+
+@pytest.mark.parametrize("is_another_process", [True, False])
+def test_a_run_that_went_on_from_a_checkpoint_is_sound(
+    tmp_path: Path, *, is_another_process: bool
+) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    logger.log_metrics({"loss/G": 1.0}, step=0)
+    checkpoint = logger.state_dict()
+    for step in range(1, 5):
+        logger.log_metrics({"loss/G": 1.0, "loss/D": 1.0}, step=step)
+    if is_another_process:
+        logger.close()
+        logger = CsvLogger(tmp_path / "gan", resume=True)
+    logger.load_state_dict(checkpoint)
+    logger.log_metrics({"loss/G": 1.0}, step=1)
+    logger.close()
+
+    assert check_run(tmp_path / "gan") == []
+
+
+def test_a_validation_at_the_step_of_its_training_is_sound(run: Path) -> None:
+    with CsvLogger(run, resume=True) as logger:
+        for step in (2, 1):
+            logger.log_metrics({f"loss/val{step}/G": 1.0}, step=step)
 
     assert check_run(run) == []
 

@@ -113,6 +113,21 @@ def test_each_step_is_there_once_after_a_checkpoint(writer: Any, tmp_path: Path)
     assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 14, 19, 24, 29, 34, 39]
 
 
+def test_the_newer_file_is_read_last_whatever_the_clock_did(writer: Any, tmp_path: Path) -> None:
+    """It was set back between two sessions, as names of files tell; or both began in one second."""
+    log(writer, range(20), 1.0)
+    writer.close()
+    (first,) = tmp_path.glob("*tfevents*")
+    first.rename(tmp_path / "events.out.tfevents.3000000000.host.1.9")
+    with type(writer)(str(tmp_path)) as another:
+        log(another, range(10, 30), 2.0)
+        another.add_scalar("accuracy", 0.5, 30)
+
+    assert curves(tmp_path)["loss/G"] == [*line(range(10), 1.0), *line(range(10, 30), 2.0)]
+    assert curves(tmp_path)["accuracy"] == [(30, 0.5)]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_purging_can_be_left_to_the_user(writer: Any, tmp_path: Path) -> None:
     log(writer, range(20), 1.0, purge=False)
     log(writer, range(10, 30), 2.0, purge=False)

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loss_loggers import CsvLogger, Tee, read_run, row_time, run_info
+from loss_loggers import CsvLogger, MemoryLogger, Tee, read_run, row_time, run_info, sync
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -704,3 +704,16 @@ def test_a_run_that_ends_well_warns_of_nothing(tmp_path: Path) -> None:
         with CsvLogger(tmp_path) as logger:
             write(logger, range(3))
         CsvLogger(tmp_path, resume=True).close()
+
+
+def test_statistics_that_come_one_by_one_make_no_file_each(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        for step in range(20):
+            logger.log_metrics({"loss/G": 1.0, f"own{step}/G": float(step)}, step=step)
+
+    assert len(list(tmp_path.glob("losses*.csv"))) == 4
+    memory = MemoryLogger()
+    sync(tmp_path, memory)
+    assert [(step, metrics) for step, _, metrics in memory.rows] == [
+        (step, {"loss/G": 1.0, f"own{step}/G": float(step)}) for step in range(20)
+    ]
