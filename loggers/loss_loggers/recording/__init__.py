@@ -5,8 +5,9 @@ This is all that other packages need to know of a run on disk.
 
 from loss_loggers.base._paths import folder_at as folder_at
 
-from ._colours import GREY as GREY
-from ._colours import new_colour as new_colour
+from ._columns import Block as Block
+from ._columns import header_of as header_of
+from ._columns import parse_lines as parse_lines
 from ._csv_logger import CsvLogger as CsvLogger
 from ._read_run import Run as Run
 from ._read_run import read_run as read_run
@@ -17,4 +18,6 @@ from ._run_folder import INFO as INFO
 from ._run_folder import is_run as is_run
 from ._run_folder import parts as parts
 from ._run_folder import run_info as run_info
+from ._run_info import GREY as GREY
+from ._run_info import new_colour as new_colour
 from ._table import read_table as read_table

@@ -91,6 +91,21 @@ class AppendOnlyFile:
         except OSError:
             return False
 
+    def is_cut(self) -> bool:
+        """Whether somebody made it shorter than what was written, as `> losses.csv` does."""
+        try:
+            return os.fstat(self._file.fileno()).st_size < self.size
+        except OSError:
+            return False
+
+    def refill(self) -> None:
+        """Go on behind what is left of a file that was cut, below its header."""
+        self.truncate(_end_of_lines(self._file))
+        left, header = self.content(), self._header.encode()
+        if left and not left.startswith(header):
+            self.truncate(0)
+            self.append(header + left)
+
     def content(self) -> bytes:
         """All that was written, also where the file has no path any more."""
         self.settle()

@@ -55,10 +55,18 @@ class Epochs:
         """Whether the lines with this mark were written, if that was not long ago."""
         return self._file is not None and self._file.has(mark)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the file, if there is one, still is in its folder, with all its lines."""
+        return self._file is None or (self._file.is_there() and not self._file.is_cut())
+
     def find_again(self) -> None:
         """Where the file was deleted, or another was put in its place, write a new one."""
         old = self._file
-        if old is None or old.is_there():
+        if old is None or self.is_whole:
+            return
+        if old.is_there():
+            old.refill()
             return
         with suppress(OSError):
             data = old.content()

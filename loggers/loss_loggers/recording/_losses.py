@@ -69,13 +69,21 @@ class LossFiles:
                 return index + 1
         return 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the files that are written still are in their folder, with all their lines."""
+        return self.part.is_there() and not self.part.is_cut() and self.epochs.is_whole
+
     def find_again(self) -> bool:
         """Go on in a file of the folder where ours is there no more; whether rows may be lost.
 
         It was deleted, or another was put in its place, such as by an editor that saves. All that
-        was written since is in the file that is still open, unless its disk is gone.
+        was written since is in the file that is still open, unless its disk is gone, or it is the
+        same file that was cut.
         """
         old = self.part
+        if is_cut := old.is_cut():
+            old.refill()
         try:
             data = old.content()
         except OSError:  # e.g. a stale handle of a network disk
@@ -97,7 +105,8 @@ class LossFiles:
                 part.append(lines)
         self._replace(part)
         self.seen()
-        return data is None
+        self.epochs.find_again()
+        return data is None or is_cut
 
     def seen(self) -> None:
         """Remember how much was written when the file was last seen in its folder."""

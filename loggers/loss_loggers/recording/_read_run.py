@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at
 
+from ._columns import UnparsableError, parse_file
 from ._row_template import KEYS, STATISTICS
 from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, parts, run_info
 from ._table import UnreadableError, read_table
@@ -103,14 +104,37 @@ class Run:
 
 
 def _read(path: Path, default: Sequence[str] = (*KEYS, *STATISTICS)) -> Columns:
-    """The columns of a file, some thousand lines at a time: their text takes ten times the room."""
+    """The columns of a file, many lines at a time: their text takes ten times the room."""
     import numpy as np
 
     header, lines = read_table(path, default=default)
-    blocks = [_columns(header, [])]
-    while block := list(islice(lines, _AT_ONCE)):
-        blocks.append(_block(path, header, block))
+    blocks = _read_large(path, header) or [_columns(header, []), *_read_any(path, header, lines)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in header}
+
+
+def _read_large(path: Path, header: list[str]) -> list[Columns] | None:
+    """With pyarrow, where it is worth it; None where the lines need a look at each."""
+    import numpy as np
+
+    try:
+        blocks = parse_file(path, header)
+        names = [[intern(name.decode()) for name in block.names] for block in blocks]
+    except UnparsableError:
+        return None
+    return [
+        {
+            **dict.fromkeys(header, np.full(len(block.codes), np.nan)),
+            **dict(zip(block.columns, block.values, strict=True)),
+            "step": block.values[0].astype(np.int64),
+            "name": np.array(known, dtype=object)[block.codes],
+        }
+        for block, known in zip(blocks, names, strict=True)
+    ]
+
+
+def _read_any(path: Path, header: list[str], lines: Iterator[Line]) -> Iterator[Columns]:
+    while block := list(islice(lines, _AT_ONCE)):
+        yield _block(path, header, block)
 
 
 def _block(path: Path, header: Sequence[str], block: list[Line]) -> Columns:

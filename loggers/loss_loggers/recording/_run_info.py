@@ -10,12 +10,26 @@ from loss_loggers.base._faults import ended_well
 from loss_loggers.base._hyperparameters import merge
 from loss_loggers.base._lock import this_process
 
-from ._colours import new_colour
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA = 1
+
+PALETTE = (
+    "#0072b2",  # blue
+    "#d55e00",  # vermilion
+    "#009e73",  # green
+    "#cc79a7",  # pink
+    "#e69f00",  # orange
+    "#56b4e9",  # sky
+    "#882255",  # wine
+    "#999933",  # olive
+    "#332288",  # indigo
+    "#44aa99",  # teal
+)
+"""Okabe and Ito's colours, then Paul Tol's: told apart with any kind of colour vision."""
+
+GREY = "#777777"
 
 GROWING = {"losses": dict, "hyperparameters": dict, "resumed": list}
 """What is added to while a run goes on; of another type, as by hand, it starts anew."""
@@ -83,6 +97,19 @@ class RunInfo:
         if not ended_well(error):
             self.values["state"] = "crashed"
             self.values["error"] = f"{type(error).__name__}: {error}".removesuffix(": ")
+
+
+def new_colour(name: str, taken: Iterable[str]) -> str:
+    """The next colour of the palette; a total is not a loss of its own, so it is grey.
+
+    >>> new_colour("G", [])
+    '#0072b2'
+    >>> new_colour("val/total", ["#0072b2"])
+    '#777777'
+    """
+    if name.rpartition("/")[2] == "total":
+        return GREY
+    return PALETTE[sum(colour != GREY for colour in taken) % len(PALETTE)]
 
 
 def _running() -> dict[str, Any]:

@@ -280,7 +280,7 @@ class RunWriter:
             self._saved = version
         rows, self._unseen_rows = self._unseen_rows, 0
         self._next_look = monotonic() + LOOK_SECONDS
-        if losses.part.is_there() and version is not None:
+        if losses.is_whole and version is not None:
             losses.seen()
         else:
             self._find_again(losses, rows)
@@ -293,16 +293,17 @@ class RunWriter:
 
     def _find_again(self, losses: LossFiles, rows: int) -> None:
         is_lost = losses.find_again()
-        losses.epochs.find_again()
         self._templates.clear()
         self.lost += rows if is_lost else 0
         self._acquire()
+        self.info.resumed_at(*losses.ends, self._shift)
         self.save()
         if not self._is_told:
             self._is_told = True
-            how = f"{rows} rows are lost" if is_lost else "what was written is saved"
+            how = f"at least {rows} rows are lost" if is_lost else "what was written is saved"
             warn(
-                f"{self.path} or a file in it was deleted or replaced; {how}, and rows go on there"
+                f"{self.path} or a file in it was deleted, replaced or cut; {how}, and rows go on"
+                " there"
             )
 
     def _version(self) -> tuple[int, int] | None:

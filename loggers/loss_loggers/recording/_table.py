@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 KEYS = ("step", "time", "name")
 """The columns with which a file of losses begins."""
+
+
+LONGEST = 1 << 24
+"""Bytes of a line at most: a longer one is none of ours, and would fill the memory."""
 
 
 class Line(NamedTuple):
@@ -41,7 +45,7 @@ def read_table(
             it when they are read.
     """
     with path.open("rb") as file:
-        first = file.readline()
+        first = _line(path, 1, file)
         if b"\r" in first.rstrip(b"\r\n"):
             raise UnreadableError(path, 1, "lines must end with a line feed, got carriage returns")
         header = cells_of(_text(path, 1, first)) if first.endswith(b"\n") else []
@@ -82,15 +86,19 @@ def cells_of(line: str) -> list[str]:
     return next(reader([line]))
 
 
+def _line(path: Path, number: int, file: BinaryIO) -> bytes:
+    line = file.readline(LONGEST)
+    if len(line) == LONGEST:
+        raise UnreadableError(path, number, f"it must be shorter than {LONGEST >> 20} MB")
+    return line
+
+
 def _lines(path: Path, offset: int, width: int) -> Iterator[Line]:
     with path.open("rb") as file:
         file.seek(offset)
         number = 1  # counted from the header, where the reading begins there
         begun = b""  # a name may go on in the next line, where another program wrote it
-        for text in file:
-            number += 1
-            if not text.endswith(b"\n"):
-                return
+        while (text := _line(path, number := number + 1, file)).endswith(b"\n"):
             offset += len(text)
             whole = begun + text if begun else text
             cells = cells_of(_text(path, number, whole))

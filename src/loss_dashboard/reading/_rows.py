@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loss_loggers.text import printable
+
 from ._series import Series
 from .extras import Extras, is_own
 
@@ -11,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from loss_dashboard._typing import Values
-
-    from ._csv_lines import Block
+    from loss_loggers.recording import Block
 
 FIRST = 100
 """So many lines tell whether something that run.json does not name is a loss."""
@@ -90,3 +91,22 @@ class Rows:
 
         columns = self.series[name].columns
         return any(np.isfinite(columns[it][:FIRST]).any() for it in told if it in columns)
+
+
+def by_name(block: Block) -> dict[str, Values]:
+    """For each name its lines, as one row of numbers for each column."""
+    import numpy as np
+
+    if not len(block.codes):
+        return {}
+    # Few names are sorted by counting, as long as their codes are short.
+    order = np.argsort(block.codes.astype(np.min_scalar_type(len(block.names))), kind="stable")
+    ends = np.cumsum(np.bincount(block.codes, minlength=len(block.names)))
+    parts = np.split(np.take(block.values, order, axis=1), ends[:-1], axis=1)
+    names = [printable(name.decode(errors="replace")) for name in block.names]
+    # Names that are no text, or have controls in them, may become the same.
+    each: dict[str, Values] = {}
+    for name, part in zip(names, parts, strict=True):
+        if part.shape[1]:
+            each[name] = np.hstack([each[name], part]) if name in each else part
+    return each

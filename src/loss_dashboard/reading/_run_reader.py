@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.colours import colours_in
 from loss_dashboard.runs.run_json import shown_info
-from loss_loggers.recording import GREY, INFO, KEYS, folder_at, parts
+from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
 from loss_loggers.text import printable
 
-from ._csv_lines import header_of, parse
 from ._prefetch import prefetch
 from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
-from ._rows import Rows
+from ._rows import Rows, by_name
 from ._tail import Tail
 from ._throughput import Throughput
+from .nonfinite import marked
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loss_dashboard._typing import Values
-
-    from ._csv_lines import Block
+    from loss_loggers.recording import Block
 
 SHOWN = ("loss", "weight", "mean", "std", "cov")
 """What the page, the terminal and the notebook show."""
@@ -264,8 +263,8 @@ class RunReader:
     ) -> tuple[Block, dict[str, Values], float]:
         lines, ahead = new
         header = self._headers[tail]
-        block = parse(lines, header, self._rows.columns_of(header))
-        return block, block.by_name(), ahead
+        block = marked(parse_lines(lines, header, self._rows.columns_of(header)), header)
+        return block, by_name(block), ahead
 
     def _start_again(self, reason: str) -> None:
         """Read everything anew, as when a run went back to its checkpoint."""

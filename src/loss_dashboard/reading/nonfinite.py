@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy import bool_
     from numpy.typing import NDArray
 
     from loss_dashboard._typing import Values
+    from loss_loggers.recording import Block
 
 ABSENT = "(no loss)"
 """A column that is 1 in the lines of a file without the column `loss`."""
@@ -34,3 +37,13 @@ def nonfinite_in(series: dict[str, Values]) -> NDArray[bool_]:
     others = [np.isfinite(series[column]) for column in ("weight", "mean") if column in series]
     known = np.logical_or.reduce(others)
     return lost & (known | np.isinf(series["loss"])) if known.any() else lost
+
+
+def marked(block: Block, header: Collection[str]) -> Block:
+    """The block, where lines below a header without losses say so."""
+    import numpy as np
+
+    if "loss" in header:
+        return block
+    values = np.vstack([block.values, np.ones(len(block.codes))])
+    return block._replace(columns=[*block.columns, ABSENT], values=values)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from loss_dashboard.curves.decimate import decimate
-from loss_dashboard.reading import RunReader, _csv_lines, _tail
-from loss_dashboard.reading._csv_lines import parse
+from loss_dashboard.reading import RunReader, _tail
 from loss_dashboard.runs._last_rows import LastRows
 from loss_loggers import CsvLogger, read_run
+from loss_loggers.recording import _columns, parse_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -370,7 +370,7 @@ def test_only_what_is_wanted_is_read(tmp_path: Path) -> None:
 def test_a_long_run_is_read_without_loading_pandas(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", reason="it is what reads many lines")
     pytest.importorskip("pandas", reason="it is what pyarrow loads by itself")
-    rows = [f"{step},{step / 10},G,{step},\n" for step in range(_csv_lines.WORTH // 8)]
+    rows = [f"{step},{step / 10},G,{step},\n" for step in range(_columns.WORTH // 8)]
     code = (
         "import sys; from loss_dashboard.reading import RunReader;"
         f" reader = RunReader({str(lines(tmp_path, *rows))!r});"
@@ -402,7 +402,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     """Either of the two that read lines, however few there are."""
     if request.param == "pyarrow":
         pytest.importorskip("pyarrow", reason="it is what reads many lines")
-    monkeypatch.setattr(_csv_lines, "WORTH", 1 if request.param == "pyarrow" else math.inf)
+    monkeypatch.setattr(_columns, "WORTH", 1 if request.param == "pyarrow" else math.inf)
 
 
 @pytest.mark.usefixtures("parser")
@@ -413,7 +413,7 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
     cells = [write(number) for number in [*numbers, -math.inf, math.nan]]
     rows = "".join(f"{step},1.5,G,{cell}\n" for step, cell in enumerate(cells))
 
-    block = parse(rows.encode(), ["step", "time", "name", "loss"])
+    block = parse_lines(rows.encode(), ["step", "time", "name", "loss"])
 
     np.testing.assert_array_equal(block.values[2], [float(cell) for cell in cells])
     np.testing.assert_array_equal(
@@ -428,7 +428,7 @@ def test_numbers_are_read_exactly_as_python_reads_them(write: Callable[[float], 
 def test_a_bad_line_costs_no_other(bad: str) -> None:
     rows = f'0,1.0,"a,b",0.5\n{bad}\n1,2.0,"a,b",\n'
 
-    block = parse(rows.encode(), ["step", "time", "name", "loss"])
+    block = parse_lines(rows.encode(), ["step", "time", "name", "loss"])
 
     mine = block.values[:, block.codes == block.names.index(b"a,b")]
     np.testing.assert_array_equal(mine, [[0.0, 1.0], [1.0, 2.0], [0.5, math.nan]])

@@ -79,3 +79,14 @@ def test_importing_the_loggers_imports_no_library() -> None:
     after = subprocess.check_output([sys.executable, "-c", code])
 
     assert set(after.split()) - set(before.split()) == {b"loss_loggers"}
+
+
+def test_importing_the_loggers_imports_what_is_asked_for_and_no_more() -> None:
+    code = (
+        "import sys; from loss_loggers import CsvLogger; "
+        "print(*{name.split('.')[1] for name in sys.modules if name.startswith('loss_loggers.')})"
+    )
+
+    rooms = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+
+    assert rooms == {"base", "recording", "text"}

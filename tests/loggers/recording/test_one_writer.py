@@ -301,6 +301,44 @@ def test_a_record_that_is_taken_away_goes_on_with_one_warning(
     assert run_info(record.path)["state"] == "finished"
 
 
+@pytest.mark.parametrize("left", [0, 7, 300])
+def test_a_record_that_is_cut_goes_on_with_one_warning(tmp_path: Path, left: int) -> None:
+    """As `> losses.csv` does in a shell; what was in it is gone, and that is counted."""
+    record = CsvLogger(tmp_path / "run")
+    logger = Tee(record)
+    for step in range(20):
+        logger.log_metrics({"loss/a": float(step)}, step=step)
+        record.log_epoch(step, {"a": (1.0, 1)}, step=step)
+
+    for file in record.path.glob("*.csv"):
+        os.truncate(file, min(left, file.stat().st_size))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for step in range(20, 300):
+            logger.log_metrics({"loss/a": float(step)}, step=step)
+        logger.log_epoch(20, {"a": (1.0, 1)}, step=299)
+        logger.close()
+
+    (one,) = told
+    assert "rows are lost" in str(one.message)
+    run = read_run(record.path)
+    assert run["a"]["step"].tolist()[-279:] == list(range(21, 300))  # 20 may end a torn line
+    assert run.epochs["epoch"].tolist()[-1] == 20
+    assert 0 < logger.failed <= 300
+
+
+def test_epochs_that_are_taken_away_alone_go_on(tmp_path: Path) -> None:
+    record = CsvLogger(tmp_path)
+    record.log_metrics({"loss/a": 1.0}, step=0)
+    record.log_epoch(0, {"a": (1.0, 1)}, step=0)
+    (tmp_path / "epochs.csv").unlink()
+    with pytest.warns(RuntimeWarning, match="what was written is saved"):
+        record.log_epoch(1, {"a": (1.0, 1)}, step=0)
+    record.close()
+
+    assert read_run(tmp_path).epochs["epoch"].tolist() == [0, 1]
+
+
 def _readable(path: Path) -> list[int]:
     """The steps in all files of ours that have our header."""
     found: list[int] = []

@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import math
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loss_loggers import CsvLogger, is_run, read_run, run_info
+from loss_loggers.recording import _columns
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True, params=["line by line", "at once"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is read with pyarrow, to the same numbers."""
+    is_large = request.param == "at once"
+    if is_large:
+        pytest.importorskip("pyarrow", reason="needs pyarrow")
+    monkeypatch.setattr(_columns, "WORTH", 1 if is_large else math.inf)
 
 
 def record(path: Path) -> None:
@@ -161,3 +175,52 @@ def test_a_run_is_asked_for_its_losses_as_a_dict_is(tmp_path: Path) -> None:
     assert len(run) == 2
     assert "nan" in run
     assert "b" not in run
+
+
+LINE = st.tuples(
+    st.integers(-(2**62), 2**62),
+    st.sampled_from(["G", "NA", "nan", "a, b", 'say "hi"', "été"]) | st.text(min_size=1),
+    st.floats(),
+    st.none() | st.floats(),
+)
+
+
+@given(st.lists(LINE, min_size=1, max_size=20))
+def test_every_number_is_read_as_it_was_written(
+    lines: list[tuple[int, str, float, float | None]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        with CsvLogger(folder) as logger:
+            for step, name, loss, std in lines:
+                more = {} if std is None else {f"std/{name}": std}
+                logger.log_metrics({f"loss/{name}": loss, **more}, step=step)
+        columns = read_run(folder).columns
+
+    assert columns["step"].tolist() == [step for step, *_ in lines]
+    numbers = zip(columns["loss"].tolist(), columns["std"].tolist(), strict=True)
+    wanted = [(loss, math.nan if std is None else std) for *_, loss, std in lines]
+    assert list(map(repr, numbers)) == list(map(repr, wanted))
+
+
+def test_a_line_without_end_is_an_error_and_fills_no_memory(tmp_path: Path) -> None:
+    record(tmp_path)
+    with (tmp_path / "losses.csv").open("a") as file:
+        for _ in range(20):
+            file.write("x" * (1 << 20))
+
+    with pytest.raises(ValueError, match=r"losses\.csv, line 11: it must be shorter than 16 MB"):
+        read_run(tmp_path)
+
+
+def test_a_large_file_is_read_in_several_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_columns, "_AT_ONCE", 100)
+    with CsvLogger(tmp_path) as logger:
+        for step in range(200):
+            logger.log_metrics({f"loss/{step % 7}": step / 3, "loss/G": 0.1}, step=step)
+
+    run = read_run(tmp_path)
+
+    assert run["G"]["step"].tolist() == list(range(200))
+    assert run["3"]["loss"].tolist() == [step / 3 for step in range(3, 200, 7)]

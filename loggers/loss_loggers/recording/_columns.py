@@ -7,20 +7,17 @@ import io
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_loggers.recording import KEYS
-from loss_loggers.text import printable
-
-from .nonfinite import ABSENT
+from ._table import KEYS, LONGEST
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+    from pathlib import Path
 
-    from numpy import signedinteger
+    from numpy import float64, signedinteger
     from numpy.typing import NDArray
     from pyarrow import DoubleArray
 
-    from loss_dashboard._typing import Values
-
+    Values = NDArray[float64]
     Codes = NDArray[signedinteger]
 
 WORTH = 1 << 21
@@ -28,6 +25,8 @@ WORTH = 1 << 21
 
 WORTH_NOW = 1 << 16
 """The same once it is loaded."""
+
+_AT_ONCE = 1 << 24
 
 
 class Block(NamedTuple):
@@ -47,33 +46,16 @@ class Block(NamedTuple):
     values: Values
     refused: int
 
-    def by_name(self) -> dict[str, Values]:
-        """For each name its lines, as one row of numbers for each column."""
-        import numpy as np
 
-        if not len(self.codes):
-            return {}
-        # Few names are sorted by counting, as long as their codes are short.
-        order = np.argsort(self.codes.astype(np.min_scalar_type(len(self.names))), kind="stable")
-        ends = np.cumsum(np.bincount(self.codes, minlength=len(self.names)))
-        parts = np.split(np.take(self.values, order, axis=1), ends[:-1], axis=1)
-        names = [printable(name.decode(errors="replace")) for name in self.names]
-        # Names that are no text, or have controls in them, may become the same.
-        each: dict[str, Values] = {}
-        for name, part in zip(names, parts, strict=True):
-            if part.shape[1]:
-                each[name] = np.hstack([each[name], part]) if name in each else part
-        return each
-
-
-def parse(
+def parse_lines(
     lines: bytes | memoryview, header: Sequence[str], wanted: Collection[str] | None = None
 ) -> Block:
     r"""The numbers of whole lines; statistics that are empty throughout are left out.
 
-    A line without a step or a time is refused. Lines below a header without losses are marked.
+    A line without a step or a time is refused.
 
-    >>> block = parse(b"0,1.5,G,0.25,\n0,1.5,D,nan,\n", ["step", "time", "name", "loss", "std"])
+    >>> header = ["step", "time", "name", "loss", "std"]
+    >>> block = parse_lines(b"0,1.5,G,0.25,\n0,1.5,D,nan,\n", header)
     >>> block.names, block.codes.tolist(), block.columns, block.values.tolist()
     ([b'G', b'D'], [0, 1], ['step', 'time', 'loss'], [[0.0, 0.0], [1.5, 1.5], [0.25, nan]])
     """
@@ -83,14 +65,44 @@ def parse(
     is_large = len(lines) >= (WORTH_NOW if "pyarrow.csv" in sys.modules else WORTH)
     large = _parse_many(lines, header, taken) if is_large else None
     block = large or _parse_any(lines, header, taken)
-    if "loss" not in header:
-        marked = np.vstack([block.values, np.ones(len(block.codes))])
-        block = block._replace(columns=[*block.columns, ABSENT], values=marked)
     known = np.isfinite(block.values[:2]).all(axis=0)
     if known.all():
         return block
     refused = block.refused + int((~known).sum())
     return block._replace(codes=block.codes[known], values=block.values[:, known], refused=refused)
+
+
+def parse_file(path: Path, header: Sequence[str]) -> list[Block]:
+    """All whole lines below the header of a large file, with pyarrow.
+
+    Raises:
+        UnparsableError: If it is small, if pyarrow is missing, or if a line makes no sense to it.
+    """
+    blocks = []
+    if path.stat().st_size < WORTH:
+        raise UnparsableError
+    with path.open("rb") as file:
+        file.readline()
+        while data := file.read(_AT_ONCE) + file.readline(LONGEST):
+            lines = data[: data.rfind(b"\n") + 1]
+            block = _parse_many(lines, header, ["step", "time", *header[len(KEYS) :]])
+            if block is None or not _is_exact(block) or len(data) - len(lines) >= LONGEST:
+                raise UnparsableError
+            blocks.append(block)
+    return blocks
+
+
+class UnparsableError(ValueError):
+    """Somebody has to look at each line of a file by itself."""
+
+
+def _is_exact(block: Block) -> bool:
+    """Whether float64 has its steps as they are, and its names are text."""
+    import numpy as np
+
+    step = block.values[0]
+    is_text = all(name.decode(errors="ignore").encode() == name for name in block.names)
+    return is_text and bool(((np.abs(step) < 2**53) & (step == np.rint(step))).all())
 
 
 def header_of(lines: memoryview) -> tuple[list[str], memoryview]:
