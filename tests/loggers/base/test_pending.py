@@ -341,3 +341,36 @@ def test_a_step_is_on_disk_after_six_calls(tmp_path: Path) -> None:
 
     assert len(names) <= 6, names
     assert read_run(tmp_path)["a"]["step"].tolist() == [0, 1, 2, 3]
+
+
+def hops(deliver: Callable[[], object], kind: str, method: str) -> list[str]:
+    """The objects that hand a row on, until the method of this kind gets it."""
+    found: list[str] = []
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        own = type(frame.f_locals.get("self")).__name__
+        if event == "call" and (own, frame.f_code.co_name) == (kind, method) and not found:
+            while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+                found.insert(0, type(frame.f_locals["self"]).__name__)
+                frame = frame.f_back
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        deliver()
+    finally:
+        sys.setprofile(before)
+    return list(dict.fromkeys(found))
+
+
+def test_a_row_is_handed_on_three_times_until_it_is_written_or_waits(tmp_path: Path) -> None:
+    """Also to a `Background`, whose queue stands behind the guard of the `Tee` alone."""
+    with Tee(CsvLogger(tmp_path), Background(MemoryLogger())) as tee:
+        tee.log_metrics({"loss/a": 0.5}, step=0)
+
+        def log() -> None:
+            tee.log_metrics({"loss/a": 0.5}, step=1)
+
+        assert hops(log, "RunWriter", "append") == ["Tee", "Guard", "CsvLogger", "RunWriter"]
+        queued = ["Tee", "Guard", "QueuedLogger", "DeliveryQueue"]
+        assert hops(log, "DeliveryQueue", "put") == queued
