@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Purge:
     """Finds where the rows of one writer go back, for all loggers that bring it rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, writer: Any) -> None:
         self._lock = Lock()
         self._last: dict[str, int] = {}
-        self._is_first = True
+        self._goes_on = _is_put_after_others(writer)
 
-    def is_due(self, writer: Any, tags: Collection[str], step: int) -> bool:
+    def is_due(self, tags: Collection[str], step: int) -> bool:
         """Whether what charts have from this step on is to be forgotten before these numbers come.
 
         It is where a tag goes back, and at the first row in a folder with event files of before;
@@ -31,19 +31,23 @@ class Purge:
             goes_back = any(self._last.get(tag, step) > step for tag in tags)
             if goes_back:
                 self._last = {tag: last for tag, last in self._last.items() if last < step}
-            elif self._is_first:
-                goes_back = _is_put_after_others(writer) and step > 0
-            self._is_first = False
+            elif self._goes_on and step > 0:
+                goes_back = True
+            self._goes_on = False
             self._last.update(dict.fromkeys(tags, step))
         return goes_back
 
 
+_MAKING = Lock()
 _PURGES: WeakKeyDictionary[Any, Purge] = WeakKeyDictionary()
 
 
 def purge_of(writer: Any) -> Purge:
     """That of this writer, made once."""
-    return _PURGES.setdefault(writer, Purge())
+    with _MAKING:
+        if writer not in _PURGES:
+            _PURGES[writer] = Purge(writer)
+        return _PURGES[writer]
 
 
 def _is_put_after_others(writer: Any) -> bool:

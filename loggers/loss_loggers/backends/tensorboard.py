@@ -67,12 +67,12 @@ class TensorBoardLogger(Adapter):
         check_kind(fits, "a SummaryWriter, as torch.utils.tensorboard has", writer)
         self._writer: Any = writer
         self._protos = _protos(writer)
-        self._purge: Purge | None = purge_of(writer) if purge and self._protos else None
         self._names = Names(reserved=_RESERVED)
         self._is_laid_out = not layout
         if reason := self._ended():
             msg = f"a writer that is open is needed; {reason}"
             raise ValueError(msg)
+        self._purge: Purge | None = purge_of(writer) if purge and self._protos else None
 
     @property
     def target(self) -> str:
@@ -152,7 +152,7 @@ class TensorBoardLogger(Adapter):
             return
         summary = self._protos.summary
         numbers = [summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        if self._purge is not None and self._purge.is_due(self._writer, values, step):
+        if self._purge is not None and self._purge.is_due(values, step):
             self._forget(step, moment)
         # One event with all numbers; add_scalar writes one for each.
         file = self._writer._get_file_writer()  # noqa: SLF001

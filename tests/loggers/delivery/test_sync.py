@@ -276,6 +276,22 @@ def test_tensorboard_has_each_step_once_after_a_checkpoint(tmp_path: Path) -> No
     assert points(tmp_path / "charts", "loss/val/G") == [(19, 0.5)]
 
 
+def test_tensorboard_reads_what_is_sent_later_last_whatever_the_clock_did(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        send(logger, range(20))
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+        (file,) = (tmp_path / "charts").iterdir()
+        file.rename(file.with_name("events.out.tfevents.3000000000.host.1.9"))
+        state = logger.state_dict()
+        send(logger, range(20, 30))
+        logger.load_state_dict(state)
+        send(logger, range(20, 40))
+    for _ in range(12):  # also where a counter in their names goes from 9 to 10 in one second
+        send_to_tensorboard(logger.path, tmp_path / "charts")
+
+    assert [step for step, _ in points(tmp_path / "charts", "loss/G")] == list(range(40))
+
+
 def test_a_gap_that_is_filled_hides_nothing_in_tensorboard(tmp_path: Path) -> None:
     for number in (2, 0, 1):  # three runs into one folder, as nobody should
         with CsvLogger(tmp_path / str(number)) as logger:
