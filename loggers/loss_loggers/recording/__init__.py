@@ -20,4 +20,6 @@ from ._run_folder import parts as parts
 from ._run_folder import run_info as run_info
 from ._run_info import GREY as GREY
 from ._run_info import new_colour as new_colour
+from ._table import Line as Line
+from ._table import UnreadableError as UnreadableError
 from ._table import read_table as read_table

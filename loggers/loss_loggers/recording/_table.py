@@ -29,7 +29,7 @@ class Line(NamedTuple):
 
 
 def read_table(
-    path: Path, start: int = 0, default: Sequence[str] = ()
+    path: Path, start: int = 0, default: Sequence[str] = (), torn: list[int] | None = None
 ) -> tuple[list[str], Iterator[Line]]:
     """The names of the columns, and the lines behind a byte offset that have a cell for each.
 
@@ -39,6 +39,7 @@ def read_table(
         path: The file.
         start: A byte offset at which a line begins.
         default: The columns of a file without a header. One with a header has the first of these.
+        torn: Gets the numbers of the lines that have not a cell for each column.
 
     Raises:
         UnreadableError: If it is no such file; the message names the file and the line. Lines raise
@@ -53,7 +54,7 @@ def read_table(
             wanted = ",".join(default[: len(KEYS)])
             raise UnreadableError(path, 1, f"it must begin with {wanted}, got {first[:60]!r}")
         header = header or [*default]
-        return header, _lines(path, max(start, file.tell()), len(header))
+        return header, _lines(path, max(start, file.tell()), len(header), torn)
 
 
 class UnreadableError(ValueError):
@@ -93,7 +94,7 @@ def _line(path: Path, number: int, file: BinaryIO) -> bytes:
     return line
 
 
-def _lines(path: Path, offset: int, width: int) -> Iterator[Line]:
+def _lines(path: Path, offset: int, width: int, torn: list[int] | None) -> Iterator[Line]:
     with path.open("rb") as file:
         file.seek(offset)
         number = 1  # counted from the header, where the reading begins there
@@ -102,10 +103,14 @@ def _lines(path: Path, offset: int, width: int) -> Iterator[Line]:
             offset += len(text)
             whole = begun + text if begun else text
             cells = cells_of(_text(path, number, whole))
-            if begun and len(cells) != width:
-                cells = cells_of(_text(path, number, text))
+            if begun and len(cells) != width:  # it does not: half a line stands before this one
+                whole, cells = text, cells_of(_text(path, number, text))
             if len(cells) == width:
                 begun = b""
+                if torn and whole is not text:
+                    del torn[len(torn) - whole.count(b"\n", 0, -1) :]  # the lines that it began in
                 yield Line(cells, whole, offset, number)
             else:
                 begun = whole if whole.count(b'"') % 2 else b""
+                if torn is not None:
+                    torn.append(number)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
+from contextlib import suppress
 from math import hypot, isfinite
 from typing import TYPE_CHECKING
 
+from loss_loggers.recording import UnreadableError, read_table
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ def _marks(row: dict[str, float]) -> list[str]:
 
 
 def _header_and_tail(path: Path) -> tuple[list[str], list[list[str]]]:
-    """The columns, and the whole lines of the last bytes."""
+    """The columns, and the whole lines of the last bytes, as far as they make sense."""
     with path.open("rb") as file:
-        header = file.readline(TAIL)
-        start = max(len(header), file.seek(0, os.SEEK_END) - TAIL)
-        file.seek(start)
-        *whole, _ = file.read().decode(errors="replace").split("\n")
-    lines = whole if start == len(header) else whole[1:]
-    return next(csv.reader([header.decode(errors="replace").rstrip()]), []), list(csv.reader(lines))
+        start = file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+        start += len(file.readline(TAIL)) if start else 0
+    header: list[str] = []
+    found: list[list[str]] = []
+    with suppress(UnreadableError):
+        header, lines = read_table(path, start)
+        found.extend(line.cells for line in lines)
+    return header, found

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from math import inf
+from os import SEEK_END
 from typing import TYPE_CHECKING
 
-from loss_loggers.recording import INFO, parts, run_info
+from loss_loggers.recording import INFO, UnreadableError, parts, read_table, run_info
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from loss_loggers.recording import Line
 
 NEEDED = ("step", "time", "name", "loss", "weight")
 
@@ -29,63 +31,49 @@ def check_run(folder: Path) -> list[str]:
 def _check_part(part: Path, number: int, order: _Order) -> list[str]:
     """The same for one file, which is read once, a line at a time."""
     order.begin_part(number)
-    half: list[bytes] = []
+    torn: list[int] = []
     try:
-        with part.open("rb") as file:
-            problems = _check_lines(part.name, csv.reader(_whole(file, half, order)), order)
+        header, lines = read_table(part, torn=torn)
+        problems = _check_lines(part.name, header, lines, order)
+        is_half = part.stat().st_size > 0 and not _ends_a_line(part)
     except OSError as error:
         return [f"{part.name} cannot be read: {error.strerror or error}"]
-    except csv.Error as error:
-        return [f"{part.name} makes no sense as a table: {error}"]
-    return problems + [f"{part.name} ends in a half-written line"] * len(half)
+    except UnreadableError as error:
+        return [f"{part.name}{str(error).removeprefix(str(part))}"]
+    if torn:
+        problems.append(f"{part.name} has {_named(torn)} with other than {len(header)} cells")
+    return problems + [f"{part.name} ends in a half-written line"] * is_half
 
 
-def _whole(lines: Iterable[bytes], half: list[bytes], order: _Order) -> Iterator[str]:
-    """The lines that have an end; one that has none is put aside."""
-    for line in lines:
-        order.end += len(line)
-        if line.endswith(b"\n"):
-            yield line.decode("utf-8", "replace")
-        else:
-            half.append(line)
+def _ends_a_line(part: Path) -> bool:
+    with part.open("rb") as file:
+        file.seek(-1, SEEK_END)
+        return file.read() == b"\n"
 
 
-def _check_lines(name: str, lines: Iterator[list[str]], order: _Order) -> list[str]:
-    header = next(lines, [])
+def _check_lines(name: str, header: list[str], lines: Iterator[Line], order: _Order) -> list[str]:
     missing = [column for column in NEEDED if column not in header]
-    torn, odd, back = _Lines(), _Lines(), _Lines()
-    start = order.end
-    for number, line in enumerate(lines, 2):
-        is_whole = len(line) == len(header)
-        if not is_whole:
-            torn.add(number)
-        if not _holds_numbers(header, line):
-            odd.add(number)
-        elif is_whole and order.goes_back(dict(zip(header, line, strict=True)), start):
-            back.add(number)
-        start = order.end
-    lacks = f"{name} lacks the column {' and '.join(missing)}"
-    goes_back = (
-        f"{name} has {back} that go back in step or time where no resume is noted: two processes,"
-        " or several trainings, may have written it"
-    )
-    return [
-        *([lacks] if missing else []),
-        *([f"{name} has {torn} with other than {len(header)} cells"] if torn.count else []),
-        *([f"{name} has {odd} with a cell that is no number"] if odd.count else []),
-        *([goes_back] if back.count else []),
-    ]
+    odd, back = [], []
+    for line in lines:
+        if not _holds_numbers(header, line.cells):
+            odd.append(line.number)
+        elif order.goes_back(dict(zip(header, line.cells, strict=True)), line.end - len(line.text)):
+            back.append(line.number)
+    problems = [f"{name} lacks the column {' and '.join(missing)}"] if missing else []
+    if odd:
+        problems.append(f"{name} has {_named(odd)} with a cell that is no number")
+    if back:
+        problems.append(
+            f"{name} has {_named(back)} that go back in step or time where no resume is noted: two"
+            " processes, or several trainings, may have written it"
+        )
+    return problems
 
 
 class _Order:
-    """Whether steps and time go on, from line to line; a noted resume may go back.
-
-    Attributes:
-        end: How many bytes of the part were read.
-    """
+    """Whether steps and time go on, from line to line; a noted resume may go back."""
 
     def __init__(self, resumed: object) -> None:
-        self.end = 0
         self._resumed = resumed if isinstance(resumed, list) else []
         self._noted: list[int] = []
         self._time = -inf
@@ -96,7 +84,6 @@ class _Order:
         places = [place for place in self._resumed if isinstance(place, dict)]
         offsets = [place.get("offset") for place in places if place.get("part") == number]
         self._noted = sorted(offset for offset in offsets if isinstance(offset, int))
-        self.end = 0
 
     def goes_back(self, cells: dict[str, str], start: int) -> bool:
         """Whether a line that starts here goes back, where none did before it."""
@@ -124,28 +111,11 @@ def _holds_numbers(header: list[str], line: list[str]) -> bool:
     return True
 
 
-class _Lines:
+def _named(lines: list[int]) -> str:
     """How many lines, and where.
 
-    >>> lines = _Lines()
-    >>> lines.add(7)
-    >>> print(lines)
-    1 line (number 7)
-    >>> lines.add(9)
-    >>> print(lines)
-    2 lines (the first is number 7)
+    >>> _named([7]), _named([7, 9])
+    ('1 line (number 7)', '2 lines (the first is number 7)')
     """
-
-    def __init__(self) -> None:
-        self.count = self.first = 0
-
-    def add(self, number: int) -> None:
-        """Count a line."""
-        self.first = self.first or number
-        self.count += 1
-
-    def __str__(self) -> str:
-        """In words."""
-        if self.count == 1:
-            return f"1 line (number {self.first})"
-        return f"{self.count} lines (the first is number {self.first})"
+    one = f"1 line (number {lines[0]})"
+    return one if len(lines) == 1 else f"{len(lines)} lines (the first is number {lines[0]})"
