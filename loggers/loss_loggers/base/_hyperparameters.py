@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 TITLE = "loss_weighting"
 """Under which a run keeps them, for it has hyperparameters of its user's too."""
@@ -46,6 +50,8 @@ def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | flo
 
     >>> flat({"losses": ["G", "D"], "weighting": {"method": "CoVWeighting"}}, "ours")
     {'ours/losses/1': 'G', 'ours/losses/2': 'D', 'ours/weighting/method': 'CoVWeighting'}
+    >>> flat({"a": {"b": 1}, "a/b": 2}, "ours")
+    {'ours/a/b': 1, 'ours/a/b_2': 2}
     """
     pairs: dict[str, str | float] = {}
     for key, value in plain(hyperparams).items():
@@ -53,5 +59,12 @@ def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | flo
         if isinstance(value, list):
             # A list that grows, such as that of the losses, changes nothing that was said before.
             value = dict(enumerate(value, 1))
-        pairs |= flat(value, name) if isinstance(value, dict) else {name: value}
+        inner = flat(value, name) if isinstance(value, dict) else {name: value}
+        pairs |= {_free(name, pairs): value for name, value in inner.items()}
     return pairs
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, with a number where `{"a/b": 1, "a": {"b": 2}}` has it twice."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return name if name not in taken else next(one for one in numbered if one not in taken)
