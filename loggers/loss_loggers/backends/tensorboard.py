@@ -50,7 +50,7 @@ class TensorBoardLogger(Adapter):
     After a checkpoint steps come again. Where a curve goes back, and at the first row of a process
     that goes on in a folder with event files, TensorBoard is told to forget what it has from that
     step on, as `SummaryWriter(purge_step=...)` would tell it; that holds for all tags of the run,
-    yours too. So that it reads our event file after the others, that file gets a name behind theirs,
+    yours too. Our event file gets a name behind those of the others, so that it is read after them,
     whatever the clock did. `purge=False` leaves all of this to you: each curve then shows both.
 
     After `writer.close()` no row is written, since torch would start another event file for it.
