@@ -37,9 +37,20 @@ KINDS: dict[str, Any] = {
     "loss/bool": True,
     "loss/nan": math.nan,
     "loss/inf": math.inf,
+    "loss/minus": -math.inf,
     "loss/text": "much",
 }
-NAMES = ("loss/ü b", "loss/a=b", "loss/a*b", "\ud800", "step", "_step", "l" * 300, "l" * 301)
+NAMES = (
+    "loss/ü b.c",
+    "loss/line\nbreak",
+    "loss/a=b",
+    "loss/a*b",
+    "\ud800",
+    "step",
+    "_step",
+    "l" * 300,
+    "l" * 301,
+)
 SETTINGS = {"own": {"deep": 0.5, "list": ["a|b", "c"]}, "odd": "`x`", "none": None}
 
 
@@ -118,6 +129,7 @@ def test_numbers_of_any_kind_arrive(story: Story) -> None:
         "loss/int": [(10, 3.0)],
         "loss/bool": [(10, 1.0)],
         "loss/inf": [(10, story.opened.infinity)],
+        "loss/minus": [(10, -story.opened.infinity)],
     }
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 import zipfile
 from typing import TYPE_CHECKING, Any
 
@@ -81,32 +80,11 @@ def test_steps_may_repeat_go_back_and_be_numpy(experiment: Any, tmp_path: Path) 
     assert curves(tmp_path)["loss/G"] == [(7, 0.0), (3, 1.0), (3, 2.0), (5, 3.0)]
 
 
-def test_values_and_names_of_any_kind_arrive(experiment: Any, tmp_path: Path) -> None:
-    row = {
-        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
-        "loss/ü b.c\n": np.float32(0.25),
-        "\ud800": 3,
-        "loss/inf": -math.inf,
-        "loss/nan": math.nan,
-        "loss/text": "much",
-        "l" * 101: 1.0,
-        "l" * 102: 2.0,
-    }
-
-    with pytest.warns(RuntimeWarning, match="loss/text is a number; got str"):
-        CometLogger(experiment).log_metrics(row, step=0)
+def test_names_that_comet_would_cut_stay_apart(experiment: Any, tmp_path: Path) -> None:
+    CometLogger(experiment).log_metrics({"l" * 101: 1.0, "l" * 102: 2.0}, step=0)
     experiment.end()
 
-    found = curves(tmp_path)
-    assert math.isnan(found.pop("loss/nan")[0][1])
-    assert found == {
-        "loss/bf16": [(0, 0.5)],
-        "loss/ü b.c\n": [(0, 0.25)],
-        "\\ud800": [(0, 3.0)],
-        "loss/inf": [(0, -math.inf)],
-        "l" * 100: [(0, 1.0)],
-        "l" * 98 + "_2": [(0, 2.0)],
-    }
+    assert curves(tmp_path) == {"l" * 100: [(0, 1.0)], "l" * 98 + "_2": [(0, 2.0)]}
 
 
 def test_an_experiment_that_is_over_gets_nothing(experiment: Any, tmp_path: Path) -> None:

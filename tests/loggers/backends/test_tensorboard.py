@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import html
 import json
-import math
 import re
 import socket
 import subprocess
@@ -166,30 +165,6 @@ def test_settings_of_any_text_are_a_row_of_the_table(writer: Any, tmp_path: Path
         *(text for pair in zip(names, values, strict=True) for text in pair),
         *("loss_weighting/a|b/`c`", "1"),
     ]
-
-
-def test_values_and_names_of_any_kind_arrive(writer: Any, tmp_path: Path) -> None:
-    row = {
-        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
-        "loss/ü b\n": np.float32(0.25),
-        "\ud800": 3,
-        "loss/inf": -math.inf,
-        "loss/nan": math.nan,
-        "loss/text": "much",
-    }
-
-    with pytest.warns(RuntimeWarning, match="loss/text is a number; got str"):
-        TensorBoardLogger(writer).log_metrics(row, step=0)
-    writer.close()
-
-    found = curves(tmp_path)
-    assert math.isnan(found.pop("loss/nan")[0][1])
-    assert found == {
-        "loss/bf16": [(0, 0.5)],
-        "loss/ü b\n": [(0, 0.25)],
-        "\\ud800": [(0, 3.0)],
-        "loss/inf": [(0, -math.inf)],
-    }
 
 
 def test_a_writer_with_nothing_but_add_scalar_is_enough(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -219,30 +218,6 @@ def test_the_step_metric_can_be_named(run: Any, tmp_path: Path) -> None:
     assert curves(tmp_path)["loss/D"] == [(10 * number, 1.0) for number in range(3)]
     with pytest.raises(ValueError, match=r"step_metric must be the name of a metric, .*'a/\*'"):
         WandbLogger(run, step_metric="a/*")
-
-
-def test_values_and_names_of_any_kind_arrive(run: Any, tmp_path: Path) -> None:
-    row = {
-        "loss/bf16": torch.tensor(0.5, dtype=torch.bfloat16, requires_grad=True),
-        "loss/ü b.c\n": np.float32(0.25),
-        "\ud800": 3,
-        "loss/inf": math.inf,
-        "loss/nan": math.nan,
-        "loss/text": "much",
-    }
-
-    with pytest.warns(RuntimeWarning, match="loss/text is a number; got str"):
-        WandbLogger(run).log_metrics(row, step=0)
-    run.finish()
-
-    found = curves(tmp_path)
-    assert math.isnan(found.pop("loss/nan")[0][1])
-    assert found == {
-        "loss/bf16": [(0, 0.5)],
-        "loss/ü b.c\n": [(0, 0.25)],
-        "\\ud800": [(0, 3.0)],
-        "loss/inf": [(0, math.inf)],
-    }
 
 
 def test_groups_are_introduced_beside_what_the_user_configured(run: Any) -> None:

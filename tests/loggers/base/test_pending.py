@@ -314,13 +314,18 @@ def test_a_disk_that_was_full_takes_the_rows_that_come_later(tmp_path: Path) -> 
     assert read_run(tmp_path)["G"]["step"].tolist() == [0, 2]
 
 
-def calls(deliver: Callable[[], object]) -> list[str]:
-    """The functions of our package that were called."""
-    names: list[str] = []
+def profiled(deliver: Callable[[], object]) -> list[list[tuple[str, str]]]:
+    """The calls into our package, each with those that led to it: kind and name of the method."""
+    found: list[list[tuple[str, str]]] = []
 
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call" and frame.f_code.co_filename.startswith(PACKAGE):
-            names.append(frame.f_code.co_name)
+    def profile(frame: FrameType | None, event: str, _: object) -> None:
+        stack: list[tuple[str, str]] = []
+        while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+            kind = type(frame.f_locals.get("self")).__name__
+            stack.insert(0, (kind, frame.f_code.co_name))
+            frame = frame.f_back
+        if event == "call" and stack:
+            found.append(stack)
 
     before = sys.getprofile()
     sys.setprofile(profile)
@@ -328,7 +333,13 @@ def calls(deliver: Callable[[], object]) -> list[str]:
         deliver()
     finally:
         sys.setprofile(before)
-    return names
+    return found
+
+
+def hops(deliver: Callable[[], object], kind: str, method: str) -> list[str]:
+    """The objects that hand a row on, until the method of this kind gets it."""
+    stack = next(stack for stack in profiled(deliver) if stack[-1] == (kind, method))
+    return list(dict.fromkeys(kind for kind, _ in stack))
 
 
 def test_a_step_is_on_disk_after_six_calls(tmp_path: Path) -> None:
@@ -337,30 +348,10 @@ def test_a_step_is_on_disk_after_six_calls(tmp_path: Path) -> None:
         for step in range(3):
             tee.log_pending(pending((step, float(step), dict(metrics))))
 
-        names = calls(lambda: tee.log_pending(Pending([(3, 3.0, metrics)])))
+        names = profiled(lambda: tee.log_pending(Pending([(3, 3.0, metrics)])))
 
     assert len(names) <= 6, names
     assert read_run(tmp_path)["a"]["step"].tolist() == [0, 1, 2, 3]
-
-
-def hops(deliver: Callable[[], object], kind: str, method: str) -> list[str]:
-    """The objects that hand a row on, until the method of this kind gets it."""
-    found: list[str] = []
-
-    def profile(frame: FrameType, event: str, _: object) -> None:
-        own = type(frame.f_locals.get("self")).__name__
-        if event == "call" and (own, frame.f_code.co_name) == (kind, method) and not found:
-            while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-                found.insert(0, type(frame.f_locals["self"]).__name__)
-                frame = frame.f_back
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        deliver()
-    finally:
-        sys.setprofile(before)
-    return list(dict.fromkeys(found))
 
 
 def test_a_row_is_handed_on_three_times_until_it_is_written_or_waits(tmp_path: Path) -> None:
