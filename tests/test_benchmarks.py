@@ -302,3 +302,11 @@ def test_the_gpu_benchmark_sees_a_replay_that_does_not_follow_the_weights() -> N
     frozen = gpu["Contestant"](lambda losses: losses["loss0"] * next(weights), lambda _: None)
 
     assert "another total" in gpu["graph_verdict"](work, frozen, torch.device("cpu"))
+
+
+def test_a_long_run_is_read_beside_pandas() -> None:
+    pytest.importorskip("pandas", reason="needs pandas")
+
+    printed = said_by("read_run.py", "--lines", "4000", "--rounds", "1")
+
+    assert "read_run takes" in printed.splitlines()[-1]
