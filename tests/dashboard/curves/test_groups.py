@@ -34,8 +34,8 @@ ALL = ""
 def member(
     values: Any, steps: Any = None, settings: dict[str, Any] | None = None, loss: str = "kl"
 ) -> Member:
-    at = np.arange(len(values)) if steps is None else np.asarray(steps)
-    columns = {"step": at.astype(float), "time": at * 1.0, "loss": np.asarray(values, float)}
+    at = np.array(range(len(values)) if steps is None else steps, dtype=np.float64)
+    columns = {"step": at, "time": at, "loss": np.array(values, dtype=np.float64)}
     return Member("run", settings or {}, {}, {loss: columns})
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
+from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
 
 
 @click.command()
@@ -18,22 +18,56 @@ from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
     default=Path("losses.png"),
     help="A file that ends in .png, .svg or .pdf.",
 )
-def plot(runs: tuple[str, ...], output: Path) -> None:
+@group_option
+@click.option(
+    "--smooth",
+    type=click.IntRange(0),
+    default=0,
+    help="With --group, average losses over so many steps.",
+)
+def plot(runs: tuple[str, ...], output: Path, group: str | None, smooth: int) -> None:
     """Draw losses and weights; the first run has solid lines, the others have dashed ones.
 
-    RUN is a path, a name in runs/ or `latest`.
+    RUN is a path, a name in runs/, a folder of runs or `latest`. With --group each loss has a
+    panel, with the mean and the 95 % Student-t interval of each group of runs, and a table says how
+    they ended.
     """
-    folders = {folder.resolve(): folder for folder in map(run_at, runs)}  # each of them once
+    folders = runs_at(runs)
     if find_spec("matplotlib") is None:
         fail("plot needs matplotlib: pip install 'multi-loss-weighting[plot]'")
-    from loss_dashboard.plotting.load_matplotlib import load_without_help
-    from loss_dashboard.plotting.plots import NothingToDrawError, plot_runs
+    if smooth and group is None:
+        fail("--smooth needs --group")
+    from loss_dashboard.plotting.plots import NothingToDrawError
 
-    tell = partial(say, err=True)
     try:
-        drawn = [*folders.values()]
-        say(plot_runs(drawn, output, load_matplotlib=load_without_help, tell=tell))
+        if group is None:
+            _draw_runs(folders, output)
+        else:
+            _draw_groups(folders, output, group, smooth)
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:
         fail(f"cannot draw {output}: {why(error, output)}")
+
+
+def _draw_runs(folders: list[Path], output: Path) -> None:
+    from loss_dashboard.plotting.load_matplotlib import load_without_help
+    from loss_dashboard.plotting.plots import plot_runs
+
+    say(plot_runs(folders, output, load_matplotlib=load_without_help, tell=partial(say, err=True)))
+
+
+def _draw_groups(folders: list[Path], output: Path, key: str, smoothing: int) -> None:
+    """Draw groups, and print how they ended."""
+    from loss_dashboard.curves.groups import INTERVAL
+    from loss_dashboard.plotting.group_plots import plot_groups
+    from loss_dashboard.plotting.load_matplotlib import load_without_help
+    from loss_dashboard.terminal.tables import final_table, stdout
+
+    tell = partial(say, err=True)
+    drawn = plot_groups(
+        folders, output, key, smoothing=smoothing, load_matplotlib=load_without_help, tell=tell
+    )
+    value = f"mean of the last {smoothing} rows" if smoothing > 1 else "last row"
+    say(f"{drawn.path}  Final values ({value} of each run), with the {INTERVAL}:")
+    stdout().print(final_table(drawn.groups, drawn.losses))

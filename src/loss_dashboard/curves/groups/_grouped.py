@@ -62,11 +62,13 @@ class GroupCurve(NamedTuple):
     Attributes:
         mean: of its runs, in each cell.
         runs: the mean of each run in each cell, a row each; NaN where it has no finite value.
+        lost: how many values of its runs were not finite, in each cell.
         final: how it ended; None if no run of the group has the loss.
     """
 
     mean: Mean
     runs: Values
+    lost: Values
     final: Final | None
 
 
@@ -152,11 +154,15 @@ def _curve(owns: Sequence[Columns], cells: Cells, window: int) -> GroupCurve:
     import numpy as np
 
     each = [smooth(own["loss"], window) if window > 1 else own["loss"] for own in owns]
-    rows = [
-        cells.grid.reduce(own["step"], values).mean for own, values in zip(owns, each, strict=True)
+    shape = len(owns), len(cells.grid.steps)
+    reduced = [
+        cells.grid.reduce(own["step"], values) for own, values in zip(owns, each, strict=True)
     ]
-    runs = np.array(rows).reshape(len(rows), len(cells.grid.steps))
-    return GroupCurve(mean_over(runs), runs, _final(owns, each) if owns else None)
+    runs = np.array([one.mean for one in reduced]).reshape(shape)
+    if window > 1:  # a mean is finite where a value in it was not
+        reduced = [cells.grid.reduce(own["step"], own["loss"]) for own in owns]
+    lost = np.nansum(np.array([one.nonfinite for one in reduced]).reshape(shape), axis=0)
+    return GroupCurve(mean_over(runs), runs, lost, _final(owns, each) if owns else None)
 
 
 def _final(owns: Sequence[Columns], each: Sequence[Values]) -> Final:
