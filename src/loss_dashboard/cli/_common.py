@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from re import split
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -59,17 +58,10 @@ def runs_at(names: "Iterable[str]") -> list[Path]:
 
 def _runs_in(folder: Path) -> list[Path]:
     """The runs in a folder that is none itself, by name."""
+    from loss_dashboard.curves.groups import by_number
+
     inside = [run for run in run_folders(folder.expanduser()) if run != folder.expanduser()]
-    return sorted(inside, key=lambda run: [*map(_by_number, run.parts)])
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """So that seed-10 comes after seed-9.
-
-    >>> sorted(["seed-10", "seed-9"], key=_by_number)
-    ['seed-9', 'seed-10']
-    """
-    return [(int(part), "") if part.isdecimal() else (0, part) for part in split(r"(\d+)", name)]
+    return sorted(inside, key=lambda run: [*map(by_number, run.parts)])
 
 
 def _complete_run(

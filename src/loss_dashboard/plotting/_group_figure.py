@@ -109,8 +109,7 @@ def _draw_panel(axes: Axes, loss: GroupedLoss, lines: Sequence[_Line]) -> dict[s
 
 def _draw_runs(axes: Axes, loss: GroupedLoss, curve: GroupCurve, style: Style) -> None:
     """Each run of several, over the cells in which it has a value."""
-    for run in curve.runs if len(curve.runs) > 1 else ():
-        seen = run == run
+    for run, seen in zip(curve.runs, curve.seen, strict=True) if len(curve.runs) > 1 else ():
         axes.plot(loss.step[seen], run[seen], color=style.color, alpha=0.22, linewidth=0.6)
 
 

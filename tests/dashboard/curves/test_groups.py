@@ -197,7 +197,7 @@ def test_a_group_without_a_loss_has_none_of_its_values() -> None:
             "w",
             ["CoV, decay 0.9", "CoV, decay none"],
         ),
-        ([{"w": "mine"}, {"w": {"method": "CoV"}}, {}], "w", ["mine", "CoV", "c"]),
+        ([{"w": "mine"}, {"w": {"method": "CoV"}}, {}], "w", ["CoV", "mine", "c"]),
         ([{"a.b": 1}, {"a": {"b": 1}}], "a.b", ["1"]),
         ([{"x": {}}, {}], "x", ["a", "b"]),
     ],

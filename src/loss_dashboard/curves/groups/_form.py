@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.recording import new_colour
@@ -37,7 +38,9 @@ class Group(NamedTuple):
 def form_groups(
     names: Sequence[str], settings: Sequence[Mapping[str, Any]], key: str
 ) -> list[Group]:
-    """The groups of runs, in order of appearance; runs without the setting stay single.
+    """The groups of runs, by name, so that each has its colour wherever it is shown.
+
+    Runs without the setting stay single, and come last.
 
     Args:
         names: What each run is called.
@@ -56,13 +59,26 @@ def form_groups(
         what = run if value is None else tuple(sorted(value.items()))
         together.setdefault(what, []).append(run)
     known = [value for value in own if value is not None]
-    groups: list[Group] = []
+    found = []
     for members in together.values():
         value = own[members[0]]
         name = names[members[0]] if value is None else _name(value, known)
-        colour = new_colour("", [group.colour for group in groups])
-        groups.append(Group(name, colour, tuple(members), value is None))
+        found.append(Group(name, "", tuple(members), value is None))
+    groups: list[Group] = []
+    for group in sorted(found, key=lambda group: (group.is_single, by_number(group.name))):
+        colour = new_colour("", [one.colour for one in groups])
+        groups.append(group._replace(colour=colour))
     return groups
+
+
+def by_number(name: str) -> list[tuple[float, str]]:
+    """So that 0.01 comes after 0.009, and layer 10 after layer 9.
+
+    >>> sorted(["0.01", "layer 10", "layer 9", "0.009"], key=by_number)
+    ['0.009', '0.01', 'layer 9', 'layer 10']
+    """
+    parts = re.split(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)", name)
+    return [(float(part), "") if at % 2 else (0.0, part) for at, part in enumerate(parts)]
 
 
 def keys_to_group_by(settings: Sequence[Mapping[str, Any]]) -> list[str]:

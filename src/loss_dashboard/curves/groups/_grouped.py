@@ -14,6 +14,9 @@ from ._interval import mean_over
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy import bool_
+    from numpy.typing import NDArray
+
     from loss_dashboard._typing import Columns, Values
     from loss_dashboard.curves.view_options import ViewOptions
     from loss_dashboard.reading import RunReader
@@ -62,12 +65,14 @@ class GroupCurve(NamedTuple):
     Attributes:
         mean: of its runs, in each cell.
         runs: the mean of each run in each cell, a row each; NaN where it has no finite value.
+        seen: whether a run has any row there.
         lost: how many values of its runs were not finite, in each cell.
         final: how it ended; None if no run of the group has the loss.
     """
 
     mean: Mean
     runs: Values
+    seen: NDArray[bool_]
     lost: Values
     final: Final | None
 
@@ -159,10 +164,11 @@ def _curve(owns: Sequence[Columns], cells: Cells, window: int) -> GroupCurve:
         cells.grid.reduce(own["step"], values) for own, values in zip(owns, each, strict=True)
     ]
     runs = np.array([one.mean for one in reduced]).reshape(shape)
+    seen = np.array([one.seen for one in reduced], bool).reshape(shape)
     if window > 1:  # a mean is finite where a value in it was not
         reduced = [cells.grid.reduce(own["step"], own["loss"]) for own in owns]
     lost = np.nansum(np.array([one.nonfinite for one in reduced]).reshape(shape), axis=0)
-    return GroupCurve(mean_over(runs), runs, lost, _final(owns, each) if owns else None)
+    return GroupCurve(mean_over(runs), runs, seen, lost, _final(owns, each) if owns else None)
 
 
 def _final(owns: Sequence[Columns], each: Sequence[Values]) -> Final:
