@@ -172,6 +172,15 @@ def test_smoothing_needs_groups(tmp_path: Path) -> None:
     assert result.output == "--smooth needs --group\n"
 
 
+def test_a_folder_of_runs_may_be_in_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds(tmp_path / "runs" / "sweep")
+    monkeypatch.chdir(tmp_path)
+
+    result = plot("sweep", "--group", METHOD, "-o", "x.svg")
+
+    assert result.exit_code == 0, result.output
+
+
 def test_a_folder_of_runs_is_drawn_without_groups_too(tmp_path: Path) -> None:
     seeds(tmp_path / "runs", "A", 11)
 

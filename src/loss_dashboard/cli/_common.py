@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from loss_dashboard.runs.find_run import RunNotFoundError, find_run, run_names
+from loss_dashboard.runs.find_run import RUNS, RunNotFoundError, find_run, run_names
 from loss_dashboard.runs.summary import run_folders
 from loss_loggers.text import printable
 
@@ -52,15 +52,20 @@ def run_at(name: str) -> Path:
 
 def runs_at(names: "Iterable[str]") -> list[Path]:
     """The folders of these runs, once each; a folder of runs stands for all that are in it."""
-    found = [folder for name in names for folder in _runs_in(Path(name)) or [run_at(name)]]
+    found = [folder for name in names for folder in _runs_below(name) or [run_at(name)]]
     return list({folder.resolve(): folder for folder in found}.values())
+
+
+def _runs_below(name: str) -> list[Path]:
+    """Those of a folder, or of one in runs/."""
+    return _runs_in(Path(name).expanduser()) or _runs_in(RUNS / name)
 
 
 def _runs_in(folder: Path) -> list[Path]:
     """The runs in a folder that is none itself, by name."""
     from loss_dashboard.curves.groups import by_number
 
-    inside = [run for run in run_folders(folder.expanduser()) if run != folder.expanduser()]
+    inside = [run for run in run_folders(folder) if run != folder]
     return sorted(inside, key=lambda run: [*map(by_number, run.parts)])
 
 

@@ -246,6 +246,26 @@ def test_the_interval_of_two_runs_leaves_the_scale_to_their_values(
     assert 0.5 < scale["min"] < scale["max"] < 20
 
 
+def test_a_spike_of_one_run_is_told_where_points_are_means(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    for seed in range(2):
+        values = [1.0] * 1000
+        values[501] = 1e4 if seed else math.nan
+        write(tmp_path / f"r{seed}", {"kl": values}, seed=seed)
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(f"{address}?group=")
+        drawn(page, 1)
+        wait_for_text(page, ".note", "1 not finite")
+        wait_for_text(page, ".note", "a point for 5 steps")
+        page.focus(".panels .plot")
+        chart = "plots.get('of kl').chart"
+        page.evaluate(f"{chart}.setCursor({{ left: {chart}.valToPos(500, 'x'), top: 9 }})")
+        wait_for_text(page, "#tip", "10000")
+        wait_for_text(page, "#tip", "all runs: 1 not finite")
+
+
 def test_rows_appear_while_a_run_goes_on(
     tmp_path: Path, serve: Any, tab: Callable[..., Tab]
 ) -> None:

@@ -66,6 +66,8 @@ class GroupCurve(NamedTuple):
         mean: of its runs, in each cell.
         runs: the mean of each run in each cell, a row each; NaN where it has no finite value.
         seen: whether a run has any row there.
+        low: the smallest value of any run, in each cell.
+        high: the largest one.
         lost: how many values of its runs were not finite, in each cell.
         final: how it ended; None if no run of the group has the loss.
     """
@@ -73,6 +75,8 @@ class GroupCurve(NamedTuple):
     mean: Mean
     runs: Values
     seen: NDArray[bool_]
+    low: Values
+    high: Values
     lost: Values
     final: Final | None
 
@@ -163,12 +167,22 @@ def _curve(owns: Sequence[Columns], cells: Cells, window: int) -> GroupCurve:
     reduced = [
         cells.grid.reduce(own["step"], values) for own, values in zip(owns, each, strict=True)
     ]
-    runs = np.array([one.mean for one in reduced]).reshape(shape)
+    runs = _rows([one.mean for one in reduced], shape)
     seen = np.array([one.seen for one in reduced], bool).reshape(shape)
+    low = np.fmin.reduce(_rows([one.low for one in reduced], shape), initial=np.nan)
+    high = np.fmax.reduce(_rows([one.high for one in reduced], shape), initial=np.nan)
     if window > 1:  # a mean is finite where a value in it was not
         reduced = [cells.grid.reduce(own["step"], own["loss"]) for own in owns]
-    lost = np.nansum(np.array([one.nonfinite for one in reduced]).reshape(shape), axis=0)
-    return GroupCurve(mean_over(runs), runs, seen, lost, _final(owns, each) if owns else None)
+    lost = np.nansum(_rows([one.nonfinite for one in reduced], shape), axis=0)
+    final = _final(owns, each) if owns else None
+    return GroupCurve(mean_over(runs), runs, seen, low, high, lost, final)
+
+
+def _rows(each: Sequence[Values], shape: tuple[int, int]) -> Values:
+    """A row for each run; of no run none."""
+    import numpy as np
+
+    return np.array(each, dtype=np.float64).reshape(shape)
 
 
 def _final(owns: Sequence[Columns], each: Sequence[Values]) -> Final:

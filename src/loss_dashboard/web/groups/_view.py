@@ -46,17 +46,20 @@ def groups_view(members: Sequence[Member], key: str, options: ViewOptions) -> di
 
 
 def _loss(loss: GroupedLoss) -> dict[str, Any]:
+    curves = [
+        None if curve.final is None else _curve(curve, whole=loss.whole) for curve in loss.curves
+    ]
     return {
         "name": loss.name,
         "colour": loss.colour,
         "step": loss.step.tolist(),
         "whole": loss.whole,
         "last": loss.last,
-        "curves": [None if curve.final is None else _curve(curve) for curve in loss.curves],
+        "curves": curves,
     }
 
 
-def _curve(curve: GroupCurve) -> dict[str, Any]:
+def _curve(curve: GroupCurve, *, whole: bool) -> dict[str, Any]:
     """Null where all values were lost, false where there was none to lose; of one run its mean."""
     import numpy as np
 
@@ -67,6 +70,7 @@ def _curve(curve: GroupCurve) -> dict[str, Any]:
         "half": numbers(curve.mean.half).tolist() if several else [],
         "n": curve.mean.n.astype(int).tolist(),
         "runs": _told(curve.runs, curve.seen) if several else [],
+        "reach": [] if whole else [_told(curve.low, seen), _told(curve.high, seen)],
         "lost": [[int(at), int(curve.lost[at])] for at in np.flatnonzero(curve.lost)],
     }
 

@@ -53,7 +53,7 @@ function lossInWindow(loss) {
   const first = Math.max(0, loss.step.findIndex(isInside)), count = loss.step.filter(isInside).length;
   const part = (values) => values.slice(first, first + count);
   const cut = (curve) => curve && {
-    mean: part(curve.mean), half: part(curve.half), n: part(curve.n), runs: curve.runs.map(part),
+    mean: part(curve.mean), half: part(curve.half), n: part(curve.n), runs: curve.runs.map(part), reach: curve.reach.map(part),
     lost: curve.lost.map(([at, times]) => [at - first, times]).filter(([at]) => at >= 0 && at < count),
   };
   return { ...loss, step: part(loss.step), curves: loss.curves.map(cut) };

@@ -8,7 +8,8 @@ function drawGroups() {
   showControls();
   showGroupState(told);
   showGroupHead(told);
-  showAlerts({ alerts: [], problems: told?.problems ?? [] });
+  showAlerts({ alerts: [], problems: [...(told?.problems ?? []), ...tooManyRuns()] });
+  $(".skip").href = "#groups";
   $("#controls").hidden = isEmpty;
   $("#groups").hidden = !told;
   if (!told) return;
@@ -16,6 +17,11 @@ function drawGroups() {
   showGroupKey(told, shown);
   showGroupPanels(told, shown, change);
   showFinals(told);
+}
+
+function tooManyRuns() {
+  const all = library.runs.length;
+  return choice.runs.length >= MOST_GROUPED && all > MOST_GROUPED ? [`${grouped(choice.runs.length)} of ${grouped(all)} runs are grouped, which is as many as can be.`] : [];
 }
 
 function titleOfGroups({ groups, by }) {
@@ -55,7 +61,7 @@ function showGroupHead(told) {
 function newGroupHead() {
   const select = element("select", { "aria-label": "Group by", disabled: Boolean(REPORT), onchange: (event) => choose({ group: event.target.value, only: [], hide: [] }, true) });
   const members = REPORT ? null : element("details", { id: "members" }, element("summary", {}, "Runs"), element("div", { class: "menu", role: "group", "aria-label": "Runs to group" }));
-  const home = element("div", { id: "by" }, element("label", {}, element("span", { class: "quiet" }, "group by "), select), element("span", { class: "made quiet" }), members);
+  const home = element("div", { id: "by" }, element("label", {}, element("span", { class: "quiet" }, "group by "), select), element("span", { class: "made quiet" }), members, element("a", { href: "#finals" }, "Final values"));
   members?.addEventListener("change", chooseMembers);
   members?.addEventListener("toggle", () => { if (members.open) refreshLibrary(); });
   document.addEventListener("click", (event) => { if (members && !members.contains(event.target)) members.open = false; });
@@ -117,6 +123,6 @@ function keyOf(group, at, shown) {
 function newGroupPlaces() {
   $("#groups").append(
     element("div", { class: "key", role: "group", "aria-label": "Groups" }), element("p", { class: "hint quiet" }),
-    element("div", { class: "panels" }), element("section", { class: "finals", "aria-label": "Final values" }));
+    element("div", { class: "panels" }), element("section", { id: "finals", class: "finals", tabindex: -1, "aria-label": "Final values" }));
   return $("#groups .key");
 }

@@ -48,11 +48,11 @@ function groupDash(at) {
   return DASHES[at % DASHES.length];
 }
 
-function groupLine(name, { mean, half, n, runs, lost }, look) {
+function groupLine(name, { mean, half, n, runs, reach, lost }, look) {
   const values = known(mean), end = (sign) => values.map((value, at) => (half[at] == null || value == null ? value && null : value + sign * half[at]));
   const beside = (at) => [half[at] == null ? null : `± ${figures(half[at], 3)}`, `n ${n[at]}`].filter(Boolean).join("  ");
   const band = half.length ? [end(-1), end(1)] : null;
-  return { name, ...look, run: 0, told: null, lost, values, raw: values, band, half, n, behind: runs.map(known), beside, near: (at) => at, own: (at) => at };
+  return { name, ...look, run: 0, told: null, lost, values, raw: values, band, half, n, reach: reach.length ? reach.map(known) : null, behind: runs.map(known), beside, near: (at) => at, own: (at) => at };
 }
 
 // On a logarithmic scale nothing is below zero: there a band is cut far below all runs.
