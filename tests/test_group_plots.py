@@ -165,6 +165,17 @@ def test_smoothing_is_named(tmp_path: Path) -> None:
     assert "all runs" in result.output
 
 
+def test_a_setting_that_no_run_has_is_named(tmp_path: Path) -> None:
+    seeds(tmp_path / "runs")
+
+    result = plot(tmp_path / "runs", "--group", "weighing", "-o", tmp_path / "x.svg")
+
+    assert result.exit_code == 0
+    assert result.stderr == (
+        f"No run has the setting weighing, so each stays single; they differ in {METHOD}.\n"
+    )
+
+
 def test_smoothing_needs_groups(tmp_path: Path) -> None:
     result = plot(*seeds(tmp_path, "A", 1), "--smooth", 4)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from warnings import warn
 
-from loss_dashboard.curves.groups import form_groups, grouped, member_of
+from loss_dashboard.curves.groups import about_key, form_groups, grouped, member_of
 from loss_dashboard.curves.view_options import ViewOptions
 
 from ._group_figure import draw_groups
@@ -60,6 +60,8 @@ def plot_groups(
     members = [member_of(reader) for reader in readers]
     names, settings = [one.name for one in members], [one.settings for one in members]
     groups = form_groups(names, settings, key)
+    if said := about_key(groups, settings, key):
+        tell(said)
     losses = grouped(members, groups, ViewOptions(smoothing=smoothing, points=POINTS))
     save(draw_groups(groups, losses, key, smoothing), written)
     return DrawnGroups(written, groups, losses)

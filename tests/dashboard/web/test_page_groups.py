@@ -297,6 +297,31 @@ def test_a_phone_never_scrolls_sideways(
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_names_in_the_table_stay_whole_where_there_is_little_room(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    for seed in range(2):
+        losses = {"kl": [1.0, 1.2345678e-8 if seed else math.nan]}
+        write(tmp_path / f"r{seed}", losses, weighting={"method": "UncertaintyWeighting"})
+    for width in (794, 390):
+        one = tab(width=width)
+        with serve(str(tmp_path)) as address:
+            page = one.open(f"{address}?group={METHOD}")
+            drawn(page, 1)
+            assert page.locator(".finals tbody tr >> nth=1").bounding_box()["height"] < 60
+
+
+def test_a_setting_that_no_run_has_is_named(
+    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+) -> None:
+    seeds(tmp_path)
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        page = one.open(f"{address}?group=weighing")
+        drawn(page, 2)
+        wait_for_text(page, "#alerts", f"so each stays single; they differ in {METHOD}.")
+
+
 def test_a_report_has_the_groups_in_one_file(tmp_path: Path, tab: Callable[..., Tab]) -> None:
     seeds(tmp_path / "runs", "ABC", 10, 400)
     path = tmp_path / "x.html"

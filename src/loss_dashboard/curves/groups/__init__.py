@@ -1,6 +1,7 @@
 """Runs in groups, such as the seeds of a weighting: their mean, and how sure it is."""
 
 from ._form import Group as Group
+from ._form import about_key as about_key
 from ._form import by_number as by_number
 from ._form import form_groups as form_groups
 from ._form import keys_to_group_by as keys_to_group_by

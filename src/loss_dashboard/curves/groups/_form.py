@@ -94,6 +94,19 @@ def keys_to_group_by(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys([*first, *differing]))
 
 
+def about_key(groups: Sequence[Group], settings: Sequence[Mapping[str, Any]], key: str) -> str:
+    """A sentence if no run has the setting, as where it is mistyped.
+
+    >>> about_key([Group("a", "", (0,), is_single=True)], [{"lr": 1}, {"lr": 2}], "r")
+    'No run has the setting r, so each stays single; they differ in lr.'
+    """
+    if not groups or not all(group.is_single for group in groups):
+        return ""
+    keys = keys_to_group_by(settings)
+    differ = f"; they differ in {', '.join(keys[:8])}" if keys else ""
+    return f"No run has the setting {key}, so each stays single{differ}."
+
+
 def _name(value: dict[str, str], all_of_them: Sequence[dict[str, str]]) -> str:
     """The value; of several settings the method, and those in which the groups differ."""
     if not value:

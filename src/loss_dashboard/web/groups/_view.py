@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.curves.groups import (
     INTERVAL,
+    about_key,
     final_rows,
     form_groups,
     grouped,
@@ -35,6 +36,7 @@ def groups_view(members: Sequence[Member], key: str, options: ViewOptions) -> di
     return {
         "by": key,
         "keys": keys_to_group_by(settings),
+        "amiss": about_key(groups, settings, key),
         "interval": INTERVAL,
         "smoothing": options.smoothing,
         "groups": [

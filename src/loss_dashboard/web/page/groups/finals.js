@@ -3,7 +3,8 @@
 
 const WHISKER = { width: 150, height: 16 };
 
-function showFinals({ finals, groups, losses, smoothing, interval }) {
+function showFinals(told) {
+  const { finals, groups, losses } = told;
   const home = $("#groups .finals"), said = JSON.stringify([finals, groups, isDark()]);
   home.hidden = !finals.length;
   if (home.said === said) return;
@@ -11,15 +12,17 @@ function showFinals({ finals, groups, losses, smoothing, interval }) {
   const heads = [["group"], ["mean ± interval"], ["", "wide picture"], ["n"], ["smallest", "wide"], ["largest", "wide"], ["last step", "wide"]];
   const head = element("tr", {}, ...heads.map(([text, kind]) => element("th", { scope: "col", class: kind }, text || element("span", { class: "unseen" }, "interval as a picture"))));
   const bodies = losses.map((loss) => finalsOf(loss, finals.filter((row) => row.loss === loss.name), groups, heads.length));
-  const table = element("table", {}, element("caption", { class: "quiet" }, captionOfFinals(smoothing, interval)), element("thead", {}, head), ...bodies);
+  const table = element("table", {}, element("caption", { class: "quiet" }, captionOfFinals(told)), element("thead", {}, head), ...bodies);
   const scroll = home.querySelector(".scroll") ?? element("div", { class: "scroll", tabindex: 0 });
   scroll.replaceChildren(table);
   if (!scroll.isConnected) home.append(element("h2", {}, "Final values"), scroll);
 }
 
-function captionOfFinals(smoothing, interval) {
+function captionOfFinals({ smoothing, interval, groups, losses }) {
   const value = smoothing > 1 ? `The mean of the last ${grouped(smoothing)} rows of each run` : "The last row of each run";
-  return `${value}: mean over runs with the ${interval}, by mean. A lower loss is better.`;
+  const isMixed = groups.length > 1 && losses.some(({ name }) => name.split("/").at(-1) === "total");
+  const total = isMixed ? " A total is a sum of weighted losses: that of another weighting is another sum." : "";
+  return `${value}: mean ± ${interval}, from the smallest on.${total}`;
 }
 
 function finalsOf(loss, rows, groups, columns) {

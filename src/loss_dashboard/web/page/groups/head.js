@@ -8,7 +8,7 @@ function drawGroups() {
   showControls();
   showGroupState(told);
   showGroupHead(told);
-  showAlerts({ alerts: [], problems: [...(told?.problems ?? []), ...tooManyRuns()] });
+  showAlerts({ alerts: [], problems: [told?.amiss, ...(told?.problems ?? []), ...tooManyRuns()].filter(Boolean) });
   $(".skip").href = "#groups";
   $("#controls").hidden = isEmpty;
   $("#groups").hidden = !told;

@@ -3,10 +3,11 @@
 
 const PANELS = { few: 270, many: 210 }; // how high they are
 const FEW = 4;
+const LETTERS = 20; // of the name of a group beside its line, where there is room
 
 function showGroupPanels({ losses, groups, smoothing, by }, shown, change) {
   const home = $("#groups .panels"), isFew = losses.length <= FEW;
-  home.classList.toggle("few", isFew);
+  home.classList.toggle("few", isFew && losses.length !== 3);
   const known = new Map([...plots].filter(([key]) => key.startsWith("of ")));
   const asked = { ...shown, smooth: 0, x: "step" }; // smoothed already, and over steps
   for (const loss of losses) {
@@ -39,6 +40,7 @@ function groupModel(loss, title, groups, choice, by) {
   const every = lines.flatMap((line) => [line.values, ...line.behind]).map((values) => ({ values, raw: values }));
   const model = { key: "loss", title, choice, stacked: false, equal: null, x: loss.step, lines, scale: scaleOf({ key: "loss", lines: every, choice }) };
   model.marks = lines.flatMap((line, row) => line.lost.map(([at, count]) => ({ at, count, row, run: 0, colour: line.colour, name: line.name })));
+  model.letters = LETTERS;
   model.columns = lines.flatMap(columnsOfGroup);
   cutBands(model, every);
   return model;
