@@ -1,12 +1,19 @@
 """`losses plot`: a picture of one run, or of several compared."""
 
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loss_dashboard.plotting.group_plots import DrawnGroups
 
 
 @click.command()
@@ -37,37 +44,50 @@ def plot(runs: tuple[str, ...], output: Path, group: str | None, smooth: int) ->
         fail("plot needs matplotlib: pip install 'multi-loss-weighting[plot]'")
     if smooth and group is None:
         fail("--smooth needs --group")
+    if group is None:
+        say(_drawn(folders, output))
+    else:
+        _print_finals(_drawn_groups(folders, output, group, smooth), smooth)
+
+
+@contextmanager
+def _told_why(output: Path) -> "Iterator[None]":
+    """Fail with a sentence where there is nothing to draw, or nowhere to write."""
     from loss_dashboard.plotting.plots import NothingToDrawError
 
     try:
-        if group is None:
-            _draw_runs(folders, output)
-        else:
-            _draw_groups(folders, output, group, smooth)
+        yield
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:
         fail(f"cannot draw {output}: {why(error, output)}")
 
 
-def _draw_runs(folders: list[Path], output: Path) -> None:
+def _drawn(folders: list[Path], output: Path) -> Path:
     from loss_dashboard.plotting.load_matplotlib import load_without_help
     from loss_dashboard.plotting.plots import plot_runs
 
-    say(plot_runs(folders, output, load_matplotlib=load_without_help, tell=partial(say, err=True)))
+    tell = partial(say, err=True)
+    with _told_why(output):
+        return plot_runs(folders, output, load_matplotlib=load_without_help, tell=tell)
 
 
-def _draw_groups(folders: list[Path], output: Path, key: str, smoothing: int) -> None:
-    """Draw groups, and print how they ended."""
-    from loss_dashboard.curves.groups import INTERVAL
+def _drawn_groups(folders: list[Path], output: Path, key: str, smoothing: int) -> "DrawnGroups":
     from loss_dashboard.plotting.group_plots import plot_groups
     from loss_dashboard.plotting.load_matplotlib import load_without_help
+
+    tell, load = partial(say, err=True), load_without_help
+    with _told_why(output):
+        return plot_groups(
+            folders, output, key, smoothing=smoothing, load_matplotlib=load, tell=tell
+        )
+
+
+def _print_finals(drawn: "DrawnGroups", smoothing: int) -> None:
+    """Where the picture is, and how the groups ended."""
+    from loss_dashboard.curves.groups import INTERVAL
     from loss_dashboard.terminal.tables import final_table, stdout
 
-    tell = partial(say, err=True)
-    drawn = plot_groups(
-        folders, output, key, smoothing=smoothing, load_matplotlib=load_without_help, tell=tell
-    )
     value = f"mean of the last {smoothing} rows" if smoothing > 1 else "last row"
     say(f"{drawn.path}  Final values ({value} of each run), with the {INTERVAL}:")
     stdout().print(final_table(drawn.groups, drawn.losses))
