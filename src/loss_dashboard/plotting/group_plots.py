@@ -8,6 +8,7 @@ from warnings import warn
 
 from loss_dashboard.curves.groups import about_key, form_groups, grouped, member_of
 from loss_dashboard.curves.view_options import ViewOptions
+from loss_dashboard.runs.unique_names import keys_of
 
 from ._group_figure import draw_groups
 from .load_matplotlib import load
@@ -57,8 +58,9 @@ def plot_groups(
     """
     written = with_format(Path(output))
     readers = drawable(read_during(load_matplotlib, runs, ("loss",)), tell)
-    members = [member_of(reader) for reader in readers]
-    names, settings = [one.name for one in members], [one.settings for one in members]
+    names = keys_of([reader.path for reader in readers])
+    members = [member_of(reader, name) for reader, name in zip(readers, names, strict=True)]
+    settings = [one.settings for one in members]
     groups = form_groups(names, settings, key)
     if said := about_key(groups, settings, key):
         tell(said)

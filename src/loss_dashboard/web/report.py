@@ -11,11 +11,11 @@ from loss_dashboard.alerts import find_alerts
 from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.report_curves import plan
 from loss_dashboard.reading import RunReader
+from loss_dashboard.runs.unique_names import keys_of
 from loss_loggers.text import printable
 
 from ._page_files import small_page
 from ._run_view import extras_of, view
-from ._unique_names import keys_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,10 +7,10 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from loss_dashboard.runs.summary import Summary, run_folders, summarize
+from loss_dashboard.runs.unique_names import unique_name
 from loss_loggers.recording import INFO, parts
 
 from ._run_session import RunSession
-from ._unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

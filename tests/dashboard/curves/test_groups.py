@@ -200,6 +200,7 @@ def test_a_group_without_a_loss_has_none_of_its_values() -> None:
         ([{"w": "mine"}, {"w": {"method": "CoV"}}, {}], "w", ["CoV", "mine", "c"]),
         ([{"a.b": 1}, {"a": {"b": 1}}], "a.b", ["1"]),
         ([{"x": {}}, {}], "x", ["a", "b"]),
+        ([{"x": "b"}, {}, {}], "x", ["b", "b (2)", "c"]),
     ],
 )
 def test_runs_with_the_same_value_of_a_setting_are_a_group(

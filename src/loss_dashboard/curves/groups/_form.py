@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loss_dashboard.runs.unique_names import unique_name
 from loss_loggers.recording import new_colour
 
 from ._settings import flat, setting
@@ -66,8 +67,9 @@ def form_groups(
         found.append(Group(name, "", tuple(members), value is None))
     groups: list[Group] = []
     for group in sorted(found, key=lambda group: (group.is_single, by_number(group.name))):
+        name = unique_name(group.name, [one.name for one in groups])
         colour = new_colour("", [one.colour for one in groups])
-        groups.append(group._replace(colour=colour))
+        groups.append(group._replace(name=name, colour=colour))
     return groups
 
 

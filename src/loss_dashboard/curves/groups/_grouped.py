@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from loss_dashboard.curves.shares import followed_in
 from loss_dashboard.curves.smooth import smooth
 from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.recording import GREY
@@ -105,7 +106,10 @@ def member_of(reader: RunReader, name: str = "") -> Member:
     """A run as it has been read."""
     names = [*reader.losses, *reader.totals]
     losses = {loss: reader.series(loss) for loss in names}
-    return Member(name or reader.name, settings_in(reader.info), reader.colours, losses)
+    settings = settings_in(reader.info)
+    beside = followed_in(settings, reader.losses)  # a validation has the colour of its loss
+    colours = {loss: reader.colour_of(beside.get(loss, loss)) for loss in names}
+    return Member(name or reader.name, settings, colours, losses)
 
 
 def grouped(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loss_dashboard.curves.groups import member_of
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
+from loss_dashboard.runs.unique_names import keys_of
 from loss_dashboard.web._page_files import small_page
-from loss_dashboard.web._unique_names import keys_of
 
 from ._view import groups_view
 

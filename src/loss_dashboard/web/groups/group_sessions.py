@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 PATIENCE = 0.5
 """Seconds of reading after which a page gets what there is of long runs."""
 
+LATER = 2.0
+"""The same once it shows something: to draw many long runs anew takes as long as to read on."""
+
 KEPT = 200
 """Runs that stay read, for the next time that somebody asks."""
 
@@ -56,7 +59,7 @@ class GroupSessions:
             seen: The name of the last answer to this question.
         """
         with self._lock:
-            runs = self._read(dict.fromkeys(keys))
+            runs = self._read(dict.fromkeys(keys), LATER if seen else PATIENCE)
             version = sum(run.version for run in runs.values())
             progress = sum(run.progress for run in runs.values()) / max(1, len(runs))
             name = f"{self._server}-{len(runs)}-{version}-{progress}"
@@ -75,7 +78,7 @@ class GroupSessions:
                 **view,
             }
 
-    def _read(self, keys: dict[str, None]) -> dict[str, _Run]:
+    def _read(self, keys: dict[str, None], patience: float) -> dict[str, _Run]:
         """Read what is new of each, as long as there is time; the first of them in any case."""
         unknown = [key for key in keys if key not in self._runs]
         folders = self._folders(unknown) if unknown else {}
@@ -85,7 +88,7 @@ class GroupSessions:
             for key in keys
             if key in self._runs and self._may_read(self._runs[key].folder)
         }
-        until = monotonic() + PATIENCE
+        until = monotonic() + patience
         for run in sorted(runs.values(), key=lambda run: run.progress == 1):
             if monotonic() < until:
                 run.read()
