@@ -89,7 +89,7 @@ class GroupSessions:
             if key in self._runs and self._may_read(self._runs[key].folder)
         }
         until = monotonic() + patience
-        for run in sorted(runs.values(), key=lambda run: run.progress == 1):
+        for run in sorted(runs.values(), key=lambda run: (run.progress == 1, run.read_at)):
             if monotonic() < until:
                 run.read()
         for key in runs:  # those that were asked for last stay
@@ -105,18 +105,21 @@ class _Run:
     Attributes:
         reader: None before that.
         version: how often there was something new.
+        read_at: when it was read last: who waited longest comes first.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reader: RunReader | None = None
         self.version = 0
+        self.read_at = 0.0
 
     @property
     def progress(self) -> float:
         return self.reader.progress if self.reader else 0.0
 
     def read(self) -> None:
+        self.read_at = monotonic()
         if self.reader is None:
             self.reader = RunReader(self.folder, (), always=("loss",), patience=PATIENCE)
             self.version += 1

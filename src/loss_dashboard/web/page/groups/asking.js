@@ -26,7 +26,7 @@ async function askForGroups(attempt, seen = "") {
 }
 
 function restOfGroups(took) {
-  if (grouping.progress < 1) return 0;
+  if (grouping.progress < 1) return 100;
   const isLive = Object.values(grouping.states).some((state) => ["live", "waiting"].includes(state));
   return Math.max(isLive ? POLL : 1000 * SELDOM, PART * took);
 }
