@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from loss_dashboard.runs.find_run import RunNotFoundError, find_run, run_names
+from loss_dashboard.runs.find_run import RUNS, RunNotFoundError, find_run, run_names
+from loss_dashboard.runs.summary import run_folders
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from click.shell_completion import CompletionItem
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
@@ -47,6 +50,25 @@ def run_at(name: str) -> Path:
         fail(str(error))
 
 
+def runs_at(names: "Iterable[str]") -> list[Path]:
+    """The folders of these runs, once each; a folder of runs stands for all that are in it."""
+    found = [folder for name in names for folder in _runs_below(name) or [run_at(name)]]
+    return list({folder.resolve(): folder for folder in found}.values())
+
+
+def _runs_below(name: str) -> list[Path]:
+    """Those of a folder, or of one in runs/."""
+    return _runs_in(Path(name).expanduser()) or _runs_in(RUNS / name)
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """The runs in a folder that is none itself, by name."""
+    from loss_dashboard.curves.groups import by_number
+
+    inside = [run for run in run_folders(folder) if run != folder]
+    return sorted(inside, key=lambda run: [*map(by_number, run.parts)])
+
+
 def _complete_run(
     _context: click.Context, _parameter: click.Parameter, typed: str
 ) -> "list[CompletionItem]":
@@ -58,3 +80,10 @@ def _complete_run(
 
 
 run_argument = partial(click.argument, shell_complete=_complete_run)
+
+group_option = click.option(
+    "--group",
+    metavar="KEY",
+    help="Compare groups of runs by this setting, such as weighting.method; '' for one group.",
+)
+"""How runs are compared in groups."""

@@ -25,8 +25,16 @@ COMMANDS: dict[click.Command, tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
     serve: ("losses serve --open", "losses serve ~/experiments --port 9000"),
     watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
-    plot: ("losses plot latest -o losses.png", "losses plot gan gan-2 -o compared.pdf"),
-    report: ("losses report latest -o gan.html", "losses report gan gan-2 -o compared.html"),
+    plot: (
+        "losses plot latest -o losses.png",
+        "losses plot gan gan-2 -o compared.pdf",
+        "losses plot runs --group weighting.method -o seeds.pdf",
+    ),
+    report: (
+        "losses report latest -o gan.html",
+        "losses report gan gan-2 -o compared.html",
+        "losses report runs --group weighting.method -o seeds.html",
+    ),
     export: ("losses export latest -o gan.csv", "losses export runs/gan --to json | jq .run"),
     sync: (
         "losses sync latest --to mlflow --uri http://localhost:5000",

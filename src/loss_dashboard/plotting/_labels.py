@@ -21,6 +21,7 @@ MOST_LABELS = 10  # as many as there are colours, and as the lower panel has roo
 SIZE, GAP = 10, 14  # of the names and between their lines, in points
 OFFSET = 8  # from the end of a line to its name, in points
 WIDEST = 0.25  # of the width of the picture
+WIDEST_OF_MANY = 0.32  # of the width of one of several panels beside each other
 AT_THE_EDGE = 0.96  # of the width of the panel, from where on names are all written at its edge
 SMALL = 9  # the size of the names below
 
@@ -46,7 +47,9 @@ def label_ends(axes: Axes, ends: dict[str, End]) -> None:
     """Write each name beside the end of its line, none over another or outside of the panel."""
     axes.autoscale_view()  # matplotlib does it late, and the heights are needed now
     measure = TextMeasure(SIZE, "bold")
-    room = WIDEST * _points(axes.figure.bbox.width, axes) - OFFSET
+    columns = _panels_beside(axes)
+    widest = WIDEST if columns == 1 else WIDEST_OF_MANY
+    room = widest * _points(axes.figure.bbox.width, axes) / columns - OFFSET
     places = [_place(axes, end) for end in ends.values()]
     gap = min(GAP / _points(axes.bbox.height, axes), 1 / max(1, len(ends) - 1))
     heights = spread([height for _, height in places], gap)
@@ -67,8 +70,11 @@ def label_ends(axes: Axes, ends: dict[str, End]) -> None:
         )
 
 
-def names_below(figure: Figure, styles: dict[str, Style]) -> float:
-    """Write the names in columns at the foot of the picture; how many inches they need."""
+def names_below(figure: Figure, styles: dict[str, Style], *, takes_room: bool = False) -> float:
+    """Write the names in columns at the foot of the picture; how many inches they need.
+
+    With a layout engine they take that room themselves.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.lines import Line2D
 
@@ -80,7 +86,7 @@ def names_below(figure: Figure, styles: dict[str, Style]) -> float:
     legend = figure.legend(
         [Line2D([], [], **style._asdict()) for style in styles.values()],
         names,
-        loc="lower center",
+        loc="outside lower center" if takes_room else "lower center",
         ncols=-(-len(names) // rows),
         fontsize=SMALL,
         frameon=False,
@@ -99,6 +105,11 @@ def _place(axes: Axes, end: End) -> tuple[float, float]:
     pixels = axes.transData.transform((end.step, end.value))
     across, height = axes.transAxes.inverted().transform(pixels).tolist()
     return 1.0 if across > AT_THE_EDGE else across, height
+
+
+def _panels_beside(axes: Axes) -> int:
+    place = axes.get_subplotspec()
+    return place.get_gridspec().ncols if place else 1
 
 
 def _points(pixels: float, part: Axes | Figure) -> float:

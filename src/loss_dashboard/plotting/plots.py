@@ -16,6 +16,8 @@ from .load_matplotlib import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from matplotlib.figure import Figure
+
 
 DRAWN = ("loss", "weight")
 
@@ -71,20 +73,29 @@ def plot_runs(
         NothingToDrawError: If no run has losses, or they cannot be read.
         ValueError: If the suffix is another one.
     """
-    written = _with_format(Path(output))
+    written = with_format(Path(output))
     paths = [run.path if isinstance(run, Run) else run for run in runs]
-    readers = _drawable(_read_during(load_matplotlib, paths), tell)
+    save(draw_runs(drawable(read_during(load_matplotlib, paths), tell)), written)
+    return written
+
+
+def save(figure: Figure, written: Path) -> None:
+    """Write a picture, in the format of its suffix."""
     from matplotlib import rc_context
 
     # A picture of few colours gains little from being packed for long.
     is_png = written.suffix.lower() == ".png"
     packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if is_png else {}
     with rc_context({"pdf.fonttype": 42}):  # letters that journals take, and that can be searched
-        draw_runs(readers).savefig(written, dpi=150, **packing)
-    return written
+        figure.savefig(written, dpi=150, **packing)
 
 
-def _with_format(output: Path) -> Path:
+def with_format(output: Path) -> Path:
+    """Where to write: a name without a suffix gets that of the first format.
+
+    Raises:
+        ValueError: If it has another one.
+    """
     written = output if output.suffix else Path(f"{output}{FORMATS[0]}")
     if written.suffix.lower() not in FORMATS:
         msg = f"a picture ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; got {output.suffix}"
@@ -92,7 +103,7 @@ def _with_format(output: Path) -> Path:
     return written
 
 
-def _drawable(readers: list[RunReader], tell: Callable[[str], object]) -> list[RunReader]:
+def drawable(readers: list[RunReader], tell: Callable[[str], object]) -> list[RunReader]:
     """Those with losses, once it is told what is amiss with any."""
     empty = {reader.path: _why_empty(reader) for reader in readers if not _has_losses(reader)}
     if len(empty) == len(readers):
@@ -115,10 +126,13 @@ def _why_empty(reader: RunReader) -> str:
     return f"{reader.name} has no {'losses' if reader.names else 'rows yet'}"
 
 
-def _read_during(other: Callable[[], None], paths: Sequence[str | Path]) -> list[RunReader]:
+def read_during(
+    other: Callable[[], None], paths: Sequence[str | Path], always: Sequence[str] = DRAWN
+) -> list[RunReader]:
+    """Read these columns of the runs while something else is done."""
     import numpy as np  # noqa: F401, both need it, and two threads should not load it at once
 
     with ThreadPoolExecutor(1) as pool:
-        reading = [pool.submit(RunReader, path, (), always=DRAWN) for path in paths]
+        reading = [pool.submit(RunReader, path, (), always=always) for path in paths]
         other()
         return [reader.result() for reader in reading]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from loss_dashboard.curves.numbers import figures
+from loss_dashboard.curves.groups import HEADINGS, final_rows
+from loss_dashboard.curves.numbers import DASH, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from loss_dashboard.curves.groups import Group, GroupedLoss
     from loss_dashboard.runs.summary import Summary
     from multi_loss_weighting import LossGroup
 
@@ -77,6 +80,24 @@ def run_table(runs: Iterable[Summary]) -> Table:
             Text(some(run.losses)),
             "" if run.last_step is None else str(run.last_step),
             Text(", ".join(run.marks), style="red"),
+        )
+    return lines
+
+
+def final_table(groups: Sequence[Group], losses: Sequence[GroupedLoss]) -> Table:
+    """How each loss ended in each group of runs, from the smallest mean on."""
+    lines = table(*HEADINGS)
+    lines.columns[1].justify = "left"
+    for row in final_rows(losses, groups):
+        final = row.final
+        lost = f" ({final.lost} not finite)" if final.lost else ""
+        lines.add_row(
+            Text(row.loss),
+            Text(groups[row.group].name),
+            *(figures(number) if isfinite(number) else DASH for number in (row.mean, row.half)),
+            f"{row.n}{lost}",
+            *(figures(number) if row.n else DASH for number in (final.least, final.greatest)),
+            DASH.join(f"{step:.0f}" for step in dict.fromkeys(final.steps)),
         )
     return lines
 

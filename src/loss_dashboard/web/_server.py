@@ -19,6 +19,7 @@ from loss_dashboard.curves.view_options import ViewOptions
 from . import _page_files
 from ._event_stream import EventStream
 from ._security import Headers, Limits, Token
+from .groups.group_sessions import GroupSessions
 from .run_registry import describe
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def make_app(
         Route("/api/runs", server.runs),
         Route("/api/views", server.views, middleware=packed if is_far else []),
         Route("/api/changes", server.changes),
+        Route("/api/groups", server.groups, middleware=packed if is_far else []),
         Route("/{name}", server.asset, middleware=packed),
     ]
     middleware = [
@@ -69,6 +71,7 @@ class _Server:
 
     def __init__(self, registry: RunRegistry) -> None:
         self._registry = registry
+        self._groups = GroupSessions(registry.folders, registry.holds)
 
     async def page(self, _: Request) -> Response:
         return Response(_page_files.document(), media_type="text/html")
@@ -101,6 +104,17 @@ class _Server:
             return Response(media_type="text/event-stream")
         is_ending = getattr(request.app.state, "is_ending", bool)
         return StreamingResponse(stream.changes(is_ending), media_type="text/event-stream")
+
+    async def groups(self, request: Request) -> Response:
+        """The runs in groups, or nothing where the page has seen that already."""
+        query = request.query_params
+        try:
+            options = _options(query)
+        except ValueError:
+            return PlainTextResponse("A number is needed.", 400)
+        by, seen = query.get("group", ""), query.get("seen", "")
+        told = await run_in_threadpool(self._groups.tell, query.getlist("run"), by, options, seen)
+        return Response(status_code=204) if told is None else _json(orjson.dumps(told))
 
     def _stream(self, query: QueryParams) -> EventStream | Response:
         """What a query asks for, or why there is no such thing."""

@@ -7,10 +7,10 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from loss_dashboard.runs.summary import Summary, run_folders, summarize
+from loss_dashboard.runs.unique_names import unique_name
 from loss_loggers.recording import INFO, parts
 
 from ._run_session import RunSession
-from ._unique_names import unique_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +58,7 @@ class RunRegistry:
     def left_out(self) -> list[Path]:
         """The runs that are not shown, since links lead from them to outside of all places."""
         runs = (run for place in self.places for run in run_folders(place))
-        return [run for run in runs if not self._holds(run)]
+        return [run for run in runs if not self.holds(run)]
 
     def read_ahead(self) -> None:
         """Begin to read the newest run, which the page shows first, while others go on."""
@@ -75,10 +75,16 @@ class RunRegistry:
         with self._lock:
             known = self._sessions.get(key)
             if known is None and (run := self.runs().get(key)):
-                known = self._sessions[key] = RunSession(run.path, self._holds)
+                known = self._sessions[key] = RunSession(run.path, self.holds)
             return known if known and known.is_open else None
 
-    def _holds(self, run: Path) -> bool:
+    def folders(self, keys: Iterable[str]) -> dict[str, Path]:
+        """The folders of those of these runs that there are, and may be read."""
+        runs = self.runs()
+        return {key: runs[key].path for key in keys if key in runs and self.holds(runs[key].path)}
+
+    def holds(self, run: Path) -> bool:
+        """Whether a run may be read, wherever links may lead."""
         return any(is_within(run, place) for place in self.places)
 
 

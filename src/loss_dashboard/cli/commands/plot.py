@@ -1,12 +1,19 @@
 """`losses plot`: a picture of one run, or of several compared."""
 
+from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
+from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loss_dashboard.plotting.group_plots import DrawnGroups
 
 
 @click.command()
@@ -18,22 +25,69 @@ from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
     default=Path("losses.png"),
     help="A file that ends in .png, .svg or .pdf.",
 )
-def plot(runs: tuple[str, ...], output: Path) -> None:
+@group_option
+@click.option(
+    "--smooth",
+    type=click.IntRange(0),
+    default=0,
+    help="With --group, average losses over so many steps.",
+)
+def plot(runs: tuple[str, ...], output: Path, group: str | None, smooth: int) -> None:
     """Draw losses and weights; the first run has solid lines, the others have dashed ones.
 
-    RUN is a path, a name in runs/ or `latest`.
+    RUN is a path, a name in runs/, a folder of runs or `latest`. With --group each loss has a
+    panel, with the mean and the 95 % Student-t interval of each group of runs, and a table says how
+    they ended.
     """
-    folders = {folder.resolve(): folder for folder in map(run_at, runs)}  # each of them once
+    folders = runs_at(runs)
     if find_spec("matplotlib") is None:
         fail("plot needs matplotlib: pip install 'multi-loss-weighting[plot]'")
-    from loss_dashboard.plotting.load_matplotlib import load_without_help
-    from loss_dashboard.plotting.plots import NothingToDrawError, plot_runs
+    if smooth and group is None:
+        fail("--smooth needs --group")
+    if group is None:
+        say(_drawn(folders, output))
+    else:
+        _print_finals(_drawn_groups(folders, output, group, smooth), smooth)
 
-    tell = partial(say, err=True)
+
+@contextmanager
+def _told_why(output: Path) -> "Iterator[None]":
+    """Fail with a sentence where there is nothing to draw, or nowhere to write."""
+    from loss_dashboard.plotting.plots import NothingToDrawError
+
     try:
-        drawn = [*folders.values()]
-        say(plot_runs(drawn, output, load_matplotlib=load_without_help, tell=tell))
+        yield
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:
         fail(f"cannot draw {output}: {why(error, output)}")
+
+
+def _drawn(folders: list[Path], output: Path) -> Path:
+    from loss_dashboard.plotting.load_matplotlib import load_without_help
+    from loss_dashboard.plotting.plots import plot_runs
+
+    tell = partial(say, err=True)
+    with _told_why(output):
+        return plot_runs(folders, output, load_matplotlib=load_without_help, tell=tell)
+
+
+def _drawn_groups(folders: list[Path], output: Path, key: str, smoothing: int) -> "DrawnGroups":
+    from loss_dashboard.plotting.group_plots import plot_groups
+    from loss_dashboard.plotting.load_matplotlib import load_without_help
+
+    tell, load = partial(say, err=True), load_without_help
+    with _told_why(output):
+        return plot_groups(
+            folders, output, key, smoothing=smoothing, load_matplotlib=load, tell=tell
+        )
+
+
+def _print_finals(drawn: "DrawnGroups", smoothing: int) -> None:
+    """Where the picture is, and how the groups ended."""
+    from loss_dashboard.curves.groups import INTERVAL
+    from loss_dashboard.terminal.tables import final_table, stdout
+
+    value = f"mean of the last {smoothing} rows" if smoothing > 1 else "last row"
+    say(f"{drawn.path}  Final values ({value} of each run), with the {INTERVAL}:")
+    stdout().print(final_table(drawn.groups, drawn.losses))

@@ -5,6 +5,7 @@ let notice = "";
 
 function draw() {
   showTheme();
+  if (isGrouped()) return drawGroups();
   const view = views[0], isEmpty = !view?.losses.length;
   showPicker();
   showState();
@@ -49,7 +50,7 @@ async function start() {
   const known = library.runs.map((run) => run.key);
   const missing = choice.runs.filter((run) => !known.includes(run));
   choice.runs = choice.runs.filter((run) => known.includes(run));
-  if (!choice.runs.length) choice.runs = known.slice(0, 1);
+  if (!choice.runs.length) choice.runs = known.slice(0, isGrouped() ? MOST_GROUPED : 1);
   if (missing.length) {
     notice = `There is no run ${missing.join(", ")} here.`;
     writeChoice();

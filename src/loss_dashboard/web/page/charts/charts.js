@@ -103,10 +103,12 @@ function layersOf(model) {
     return { data, series, bands };
   }
   const isMany = model.lines.length > MANY;
+  for (const line of model.lines) for (const values of line.behind ?? []) add(values, { label: `${line.name} run`, stroke: faded(line.colour, faintness(line)), width: 1 });
   for (const line of model.lines) {
     if (line.band) {
-      const low = add(line.band[0], { label: `${line.name} low`, width: 0 });
-      const high = add(line.band[1], { label: `${line.name} high`, width: 0 });
+      const auto = !line.behind; // an interval may be wider than all that was recorded
+      const low = add(line.band[0], { label: `${line.name} low`, width: 0, auto });
+      const high = add(line.band[1], { label: `${line.name} high`, width: 0, auto });
       bands.push({ series: [high, low], fill: faded(line.colour, isMany ? 0.07 : 0.18) });
     }
     if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
@@ -114,6 +116,11 @@ function layersOf(model) {
     line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line), size: 6, fill: line.colour } });
   }
   return { data, series, bands };
+}
+
+// Of many runs each is fainter, so that their mean stays clear.
+function faintness({ behind }) {
+  return Math.max(0.1, 0.6 / Math.sqrt(behind.length));
 }
 
 // How wide and how faint a line is drawn: noise of other runs stays behind that of the first.

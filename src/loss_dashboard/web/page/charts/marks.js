@@ -71,7 +71,7 @@ function labelsOf(u) {
 }
 
 function labelOf(u, line) {
-  const { model } = u, last = lastIndexOf(line.values), text = shortened(line.name, lettersOf(isNarrow(u.width)));
+  const { model } = u, last = lastIndexOf(line.values), text = shortened(line.name, lettersOf(isNarrow(u.width), model));
   const level = model.stacked ? stacksOf(model)[model.lines.indexOf(line)][last] - line.values[last] / 2 : line.values[last];
   const x = Math.min(u.valToPos(model.x[last], "x"), u.bbox.width / devicePixelRatio) + 8;
   return { text, colour: readable(line.colour), x, right: x + widthOf(text), at: u.valToPos(level, "y") };
@@ -113,15 +113,15 @@ function fittingOf(model, room) {
 function labelRoom(model, narrow, height) {
   const lines = fittingOf(model, height - 40);
   if (!lines.length) return 14;
-  return 20 + Math.max(7, ...lines.map((line) => widthOf(shortened(line.name, lettersOf(narrow)))));
+  return 20 + Math.max(7, ...lines.map((line) => widthOf(shortened(line.name, lettersOf(narrow, model)))));
 }
 
 function widthOf(text) {
   return 7.2 * [...text].length;
 }
 
-function lettersOf(narrow) {
-  return narrow ? 10 : 14;
+function lettersOf(narrow, { letters = 14 }) {
+  return narrow ? 10 : letters;
 }
 
 function isNarrow(width) {

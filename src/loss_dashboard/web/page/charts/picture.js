@@ -89,8 +89,9 @@ function chartPicture(figure) {
 function chartParts(u) {
   const { model } = u, scale = devicePixelRatio;
   const at = (value, axis) => u.valToPos(value, axis, true) / scale;
-  const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => at(value, "y") };
   const box = { left: u.bbox.left / scale, top: u.bbox.top / scale, right: (u.bbox.left + u.bbox.width) / scale, bottom: (u.bbox.top + u.bbox.height) / scale };
+  // A band may be wider than its chart.
+  const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => Math.min(box.bottom, Math.max(box.top, at(value, "y"))) };
   const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, model, places));
   const marks = model.marks.map((mark) => drawn("path", { d: crossAt(places.across(mark.at), box.top + markHeight(mark)), stroke: model.stacked ? ink("ink") : mark.colour, "stroke-width": 1.8 }));
   const labels = labelsOf(u).map(({ text, colour, x, at: y }) => written(box.left + x, box.top + y + 4, text, { fill: colour, "font-weight": 600, stroke: ink("card"), "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" }));
@@ -121,8 +122,9 @@ function linePaths(line, model, places) {
   const [width, alpha] = strengthOf(line, model);
   const band = line.band && drawn("path", { d: bandPath(...line.band, places), fill: line.colour, "fill-opacity": 0.18 });
   const lineOf = (values, more) => drawn("path", { d: pathOf(values, places) || "M0 0", fill: "none", stroke: line.colour, "stroke-linejoin": "round", ...more });
+  const behind = (line.behind ?? []).map((values) => lineOf(values, { "stroke-opacity": faintness(line) }));
   const raw = line.faint && lineOf(line.raw, { "stroke-opacity": 0.35 });
-  return [band, raw, lineOf(line.values, { "stroke-width": width, "stroke-opacity": alpha === 1 ? null : alpha, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
+  return [...behind, band, raw, lineOf(line.values, { "stroke-width": width, "stroke-opacity": alpha === 1 ? null : alpha, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
 }
 
 function manyPicture(figure) {
@@ -140,7 +142,8 @@ function csvOf(model) {
   // A spreadsheet takes a cell that begins with one of these for a formula.
   const quoted = (name) => `"${name.replace(/^[=+\-@]/, "'$&").replaceAll('"', '""')}"`;
   const many = model.lines.some((line) => line.run);
-  const head = model.lines.map((line) => quoted(many ? `${line.name} (${line.view.name})` : line.name));
-  const rows = model.x.map((x, index) => [x, ...model.lines.map((line) => (line.values[index] === null ? "nan" : line.values[index] ?? ""))].join(","));
+  const columns = model.columns ?? model.lines;
+  const head = columns.map((line) => quoted(many ? `${line.name} (${line.view.name})` : line.name));
+  const rows = model.x.map((x, index) => [x, ...columns.map((line) => (line.values[index] === null ? "nan" : line.values[index] ?? ""))].join(","));
   return [[model.choice.x, ...head].join(","), ...rows].join("\n") + "\n";
 }

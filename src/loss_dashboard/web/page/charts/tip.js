@@ -42,11 +42,11 @@ function valuesAt(model, index) {
   return found.filter((one) => one.value !== undefined || one.raw !== undefined).sort((a, b) => (b.value ?? -Infinity) - (a.value ?? -Infinity));
 }
 
-function tipRow(model, { line, value, raw, reach }, isPointed, isWide) {
+function tipRow(model, { line, at, value, raw, reach }, isPointed, isWide) {
   const swatch = lineSample(line.colour, line.dash);
   const run = isMany(model) ? ` · ${shortened(line.view.name, 24)}` : "";
   const name = element("span", { class: "name" }, swatch, shortened(line.name, 28), run ? element("span", { class: "quiet" }, run) : null);
-  const more = [isSmoothed(model) ? valueText(model, raw) : null, isWide && reach ? rangeText(reach) : null].filter((text) => text !== null);
+  const more = [isSmoothed(model) ? valueText(model, raw) : null, isWide && reach ? rangeText(reach) : null, line.beside?.(at) ?? null].filter((text) => text !== null);
   const quiet = more.flatMap((text) => [" ", element("span", { class: "quiet" }, text)]);
   return element("div", { class: isPointed ? "row near" : "row" }, name, " ", element("b", {}, valueText(model, value)), ...quiet);
 }
@@ -76,6 +76,7 @@ function headOf(model, index, shown, isWide) {
   const means = shown.filter(({ line }) => !line.view.curves.whole);
   const words = [means.length ? meansText(model, index, means) : momentOf(model, index)];
   if (isSmoothed(model)) words.push("smoothed, raw");
+  if (shown.some(({ line }) => line.band && line.beside)) words.push("± 95 % t interval");
   if (isWide && shown.some(({ reach }) => reach)) words.push("min – max");
   return words.join(" · ");
 }

@@ -8,7 +8,7 @@ let isGone = false;
 async function get(address) {
   const response = await fetch(address, { credentials: "same-origin" });
   if (!response.ok) throw new Error(await response.text());
-  return response.json();
+  return response.status === 204 ? null : response.json();
 }
 
 function question() {

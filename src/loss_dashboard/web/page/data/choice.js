@@ -2,6 +2,7 @@
 // What is chosen to be seen, kept in the address.
 
 const MOST = 6; // runs beside each other
+const MOST_GROUPED = 100; // runs in groups
 const MANY_ROWS = 9; // losses among which one may search
 const choice = readChoice();
 
@@ -10,7 +11,7 @@ function readChoice() {
   const number = (key) => (query.get(key) && Number.isFinite(Number(query.get(key))) ? Number(query.get(key)) : null);
   const isOn = (key) => query.get(key) === "1";
   return {
-    runs: query.getAll("run").slice(0, MOST), smooth: number("smooth") ?? 0,
+    runs: query.getAll("run").slice(0, query.has("group") ? MOST_GROUPED : MOST), group: query.get("group"), smooth: number("smooth") ?? 0,
     x: ["time", "relative"].includes(query.get("x")) ? query.get("x") : "step",
     log: query.get("log") !== "0", follow: isOn("follow"), stack: isOn("stack"), grid: isOn("grid"),
     recent: query.get("cov") === "recent", theme: query.get("theme"),
@@ -27,7 +28,7 @@ function writeChoice() {
     smooth: choice.smooth || null, x: choice.x === "step" ? null : choice.x, theme: choice.theme,
     first: choice.first, last: choice.last, find: choice.search || null,
     log: choice.log ? null : "0", follow: choice.follow ? "1" : null, stack: choice.stack ? "1" : null,
-    grid: choice.grid ? "1" : null, cov: choice.recent ? "recent" : null,
+    grid: choice.grid ? "1" : null, group: choice.group, cov: choice.recent ? "recent" : null,
   };
   for (const [key, value] of Object.entries(told)) if (value != null) query.set(key, value);
   choice.only.forEach((name) => query.append("only", name));

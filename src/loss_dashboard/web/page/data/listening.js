@@ -31,6 +31,7 @@ async function listen() {
   const attempt = ++attempts, runs = [...choice.runs];
   if (REPORT || document.hidden) return;
   if (!runs.length) { timer = setTimeout(refreshLibrary, POLL); return; }
+  if (isGrouped()) return askForGroups(attempt);
   const leave = await takePlace();
   if (attempt !== attempts) { leave?.(); return; }
   if (!leave) { poll(attempt, runs); return; }

@@ -4,7 +4,8 @@
 const REPORT = document.querySelector("#embedded");
 
 async function openReport() {
-  const { views: packed, windows } = await unpacked(REPORT.textContent);
+  const told = await unpacked(REPORT.textContent), { views: packed, windows } = told;
+  if (told.groups) return openGroupReport(told);
   views = packed;
   library = { runs: views.map((view) => ({ key: view.key })), places: [] };
   choice.runs = views.map((view) => view.key);
