@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from .alerts import Advice as Advice
 from .alerts import Alert, AlertLogger
+from .alerts import Measured as Measured
+from .alerts import advise as advise
 from .backends import (
     AccelerateLogger,
     CometLogger,

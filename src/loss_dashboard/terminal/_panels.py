@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loss_dashboard.alerts import in_words
 from loss_dashboard.curves.numbers import DASH, figures
 from loss_dashboard.curves.shares import followed_in, shares, shares_of
 from loss_dashboard.reading import headline
@@ -143,6 +144,11 @@ def extras_line(reader: RunReader, width: int) -> Text:
 
 def _last(value: float) -> Text:
     return Text(f"{value:.4g}", "bold" if isfinite(value) else "red")
+
+
+def explanation(explained: Sequence[Alert]) -> Text:
+    """What deserves a look, in sentences."""
+    return Text(in_words(explained), "yellow" if explained else "dim")
 
 
 def alert_lines(alerts: Sequence[Alert], count: int | None = None) -> Text:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from loss_dashboard.alerts import find_alerts
+from loss_dashboard.alerts import explain, find_alerts, in_words
 from loss_dashboard.curves.live_curves import Known, LiveCurves, without
 from loss_dashboard.curves.numbers import plain
 from loss_dashboard.curves.sparklines import Sparklines
@@ -73,6 +73,7 @@ class RunSession:
         self._glanced: object = None
         self._read_again = 0.0
         self._alerts: list[Alert] = []
+        self._explained = ""
         self._is_searched, self._search_again = False, 0.0
         self._views: dict[ViewOptions, dict[str, Any]] = {}
         self._curves: dict[ViewOptions, LiveCurves] = {}
@@ -139,7 +140,8 @@ class RunSession:
         """
         with self._lock, self._at_work():
             if options not in self._views:
-                shown = view(self.reader, self._drawn(options), self._alerts, self._sparklines)
+                drawn, said = self._drawn(options), (self._alerts, self._sparklines)
+                shown = view(self.reader, drawn, *said, self._explained)
                 _keep(self._views, options, shown)
             shown = self._views[options]
             curves = shown["curves"]
@@ -166,10 +168,11 @@ class RunSession:
         early = is_written and monotonic() < self._search_again
         if self._is_searched or early or self.reader.progress < 1:
             return False
-        start, before = thread_time(), self._alerts
+        start, before = thread_time(), (self._alerts, self._explained)
         self._alerts, self._is_searched = find_alerts(self.reader), True
+        self._explained = in_words(explain(self.reader, self._alerts))
         self._search_again = monotonic() + max(REST, (thread_time() - start) / ALERTS_SHARE)
-        return self._alerts != before
+        return (self._alerts, self._explained) != before
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

@@ -43,6 +43,7 @@ def view(
     curves: Curves,
     alerts: Sequence[Alert] = (),
     sparklines: Sparklines | None = None,
+    explained: str = "",
 ) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
@@ -52,6 +53,7 @@ def view(
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
             **_head(reader, losses),
+            "explained": explained if reader.names else "",
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
             "totals": [_total(name, reader.series(name)) for name in reader.totals],
