@@ -27,6 +27,7 @@ SCRIPTS = (
     "table/compare.js",
     "charts/lines.js",
     "charts/equal.js",
+    "charts/epochs.js",
     "head/notes.js",
     "charts/scales.js",
     "charts/charts.js",

@@ -58,6 +58,7 @@ def view(
             "losses": _table(reader, losses, sparklines or Sparklines()),
             "totals": [_total(name, reader.series(name)) for name in reader.totals],
             "extras": [_extra(name, own) for name, own in extras.items()],
+            "epochs": _epochs(reader, losses),
             "extras_in_all": len(reader.extras),
             "curves": curves.draw(losses, extras, reader.times_begun),
         }
@@ -115,6 +116,31 @@ def _line(own: dict[str, Values]) -> dict[str, Any]:
     """Where a loss stands."""
     numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
     return {**numbers, **_end(own, "loss", nonfinite_in(own))}
+
+
+def _epochs(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any] | None:
+    """When the epochs ended, and the means of each loss; None where no epoch has."""
+    ends = reader.epochs.ends
+    if not ends or not losses:
+        return None
+    means = reader.epochs.means
+    followed = followed_in(settings_in(reader.info), list(dict.fromkeys([*losses, *means])))
+    return {
+        "first": min(float(own["step"].min()) for own in losses.values()),
+        "ends": ends,
+        "each": [
+            {
+                "name": name,
+                "of": followed.get(name),
+                "colour": reader.colour_of(followed.get(name, name)),
+                "epoch": [one.epoch for one in own],
+                "step": [one.step for one in own],
+                "mean": [plain(one.mean) for one in own],
+                "samples": [plain(one.samples) for one in own],
+            }
+            for name, own in means.items()
+        ],
+    }
 
 
 def _total(name: str, own: dict[str, Values]) -> dict[str, Any]:

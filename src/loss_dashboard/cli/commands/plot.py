@@ -18,10 +18,11 @@ from loss_dashboard.cli._common import fail, run_argument, run_at, say, why
     default=Path("losses.png"),
     help="A file that ends in .png, .svg or .pdf.",
 )
-def plot(runs: tuple[str, ...], output: Path) -> None:
+@click.option("--x", type=click.Choice(("step", "epoch")), default="step", help="Over what.")
+def plot(runs: tuple[str, ...], output: Path, x: str) -> None:
     """Draw losses and weights; the first run has solid lines, the others have dashed ones.
 
-    RUN is a path, a name in runs/ or `latest`.
+    RUN is a path, a name in runs/ or `latest`. Over epochs their means have a panel, too.
     """
     folders = {folder.resolve(): folder for folder in map(run_at, runs)}  # each of them once
     if find_spec("matplotlib") is None:
@@ -32,7 +33,7 @@ def plot(runs: tuple[str, ...], output: Path) -> None:
     tell = partial(say, err=True)
     try:
         drawn = [*folders.values()]
-        say(plot_runs(drawn, output, load_matplotlib=load_without_help, tell=tell))
+        say(plot_runs(drawn, output, x=x, load_matplotlib=load_without_help, tell=tell))
     except NothingToDrawError as error:
         fail(str(error))
     except (OSError, ValueError) as error:

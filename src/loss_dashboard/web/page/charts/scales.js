@@ -7,7 +7,7 @@ const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 180
 
 function scaleOf(model) {
   if (["cov", "extra"].includes(model.key)) return scaleIfWide(model);
-  if (model.key !== "loss") return { kind: "linear" };
+  if (!["loss", "epoch"].includes(model.key)) return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
     for (const value of [...line.values, ...(line.band?.[0] ?? line.raw)]) {
@@ -59,6 +59,7 @@ function digitsOf(splits, step) {
 // The horizontal one: steps, moments, or time since the start.
 function horizontalOf(choice) {
   const scale = { time: choice.x === "time" };
+  if (choice.x === "epoch") return { scale, axis: { space: 60, values: (_, splits) => splits.map((value) => figures(value, 5)) } };
   if (choice.x === "step") return { scale, axis: { values: (_, splits) => splits.map(grouped) } };
   const isClock = choice.x === "time";
   const space = (u, axis, low, high) => (isClock ? (high - low < 600 ? 66 : 48) : 70);

@@ -11,7 +11,7 @@ function readChoice() {
   const isOn = (key) => query.get(key) === "1";
   return {
     runs: query.getAll("run").slice(0, MOST), smooth: number("smooth") ?? 0,
-    x: ["time", "relative"].includes(query.get("x")) ? query.get("x") : "step",
+    x: ["time", "relative", "epoch"].includes(query.get("x")) ? query.get("x") : "step",
     log: query.get("log") !== "0", follow: isOn("follow"), stack: isOn("stack"), grid: isOn("grid"),
     recent: query.get("cov") === "recent", theme: query.get("theme"),
     only: query.getAll("only"), hide: query.getAll("hide"), search: query.get("find") ?? "",
@@ -48,7 +48,16 @@ function choose(patch, asks = false) {
 function choiceFor(views) {
   const names = new Set(views.flatMap((view) => view.losses.map((loss) => loss.name)));
   const search = views[0].losses.length < MANY_ROWS ? "" : choice.search.toLowerCase();
-  return { ...choice, search, only: choice.only.filter((name) => names.has(name)) };
+  return { ...choice, x: hasX(views) ? choice.x : "step", search, only: choice.only.filter((name) => names.has(name)) };
+}
+
+// Epochs are there once one has ended, in each of the runs.
+function hasX(views) {
+  return choice.x !== "epoch" || hasEpochs(views);
+}
+
+function hasEpochs(views) {
+  return views.length > 0 && views.every((view) => view.epochs);
 }
 
 function isVisible(choice, name) {

@@ -4,7 +4,9 @@
 function showControls() {
   for (const key of ["log", "follow", "stack", "recent", "grid"]) $(`#${key}`).checked = choice[key];
   if (![...$("#smooth").options].some((option) => Number(option.value) === choice.smooth)) $("#smooth").append(element("option", {}, choice.smooth));
-  for (const key of ["smooth", "x"]) $(`#${key}`).value = String(choice[key]);
+  $("#x option[value=epoch]").hidden = !hasEpochs(views);
+  $("#smooth").value = String(choice.smooth);
+  $("#x").value = hasX(views) ? choice.x : "step";
   if (document.activeElement !== $("#search")) $("#search").value = choice.search;
   $("#unzoom").hidden = choice.first === null && choice.last === null;
   $("#theme").textContent = isDark() ? "☀" : "☾";
