@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from loss_dashboard.curves.numbers import percent
-from loss_dashboard.curves.shares import held_since, objective, shares
+from loss_dashboard.curves.shares import by_size, held_since, objective, shares
 from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.alerts import Alert
 
@@ -150,5 +150,7 @@ def _dominant(reader: RunReader) -> Iterator[Alert]:
     start = min(float(own["step"].min()) for own in losses.values())
     if isfinite(since):
         when = f"since step {since:.0f}" if since > start else "from the first step on"
-        text = f"{name} makes {percent(known[name])} of the total {when}"
+        note = by_size(losses)
+        how = f" ({note})" if note else ""
+        text = f"{name} makes {percent(known[name])} of the total {when}{how}"
         yield Alert("dominant", name, int(since), text)

@@ -40,6 +40,20 @@ def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
         return {name: size / total if total else float("nan") for name, size in sizes.items()}
 
 
+def by_size(losses: Mapping[str, dict[str, Values]]) -> str:
+    """That shares go by size, where a loss is ever negative; a short note beside them.
+
+    >>> import numpy as np
+    >>> by_size({"nll": {"loss": np.array([0.5, -0.5])}, "kl": {"loss": np.ones(2)}})
+    'by size: nll is negative at times'
+    """
+    signed = [name for name, own in losses.items() if (own["loss"] < 0).any()]
+    if not signed:
+        return ""
+    who = f"{signed[0]} is" if len(signed) == 1 else f"{len(signed)} losses are"
+    return f"by size: {who} negative at times"
+
+
 def held_since(losses: dict[str, dict[str, Values]], name: str, least: float) -> float:
     """From which step on a loss has had a share of at least so much, without a break to the end.
 

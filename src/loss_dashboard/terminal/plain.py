@@ -12,7 +12,16 @@ from loss_dashboard.alerts import explain, find_alerts
 from loss_dashboard.reading.headline import progress
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, explanation, extras_line, facts, failure, last_row, loss_table
+from ._panels import (
+    alert_lines,
+    explanation,
+    extras_line,
+    facts,
+    failure,
+    last_row,
+    loss_table,
+    share_note,
+)
 from ._view import View
 
 if TYPE_CHECKING:
@@ -36,8 +45,9 @@ def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:
     _print_failure(reader, console)
     _print_explanation(reader, console, alerts)
     console.print(Group(*pictures, "", loss_table(reader, width, set())))
-    if extras := extras_line(reader, width):
-        console.print(extras)
+    for line in (share_note(reader, width), extras_line(reader, width)):
+        if line:
+            console.print(line)
     if alerts:
         console.print(alert_lines(alerts), soft_wrap=True)
 

@@ -7,7 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_dashboard.curves.numbers import plain
-from loss_dashboard.curves.shares import followed_in, shares
+from loss_dashboard.curves.shares import by_size, followed_in, objective, shares
 from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
@@ -56,6 +56,7 @@ def view(
             "explained": explained if reader.names else "",
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
+            "by_size": by_size(_optimised(reader, losses)),
             "totals": [_total(name, reader.series(name)) for name in reader.totals],
             "extras": [_extra(name, own) for name, own in extras.items()],
             "epochs": _epochs(reader, losses),
@@ -98,7 +99,7 @@ def _table(
     beside (`of`).
     """
     followed = followed_in(settings_in(reader.info), list(losses))
-    parts = shares({name: own for name, own in losses.items() if name not in followed})
+    parts = shares(_optimised(reader, losses))
     return [
         {
             "name": name,
@@ -110,6 +111,12 @@ def _table(
         }
         for name, own in losses.items()
     ]
+
+
+def _optimised(
+    reader: RunReader, losses: dict[str, dict[str, Values]]
+) -> dict[str, dict[str, Values]]:
+    return {name: losses[name] for name in objective(settings_in(reader.info), losses)}
 
 
 def _line(own: dict[str, Values]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ function showChart(figure, views, choice, change) {
 
 function drawChart(figure, model, choice, change) {
   const { data, series, bands } = layersOf(model);
-  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale.kind, isDark(), choice.grid]);
+  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale, isDark(), choice.grid]);
   figure.model = model;
   for (const [name, value] of Object.entries({ role: "img", tabindex: 0, "aria-label": spoken(model) })) figure.plot.setAttribute(name, value);
   if (figure.chart && figure.shape === shape) {

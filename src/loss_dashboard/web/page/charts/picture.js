@@ -89,8 +89,8 @@ function chartPicture(figure) {
 function chartParts(u) {
   const { model } = u, scale = devicePixelRatio;
   const at = (value, axis) => u.valToPos(value, axis, true) / scale;
-  const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => at(value, "y") };
   const box = { left: u.bbox.left / scale, top: u.bbox.top / scale, right: (u.bbox.left + u.bbox.width) / scale, bottom: (u.bbox.top + u.bbox.height) / scale };
+  const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => Math.max(box.top, at(value, "y")) }; // a scale may be cut
   const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, model, places));
   const marks = model.marks.map((mark) => drawn("path", { d: crossAt(places.across(mark.at), box.top + markHeight(mark)), stroke: model.stacked ? ink("ink") : mark.colour, "stroke-width": 1.8 }));
   const labels = labelsOf(u).map(({ text, colour, x, at: y }) => written(box.left + x, box.top + y + 4, text, { fill: colour, "font-weight": 600, stroke: ink("card"), "stroke-width": 4, "stroke-linejoin": "round", "paint-order": "stroke" }));
