@@ -122,7 +122,14 @@ def _optimised(
 def _line(own: dict[str, Values]) -> dict[str, Any]:
     """Where a loss stands."""
     numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
-    return {**numbers, **_end(own, "loss", nonfinite_in(own))}
+    return {**numbers, "best": _best(own), **_end(own, "loss", nonfinite_in(own))}
+
+
+def _best(own: dict[str, Values]) -> float | None:
+    """The smallest finite value, of all rows."""
+    import numpy as np
+
+    return plain(float(np.min(own["loss"], where=np.isfinite(own["loss"]), initial=np.inf)))
 
 
 def _epochs(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any] | None:
@@ -152,7 +159,7 @@ def _epochs(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str
 
 def _total(name: str, own: dict[str, Values]) -> dict[str, Any]:
     """Where an objective stands."""
-    return {"name": name, **_end(own, "loss", nonfinite_in(own))}
+    return {"name": name, "best": _best(own), **_end(own, "loss", nonfinite_in(own))}
 
 
 def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ function readChoice() {
     x: ["time", "relative", "epoch"].includes(query.get("x")) ? query.get("x") : "step",
     log: query.get("log") !== "0", follow: isOn("follow"), stack: isOn("stack"), grid: isOn("grid"),
     recent: query.get("cov") === "recent", theme: query.get("theme"),
-    only: query.getAll("only"), hide: query.getAll("hide"), search: query.get("find") ?? "",
+    only: query.getAll("only"), hide: query.getAll("hide"), fold: query.getAll("fold"), sort: query.get("sort") ?? "", search: query.get("find") ?? "",
     first: number("first"), last: number("last"),
   };
 }
@@ -25,13 +25,14 @@ function writeChoice() {
   choice.runs.forEach((run) => query.append("run", run));
   const told = {
     smooth: choice.smooth || null, x: choice.x === "step" ? null : choice.x, theme: choice.theme,
-    first: choice.first, last: choice.last, find: choice.search || null,
+    first: choice.first, last: choice.last, find: choice.search || null, sort: choice.sort || null,
     log: choice.log ? null : "0", follow: choice.follow ? "1" : null, stack: choice.stack ? "1" : null,
     grid: choice.grid ? "1" : null, cov: choice.recent ? "recent" : null,
   };
   for (const [key, value] of Object.entries(told)) if (value != null) query.set(key, value);
   choice.only.forEach((name) => query.append("only", name));
   choice.hide.forEach((name) => query.append("hide", name));
+  choice.fold.forEach((key) => query.append("fold", key));
   const text = query.toString();
   history.replaceState(null, "", text ? `?${text}` : location.pathname);
 }
@@ -73,6 +74,17 @@ const change = {
   isolate(name) { choose({ only: choice.only.includes(name) ? [] : [name] }); },
   alone(name) { choose({ only: [name], grid: false }); },
   hide(name) { choose({ only: [], hide: choice.hide.includes(name) ? choice.hide.filter((other) => other !== name) : [...choice.hide, name] }); },
+  hideAll(key) {
+    const names = views[0].losses.map((loss) => loss.name).filter((name) => name.startsWith(key)), others = choice.hide.filter((name) => !names.includes(name));
+    choose({ only: [], hide: names.every((name) => choice.hide.includes(name)) ? others : [...others, ...names] });
+  },
+  fold(key) { choose({ fold: choice.fold.includes(key) ? choice.fold.filter((other) => other !== key) : [...choice.fold, key] }); },
+  // The first click sorts by a column, the second the other way round, the third not by it.
+  sort(key) {
+    sortedNow = true;
+    const now = sortingOf(choice, views[0]);
+    choose({ sort: now?.key !== key ? key : now.isTurned ? "" : `-${key}` });
+  },
   reveal(name) { if (!isVisible(choiceFor(views), name)) choose({ only: [], search: "", hide: choice.hide.filter((other) => other !== name) }); },
   zoom(first, last) { if (first === null || last > first) choose({ first, last }, true); },
 };

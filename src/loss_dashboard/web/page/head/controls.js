@@ -16,6 +16,7 @@ function showControls() {
 
 function wire() {
   wireRuns();
+  $(".skip").addEventListener("click", skipToChart);
   for (const key of ["log", "stack", "recent", "grid"]) $(`#${key}`).addEventListener("change", (event) => choose({ [key]: event.target.checked }));
   $("#follow").addEventListener("change", (event) => choose({ follow: event.target.checked }, true));
   $("#smooth").addEventListener("change", (event) => choose({ smooth: Number(event.target.value) }, true));
@@ -48,4 +49,12 @@ function wireRuns() {
     if ($("#others").open) $("#others").open = false;
     else if (choice.only.length) choose({ only: [] });
   });
+}
+
+// To the first chart itself, where arrows and zoom are heard; or where there will be one.
+function skipToChart(event) {
+  event.preventDefault();
+  const first = document.querySelector("#charts .plot[tabindex], #charts .many button") ?? $("#charts");
+  first.focus();
+  first.scrollIntoView({ block: "nearest" });
 }
