@@ -61,7 +61,8 @@ def spikes_in(values: Values) -> tuple[NDArray[bool_], Values]:
 
     sizes = np.abs(values)
     means = _means_before(sizes)
-    return (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes), means
+    with np.errstate(all="ignore"):
+        return (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes), means
 
 
 def stopped(reader: RunReader) -> Iterator[Alert]:

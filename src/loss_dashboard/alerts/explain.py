@@ -69,8 +69,15 @@ def explain(reader: RunReader, alerts: Sequence[Alert] | None = None) -> list[Al
     ...     in_words(explain(RunReader(logger.path)))
     'G was NaN or infinite at step 1, after lr went from 0.01 to 0.1 at step 1.'
     """
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # a loss or a weight may be as large as floats go
+        return _explain(reader, find_alerts(reader) if alerts is None else alerts)
+
+
+def _explain(reader: RunReader, alerts: Sequence[Alert]) -> list[Alert]:
     found = defaultdict(list)
-    for alert in find_alerts(reader) if alerts is None else alerts:
+    for alert in alerts:
         found[alert.kind].append(alert)
     said = {kind: _as_one(of_kind) for kind, of_kind in found.items()}
     if first := said.get("nonfinite"):

@@ -68,27 +68,42 @@ def held_since(losses: dict[str, dict[str, Values]], name: str, least: float) ->
     """
     import numpy as np
 
-    steps = np.unique(np.concatenate([own["step"] for own in losses.values()]))
+    steps = _steps(losses)
     own, whole = np.full((2, len(steps)), np.nan), np.zeros((2, len(steps)))
     with np.errstate(all="ignore"):
         for other, series in losses.items():
             sizes = _sizes_at(steps, series)
             both = np.stack([sizes, smooth(sizes, RECENT)])
             own = both if other == name else own
-            whole += np.nan_to_num(both)
-        now, mean = own / whole >= least
+            both = np.where(np.isfinite(both), both, 0.0)
+            whole += both
+        now, mean = own >= least * whole
     if not mean[-1:].any():
         return float("nan")
     start = _last_stretch(mean, len(steps))
     return float(steps[_last_stretch(now, start + 1) if now[start] else start])
 
 
+def _steps(losses: dict[str, dict[str, Values]]) -> Values:
+    """The steps of all losses, in order; those of a group have the same, which need no sorting."""
+    import numpy as np
+
+    first, *others = [own["step"] for own in losses.values()]
+    is_even = bool((first[1:] > first[:-1]).all())
+    if is_even and all(np.array_equal(first, other) for other in others):
+        return first
+    return np.unique(np.concatenate([first, *others]))
+
+
 def _sizes_at(steps: Values, series: dict[str, Values]) -> Values:
     """What a loss was times its weight, in size; NaN at a step that it does not have."""
     import numpy as np
 
+    own: Values = np.abs(series["loss"] * series["weight"])
+    if np.array_equal(steps, series["step"]):
+        return own
     sizes = np.full(len(steps), np.nan)
-    sizes[np.searchsorted(steps, series["step"])] = np.abs(series["loss"] * series["weight"])
+    sizes[np.searchsorted(steps, series["step"])] = own
     return sizes
 
 
