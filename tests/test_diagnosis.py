@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from loss_loggers.alerts._advice import AGAINST, FAR, MANY, NEAR, Measured, advise
 from multi_loss_weighting import Diagnosis, LossGroup
-from multi_loss_weighting.gradients._advice import AGAINST, FAR, MANY, NEAR, Measured, advise
 
 from .weighting.networks import TwoHeads
 

@@ -9,7 +9,10 @@ from .base._process import finalizer as finalizer
 from .base._protocol import Logger, Loggers, Means, Metrics, Row, check_logger
 
 if TYPE_CHECKING:
+    from .alerts import Advice as Advice
     from .alerts import Alert, AlertLogger
+    from .alerts import Measured as Measured
+    from .alerts import advise as advise
     from .backends import (
         AccelerateLogger,
         CometLogger,
@@ -67,6 +70,7 @@ __all__ = [
 ]
 
 _ROOMS = ("recording", "wrappers", "delivery", "backends", "alerts")
+_BESIDE = ("Advice", "Measured", "advise")  # for the packages beside this one
 
 
 def __getattr__(name: str) -> object:
@@ -75,7 +79,7 @@ def __getattr__(name: str) -> object:
 
     if name == "sync":
         return import_module(f"{__name__}.sync")  # a module that can be called
-    for room in _ROOMS if name in __all__ else ():
+    for room in _ROOMS if name in (*__all__, *_BESIDE) else ():
         if (found := getattr(import_module(f"{__name__}.{room}"), name, None)) is not None:
             globals()[name] = found
             return found

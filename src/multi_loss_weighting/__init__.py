@@ -1,9 +1,10 @@
 """Track, weigh and log the losses of a network that has more than one."""
 
+from loss_loggers import Advice
+
 from ._group import LossGroup
 from ._tracker import LossTracker
 from ._trackers import Trackers
-from .gradients._advice import Advice
 from .gradients._diagnosis import Diagnosis
 from .gradients._diagnostics import GradientDiagnostics
 from .statistics._history import History

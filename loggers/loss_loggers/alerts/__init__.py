@@ -3,6 +3,9 @@
 The dashboard finds the same alerts in a whole run, by the same rules.
 """
 
+from ._advice import Advice as Advice
+from ._advice import Measured as Measured
+from ._advice import advise as advise
 from ._alert_logger import AlertLogger as AlertLogger
 from ._rules import LARGE as LARGE
 from ._rules import MEAN_OF as MEAN_OF

@@ -9,11 +9,13 @@ from ._columns import Block as Block
 from ._columns import header_of as header_of
 from ._columns import parse_lines as parse_lines
 from ._csv_logger import CsvLogger as CsvLogger
+from ._epochs import read_epochs as read_epochs
 from ._read_run import Run as Run
 from ._read_run import read_run as read_run
 from ._row_template import KEYS as KEYS
 from ._row_template import STATISTICS as STATISTICS
 from ._rows import read_rows as read_rows
+from ._run_folder import EPOCHS as EPOCHS
 from ._run_folder import INFO as INFO
 from ._run_folder import is_run as is_run
 from ._run_folder import parts as parts

@@ -37,12 +37,15 @@ def find_alerts(reader: RunReader) -> list[Alert]:
     ...     [alert.text for alert in find_alerts(RunReader(logger.path))]
     ['G was NaN or infinite 2 times, first at step 1']
     """
+    import numpy as np
+
     groups = list(find_groups(reader))
-    alerts = [
-        *nonfinite(reader),
-        *spikes(reader),
-        *stopped(reader),
-        *extreme_weights(groups),
-        *still_weights(groups),
-    ]
+    with np.errstate(all="ignore"):  # a loss or a weight may be as large as floats go
+        alerts = [
+            *nonfinite(reader),
+            *spikes(reader),
+            *stopped(reader),
+            *extreme_weights(groups),
+            *still_weights(groups),
+        ]
     return sorted(alerts, key=lambda alert: alert.step)

@@ -19,6 +19,9 @@ from loss_loggers.alerts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from numpy import bool_
+    from numpy.typing import NDArray
+
     from loss_dashboard._typing import Values
     from loss_dashboard.reading import RunReader
     from loss_loggers.alerts import Alert
@@ -37,13 +40,10 @@ def nonfinite(reader: RunReader) -> Iterator[Alert]:
 
 def spikes(reader: RunReader) -> Iterator[Alert]:
     """Losses far over their running mean; of one that may be negative, the sizes are compared."""
-    import numpy as np
-
     for name in reader.losses:
         series = reader.series(name)
-        losses, sizes = series["loss"], np.abs(series["loss"])
-        means = _means_before(sizes)
-        high = (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes)
+        losses = series["loss"]
+        high, means = spikes_in(losses)
         if high.any():
             yield spike_alert(
                 name,
@@ -53,6 +53,16 @@ def spikes(reader: RunReader) -> Iterator[Alert]:
                 mean=float(means[high][0]),
                 is_signed=bool((losses < 0).any()),
             )
+
+
+def spikes_in(values: Values) -> tuple[NDArray[bool_], Values]:
+    """Which values are spikes, and the mean size of those before each."""
+    import numpy as np
+
+    sizes = np.abs(values)
+    means = _means_before(sizes)
+    with np.errstate(all="ignore"):
+        return (sizes > SPIKE * means) & (means > 0) & np.isfinite(sizes), means
 
 
 def stopped(reader: RunReader) -> Iterator[Alert]:

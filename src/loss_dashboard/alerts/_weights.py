@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_dashboard.curves.numbers import percent
 from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.alerts import (
     LARGE,
+    Alert,
     groups_in,
     long,
     small_share,
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
     from loss_dashboard._typing import Values
     from loss_dashboard.reading import RunReader
-    from loss_loggers.alerts import Alert
 
 
 class Group(NamedTuple):
@@ -67,6 +68,25 @@ def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
         step = int(group.steps[since])
         if alert := still_alert(group.method, step, still, moved=bool(len(moves))):
             yield alert
+
+
+NEAR = 0.05
+"""How far a weight may be from the mean of all for them to hardly differ, as a part of it."""
+
+
+def near_equal(groups: Iterable[Group]) -> Iterator[Alert]:
+    """Groups whose weights, which are to change, have been about equal for long, up to the end."""
+    import numpy as np
+
+    for group in groups:
+        away = np.abs(_shares(group.weights) * len(group.names) - 1).max(axis=0, initial=0)
+        held = away <= NEAR
+        breaks = np.flatnonzero(~held)
+        since = int(breaks[-1]) + 1 if len(breaks) else 0
+        if len(held) - since >= group.long:
+            most, step = percent(float(away[since:].max())), int(group.steps[since])
+            text = f"the weights hardly differ from equal since step {step}, by {most} at most"
+            yield Alert("equal weights", "", step, text)
 
 
 def _group(reader: RunReader, method: str, names: list[str]) -> Group:

@@ -1,8 +1,10 @@
 """What several commands use: the argument RUN, and the way to fail."""
 
+import json
 from functools import partial
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -21,6 +23,27 @@ INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 def say(message: object, *, err: bool = False) -> None:
     """Print a line, of text that may come from a file: it is data, and no command to a terminal."""
     click.echo(printable(message), err=err)
+
+
+def say_json(content: object) -> None:
+    """Print one JSON object and nothing else; what is not finite is "nan", "inf" or "-inf" there.
+
+    All text is ASCII, and so no command to a terminal, whatever a file had in it.
+    """
+    click.echo(json.dumps(without_nan(content), allow_nan=False))
+
+
+def without_nan(content: Any) -> Any:
+    """The same as JSON takes it: it has neither nan nor infinity.
+
+    >>> without_nan({"last": float("nan"), "steps": (1, float("-inf"))})
+    {'last': 'nan', 'steps': [1, '-inf']}
+    """
+    if isinstance(content, dict):
+        return {key: without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [without_nan(value) for value in content]
+    return str(content) if isinstance(content, float) and not isfinite(content) else content
 
 
 def fail(message: str) -> NoReturn:
@@ -87,3 +110,7 @@ group_option = click.option(
     help="Compare groups of runs by this setting, such as weighting.method; '' for one group.",
 )
 """How runs are compared in groups."""
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, for scripts."
+)

@@ -13,11 +13,13 @@ from ._streams import forgiving_streams
 from .commands.completion import completion
 from .commands.demo import demo
 from .commands.doctor import doctor
+from .commands.explain import explain
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
 from .commands.plot import plot
 from .commands.report import report
 from .commands.serve import serve
+from .commands.show import show
 from .commands.sync import sync
 from .commands.watch import watch
 
@@ -25,6 +27,8 @@ COMMANDS: dict[click.Command, tuple[str, ...]] = {
     ls: ("losses ls", "losses ls ~/experiments"),
     serve: ("losses serve --open", "losses serve ~/experiments --port 9000"),
     watch: ("losses watch", "losses watch runs/gan", "losses watch gan --once"),
+    explain: ("losses explain latest", "losses explain gan --json | jq .text"),
+    show: ("losses show latest --step 41207 --around 20", "losses show gan --step 700 --json"),
     plot: (
         "losses plot latest -o losses.png",
         "losses plot gan gan-2 -o compared.pdf",

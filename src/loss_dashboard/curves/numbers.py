@@ -28,6 +28,20 @@ def figures(number: float) -> str:
     return f"{number:#.3g}".removesuffix(".")
 
 
+def percent(part: float) -> str:
+    """A part of 1, as the page writes it.
+
+    >>> percent(0.974), percent(0.0123), percent(1e-5), percent(float("nan"))
+    ('97 %', '1.2 %', '<0.1 %', '\u2013')
+    """
+    size = 100 * part
+    if not isfinite(size):
+        return DASH
+    if 0 < size < 0.05:
+        return "<0.1 %"
+    return f"{size:.1f} %" if 0 < size < 10 else f"{size:.0f} %"
+
+
 def plain(value: float) -> Number:
     """Six digits are more than a screen has; JSON has no NaN.
 

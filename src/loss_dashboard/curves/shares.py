@@ -5,8 +5,13 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from .smooth import smooth
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy import bool_
+    from numpy.typing import NDArray
 
     from loss_dashboard._typing import Values
 
@@ -33,6 +38,81 @@ def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
         sizes = {name: _mean_size(own, start) for name, own in losses.items()}
         total = sum(size for size in sizes.values() if size == size)
         return {name: size / total if total else float("nan") for name, size in sizes.items()}
+
+
+def by_size(losses: Mapping[str, dict[str, Values]]) -> str:
+    """That shares go by size, where a loss is ever negative; a short note beside them.
+
+    >>> import numpy as np
+    >>> by_size({"nll": {"loss": np.array([0.5, -0.5])}, "kl": {"loss": np.ones(2)}})
+    'by size: nll is negative at times'
+    """
+    signed = [name for name, own in losses.items() if (own["loss"] < 0).any()]
+    if not signed:
+        return ""
+    who = f"{signed[0]} is" if len(signed) == 1 else f"{len(signed)} losses are"
+    return f"by size: {who} negative at times"
+
+
+def held_since(losses: dict[str, dict[str, Values]], name: str, least: float) -> float:
+    """From which step on a loss has had a share of at least so much, without a break to the end.
+
+    The share is that of `shares`, as it was at each step. NaN if it is smaller now.
+
+    >>> import numpy as np
+    >>> steps = np.arange(200.0)
+    >>> rises = {"step": steps, "weight": np.ones(200), "loss": np.where(steps < 80, 1.0, 99.0)}
+    >>> steady = {"step": steps, "weight": np.ones(200), "loss": np.ones(200)}
+    >>> held_since({"G": rises, "D": steady}, "G", 0.9)
+    80.0
+    """
+    import numpy as np
+
+    steps = _steps(losses)
+    own, whole = np.full((2, len(steps)), np.nan), np.zeros((2, len(steps)))
+    with np.errstate(all="ignore"):
+        for other, series in losses.items():
+            sizes = _sizes_at(steps, series)
+            both = np.stack([sizes, smooth(sizes, RECENT)])
+            own = both if other == name else own
+            both = np.where(np.isfinite(both), both, 0.0)
+            whole += both
+        now, mean = own >= least * whole
+    if not mean[-1:].any():
+        return float("nan")
+    start = _last_stretch(mean, len(steps))
+    return float(steps[_last_stretch(now, start + 1) if now[start] else start])
+
+
+def _steps(losses: dict[str, dict[str, Values]]) -> Values:
+    """The steps of all losses, in order; those of a group have the same, which need no sorting."""
+    import numpy as np
+
+    first, *others = [own["step"] for own in losses.values()]
+    is_even = bool((first[1:] > first[:-1]).all())
+    if is_even and all(np.array_equal(first, other) for other in others):
+        return first
+    return np.unique(np.concatenate([first, *others]))
+
+
+def _sizes_at(steps: Values, series: dict[str, Values]) -> Values:
+    """What a loss was times its weight, in size; NaN at a step that it does not have."""
+    import numpy as np
+
+    own: Values = np.abs(series["loss"] * series["weight"])
+    if np.array_equal(steps, series["step"]):
+        return own
+    sizes = np.full(len(steps), np.nan)
+    sizes[np.searchsorted(steps, series["step"])] = own
+    return sizes
+
+
+def _last_stretch(held: NDArray[bool_], end: int) -> int:
+    """Where the stretch begins that ends there."""
+    import numpy as np
+
+    breaks = np.flatnonzero(~held[:end])
+    return int(breaks[-1]) + 1 if len(breaks) else 0
 
 
 def shares_of(parts: dict[str, float]) -> dict[str, float]:
@@ -70,6 +150,12 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
         if name.startswith(f"{scope}/")
         if (loss := _training_loss(scope, name[len(scope) + 1 :], known, scopes)) is not None
     }
+
+
+def objective(settings: Mapping[str, Any], losses: Mapping[str, Any]) -> list[str]:
+    """The names of the losses that are optimised: all but those of a validation."""
+    followed = followed_in(settings, list(losses))
+    return [name for name in losses if name not in followed]
 
 
 def _training_loss(

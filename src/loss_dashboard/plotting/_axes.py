@@ -76,11 +76,11 @@ def mark_nonfinite(axes: Axes, steps: Values, color: str, row: int) -> None:
     axes.plot(steps, height, "x", color=color, transform=axes.get_xaxis_transform())
 
 
-def frame(figure: Figure, above: float, below: float) -> None:
+def frame(figure: Figure, above: float, below: float, height: float = HEIGHT) -> None:
     """Leave so many inches for what stands above and below the panels, which keep their size."""
-    figure.set_figheight(HEIGHT + below)
-    height = figure.get_figheight()
-    figure.subplots_adjust(top=1 - above / height, bottom=(BOTTOM + below) / height, hspace=0.17)
+    figure.set_figheight(height + below)
+    whole = figure.get_figheight()
+    figure.subplots_adjust(top=1 - above / whole, bottom=(BOTTOM + below) / whole, hspace=0.17)
 
 
 def fit(figure: Figure) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.curves.smooth import smooth
+from loss_dashboard.runs.epochs import as_epochs
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 from ._axes import (
@@ -45,24 +46,29 @@ SMOOTHED = 100  # the clear line is the mean of one such part of the run
 TITLE = 13  # points of its letters
 
 
-def draw_runs(readers: Sequence[RunReader]) -> Figure:
-    """The figure of runs that were read."""
+def draw_runs(readers: Sequence[RunReader], x: str = "step") -> Figure:
+    """The figure of runs that were read, over steps or, if all have them, epochs."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH, HEIGHT))
-    losses, weights = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-    curves = _curves(readers)
-    ends = _draw_losses(losses, curves, readers), _draw_weights(weights, curves)
-    weights.set_xlabel("step", color=GREY)
+    has_epochs = x == "epoch"
+    ratios = (3, 2, 2) if has_epochs else (3, 2)
+    height = HEIGHT * sum(ratios) / 5
+    figure = Figure(figsize=(WIDTH, height))
+    losses, weights, *more = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios)
+    curves = _curves(readers, x)
+    ends = [_draw_losses(losses, curves, readers, x), _draw_weights(weights, curves)]
+    ends += [_draw_epochs(axes, curves, readers) for axes in more]
+    figure.axes[-1].set_xlabel(x, color=GREY)
     rows = _name_runs(losses, readers) if len(readers) > 1 else 0
     styles = {curve.name: curve.style for curve in reversed(curves)}
     is_crowded = len(styles) > MOST_LABELS
     names = dict(reversed(styles.items()))
-    frame(figure, 0.8 + 0.2 * max(0, rows - 1), names_below(figure, names) if is_crowded else 0)
+    below = names_below(figure, names) if is_crowded else 0
+    frame(figure, 0.8 + 0.2 * max(0, rows - 1), below, height)
     _write_title(figure, readers)
     if not is_crowded:
-        label_ends(losses, ends[0])
-        label_ends(weights, ends[1])
+        for axes, own in zip(figure.axes, ends, strict=True):
+            label_ends(axes, own)
     fit(figure)
     return figure
 
@@ -75,15 +81,17 @@ class _Curve(NamedTuple):
     style: Style
     losses: Decimated
     weights: Decimated
+    window: int
+    """Of so many steps its clear line is the mean."""
 
 
-def _curves(readers: Sequence[RunReader]) -> list[_Curve]:
+def _curves(readers: Sequence[RunReader], x: str) -> list[_Curve]:
     """The losses of all runs, each with the colour that the first run gives it."""
     colors: dict[str, str] = {}
     for reader in reversed(readers):
         colors |= reader.colours
     return [
-        _curve(reader, name, run, style)
+        _curve(reader, name, run, style, x)
         for run, reader in enumerate(readers)
         for name, style in _styles(reader.losses, colors, run, len(readers)).items()
     ]
@@ -101,36 +109,49 @@ def _styles(names: Sequence[str], colors: dict[str, str], run: int, runs: int) -
     return styles
 
 
-def _curve(reader: RunReader, name: str, run: int, style: Style) -> _Curve:
+def _curve(reader: RunReader, name: str, run: int, style: Style, x: str) -> _Curve:
     own = reader.series(name)
     losses, weights = (decimate(own["step"], own[key], POINTS) for key in ("loss", "weight"))
-    return _Curve(name, run, style, losses, weights)
+    drawn = _over(reader, losses, x), _over(reader, weights, x)
+    return _Curve(name, run, style, drawn[0], drawn[1], _window(losses))
 
 
-def _draw_losses(axes: Axes, curves: list[_Curve], readers: Sequence[RunReader]) -> dict[str, End]:
+def _over(reader: RunReader, values: Decimated, x: str) -> Decimated:
+    """The values over steps, as they are, or over epochs."""
+    if x == "step":
+        return values
+    first = min(float(reader.series(name)["step"].min()) for name in reader.losses)
+    return values._replace(x=as_epochs(values.x, first, reader.epochs.ends))
+
+
+def _draw_losses(
+    axes: Axes, curves: list[_Curve], readers: Sequence[RunReader], x: str
+) -> dict[str, End]:
     """The panel of losses; where they end."""
     ends: dict[str, End] = {}
-    for row, (name, run, style, losses, _) in enumerate(curves):
+    for row, (name, run, style, losses, _, _) in enumerate(curves):
         mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
         if run == 0:
             draw_band(axes, losses, style.color)
         draw_line(axes, losses.x, mean, style)
         mark_nonfinite(axes, losses.x[losses.nonfinite > 0], style.color, row)
         add_end(ends, name, losses.x, mean, style.color)
-    totals = _draw_totals(axes, readers, ends)
+    totals = _draw_totals(axes, readers, ends, x)
     drawn = [curve.losses for curve in curves] + totals
     extremes = [extreme for losses in drawn for extreme in (losses.low, losses.high)]
     clear(axes, _named_smoothing(curves), scale(axes, extremes))
     return ends
 
 
-def _draw_totals(axes: Axes, readers: Sequence[RunReader], ends: dict[str, End]) -> list[Decimated]:
+def _draw_totals(
+    axes: Axes, readers: Sequence[RunReader], ends: dict[str, End], x: str
+) -> list[Decimated]:
     """What is optimised, in grey; named as the losses are where there is one run."""
     drawn = []
     for run, reader in enumerate(readers):
         for name in reader.totals:
             own = reader.series(name)
-            losses = decimate(own["step"], own["loss"], POINTS)
+            losses = _over(reader, decimate(own["step"], own["loss"], POINTS), x)
             style = Style(GREY, DASHES[run % len(DASHES)], 1.0)
             mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
             draw_line(axes, losses.x, mean, style)
@@ -141,7 +162,7 @@ def _draw_totals(axes: Axes, readers: Sequence[RunReader], ends: dict[str, End])
 
 def _named_smoothing(curves: list[_Curve]) -> str:
     """What the panel of losses shows: of how many steps the clear lines are the mean."""
-    steps = max((_window(curve.losses) for curve in curves), default=1)
+    steps = max((curve.window for curve in curves), default=1)
     return f"losses, mean of {steps:,} steps" if steps > 1 else "losses"
 
 
@@ -155,11 +176,31 @@ def _window(losses: Decimated) -> int:
 def _draw_weights(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
     """The panel of weights; where they end."""
     ends: dict[str, End] = {}
-    for name, _, style, _, weights in curves:
+    for name, _, style, _, weights, _ in curves:
         draw_line(axes, weights.x, weights.mean, style)
         add_end(ends, name, weights.x, weights.mean, style.color)
     clear(axes, "weights")
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    return ends
+
+
+def _draw_epochs(axes: Axes, curves: list[_Curve], readers: Sequence[RunReader]) -> dict[str, End]:
+    """The panel of the means of epochs, a dot in the middle of each epoch; where they end."""
+    import numpy as np
+
+    ends: dict[str, End] = {}
+    styles = {(curve.run, curve.name): curve.style for curve in curves}
+    drawn = []
+    for run, reader in enumerate(readers):
+        for name, own in reader.epochs.means.items():
+            style = styles.get((run, name)) or Style(GREY, DASHES[run % len(DASHES)], 1.2)
+            epochs, _, means, _ = np.array(own, float).T
+            middles = epochs + 0.5
+            draw_line(axes, middles, means, style)
+            axes.plot(middles, means, "o", color=style.color, markersize=3)
+            add_end(ends, name, middles, means, style.color)
+            drawn.append(means)
+    clear(axes, "means of epochs, by samples", scale(axes, drawn))
     return ends
 
 

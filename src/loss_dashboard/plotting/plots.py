@@ -54,6 +54,7 @@ def plot_runs(
     runs: Sequence[Run | str | Path],
     output: str | Path,
     *,
+    x: str = "step",
     load_matplotlib: Callable[[], None] = load,
     tell: Callable[[str], object] = warn,
 ) -> Path:
@@ -63,6 +64,7 @@ def plot_runs(
         runs: Runs, or the paths of their folders. Those without losses are left out.
         output: Where to write, in the format of its suffix: `.png`, which is added to a name
             without one, `.svg` or `.pdf`.
+        x: "step", or "epoch" where the means of epochs were recorded; these have a panel, then.
         load_matplotlib: How it is loaded, while the runs are read.
         tell: Is told what is amiss with the runs, one sentence a time.
 
@@ -70,12 +72,16 @@ def plot_runs(
         The path written.
 
     Raises:
-        NothingToDrawError: If no run has losses, or they cannot be read.
+        NothingToDrawError: If no run has losses, or they cannot be read, or a run has no epochs
+            where they are asked for.
         ValueError: If the suffix is another one.
     """
     written = with_format(Path(output))
     paths = [run.path if isinstance(run, Run) else run for run in runs]
-    save(draw_runs(drawable(read_during(load_matplotlib, paths), tell)), written)
+    readers = drawable(read_during(load_matplotlib, paths), tell)
+    if x == "epoch":
+        _check_epochs(readers)
+    save(draw_runs(readers, x), written)
     return written
 
 
@@ -113,6 +119,12 @@ def drawable(readers: list[RunReader], tell: Callable[[str], object]) -> list[Ru
         for line in [empty[reader.path]] if reader.path in empty else problems:
             tell(line)
     return [reader for reader in readers if reader.path not in empty]
+
+
+def _check_epochs(readers: Sequence[RunReader]) -> None:
+    if lacking := [reader.name for reader in readers if not reader.epochs.ends]:
+        msg = f"no epoch has ended in {', '.join(lacking)}: draw over steps"
+        raise NothingToDrawError(msg)
 
 
 def _has_losses(reader: RunReader) -> bool:

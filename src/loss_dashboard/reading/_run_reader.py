@@ -8,6 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.colours import colours_in
+from loss_dashboard.runs.epochs import EpochMeans
 from loss_dashboard.runs.run_json import shown_info
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
 from loss_loggers.text import printable
@@ -74,6 +75,7 @@ class RunReader:
         self.colours: dict[str, str] = {}
         self._new_rows = partial(Rows, columns, always)
         self._problems = Problems()
+        self._epochs = EpochMeans(self.path)
         self.times_begun = 0
         self._last: object = None
         self._forget()
@@ -107,6 +109,11 @@ class RunReader:
     def extras(self) -> dict[str, dict[str, Values]]:
         """The `step`, `time` and `value` of each of the user's own numbers, as for `series`."""
         return self._rows.extras.series(self.colours)
+
+    @property
+    def epochs(self) -> EpochMeans:
+        """When each epoch ended, and the means of its losses."""
+        return self._epochs
 
     def colour_of(self, name: str) -> str:
         """The colour of a loss; grey if the run gave it none."""
@@ -188,7 +195,8 @@ class RunReader:
         return _changed(self.path), _changed(newest)
 
     def _now(self) -> object:
-        return self.times_begun, self._rows.lines, self.info, self.problems, self.state
+        seen = self._rows.lines, self._epochs.seen
+        return self.times_begun, seen, self.info, self.problems, self.state
 
     def _forget(self) -> None:
         self.times_begun += 1
@@ -206,6 +214,8 @@ class RunReader:
         self._tails += [Tail(path) for path in files[len(self._tails) :]]
         for tail in list(self._tails):
             self._read(tail)
+        self._epochs.poll()
+        self._problems.say("epochs", self._epochs.problem)
         grey = [name for name in self.losses if name not in self.colours]
         self._problems.say("unnamed", unnamed(grey) if self.colours else "")
 

@@ -31,8 +31,14 @@ def facts(reader: RunReader) -> dict[str, str]:
 
 def progress(reader: RunReader) -> str:
     """The last step of any loss."""
+    step = last_step(reader)
+    return "no rows yet" if step is None else f"step {step}"
+
+
+def last_step(reader: RunReader) -> int | None:
+    """The same as a number; None while there are no rows."""
     steps = [reader.series(name)["step"][-1] for name in reader.names]
-    return f"step {max(steps):.0f}" if steps else "no rows yet"
+    return int(max(steps)) if steps else None
 
 
 def _clock(seconds: float) -> str:

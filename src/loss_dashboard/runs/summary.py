@@ -39,6 +39,18 @@ class Summary:
     marks: tuple[str, ...] = ()
 
 
+def as_row(run: Summary) -> dict[str, Any]:
+    """A run as plain data."""
+    return {
+        "name": run.name,
+        "state": run.state,
+        "start": run.start or None,
+        "step": run.last_step,
+        "losses": list(run.losses),
+        "alerts": list(run.marks),
+    }
+
+
 def find_runs(directory: Path) -> list[Summary]:
     """The runs in a directory, or the one that it is; the newest first."""
     runs = [summarize(folder, directory) for folder in run_folders(directory)]

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.message import Message
 from textual.widget import Widget
 
-from ._panels import extras_line, loss_table
+from ._panels import extras_line, loss_table, share_note
 
 if TYPE_CHECKING:
     from textual import events
@@ -52,7 +52,8 @@ class LossTable(Widget):
     def render(self) -> Group:
         """Draw it, with a line on what is out of sight, and one of the user's own numbers."""
         reader, hidden = self._shown
-        extras = [line for line in [extras_line(reader, self.size.width)] if line]
+        lines = share_note(reader, self.size.width), extras_line(reader, self.size.width)
+        extras = [line for line in lines if line]
         count, room = len(reader.losses), max(self.size.height - 1 - len(extras), 1)
         is_cut = count > room
         self._lines = _around(self._marked, count, max(room - is_cut, 1), self._lines.start)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from loss_dashboard.alerts import in_words
 from loss_dashboard.curves.numbers import DASH, figures
-from loss_dashboard.curves.shares import followed_in, shares, shares_of
+from loss_dashboard.curves.shares import by_size, objective, shares, shares_of
 from loss_dashboard.reading import headline
 from loss_dashboard.runs.colours import readable
 from loss_dashboard.runs.run_json import settings_in
@@ -73,8 +74,8 @@ def loss_table(
     if len(rows) > MANY:
         heaviest = max(filter(isfinite, weights.values()), default=1.0) or 1.0
         weights = {name: weight / heaviest for name, weight in weights.items()}
-    followed = followed_in(settings_in(reader.info), list(rows))
-    parts = shares({name: reader.series(name) for name in rows if name not in followed})
+    optimised = objective(settings_in(reader.info), rows)
+    parts = shares({name: reader.series(name) for name in optimised})
     for name, row in rows.items():
         row["share"] = parts.get(name, nan)
     cells = {
@@ -82,14 +83,15 @@ def loss_table(
         for column in ("weight", *COLUMNS)
     }
     size = NARROW_BAR if width < NARROW else BAR
-    shown, name_width = _layout(cells, width - len(str(len(rows))) - size - 2, list(rows))
+    names = list(rows)
+    room = width - len(str(len(names))) - size - 2
+    shown, name_width = _layout(cells, room, [*names, *reader.totals])
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("", style="dim", no_wrap=True, min_width=len(str(len(rows))))
     table.add_column("loss", no_wrap=True, width=name_width, overflow="ellipsis")
     table.add_column("", no_wrap=True, width=size)
     for column in shown:
         table.add_column(column, justify="right", no_wrap=True)
-    names = list(rows)
     for index in range(len(rows)) if lines is None else lines:
         name = names[index]
         style = "dim" if name in hidden else readable(reader.colour_of(name))
@@ -104,6 +106,15 @@ def loss_table(
         numbers = (last if column == "last" else DASH for column in shown)
         table.add_row("", Text(name, "bold"), "", *numbers)
     return table
+
+
+def share_note(reader: RunReader, width: int) -> Text:
+    """How shares are told where a loss is negative; nothing where none is, or no share is shown."""
+    if not any(column.header == "share" for column in loss_table(reader, width, set()).columns):
+        return Text()
+    losses = {name: reader.series(name) for name in reader.losses}
+    note = by_size({name: losses[name] for name in objective(settings_in(reader.info), losses)})
+    return Text(f"shares go {note}" if note else "", "dim", no_wrap=True, overflow="ellipsis")
 
 
 def _told(column: str, number: float) -> str:
@@ -143,6 +154,11 @@ def extras_line(reader: RunReader, width: int) -> Text:
 
 def _last(value: float) -> Text:
     return Text(f"{value:.4g}", "bold" if isfinite(value) else "red")
+
+
+def explanation(explained: Sequence[Alert]) -> Text:
+    """What deserves a look, in sentences."""
+    return Text(in_words(explained), "yellow" if explained else "dim")
 
 
 def alert_lines(alerts: Sequence[Alert], count: int | None = None) -> Text:

@@ -5,25 +5,24 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.widget import Widget
 from textual.widgets import Footer, Static
 
-from loss_dashboard.alerts import find_alerts
+from loss_dashboard.alerts import explain, find_alerts
 from loss_dashboard.reading import RunReader
 from loss_dashboard.runs.summary import find_runs
 
 from ._draw import CHARTS, draw
 from ._loss_table import LossTable
-from ._panels import alert_lines, facts, failure
+from ._panels import alert_lines, explanation, facts, failure
 from ._view import View
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from rich.text import Text
 
     from loss_dashboard.alerts import Alert
 
@@ -65,10 +64,12 @@ class WatchApp(App[None]):
     .panel { border: round $surface-lighten-2; border-title-color: $text-muted; height: 100%; }
     .empty { display: none; }
     #failure { height: auto; max-height: 3; }
+    #explained { height: auto; max-height: 2; }
     #alerts { height: auto; max-height: 3; }
     .-narrow #grid { grid-size: 1 3; }
     .-narrow #cov { display: none; }
     .-short #alerts { max-height: 1; }
+    .-short #explained, .-tiny #explained { display: none; }
     .-narrow.-short #grid { grid-size: 1 2; }
     .-narrow.-short #weight { display: none; }
     .-tiny #alerts { display: none; }
@@ -98,12 +99,14 @@ class WatchApp(App[None]):
         self.reader = _reader(folder)
         self.view = View()
         self.alerts: list[Alert] = []
+        self.explained: list[Alert] = []
         self._look_at = 0.0
 
     def compose(self) -> ComposeResult:
         """The panels."""
         yield Static(id="headline")
         yield Static(id="failure")
+        yield Static(id="explained")
         with Container(id="grid"):
             yield Chart("loss")
             yield Chart("weight")
@@ -122,6 +125,8 @@ class WatchApp(App[None]):
         """Bring everything on the screen up to date."""
         self._say("#headline", facts(self.reader))
         self._say("#failure", failure(self.reader))
+        explained = explanation(self.explained) if self.reader.losses else Text()
+        self._say("#explained", explained)
         self._say("#alerts", alert_lines(self.alerts, ALERTS))
         self.query_one(LossTable).show(self.reader, self.view.hidden)
         for chart in self.query(Chart):
@@ -206,6 +211,7 @@ class WatchApp(App[None]):
         """Look for alerts, which takes a while in a long run."""
         start = perf_counter()
         self.alerts = find_alerts(self.reader)
+        self.explained = explain(self.reader, self.alerts)
         self._look_at = perf_counter() + PATIENCE * (perf_counter() - start)
 
 

@@ -8,16 +8,28 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from loss_dashboard.alerts import find_alerts
+from loss_dashboard.alerts import explain, find_alerts
 from loss_dashboard.reading.headline import progress
 
 from ._draw import CHARTS, draw
-from ._panels import alert_lines, extras_line, facts, failure, last_row, loss_table
+from ._panels import (
+    alert_lines,
+    explanation,
+    extras_line,
+    facts,
+    failure,
+    last_row,
+    loss_table,
+    share_note,
+)
 from ._view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from loss_dashboard.alerts import Alert
     from loss_dashboard.reading import RunReader
 
 HEIGHT = 10
@@ -31,23 +43,31 @@ def print_once(reader: RunReader, console: Console, *, charts: bool) -> None:
     alerts = find_alerts(reader)
     console.print(facts(reader), soft_wrap=True)
     _print_failure(reader, console)
+    _print_explanation(reader, console, alerts)
     console.print(Group(*pictures, "", loss_table(reader, width, set())))
-    if extras := extras_line(reader, width):
-        console.print(extras)
+    for line in (share_note(reader, width), extras_line(reader, width)):
+        if line:
+            console.print(line)
     if alerts:
         console.print(alert_lines(alerts), soft_wrap=True)
 
 
 def follow(reader: RunReader, console: Console, seconds: float = 2.0) -> None:
-    """Print a line for each step that is new after so many seconds, until the run ends."""
+    """Print a line for each step that is new after so many seconds, until the run ends.
+
+    What deserves a look is said at the beginning, if there is anything, and at the end.
+    """
+    alerts = find_alerts(reader)
     told: set[str] = set()
-    before = ""
+    before = explained = ""
     while True:
         step = progress(reader)
         if step != before:
-            before = step
             console.print(f"{step}  {_losses(reader)}".rstrip(), markup=False, soft_wrap=True)
-        for alert in find_alerts(reader):
+        if not before and explain(reader, alerts):
+            explained = _print_explanation(reader, console, alerts)
+        before = step
+        for alert in alerts:
             if (key := f"{alert.kind} {alert.loss}") not in told:
                 told.add(key)
                 console.print(alert_lines([alert]), soft_wrap=True)
@@ -55,8 +75,20 @@ def follow(reader: RunReader, console: Console, seconds: float = 2.0) -> None:
             break
         time.sleep(seconds)
         reader.poll()
+        alerts = find_alerts(reader)
     console.print(facts(reader), soft_wrap=True)
     _print_failure(reader, console)
+    _print_explanation(reader, console, alerts, explained)
+
+
+def _print_explanation(
+    reader: RunReader, console: Console, alerts: Sequence[Alert], before: str = ""
+) -> str:
+    """Say what deserves a look, unless that was said before."""
+    line = explanation(explain(reader, alerts))
+    if reader.losses and line.plain != before:
+        console.print(line, soft_wrap=True)
+    return line.plain
 
 
 def _print_failure(reader: RunReader, console: Console) -> None:

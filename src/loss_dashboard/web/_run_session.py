@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from loss_dashboard.alerts import find_alerts
+from loss_dashboard.alerts import explain, find_alerts, in_words
 from loss_dashboard.curves.live_curves import Known, LiveCurves, without
 from loss_dashboard.curves.numbers import plain
 from loss_dashboard.curves.sparklines import Sparklines
@@ -46,6 +46,9 @@ ALERTS_SHARE = 0.01
 TURN = 0.002
 """Seconds between two stretches of reading, in which whoever waits gets what there is."""
 
+QUICK = 0.02
+"""Seconds of a search for alerts after which there is time for words before the run is shown."""
+
 KEPT = 16
 """Views kept of a run, for tabs that differ in what they show."""
 
@@ -73,6 +76,8 @@ class RunSession:
         self._glanced: object = None
         self._read_again = 0.0
         self._alerts: list[Alert] = []
+        self._explained = ""
+        self._is_explained, self._explains_at = False, 0.0
         self._is_searched, self._search_again = False, 0.0
         self._views: dict[ViewOptions, dict[str, Any]] = {}
         self._curves: dict[ViewOptions, LiveCurves] = {}
@@ -139,7 +144,8 @@ class RunSession:
         """
         with self._lock, self._at_work():
             if options not in self._views:
-                shown = view(self.reader, self._drawn(options), self._alerts, self._sparklines)
+                drawn, said = self._drawn(options), (self._alerts, self._sparklines)
+                shown = view(self.reader, drawn, *said, self._explained)
                 _keep(self._views, options, shown)
             shown = self._views[options]
             curves = shown["curves"]
@@ -153,7 +159,8 @@ class RunSession:
             return
         changed = self.reader.poll()
         self._is_searched &= not changed
-        if self._finds_alerts() or changed:
+        found = self._finds_alerts(), self._finds_words()
+        if changed or any(found):
             self.version += 1
             self._views.clear()
 
@@ -168,8 +175,18 @@ class RunSession:
             return False
         start, before = thread_time(), self._alerts
         self._alerts, self._is_searched = find_alerts(self.reader), True
-        self._search_again = monotonic() + max(REST, (thread_time() - start) / ALERTS_SHARE)
+        took = thread_time() - start
+        self._is_explained, self._explains_at = False, 0.0 if took < QUICK else monotonic() + REST
+        self._search_again = monotonic() + max(REST, 2 * took / ALERTS_SHARE)
         return self._alerts != before
+
+    def _finds_words(self) -> bool:
+        """Say what deserves a look, of a long run once it is shown; whether that differs."""
+        if self._is_explained or not self._is_searched or monotonic() < self._explains_at:
+            return False
+        before, self._is_explained = self._explained, True
+        self._explained = in_words(explain(self.reader, self._alerts))
+        return self._explained != before
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

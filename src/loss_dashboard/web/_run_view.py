@@ -7,7 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_dashboard.curves.numbers import plain
-from loss_dashboard.curves.shares import followed_in, shares
+from loss_dashboard.curves.shares import by_size, followed_in, objective, shares
 from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
@@ -43,6 +43,7 @@ def view(
     curves: Curves,
     alerts: Sequence[Alert] = (),
     sparklines: Sparklines | None = None,
+    explained: str = "",
 ) -> dict[str, Any]:
     """Everything about a run that fits on a screen; live curves go on from their last view."""
     import numpy as np
@@ -52,10 +53,13 @@ def view(
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
             **_head(reader, losses),
+            "explained": explained if reader.names else "",
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
+            "by_size": by_size(_optimised(reader, losses)),
             "totals": [_total(name, reader.series(name)) for name in reader.totals],
             "extras": [_extra(name, own) for name, own in extras.items()],
+            "epochs": _epochs(reader, losses),
             "extras_in_all": len(reader.extras),
             "curves": curves.draw(losses, extras, reader.times_begun),
         }
@@ -95,7 +99,7 @@ def _table(
     beside (`of`).
     """
     followed = followed_in(settings_in(reader.info), list(losses))
-    parts = shares({name: own for name, own in losses.items() if name not in followed})
+    parts = shares(_optimised(reader, losses))
     return [
         {
             "name": name,
@@ -109,15 +113,53 @@ def _table(
     ]
 
 
+def _optimised(
+    reader: RunReader, losses: dict[str, dict[str, Values]]
+) -> dict[str, dict[str, Values]]:
+    return {name: losses[name] for name in objective(settings_in(reader.info), losses)}
+
+
 def _line(own: dict[str, Values]) -> dict[str, Any]:
     """Where a loss stands."""
     numbers = {column: plain(own[column][-1]) for column in ("weight", "mean", "std", "cov")}
-    return {**numbers, **_end(own, "loss", nonfinite_in(own))}
+    return {**numbers, "best": _best(own), **_end(own, "loss", nonfinite_in(own))}
+
+
+def _best(own: dict[str, Values]) -> float | None:
+    """The smallest finite value, of all rows."""
+    import numpy as np
+
+    return plain(float(np.min(own["loss"], where=np.isfinite(own["loss"]), initial=np.inf)))
+
+
+def _epochs(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any] | None:
+    """When the epochs ended, and the means of each loss; None where no epoch has."""
+    ends = reader.epochs.ends
+    if not ends or not losses:
+        return None
+    means = reader.epochs.means
+    followed = followed_in(settings_in(reader.info), list(dict.fromkeys([*losses, *means])))
+    return {
+        "first": min(float(own["step"].min()) for own in losses.values()),
+        "ends": ends,
+        "each": [
+            {
+                "name": name,
+                "of": followed.get(name),
+                "colour": reader.colour_of(followed.get(name, name)),
+                "epoch": [one.epoch for one in own],
+                "step": [one.step for one in own],
+                "mean": [plain(one.mean) for one in own],
+                "samples": [plain(one.samples) for one in own],
+            }
+            for name, own in means.items()
+        ],
+    }
 
 
 def _total(name: str, own: dict[str, Values]) -> dict[str, Any]:
     """Where an objective stands."""
-    return {"name": name, **_end(own, "loss", nonfinite_in(own))}
+    return {"name": name, "best": _best(own), **_end(own, "loss", nonfinite_in(own))}
 
 
 def _extra(name: str, own: dict[str, Values]) -> dict[str, Any]:

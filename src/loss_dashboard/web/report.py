@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loss_dashboard.alerts import find_alerts
+from loss_dashboard.alerts import explain, find_alerts, in_words
 from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.report_curves import plan
 from loss_dashboard.reading import RunReader
@@ -56,7 +56,11 @@ def _content(readers: list[RunReader], alerts: list[list[Alert]], numbers: int) 
     curves = plan(steps, len(losses) + ceil(len(extras) / 2), numbers)  # of a loss more is told
     keys = keys_of([reader.path for reader in readers])
     views = [
-        {**view(reader, curves, told), "key": key, **_without_place(reader)}
+        {
+            **view(reader, curves, told, explained=in_words(explain(reader, told))),
+            "key": key,
+            **_without_place(reader),
+        }
         for reader, told, key in zip(readers, alerts, keys, strict=True)
     ]
     if len(readers) > 1:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from loss_loggers import Advice, Measured, advise
 from multi_loss_weighting.statistics._checked import checked_count
 
-from ._advice import Advice, Measured, advise
 from ._diagnostics import compare
 from ._per_loss import gradient_matrix, roots, watched
 

@@ -1,11 +1,12 @@
 """`losses doctor`: what is installed, and whether a run is sound."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from loss_dashboard.cli._common import run_argument, run_at, say
+from loss_dashboard.cli._common import json_option, run_argument, run_at, say, say_json
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from loss_dashboard.runs.summary import Summary
@@ -13,31 +14,66 @@ if TYPE_CHECKING:
 
 @click.command()
 @run_argument("run", required=False)
-def doctor(run: str | None) -> None:
+@json_option
+def doctor(run: str | None, as_json: bool) -> None:
     """Say what is installed, and whether a run is sound; if it is not, the exit code is 1.
 
     RUN is a path, a name in runs/ or `latest`.
     """
     folder = None if run is None else run_at(run)
+    if as_json:
+        told = _run(folder) if folder is not None else None
+        say_json({"installed": _installed(), "run": told})
+        if told and not told["is_sound"]:
+            click.get_current_context().exit(1)
+        return
     _print_installed()
     if folder is not None and not _print_run(folder):
         click.get_current_context().exit(1)
 
 
-def _print_installed() -> None:
+def _installed() -> list[dict[str, str | None]]:
+    """What there is of the packages that are used; the version is None of one that is missing."""
     import platform
     from importlib.metadata import version
 
-    from loss_dashboard._installed import DISTRIBUTION, how_to_install, packages
+    from loss_dashboard._installed import DISTRIBUTION, packages
+
+    always = [(DISTRIBUTION, "", version(DISTRIBUTION)), ("python", "", platform.python_version())]
+    return [
+        {"name": name, "extra": extra or None, "version": found}
+        for name, extra, found in (*always, *packages())
+    ]
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    """What is known of a run, and whether it is sound."""
+    from loss_dashboard.runs.check import check_run
+    from loss_dashboard.runs.summary import summarize
+
+    problems, run = check_run(folder), summarize(folder)
+    return {
+        "name": run.name,
+        "state": run.state,
+        "losses": list(run.losses),
+        "step": run.last_step,
+        "is_sound": not problems,
+        "problems": [printable(problem) for problem in problems],
+    }
+
+
+def _print_installed() -> None:
+    from loss_dashboard._installed import how_to_install
     from loss_dashboard.terminal.tables import stdout, table
 
     lines = table("package", "version", "comes with")
     for column in lines.columns:
         column.justify = "left"
-    lines.add_row(DISTRIBUTION, version(DISTRIBUTION))
-    lines.add_row("python", platform.python_version())
-    for name, extra, found in packages():
-        lines.add_row(name, found or "missing", how_to_install(extra) if extra else "")
+    for one in _installed():
+        extra = one["extra"]
+        lines.add_row(
+            one["name"], one["version"] or "missing", how_to_install(extra) if extra else ""
+        )
     stdout().print(lines, markup=False)
 
 

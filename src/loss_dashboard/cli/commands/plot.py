@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     default=Path("losses.png"),
     help="A file that ends in .png, .svg or .pdf.",
 )
+@click.option("--x", type=click.Choice(("step", "epoch")), default="step", help="Over what.")
 @group_option
 @click.option(
     "--smooth",
@@ -32,20 +33,22 @@ if TYPE_CHECKING:
     default=0,
     help="With --group, average losses over so many steps.",
 )
-def plot(runs: tuple[str, ...], output: Path, group: str | None, smooth: int) -> None:
+def plot(runs: tuple[str, ...], output: Path, x: str, group: str | None, smooth: int) -> None:
     """Draw losses and weights; the first run has solid lines, the others have dashed ones.
 
     RUN is a path, a name in runs/, a folder of runs or `latest`. With --group each loss has a
     panel, with the mean and the 95 % Student-t interval of each group of runs, and a table says how
-    they ended.
+    they ended. Over epochs their means have a panel, too.
     """
     folders = runs_at(runs)
     if find_spec("matplotlib") is None:
         fail("plot needs matplotlib: pip install 'multi-loss-weighting[plot]'")
     if smooth and group is None:
         fail("--smooth needs --group")
+    if x == "epoch" and group is not None:
+        fail("groups of runs are drawn over steps: leave out --x or --group")
     if group is None:
-        say(_drawn(folders, output))
+        say(_drawn(folders, output, x))
     else:
         _print_finals(_drawn_groups(folders, output, group, smooth), smooth)
 
@@ -63,13 +66,13 @@ def _told_why(output: Path) -> "Iterator[None]":
         fail(f"cannot draw {output}: {why(error, output)}")
 
 
-def _drawn(folders: list[Path], output: Path) -> Path:
+def _drawn(folders: list[Path], output: Path, x: str) -> Path:
     from loss_dashboard.plotting.load_matplotlib import load_without_help
     from loss_dashboard.plotting.plots import plot_runs
 
     tell = partial(say, err=True)
     with _told_why(output):
-        return plot_runs(folders, output, load_matplotlib=load_without_help, tell=tell)
+        return plot_runs(folders, output, x=x, load_matplotlib=load_without_help, tell=tell)
 
 
 def _drawn_groups(folders: list[Path], output: Path, key: str, smoothing: int) -> "DrawnGroups":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at
+from loss_dashboard.cli._common import fail, json_option, run_argument, run_at, say_json
 from loss_dashboard.runs.find_run import LATEST
 
 
@@ -16,12 +16,18 @@ from loss_dashboard.runs.find_run import LATEST
 @click.option(
     "--plain", is_flag=True, help="A line for what is new, until the run ends; no charts."
 )
-def watch(run: str, once: bool, plain: bool) -> None:
+@json_option
+def watch(run: str, once: bool, plain: bool, as_json: bool) -> None:
     """Watch losses, weights, CoV and alerts; without a terminal it is as with --plain.
 
     RUN is a path, a name in runs/ or `latest`, which is the default.
     """
     folder = run_at(run)
+    if as_json:
+        if not once:
+            fail("--json tells of one moment: watch RUN --once --json")
+        _print_json(folder)
+        return
     if once or plain or not sys.stdout.isatty():
         _print(folder, once, plain)
         return
@@ -30,6 +36,13 @@ def watch(run: str, once: bool, plain: bool) -> None:
     from loss_dashboard.terminal.app import WatchApp
 
     WatchApp(folder).run()
+
+
+def _print_json(folder: Path) -> None:
+    from loss_dashboard.reading import RunReader
+    from loss_dashboard.terminal.as_json import run_as_json
+
+    say_json(run_as_json(RunReader(folder, columns=())))
 
 
 def _print(folder: Path, once: bool, plain: bool) -> None:

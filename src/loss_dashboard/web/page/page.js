@@ -12,6 +12,7 @@ function draw() {
   showControls();
   showEmpty(view);
   showSettings(view);
+  showExplained(view);
   showAlerts(view);
   showComparison(isEmpty ? [] : views);
   for (const id of ["#summary", "#controls", "#charts"]) $(id).hidden = isEmpty;

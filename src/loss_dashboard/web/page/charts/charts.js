@@ -20,6 +20,7 @@ function showCharts(views, choice, change) {
     if (key === "loss" && choice.grid) showMany(figure, views, choice, change);
     else showChart(figure, views, choice, change);
   }
+  showEpochs(home, views, choice, change);
   showExtras(home, views, choice, change);
 }
 
@@ -52,7 +53,7 @@ function showChart(figure, views, choice, change) {
 
 function drawChart(figure, model, choice, change) {
   const { data, series, bands } = layersOf(model);
-  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale.kind, isDark(), choice.grid]);
+  const shape = JSON.stringify([series.map((one) => [one.label, one.stroke, one.dash, one.width, one.fill, one.points?.show]), choice.x, model.scale, isDark(), choice.grid]);
   figure.model = model;
   for (const [name, value] of Object.entries({ role: "img", tabindex: 0, "aria-label": spoken(model) })) figure.plot.setAttribute(name, value);
   if (figure.chart && figure.shape === shape) {
@@ -113,7 +114,7 @@ function layersOf(model) {
     }
     if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
     const [width, alpha] = strengthOf(line, model);
-    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line), size: 6, fill: line.colour } });
+    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line, model.key), size: 6, fill: line.colour } });
   }
   return { data, series, bands };
 }
@@ -140,7 +141,7 @@ function optionsOf(figure, model, series, bands, choice, change) {
     axes: [{ ...axis, grid: { show: false }, size: 30, ...x.axis }, { ...axis, size: 52, gap: 4, ...y.axis }],
     focus: { alpha: 0.18 },
     cursor: {
-      sync: { key: "losses", setSeries: false }, y: false, points: { show: false },
+      sync: { key: model.key === "epoch" ? "epochs" : "losses", setSeries: false }, y: false, points: { show: false },
       drag: { x: true, y: false, setScale: false, dist: 5 },
       bind: { dblclick: () => () => {} },
     },

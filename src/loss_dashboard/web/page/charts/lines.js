@@ -14,8 +14,10 @@ function isStacked(key, choice, views) {
   return views.length === 1 && ((key === "weight" && choice.stack) || key === "part");
 }
 
-function xOf(curves, choice, start) {
+function xOf(view, choice) {
+  const { curves } = view, start = startOf(view);
   if (choice.x === "step") return curves.step;
+  if (choice.x === "epoch") return curves.epoch ?? epochsOf(curves.step, view.epochs);
   return choice.x === "time" ? curves.time : curves.time.map((moment) => moment - start);
 }
 
@@ -25,7 +27,7 @@ function startOf(view) {
 
 // The curves of several runs over one axis: missing points are undefined, lost ones null.
 function aligned(views, choice) {
-  const axes = views.map((view) => xOf(view.curves, choice, startOf(view)));
+  const axes = views.map((view) => xOf(view, choice));
   if (axes.length === 1) return { x: axes[0], spread: known, places: (index) => index, near: (index) => index, own: (index) => index };
   const x = [...new Set(axes.flat())].sort((a, b) => a - b);
   const place = new Map(x.map((value, index) => [value, index]));
@@ -130,7 +132,7 @@ function isNumber(value) {
   return typeof value === "number";
 }
 
-// A single value makes no line.
-function isPoint({ values }) {
-  return values.filter(isNumber).length < 2;
+// A single value makes no line; those of a few epochs are dots on theirs.
+function isPoint({ values }, key) {
+  return values.filter(isNumber).length < (key === "epoch" ? DOTS : 2);
 }

@@ -1,7 +1,7 @@
 "use strict";
 // Small multiples: each loss in a cell, on its own scale.
 
-const CELL = { width: 170, height: 54 }, GAP = 12;
+const CELL = { width: 170, height: 54 }, GAP = 12, GUTTER = 40; // of a cell, between two, and for its numbers
 const HEIGHTS = [208, 92, 60]; // of cells in one, two and three rows
 
 function showMany(figure, views, choice, change) {
@@ -33,7 +33,7 @@ function noteOfMany(model, count) {
 function layOut(home, count, least = CELL.width) {
   const room = Math.max(least, home.clientWidth - 12), most = Math.max(1, Math.floor((room + GAP) / (least + GAP)));
   const rows = Math.ceil(count / Math.min(count, most)), columns = Math.ceil(count / rows);
-  const size = { width: Math.floor((room + GAP) / columns) - GAP, height: HEIGHTS[rows - 1] ?? CELL.height };
+  const size = { width: Math.floor((room + GAP) / columns) - GAP - (least === CELL.width ? GUTTER : 0), height: HEIGHTS[rows - 1] ?? CELL.height };
   home.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
   return size;
 }
@@ -46,21 +46,49 @@ function newGrid(figure) {
 
 // A cell stays while its loss does, and so does the focus.
 function newCell(name, change) {
-  const cell = element("button", { type: "button", title: name }, element("b", {}, `${name} `, element("span", { class: "quiet" })), drawn("svg", {}));
+  const ends = element("span", { class: "ends quiet", "aria-hidden": "true" }, element("i"), element("i"));
+  const scale = element("span", { class: "ends quiet scale", "aria-hidden": "true" }, element("i"), element("i"));
+  const cell = element("button", { type: "button", title: name }, element("b", {}, `${name} `, element("span", { class: "quiet" })), element("span", { class: "cell" }, scale, drawn("svg", {})), ends);
   onClickOrTwo(cell, () => change.alone(name), () => change.hide(name));
   return cell;
 }
 
 function filledCell(cell, lines, model, size) {
-  cell.querySelector(".quiet").textContent = figures(lines[0].told.last);
+  cell.querySelector("b .quiet").textContent = figures(lines[0].told.last);
   const picture = cellPicture(lines, model, size);
   picture.style.height = `${size.height}px`;
   cell.querySelector("svg").replaceWith(picture);
+  const [high, low, first, last] = cell.querySelectorAll(".ends i"), { x, y } = axesOf(lines, model);
+  [low.textContent, high.textContent] = y;
+  [first.textContent, last.textContent] = x;
   return cell;
 }
 
+// The numbers at the ends of the axes of a cell: its lowest and highest value, its first and last place.
+function axesOf(lines, model) {
+  const known = reachOf(lines).filter(isNumber), places = [model.x[0], lastPlace(lines, model)];
+  const y = known.length ? [known.reduce((a, b) => Math.min(a, b)), known.reduce((a, b) => Math.max(a, b))] : [];
+  return { x: places.map((place) => placeText(model, place)), y: ["", ""].map((none, at) => (y.length ? figures(y[at], 3) : none)) };
+}
+
+// The last point tells of the steps up to the next one, or to the end.
+function lastPlace(lines, { x, choice }) {
+  const ends = lines.map(({ view }) => spanOf(view.curves, view.curves.step.length - 1, choice.last)[1]);
+  return choice.x === "step" ? Math.max(x[x.length - 1], ...ends) : x[x.length - 1];
+}
+
+function placeText({ choice }, place) {
+  if (choice.x === "step") return grouped(place);
+  if (choice.x === "epoch") return figures(place, 3);
+  return choice.x === "relative" ? roundDuration(place) : clock(place, 60);
+}
+
+function reachOf(lines) {
+  return lines.flatMap((line) => [line.values, ...(line.band ?? [])]).flat();
+}
+
 function cellPicture(lines, model, { width, height }, more = {}) {
-  const { x, marks } = model, all = lines.flatMap((line) => [line.values, ...(line.band ?? [])]).flat();
+  const { x, marks } = model, all = reachOf(lines);
   const reach = x[x.length - 1] - x[0] || 1;
   const inBox = { across: (index) => ((x[index] - x[0]) / reach) * (width - 2) + 1, down: scaleInto(all, width, height).down };
   const curve = (line, path, more) => drawn("path", { d: path || "M0 0", "vector-effect": "non-scaling-stroke", fill: "none", stroke: line.colour, ...more });

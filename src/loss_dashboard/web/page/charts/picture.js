@@ -90,7 +90,7 @@ function chartParts(u) {
   const { model } = u, scale = devicePixelRatio;
   const at = (value, axis) => u.valToPos(value, axis, true) / scale;
   const box = { left: u.bbox.left / scale, top: u.bbox.top / scale, right: (u.bbox.left + u.bbox.width) / scale, bottom: (u.bbox.top + u.bbox.height) / scale };
-  // A band may be wider than its chart.
+  // A band may be wider than its chart, and a scale may be cut.
   const places = { across: (index) => at(u.data[0][index], "x"), down: (value) => Math.min(box.bottom, Math.max(box.top, at(value, "y"))) };
   const lines = model.stacked ? stackPaths(model, places) : model.lines.flatMap((line) => linePaths(line, model, places));
   const marks = model.marks.map((mark) => drawn("path", { d: crossAt(places.across(mark.at), box.top + markHeight(mark)), stroke: model.stacked ? ink("ink") : mark.colour, "stroke-width": 1.8 }));
@@ -129,13 +129,19 @@ function linePaths(line, model, places) {
 
 function manyPicture(figure) {
   const { model } = figure, each = cellsOf(model.lines), columns = Math.min(7, Math.ceil(Math.sqrt(each.length)));
-  const [across, down] = [CELL.width + 18, CELL.height + 30];
+  const [across, down] = [CELL.width + 18 + GUTTER, CELL.height + 44];
   const cells = each.map((lines, index) => {
-    const [x, y] = [EDGE + across * (index % columns), 12 + down * Math.floor(index / columns)];
+    const [x, y] = [EDGE + GUTTER + across * (index % columns), 12 + down * Math.floor(index / columns)];
     const name = written(x, y, `${shortened(lines[0].name, 22)}  ${figures(lines[0].told.last)}`, { fill: ink("ink") });
-    return drawn("g", {}, name, drawn("rect", { x, y: y + 6, ...CELL, rx: 5, fill: ink("faint") }), cellPicture(lines, model, CELL, { x, y: y + 6 }));
+    return drawn("g", {}, name, drawn("rect", { x, y: y + 6, ...CELL, rx: 5, fill: ink("faint") }), cellPicture(lines, model, CELL, { x, y: y + 6 }), ...cellAxes(lines, model, x, y + 6));
   });
   return framed(figure, Math.max(300, 10 + across * columns), 8 + down * Math.ceil(each.length / columns), ...cells);
+}
+
+function cellAxes(lines, model, left, top) {
+  const { x, y } = axesOf(lines, model), small = { "font-size": 9 }, right = { ...small, "text-anchor": "end" };
+  const [bottom, end] = [top + CELL.height, left + CELL.width];
+  return [written(left - 3, bottom - 1, y[0], right), written(left - 3, top + 9, y[1], right), written(left, bottom + 11, x[0], small), written(end, bottom + 11, x[1], right)];
 }
 
 function csvOf(model) {

@@ -53,7 +53,7 @@ function zoomTo(u, low, high, change) {
   const { model } = u, view = model.lines[0]?.view;
   if (!view) return;
   if (model.choice.x === "step") return change.zoom(Math.ceil(low), Math.floor(high));
-  const x = xOf(view.curves, model.choice, startOf(view));
+  const x = xOf(view, model.choice);
   const inside = view.curves.step.filter((_, index) => x[index] >= low && x[index] <= high);
   if (inside.length > 1) change.zoom(inside[0], inside[inside.length - 1]);
 }

@@ -3,11 +3,12 @@
 
 const DAY = 86400;
 const WIDE = 100; // times the smallest
+const NEARLY_ALL = 0.95, ABOVE = 1.5; // of what a robust scale shows, and times that
 const SECONDS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, ...[1, 2, 7, 14, 30, 60, 90, 180, 365, 730, 3650].map((days) => days * DAY)];
 
 function scaleOf(model) {
   if (["cov", "extra"].includes(model.key)) return scaleIfWide(model);
-  if (model.key !== "loss") return { kind: "linear" };
+  if (!["loss", "epoch"].includes(model.key)) return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
     for (const value of [...line.values, ...(line.band?.[0] ?? line.raw)]) {
@@ -21,21 +22,32 @@ function scaleOf(model) {
   return low > 0 ? { kind: "log" } : { kind: "symlog", floor: Math.max(floor, top / 1000) };
 }
 
-// Logarithmic if one would hide another: a mean close to zero makes the CoV as large as one likes.
-function scaleIfWide({ lines, choice }) {
-  let top = 0, floor = Infinity;
+// Logarithmic if one would hide another. A mean close to zero makes the CoV as large as one likes, so
+// that is cut where nearly all of each line is below; the tip has the number.
+function scaleIfWide({ key, lines, choice }) {
+  const most = key === "cov" ? robustTop(lines.map((line) => line.values)) : Infinity;
+  let top = 0, floor = Infinity, highest = 0;
   for (const line of lines) {
     const values = line.values.filter((value) => value > 0).sort((a, b) => a - b);
     if (!values.length) continue;
-    top = Math.max(top, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber));
+    highest = Math.max(highest, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber));
+    top = Math.min(highest, most);
     floor = Math.min(floor, values[Math.floor(values.length / 10)]); // the first few say little yet
   }
-  return choice.log && top > WIDE * floor ? { kind: "symlog", floor } : { kind: "linear" };
+  const cut = highest > most ? { top: most } : {};
+  return choice.log && top > WIDE * floor ? { kind: "symlog", floor, ...cut } : { kind: "linear", ...cut };
+}
+
+// This is `robust_top` of curves/scales.py.
+function robustTop(curves) {
+  const tops = curves.map((values) => values.filter(isNumber).sort((a, b) => a - b)).filter((sorted) => sorted.length);
+  const most = Math.max(0, ...tops.map((sorted) => sorted[Math.floor(NEARLY_ALL * (sorted.length - 1))]));
+  return most > 0 ? ABOVE * most : Infinity;
 }
 
 // The vertical scale and axis for uPlot.
 function verticalOf(model) {
-  const { kind, floor } = model.scale;
+  const { kind, floor, top = Infinity } = model.scale;
   const isShare = model.key === "part" || model.stacked;
   const values = (_, splits) => splits.map((value) => (value === null ? "" : isShare ? percent(value) : figures(value, 3)));
   if (kind === "log") return {
@@ -43,11 +55,12 @@ function verticalOf(model) {
     axis: { values, splits: (u, _, low, high) => logSplits(low, high), filter: (_, splits) => splits },
   };
   if (kind === "symlog") return {
-    scale: { distr: 100, fwd: (value) => symlog(value, floor), bwd: (value) => unsymlog(value, floor), range: (_, low, high) => [low < 0 ? low * 1.3 : -floor / 2, high > 0 ? high * 1.3 : floor] },
+    scale: { distr: 100, fwd: (value) => symlog(value, floor), bwd: (value) => unsymlog(value, floor), range: (_, low, high) => [low < 0 ? low * 1.3 : -floor / 2, high > 0 ? Math.min(high * 1.3, top) : floor] },
     axis: { values, splits: (u, _, low, high) => symlogSplits(low, high, floor), filter: apart },
   };
   if (isShare) return { scale: model.stacked ? { range: [0, 1] } : {}, axis: { values } };
-  return { scale: {}, axis: { values: (u, splits, axis, room, step) => splits.map((value) => figures(value, digitsOf(splits, step))) } };
+  const scale = top < Infinity ? { range: (_, low) => [Math.min(0, low), top] } : {};
+  return { scale, axis: { values: (u, splits, axis, room, step) => splits.map((value) => figures(value, digitsOf(splits, step))) } };
 }
 
 // As many as tell one number of an axis from the next.
@@ -59,6 +72,7 @@ function digitsOf(splits, step) {
 // The horizontal one: steps, moments, or time since the start.
 function horizontalOf(choice) {
   const scale = { time: choice.x === "time" };
+  if (choice.x === "epoch") return { scale, axis: { space: 60, values: (_, splits) => splits.map((value) => figures(value, 5)) } };
   if (choice.x === "step") return { scale, axis: { values: (_, splits) => splits.map(grouped) } };
   const isClock = choice.x === "time";
   const space = (u, axis, low, high) => (isClock ? (high - low < 600 ? 66 : 48) : 70);

@@ -91,6 +91,7 @@ function meansText(model, index, means) {
 function momentOf(model, index) {
   const x = model.x[index];
   if (model.choice.x === "step") return `step ${grouped(x)}`;
+  if (model.choice.x === "epoch") return `epoch ${figures(x, 4)}`;
   return model.choice.x === "relative" ? `after ${duration(x)}` : new Date(x * 1000).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 }
 

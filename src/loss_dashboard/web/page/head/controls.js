@@ -4,7 +4,9 @@
 function showControls() {
   for (const key of ["log", "follow", "stack", "recent", "grid"]) $(`#${key}`).checked = choice[key];
   if (![...$("#smooth").options].some((option) => Number(option.value) === choice.smooth)) $("#smooth").append(element("option", {}, choice.smooth));
-  for (const key of ["smooth", "x"]) $(`#${key}`).value = String(choice[key]);
+  $("#x option[value=epoch]").hidden = !hasEpochs(views);
+  $("#smooth").value = String(choice.smooth);
+  $("#x").value = hasX(views) ? choice.x : "step";
   if (document.activeElement !== $("#search")) $("#search").value = choice.search;
   $("#unzoom").hidden = choice.first === null && choice.last === null;
   $("#theme").textContent = isDark() ? "☀" : "☾";
@@ -14,6 +16,7 @@ function showControls() {
 
 function wire() {
   wireRuns();
+  $(".skip").addEventListener("click", skipToChart);
   for (const key of ["log", "stack", "recent", "grid"]) $(`#${key}`).addEventListener("change", (event) => choose({ [key]: event.target.checked }));
   $("#follow").addEventListener("change", (event) => choose({ follow: event.target.checked }, true));
   $("#smooth").addEventListener("change", (event) => choose({ smooth: Number(event.target.value) }, true));
@@ -46,4 +49,12 @@ function wireRuns() {
     if ($("#others").open) $("#others").open = false;
     else if (choice.only.length) choose({ only: [] });
   });
+}
+
+// To the first chart itself, where arrows and zoom are heard; or where there will be one.
+function skipToChart(event) {
+  event.preventDefault();
+  const first = document.querySelector("#charts .plot[tabindex], #charts .many button") ?? $("#charts");
+  first.focus();
+  first.scrollIntoView({ block: "nearest" });
 }

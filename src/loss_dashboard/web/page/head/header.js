@@ -46,6 +46,11 @@ function settingsOf(view) {
   return [method ? element("b", {}, method) : null, ...shown].filter(Boolean);
 }
 
+// What deserves a look, in sentences.
+function showExplained(view) {
+  $("#explained").textContent = view?.explained ?? "";
+}
+
 function showAlerts(view) {
   const error = view?.state === "crashed" ? [view.error] : [];
   const said = [...(notice ? [{ text: notice }] : []), ...error.map((text) => ({ text, kind: "crashed" })), ...(view?.alerts ?? []), ...(view?.problems ?? []).map((text) => ({ text }))];

@@ -21,7 +21,8 @@ function noteOf(model, views, choice) {
   if (model.equal !== null) notes.push("dotted: equal weights");
   if (key === "cov") notes.push(choice.recent ? "std / mean of the last 100" : "std / mean so far");
   if (key === "cov" && model.scale.kind !== "linear") notes.push("log scale");
-  if (key === "part") notes.push("share of weight × loss");
+  if (key === "cov" && model.scale.top) notes.push(`cut at ${figures(model.scale.top, 2)}: a mean near 0`);
+  if (key === "part") notes.push("share of weight × loss", ...new Set(views.map((view) => view.by_size).filter(Boolean)));
   return notes.join(" · ");
 }
 

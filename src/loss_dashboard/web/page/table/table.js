@@ -1,65 +1,77 @@
 "use strict";
 // The table: a row for each loss, changed in place so that focus and selection stay.
 
-const SORTED_ROWS = 10;
+const CELLS = ["", "", "bars", "", "wide", "wide", "wide", "", "bars wide", "sparks", ""];
 
 function showTable(view, choice, change) {
-  const body = $("#table tbody");
-  const known = new Map([...body.rows].map((row) => [row.dataset.name, row]));
-  for (const loss of view.losses) {
-    const row = known.get(loss.name) ?? body.appendChild(newRow(loss, change));
-    known.delete(loss.name);
-    fillRow(row, loss, view);
-    row.classList.toggle("off", !isVisible(choice, loss.name));
-    row.querySelector(".loss").setAttribute("aria-pressed", String(choice.only.includes(loss.name)));
-    const isHidden = choice.hide.includes(loss.name), hide = row.querySelector(".hide");
-    hide.textContent = isHidden ? "show" : "hide";
-    hide.setAttribute("aria-label", `${isHidden ? "Show" : "Hide"} ${loss.name}`);
-    row.hidden = !isFound(choice, loss.name);
-  }
-  known.forEach((row) => row.remove());
-  sortRows(body, view);
+  const body = $("#table tbody"), groups = groupsOf(view);
+  const known = new Map([...body.rows].map((row) => [row.dataset.name ?? row.dataset.group, row]));
+  const rows = orderOf(view, groups, choice).map((one) => {
+    const key = one.loss?.name ?? one.group.key, isLoss = Boolean(one.loss);
+    const old = known.get(key), isSame = old && ("name" in old.dataset) === isLoss;
+    const row = isSame ? old : isLoss ? newRow(one.loss, change) : newGroupRow(one.group, change);
+    if (isLoss) showLoss(row, one, view, choice);
+    else fillGroupRow(row, one.group, view, choice);
+    return row;
+  });
+  placeRows(body, rows);
   showTotals(view);
+  showSorting(choice, change);
   $("#search").hidden = view.losses.length < MANY_ROWS;
   $("#all").hidden = !choice.only.length && !choice.hide.length;
+  hearArrows($("#table"), view.losses.length >= MANY_ROWS);
 }
 
-// Of ten losses and more the one with the largest share comes first.
-function sortRows(body, view) {
-  const rows = new Map([...body.rows].map((row) => [row.dataset.name, row]));
-  const shareOf = (loss) => loss.share ?? -1;
-  const order = view.losses.length < SORTED_ROWS ? view.losses : [...view.losses].sort((a, b) => shareOf(b) - shareOf(a));
-  const wanted = order.map((loss) => rows.get(loss.name));
-  if (wanted.every((row, at) => body.rows[at] === row)) return;
-  if (body.contains(document.activeElement) || body.matches(":hover")) return; // not under somebody's hand
-  body.append(...wanted);
+function showLoss(row, { loss, group }, view, choice) {
+  fillRow(row, loss, view);
+  row.classList.toggle("off", !isVisible(choice, loss.name));
+  row.classList.toggle("inner", Boolean(group));
+  row.querySelector(".loss").setAttribute("aria-pressed", String(choice.only.includes(loss.name)));
+  const isHidden = choice.hide.includes(loss.name), hide = row.querySelector(".hide");
+  hide.textContent = isHidden ? "show" : "hide";
+  hide.setAttribute("aria-label", `${isHidden ? "Show" : "Hide"} ${loss.name}`);
+  row.hidden = !isFound(choice, loss.name) || (group !== null && isFolded(choice, group));
+}
+
+// Not under somebody's hand: rows that only change their places wait.
+function placeRows(body, rows) {
+  const before = [...body.rows], isSameSet = before.length === rows.length && rows.every((row) => row.parentElement === body);
+  if (rows.every((row, at) => before[at] === row) && isSameSet) return;
+  if (isSameSet && !sortedNow && (body.contains(document.activeElement) || body.matches(":hover"))) return;
+  const focused = body.contains(document.activeElement) ? document.activeElement : null;
+  body.replaceChildren(...rows);
+  focused?.focus();
+  sortedNow = false;
 }
 
 // What is optimised, below the losses that it is made of.
 function showTotals(view) {
   const foot = $("#table").tFoot ?? $("#table").createTFoot();
   const rows = (view.totals ?? []).map((total) => {
-    const last = element("td", { class: typeof total.last === "string" ? "lost" : null }, tabular(total.last));
-    return element("tr", {}, element("td", {}, element("b", {}, total.name)), element("td"), element("td", { class: "bars" }), last, ...["wide", "wide", "", "bars wide", "sparks", ""].map((kind) => element("td", { class: kind || null })));
+    const row = element("tr", {}, ...CELLS.map((kind) => element("td", { class: kind || null })));
+    row.cells[0].append(element("b", {}, total.name));
+    row.cells[3].textContent = tabular(total.last);
+    row.cells[3].classList.toggle("lost", typeof total.last === "string");
+    row.cells[4].textContent = tabular(total.best);
+    return row;
   });
   foot.replaceChildren(...rows);
 }
 
 function newRow(loss, change) {
-  const cells = ["", "", "bars", "", "wide", "wide", "", "bars wide", "sparks", ""];
-  const row = element("tr", { "data-name": loss.name }, ...cells.map((kind) => element("td", { class: kind || null })));
+  const row = element("tr", { "data-name": loss.name }, ...CELLS.map((kind) => element("td", { class: kind || null })));
   const swatch = drawn("svg", { width: 22, height: 10, "aria-hidden": "true" });
   const button = element("button", { type: "button", class: "loss", title: loss.name }, swatch, element("span", {}, loss.name));
   row.cells[0].append(button);
-  row.cells[9].append(element("button", { type: "button", class: "hide", onclick: (event) => { event.stopPropagation(); change.hide(loss.name); } }, "hide"));
-  for (const at of [2, 7]) row.cells[at].append(element("span", { class: "meter" }, element("i")));
+  row.cells[10].append(element("button", { type: "button", class: "hide", onclick: (event) => { event.stopPropagation(); change.hide(loss.name); } }, "hide"));
+  for (const at of [2, 8]) row.cells[at].append(element("span", { class: "meter" }, element("i")));
   onClickOrTwo(row, () => change.isolate(loss.name), () => change.hide(loss.name));
   return row;
 }
 
 function fillRow(row, loss, view) {
   const colour = onPage(loss.colour);
-  const [, weight, bar, last, mean, cov, share, shareBar, spark] = row.cells;
+  const [, weight, bar, last, best, mean, cov, share, shareBar, spark] = row.cells;
   const line = { x1: 0, x2: 22, y1: 5, y2: 5, stroke: colour, "stroke-width": 4, "stroke-dasharray": dashOf(view, loss.name).join(" ") };
   row.querySelector("svg").replaceChildren(drawn("line", line));
   // Of many losses each is small, so the bars compare them with the largest.
@@ -71,6 +83,7 @@ function fillRow(row, loss, view) {
   last.textContent = tabular(loss.last);
   last.classList.toggle("lost", typeof loss.last === "string");
   last.title = loss.lost ? `${loss.lost} values were not finite, the first at step ${loss.first_lost}` : "";
+  best.textContent = tabular(loss.best);
   mean.textContent = `${tabular(loss.mean)} ± ${tabular(loss.std, 2)}`;
   cov.textContent = tabular(loss.cov, 3);
   share.textContent = percent(loss.share);

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -112,6 +111,8 @@ measurements). Try GradientShareWeighting(parameters) first: sizes of the losses
 
 def _medians(numbers: Sequence[dict[Key, float]]) -> dict[Key, float]:
     """The median of what is finite of each; nan where nothing is."""
+    from statistics import median  # seldom needed, and it loads much
+
     found = {}
     for key in dict.fromkeys(key for one in numbers for key in one):
         finite = [one[key] for one in numbers if key in one and math.isfinite(one[key])]
