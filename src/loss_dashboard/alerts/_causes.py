@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from loss_dashboard.reading.extras import VALUE
+from loss_dashboard.runs.run_json import limit_in, settings_in
 
 from ._losses import spikes_in
 
@@ -31,8 +32,7 @@ RATE = re.compile(r"(^|[^a-z])(lr|learning_?rate)([^a-z]|$)", re.IGNORECASE)
 KINDS = ("rate", "lost", "spike", "clamp")
 """Of the same step the cause comes before what it may have caused."""
 
-CLAMPED = "clamped/"
-COUNTS = ("spikes/", "count/")
+COUNTS = ("clamped/", "spikes/", "count/")
 """Statistics of losses that only ever grow: their size is no news."""
 
 
@@ -59,14 +59,18 @@ def _around(steps: Values, step: int) -> Values:
 
 
 def _events(reader: RunReader, start: float, end: int) -> Iterator[tuple[str, float, str]]:
+    import numpy as np
+
+    settings = settings_in(reader.info)
     for name in reader.losses:
         own = reader.series(name)
-        yield from _spike(name, own, own["loss"], _within(own, start, end))
+        within = _within(own, start, end)
+        yield from _spike(name, own, own["loss"], within)
+        over = (own["loss"] > limit_in(settings, name)) & np.isfinite(own["loss"])
+        yield from _clamp(name, own, over & within)
     for name, own in reader.extras.items():
         within = _within(own, start, end)
-        if name.startswith(CLAMPED):
-            yield from _clamp(name.removeprefix(CLAMPED), own, within)
-        elif RATE.search(name):
+        if RATE.search(name):
             yield from _change(name, own, within)
         elif not name.startswith(COUNTS):
             yield from _spike(name, own, own[VALUE], within)
@@ -87,12 +91,9 @@ def _spike(
         yield "spike", step, f"a spike of {name} at step {step:.0f} ({size})"
 
 
-def _clamp(name: str, own: Mapping[str, Values], within: Lines) -> Iterator[tuple[str, float, str]]:
-    """A loss over its `max_loss`: each row tells how often that was so up to it."""
-    import numpy as np
-
-    more = np.diff(own[VALUE], prepend=0) > 0
-    for at in (more & within).nonzero()[0][:1]:
+def _clamp(name: str, own: Mapping[str, Values], over: Lines) -> Iterator[tuple[str, float, str]]:
+    """A loss over its `max_loss`, which rows have as it came."""
+    for at in over.nonzero()[0][:1]:
         step = float(own["step"][at])
         yield "clamp", step, f"a clamp of {name} at step {step:.0f}"
 

@@ -57,7 +57,7 @@ def explain(reader: RunReader, alerts: Sequence[Alert] | None = None) -> list[Al
       losses differ in size or pull against each other.
 
     Args:
-        reader: The run; what was clamped is known where `clamped` is among what rows report.
+        reader: The run.
         alerts: Its alerts, if they were looked for already.
 
     >>> from tempfile import TemporaryDirectory

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from loss_dashboard._typing import Values
+    from numpy import float64
+    from numpy.typing import NDArray
 
+    Values = NDArray[float64]
     Ends = Sequence[tuple[float, float]]
     """The last step of each epoch, and how many epochs had passed with it."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import run_info
@@ -46,3 +47,19 @@ def method_in(settings: Mapping[str, Any], key: str = "weighting") -> str:
     weighting = settings.get(key)
     method = weighting.get("method") if isinstance(weighting, dict) else weighting
     return method if isinstance(method, str) else ""
+
+
+def limit_in(settings: Mapping[str, Any], loss: str) -> float:
+    """The `max_loss` of a loss, as a group or a tracker records it; infinite where there is none.
+
+    >>> limit_in({"max_loss": {"G": 5.0}}, "G"), limit_in({"G": {"max_loss": 5.0}}, "G")
+    (5.0, 5.0)
+    >>> limit_in({"val/max_loss": {"G": 5.0}}, "val/G"), limit_in({"max_loss": "mine"}, "G")
+    (5.0, inf)
+    """
+    scopes = [key.removesuffix("max_loss") for key in settings if key.endswith("max_loss")]
+    limits = [(settings[f"{scope}max_loss"], loss[len(scope) :]) for scope in scopes]
+    known = [own.get(name) for own, name in limits if isinstance(own, dict)]
+    tracker = settings.get(loss)
+    known += [tracker.get("max_loss")] if isinstance(tracker, dict) else []
+    return next((float(limit) for limit in known if isinstance(limit, float | int)), inf)
