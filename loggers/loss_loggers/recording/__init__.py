@@ -14,7 +14,12 @@ from ._row_template import KEYS as KEYS
 from ._row_template import STATISTICS as STATISTICS
 from ._rows import read_rows as read_rows
 from ._run_folder import INFO as INFO
+from ._run_folder import RunIsHeldError as RunIsHeldError
+from ._run_folder import holding as holding
 from ._run_folder import is_run as is_run
+from ._run_folder import move_run as move_run
 from ._run_folder import parts as parts
+from ._run_folder import read_json as read_json
 from ._run_folder import run_info as run_info
+from ._run_folder import write_json as write_json
 from ._table import read_table as read_table

@@ -3,4 +3,5 @@
 from loss_loggers.alerts import Alert as Alert
 
 from ._find import find_alerts as find_alerts
-from ._marks import with_alerts as with_alerts
+from ._listed import examined as examined
+from ._listed import list_runs as list_runs

@@ -46,3 +46,35 @@ def method_in(settings: Mapping[str, Any], key: str = "weighting") -> str:
     weighting = settings.get(key)
     method = weighting.get("method") if isinstance(weighting, dict) else weighting
     return method if isinstance(method, str) else ""
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings on one level, as text, without the names of the losses.
+
+    >>> flat_settings({"losses": ["G"], "lr": 0.1, "weighting": {"method": "CoVWeighting"}})
+    {'lr': '0.1', 'weighting.method': 'CoVWeighting'}
+    """
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if key == "losses" and not prefix and isinstance(value, list):
+            continue
+        if isinstance(value, dict):
+            found |= flat_settings(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = setting_text(value)
+    return found
+
+
+def setting_text(value: Any) -> str:
+    """A setting as it is shown.
+
+    >>> setting_text(None), setting_text(True), setting_text([64, 64]), setting_text(2.0)
+    ('none', 'true', '64,64', '2')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return ",".join(map(setting_text, value))
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    return str(value)

@@ -12,7 +12,7 @@ from rich.text import Text
 from loss_dashboard.curves.numbers import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from loss_dashboard.runs.summary import Summary
     from multi_loss_weighting import LossGroup
@@ -41,14 +41,14 @@ def table(label: str, *headings: str) -> Table:
     return empty
 
 
-def some(words: Sequence[str]) -> str:
+def some(words: Sequence[str], between: str = " ") -> str:
     """All of a few words, or the first of many and how many more there are.
 
     >>> some(["G", "D"]), some([f"task_{number}" for number in range(64)])
     ('G D', 'task_0 … and 63 more')
     """
     if len(words) <= MANY:
-        return " ".join(words)
+        return between.join(words)
     return f"{words[0]} … and {len(words) - 1} more"
 
 
@@ -62,23 +62,56 @@ def loss_table(group: LossGroup) -> Table:
     return losses
 
 
-def run_table(runs: Iterable[Summary]) -> Table:
-    """One line per run."""
-    lines = table("run", "state", "started", "losses", "last step", "alerts")
+WRAPPED = ("last", "best", "tags", "alerts")
+"""Columns that go on below on a narrow terminal, so that the names of the runs stay whole."""
+
+
+NEEDED = {"started": 120, "weighting": 100, "steps/s": 90, "step": 70}
+"""On a terminal with fewer characters these columns are left out."""
+
+
+def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED) -> Table:
+    """One line per run; of columns that no run has anything in, none."""
+    columns: dict[str, list[Text | str]] = {
+        "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
+        "started": [_moment(run.start) for run in runs],
+        "weighting": [Text(run.weighting.removesuffix("Weighting")) for run in runs],
+        "step": ["" if run.last_step is None else str(run.last_step) for run in runs],
+        "steps/s": [_pace(run) for run in runs],
+        "best" if best else "last": [_values(run, best=best) for run in runs],
+        "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
+        "alerts": [Text(", ".join(run.marks), "red") for run in runs],
+    }
+    shown = {
+        name: cells
+        for name, cells in columns.items()
+        if any(map(str, cells)) and width >= NEEDED.get(name, 0)
+    }
+    lines = table("run", *shown)
     for column in lines.columns:
-        column.justify = "right" if column.header == "last step" else "left"
-        # On a narrow terminal these go on below, so that the names of the runs stay whole.
-        column.no_wrap = column.header not in ("losses", "alerts")
-    for run in runs:
-        lines.add_row(
-            Text(run.name),
-            Text(run.state, style=STATE_STYLES.get(run.state, "")),
-            _moment(run.start),
-            Text(some(run.losses)),
-            "" if run.last_step is None else str(run.last_step),
-            Text(", ".join(run.marks), style="red"),
-        )
+        is_number = column.header in ("step", "steps/s")
+        column.justify = "right" if is_number else "left"
+        column.no_wrap = column.header not in WRAPPED
+    for run, *cells in zip(runs, *shown.values(), strict=True):
+        lines.add_row(Text(run.name), *cells)
     return lines
+
+
+def _values(run: Summary, *, best: bool) -> Text:
+    """The losses with their values, and the total; what none is known of is named alone."""
+    values = run.best if best else run.last
+    totals = [name for name in values if name.split("/")[-1] == "total"]
+    words = [_word(name, values) for name in run.losses]
+    return Text("  ".join([some(words, "  "), *(_word(name, values) for name in totals)]).strip())
+
+
+def _word(name: str, values: Mapping[str, float]) -> str:
+    return f"{name} {figures(values[name])}" if name in values else name
+
+
+def _pace(run: Summary) -> str:
+    pace = run.steps_per_second
+    return "" if pace is None else f"{pace:.3g}"
 
 
 def _moment(seconds: float) -> str:
