@@ -62,7 +62,10 @@ class LiveList:
         self._look_again = 0.0
 
     def answer(self, since: int = 0) -> dict[str, Any]:
-        """The keys of all runs, the newest first, and the rows that are newer than this version."""
+        """The keys of all runs, the newest first, and the rows that are newer than this version.
+
+        Of runs that were never read through, it says how many there are.
+        """
         with self._lock:
             if monotonic() > self._look_again:
                 start = thread_time()
@@ -73,7 +76,7 @@ class LiveList:
                 "version": self._version,
                 "keys": [*self._rows],
                 "rows": list(rows),
-                "unread": len(self._wanted),
+                "unread": len(self._wanted.keys() - self._told.keys()),
             }
 
     def _look(self) -> None:

@@ -37,6 +37,16 @@ def find_run(name: str | Path, directory: Path = RUNS) -> Path:
     return found
 
 
+def directory_of(folder: Path, directory: Path = RUNS) -> Path:
+    """The folder that the runs beside this one are in: all of `runs`, or just where it lies.
+
+    >>> directory_of(Path("runs/sweep/gan")).name, directory_of(Path("/elsewhere/gan")).name
+    ('runs', 'elsewhere')
+    """
+    run, home = folder.resolve(), directory.resolve()
+    return home if run != home and run.is_relative_to(home) else run.parent
+
+
 def run_names(directory: Path = RUNS) -> list[str]:
     """What `find_run` takes beside paths, the newest run first."""
     names = [run.name for run in find_runs(directory) if run.path != directory]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import run_info
@@ -65,16 +66,15 @@ def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, st
     return found
 
 
-def setting_text(value: Any) -> str:
-    """A setting as it is shown.
+def setting_text(value: object) -> str:
+    """A setting as it is shown; 1 and 1.0 are the same.
 
     >>> setting_text(None), setting_text(True), setting_text([64, 64]), setting_text(2.0)
-    ('none', 'true', '64,64', '2')
+    ('none', 'true', '[64, 64]', '2')
     """
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return ",".join(map(setting_text, value))
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    return str(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return "none" if value is None else json.dumps(value).removesuffix(".0")
+    except RecursionError:  # lists in lists, as deep as one likes
+        return "…"

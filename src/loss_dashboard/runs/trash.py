@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from loss_loggers.recording import move_run
 
-from .find_run import RUNS
+from .find_run import RUNS, directory_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +26,18 @@ def move_to_trash(folder: Path, directory: Path = RUNS) -> Path:
     if folder.is_symlink():
         msg = f"{folder} is a link to {folder.resolve()}: remove the link itself"
         raise OSError(msg)
-    target = trashed(folder.resolve(), directory.resolve())
+    target = trashed(folder.resolve(), directory_of(folder, directory))
     move_run(folder.resolve(), target)
     return target
 
 
-def trashed(folder: Path, directory: Path) -> Path:
-    """A free place for it, by the same name as before, or with a number.
+def trashed(folder: Path, home: Path) -> Path:
+    """A free place in the trash of this directory, by the same name as before, or with a number.
 
     >>> from pathlib import Path
     >>> trashed(Path("/nowhere/runs/sweep/gan"), Path("/nowhere/runs")).as_posix()
     '/nowhere/runs/.trash/sweep/gan'
     """
-    is_inside = folder != directory and folder.is_relative_to(directory)
-    home = directory if is_inside else folder.parent
     wanted = home / TRASH / folder.relative_to(home)
     siblings = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
     place = wanted

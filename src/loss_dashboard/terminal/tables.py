@@ -71,22 +71,9 @@ NEEDED = {"started": 120, "weighting": 100, "steps/s": 90, "step": 70}
 
 
 def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED) -> Table:
-    """One line per run; of columns that no run has anything in, none."""
-    columns: dict[str, list[Text | str]] = {
-        "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
-        "started": [_moment(run.start) for run in runs],
-        "weighting": [Text(run.weighting.removesuffix("Weighting")) for run in runs],
-        "step": ["" if run.last_step is None else str(run.last_step) for run in runs],
-        "steps/s": [_pace(run) for run in runs],
-        "best" if best else "last": [_values(run, best=best) for run in runs],
-        "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
-        "alerts": [Text(", ".join(run.marks), "red") for run in runs],
-    }
-    shown = {
-        name: cells
-        for name, cells in columns.items()
-        if any(map(str, cells)) and width >= NEEDED.get(name, 0)
-    }
+    """One line per run."""
+    columns = run_cells(runs, best=best)
+    shown = {name: cells for name, cells in columns.items() if width >= NEEDED.get(name, 0)}
     lines = table("run", *shown)
     for column in lines.columns:
         is_number = column.header in ("step", "steps/s")
@@ -95,6 +82,21 @@ def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIM
     for run, *cells in zip(runs, *shown.values(), strict=True):
         lines.add_row(Text(run.name), *cells)
     return lines
+
+
+def run_cells(runs: Sequence[Summary], *, best: bool = False) -> dict[str, list[Text]]:
+    """What each column says of each run; those in which no run has anything are left out."""
+    columns = {
+        "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
+        "started": [Text(_moment(run.start)) for run in runs],
+        "weighting": [Text(run.weighting.removesuffix("Weighting")) for run in runs],
+        "step": [Text("" if run.last_step is None else str(run.last_step)) for run in runs],
+        "steps/s": [Text(_pace(run)) for run in runs],
+        "best" if best else "last": [_values(run, best=best) for run in runs],
+        "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
+        "alerts": [Text(", ".join(run.marks), "red") for run in runs],
+    }
+    return {name: cells for name, cells in columns.items() if any(cells)}
 
 
 def _values(run: Summary, *, best: bool) -> Text:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 PAGE = files("loss_dashboard") / "web" / "page"
-STYLES = ("vendor/uPlot.min.css", "page.css")
+STYLES = ("vendor/uPlot.min.css", "page.css", "home/home.css")
 SCRIPTS = (
     "elements.js",
     "vendor/uPlot.min.js",
@@ -19,12 +19,18 @@ SCRIPTS = (
     "data/choice.js",
     "data/asking.js",
     "data/listening.js",
+    "home/wanted.js",
+    "home/columns.js",
+    "home/rows.js",
+    "home/tools.js",
+    "home/home.js",
     "head/header.js",
     "head/empty.js",
     "head/controls.js",
     "table/sparkline.js",
     "table/table.js",
     "table/compare.js",
+    "table/settings.js",
     "charts/lines.js",
     "charts/equal.js",
     "head/notes.js",

@@ -111,4 +111,5 @@ def describe(key: str, run: Summary) -> dict[str, object]:
     """A run in the list of all."""
     # JSON's readers know no larger numbers.
     step = run.last_step if run.last_step is None or abs(run.last_step) < 2**53 else None
-    return {"key": key, "state": run.state, "start": run.start, "step": step}
+    told = {"key": key, "state": run.state, "start": run.start, "step": step}
+    return {**told, "note": run.note, "tags": run.tags}
