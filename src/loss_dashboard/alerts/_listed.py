@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from loss_dashboard.reading import RunReader
 from loss_dashboard.reading.details import detail_reader, with_details
-from loss_dashboard.runs.cache import Cache, stamps
-from loss_dashboard.runs.summary import name_in, newest_first, run_folders, summarize
+from loss_dashboard.runs.cache import Cache, known_runs, stamps
 from loss_loggers.recording import parts
 
 from ._find import find_alerts
@@ -32,10 +31,8 @@ def list_runs(
         count: How many; by default all.
         read_all: Whether large runs are read, too, which takes a second for some 100 MB.
     """
-    cache, folders = Cache(directory), run_folders(directory)
-    known = (cache.find(folder, name_in(folder, directory)) for folder in folders)
-    runs = zip(known, folders, strict=True)
-    newest = newest_first(run or summarize(folder, directory) for run, folder in runs)[:count]
+    cache = Cache(directory)
+    newest = known_runs(directory, cache)[:count]
     listed = [run if run.is_read else _read(run, cache, read_all=read_all) for run in newest]
     cache.save()
     return listed

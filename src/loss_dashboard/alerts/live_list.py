@@ -59,6 +59,7 @@ class LiveList:
         self._versions: dict[str, int] = {}
         # So that what another server told before this one began counts as old.
         self._version = time_ns() // 1_000_000
+        self._unread = 0
         self._look_again = 0.0
 
     def answer(self, since: int = 0) -> dict[str, Any]:
@@ -76,7 +77,7 @@ class LiveList:
                 "version": self._version,
                 "keys": [*self._rows],
                 "rows": list(rows),
-                "unread": len(self._wanted.keys() - self._told.keys()),
+                "unread": self._unread,
             }
 
     def _look(self) -> None:
@@ -86,6 +87,7 @@ class LiveList:
         new = [key for key, row in self._rows.items() if before.get(key) != row]
         self._version += bool(new) or [*before] != [*self._rows]
         self._versions |= dict.fromkeys(new, self._version)
+        self._unread = len(self._wanted.keys() - self._told.keys())
         if self._wanted and not (self._worker and self._worker.is_alive()):
             self._worker = Thread(target=self._read_wanted, daemon=True)
             self._worker.start()

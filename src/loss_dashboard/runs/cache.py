@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from loss_loggers.recording import INFO, parts, write_json
 
 from .notes import read_notes
-from .summary import Summary
+from .summary import Summary, name_in, newest_first, run_folders, summarize
 
 FORMAT = 1
 """Another one, as soon as a summary has other fields, or they mean something else."""
@@ -71,6 +71,18 @@ class Cache:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._file, {"format": FORMAT, "runs": entries})
         self._is_new = False
+
+
+def known_runs(directory: Path, cache: Cache | None = None) -> list[Summary]:
+    """The runs in a directory, the newest first, as far as is known without reading them through.
+
+    Of those that were read through before, that is all.
+    """
+    known = cache or Cache(directory)
+    return newest_first(
+        known.find(folder, name_in(folder, directory)) or summarize(folder, directory)
+        for folder in run_folders(directory)
+    )
 
 
 def stamps(folder: Path) -> list[object]:

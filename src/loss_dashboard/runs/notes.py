@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.recording import holding, read_json, write_json
@@ -19,6 +20,9 @@ PATIENCE = 5.0
 LONGEST_NOTE, LONGEST_TAG, MOST_TAGS = 2000, 60, 50
 """Characters and tags; what is beyond them, as by another program, is not shown."""
 
+LARGEST = 1_000_000
+"""Bytes of a file that is still one of notes."""
+
 
 class Notes(NamedTuple):
     """What is known of a run beside its record."""
@@ -29,7 +33,7 @@ class Notes(NamedTuple):
 
 def read_notes(folder: Path) -> Notes:
     """The note and the tags of a run, as they may be shown; none where the file makes no sense."""
-    content = read_json(folder / NOTES)
+    content = _content(folder)
     tags = [printable(tag[:LONGEST_TAG]) for tag in _tags_in(content) if tag.strip()]
     # As one line: a list has no room for more, and a line break would command a terminal.
     note = " ".join(_note_in(content)[:LONGEST_NOTE].split())
@@ -47,7 +51,7 @@ def write_note(folder: Path, note: str) -> None:
         msg = f"a note must have at most {LONGEST_NOTE} characters, got {len(note)}"
         raise ValueError(msg)
     with holding(folder / LOCK, PATIENCE):
-        write_json(folder / NOTES, {**read_json(folder / NOTES), "note": note})
+        write_json(folder / NOTES, {**_content(folder), "note": note})
 
 
 def change_tags(folder: Path, add: Collection[str], remove: Collection[str]) -> tuple[str, ...]:
@@ -60,13 +64,24 @@ def change_tags(folder: Path, add: Collection[str], remove: Collection[str]) -> 
     for tag in add:
         _check(tag)
     with holding(folder / LOCK, PATIENCE):
-        content = read_json(folder / NOTES)
+        content = _content(folder)
         tags = [tag for tag in dict.fromkeys([*_tags_in(content), *add]) if tag not in remove]
         if len(tags) > MOST_TAGS:
             msg = f"a run must have at most {MOST_TAGS} tags, got {len(tags)}"
             raise ValueError(msg)
         write_json(folder / NOTES, {**content, "tags": tags})
     return read_notes(folder).tags
+
+
+def _content(folder: Path) -> dict[str, Any]:
+    """What the file says: no link is followed out of the folder, no pipe waited for."""
+    path = folder / NOTES
+    try:
+        status = path.lstat()
+    except OSError:
+        return {}
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_size <= LARGEST
+    return read_json(path) if is_ours else {}
 
 
 def _check(tag: str) -> None:

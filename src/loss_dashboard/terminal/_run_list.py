@@ -10,8 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input
 
+from loss_dashboard.runs.cache import known_runs
 from loss_dashboard.runs.find_run import directory_of
-from loss_dashboard.runs.summary import find_runs
 from loss_dashboard.runs.table import found
 
 from .tables import run_cells
@@ -51,7 +51,7 @@ class RunList(ModalScreen[Path | None]):
 
     def on_mount(self) -> None:
         """List them, with the run that is watched marked."""
-        self._runs = find_runs(directory_of(self._here))
+        self._runs = known_runs(directory_of(self._here))
         self._fill(self._runs)
         table = self.query_one(DataTable)
         table.focus()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,19 @@ def test_notes_that_make_no_sense_are_none(here: Path, content: str) -> None:
     assert "gan  finished" in losses("ls")[1]
     change_tags(run, ["good"], [])
     assert read_notes(run).tags == ("good",)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such files")
+def test_notes_are_no_link_and_no_pipe(here: Path) -> None:
+    run, linked = record(here / "runs/gan"), record(here / "runs/vae")
+    os.mkfifo(run / "notes.json")
+    (here / "secret.json").write_text('{"note": "secret"}')
+    (linked / "notes.json").symlink_to(here / "secret.json")
+
+    assert read_notes(run) == read_notes(linked) == Notes()
+    write_note(linked, "mine")
+    assert read_notes(linked).note == "mine"
+    assert (here / "secret.json").read_text() == '{"note": "secret"}'
 
 
 def test_text_of_notes_commands_no_terminal(here: Path) -> None:

@@ -203,7 +203,10 @@ def test_new_values_and_new_runs_appear_and_are_said(
         with CsvLogger(three / "live") as logger:
             logger.log_metrics({"loss/G": 7.5}, step=0)
             wait_for_text(page, "#said", "New run: live")
-            wait(page, "document.querySelector('tr[data-key=live] .state')?.textContent === 'live'")
+            wait(
+                page,
+                "document.querySelector('tr[data-key=live] td .state')?.textContent === 'live'",
+            )
             logger.log_metrics({"loss/G": 6.25}, step=41)
             wait_for_text(page, "tr[data-key=live]", "6.250")
             assert cells(page, "live")["step"] == "41"
@@ -322,7 +325,7 @@ def test_names_of_any_kind_are_only_ever_text(
         assert "<script>alert(2)" in told
         assert page.query_selector("#runs tbody img, #runs tbody script, #runs tbody i") is None
         for name in ODD:
-            page.click(f"#runs thead [data-sort={json.dumps(f'last:{name}')}]")
+            page.click(f"#runs thead [data-sort={json.dumps(f'last:{name}', ensure_ascii=False)}]")
             assert lines(page)[1] == "plain"
 
 

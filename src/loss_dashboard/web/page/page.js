@@ -7,6 +7,7 @@ function draw() {
   showTheme();
   document.body.classList.toggle("at-home", isHome());
   $("#home").hidden = !isHome();
+  $(".skip").hidden = isHome();
   $("#title").classList.toggle("unseen", !isHome());
   const view = views[0], isEmpty = !view?.losses.length;
   showPicker();
@@ -18,7 +19,7 @@ function draw() {
   showComparison(isEmpty ? [] : views);
   showHyperparameters(isEmpty ? [] : views);
   for (const id of ["#summary", "#controls", "#charts"]) $(id).hidden = isEmpty;
-  document.title = view ? `${view.name} · losses` : "losses";
+  document.title = view ? `${view.name} · losses` : isHome() ? "Runs · losses" : "losses";
   drawHome();
   if (isEmpty) return;
   const shown = choiceFor(views);

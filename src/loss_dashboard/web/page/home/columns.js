@@ -36,7 +36,8 @@ function valueColumn(id, title, kind, value, isShown) {
 }
 
 function shownColumns(columns) {
-  return columns.filter(({ id, isShown }) => wanted.show.includes(id) || (isShown && !wanted.omit.includes(id)));
+  const shown = columns.filter(({ id, isShown }) => wanted.show.includes(id) || (isShown && !wanted.omit.includes(id)));
+  return isPhone() ? [...shown.filter(isLossColumn), ...shown.filter((column) => !isLossColumn(column))] : shown;
 }
 
 // The totals come first, and then losses by how many runs have them.

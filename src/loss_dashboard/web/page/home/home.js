@@ -42,7 +42,7 @@ function buildHome() {
   const best = element("label", { title: "The smallest of all recorded rows, beside the last one" }, element("input", { id: "best", type: "checkbox", onchange: (event) => wantRuns({ best: event.target.checked }) }), "best values");
   const columns = element("details", { id: "columns" }, element("summary", {}, "Columns"), element("div", {}));
   const tools = element("div", { id: "tools", role: "toolbar", "aria-label": "Runs" }, search, folder, best, columns, element("span", { id: "news", class: "tag", hidden: true }), element("span", { id: "count", class: "quiet" }));
-  const grid = element("table", { id: "runs" }, element("thead", {}, element("tr", {})), element("tbody", {}), element("tbody", { "aria-hidden": "true" }, element("tr", { id: "widths" })));
+  const grid = element("table", { id: "runs" }, element("thead", {}, element("tr", { "aria-rowindex": 1 })), element("tbody", {}), element("tbody", { "aria-hidden": "true" }, element("tr", { id: "widths" })));
   const scroll = element("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of runs", onscroll: () => requestAnimationFrame(() => showLines(inSight)) }, element("div", { id: "above" }), grid, element("div", { id: "below" }));
   const none = element("p", { id: "none", hidden: true }, "No run has these words in its name, settings, note, tags or alerts. ", element("button", { type: "button", onclick: () => wantRuns({ find: "", folder: "" }) }, "Show all"));
   const hint = element("p", { class: "hint quiet" }, "Values are of the last recorded row; best is the smallest of all recorded rows. A click on a heading sorts.");
@@ -51,6 +51,7 @@ function buildHome() {
   const picked = element("div", { id: "picked", role: "group", "aria-label": "Chosen runs", hidden: true }, element("b", {}), element("a", { id: "open", class: "button" }), grouping, clear);
   $("#home").replaceChildren(tools, scroll, none, hint, picked);
   document.addEventListener("click", (event) => { if (!columns.contains(event.target)) columns.open = false; });
+  for (const [event, isOn] of [["beforeprint", true], ["afterprint", false]]) window.addEventListener(event, () => { isPrinted = isOn; if (isHome()) showLines(inSight); });
   columns.addEventListener("keydown", (event) => { if (event.key === "Escape") { columns.open = false; columns.firstChild.focus(); } });
 }
 
@@ -90,6 +91,7 @@ async function refreshTable() {
     const isFirst = !table.version, isNew = told.version !== table.version || told.unread !== table.unread || isGone;
     table = { version: told.version, unread: told.unread, rows: told.keys.map((key) => fresh.get(key) ?? before.get(key)).filter(Boolean) };
     isGone = false;
+    if (!told.keys.length) { library.runs = []; return start(); }
     if (!isFirst) announce(before, fresh);
     if (isNew) draw();
   } catch {

@@ -2,17 +2,22 @@
 // The lines of the table of runs, changed in place so that focus and selection stay.
 
 const AROUND = 15; // lines above and below those in sight
+let isPrinted = false;
+
+function isPhone() {
+  return innerWidth <= 620;
+}
 
 // As high as home.css makes a line, in CSS pixels.
 function lineHeight() {
-  return innerWidth > 620 ? 34 : 48;
+  return isPhone() ? 48 : 34;
 }
 
 // Only lines in sight are in the document: of a thousand each change would move all.
 function showLines({ rows, columns, lowest }) {
   const box = $("#runs"), body = box.tBodies[0], scroll = box.parentElement, height = lineHeight();
-  const first = Math.max(0, Math.min(Math.floor(scroll.scrollTop / height) - AROUND, rows.length - 1));
-  const last = Math.min(rows.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / height) + AROUND);
+  const first = isPrinted ? 0 : Math.max(0, Math.min(Math.floor(scroll.scrollTop / height) - AROUND, rows.length - 1));
+  const last = isPrinted ? rows.length : Math.min(rows.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / height) + AROUND);
   const known = new Map([...body.rows].map((line) => [line.dataset.key, line]));
   const lines = rows.slice(first, last).map((row, place) => {
     const line = known.get(row.key) ?? newLine(row);
@@ -64,9 +69,15 @@ function fillLine(line, row, columns, lowest) {
   Object.assign(line, { row, said });
   const link = line.cells[1].firstChild, [folder, name] = partsOf(row.name);
   link.href = addressOf([row.key]);
-  link.replaceChildren(...(folder ? [element("span", { class: "quiet" }, folder)] : []), element("span", {}, name));
+  // On a phone the state stands before the name, and its column behind the losses.
+  const dot = element("span", { class: "state", "data-state": shownState(row), "aria-hidden": "true" });
+  link.replaceChildren(dot, ...(folder ? [element("span", { class: "quiet" }, folder)] : []), element("span", {}, name));
   while (line.cells.length > 2) line.lastChild.remove();
   line.append(...columns.map((column) => cellOf(row, column, lowest.get(column.id))));
+}
+
+function shownState({ state }) {
+  return state === "running" ? "live" : state;
 }
 
 // The way to it within the chosen folder, and its name.
@@ -80,7 +91,7 @@ function cellOf(row, column, lowest) {
   const kind = [column.isNumber && "number", isLost && "lost", value !== null && value === lowest && "lowest", column.id === "alerts" && "alerts"].filter(Boolean).join(" ");
   const cell = element("td", { class: kind || null });
   if (!textIn(row, column)) return cell;
-  if (column.id === "state") cell.append(element("span", { class: "state", "data-state": row.state === "running" ? "live" : row.state }, row.state));
+  if (column.id === "state") cell.append(element("span", { class: "state", "data-state": shownState(row) }, row.state));
   else if (column.id === "tags") cell.append(...row.tags.map((tag) => element("span", { class: "tag" }, tag)));
   else cell.append(textIn(row, column));
   if (!column.isNumber && cell.textContent.length > 24) cell.title = cell.textContent;
