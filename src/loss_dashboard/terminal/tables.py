@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,7 +13,7 @@ from rich.text import Text
 from loss_dashboard.curves.numbers import figures
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loss_dashboard.runs.summary import Summary
     from multi_loss_weighting import LossGroup
@@ -66,7 +67,8 @@ WRAPPED = ("last", "best", "tags", "alerts")
 """Columns that go on below on a narrow terminal, so that the names of the runs stay whole."""
 
 
-NEEDED = {"started": 120, "weighting": 100, "steps/s": 90, "step": 70}
+NUMBERS = ("step", "steps/s")
+NEEDED = {"started": 150, "steps/s": 130, "weighting": 110, "step": 70}
 """On a terminal with fewer characters these columns are left out."""
 
 
@@ -76,12 +78,28 @@ def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIM
     shown = {name: cells for name, cells in columns.items() if width >= NEEDED.get(name, 0)}
     lines = table("run", *shown)
     for column in lines.columns:
-        is_number = column.header in ("step", "steps/s")
-        column.justify = "right" if is_number else "left"
+        column.justify = "right" if column.header in NUMBERS else "left"
         column.no_wrap = column.header not in WRAPPED
+        if column.header in ("last", "best") and width >= NEEDED["step"]:
+            column.min_width = 20  # of a name and its value
     for run, *cells in zip(runs, *shown.values(), strict=True):
         lines.add_row(Text(run.name), *cells)
     return lines
+
+
+def run_lines(runs: Sequence[Summary], *, best: bool = False) -> Iterator[str]:
+    """The same as plain lines, which of hundreds of runs takes a tenth of the time."""
+    columns = {"run": [Text(run.name) for run in runs], **run_cells(runs, best=best)}
+    cells = [[name, *(cell.plain for cell in column)] for name, column in columns.items()]
+    widths = [max(map(cell_len, column)) for column in cells]
+    for line in zip(*cells, strict=True):
+        padded = (
+            " " * (width - cell_len(cell)) + cell
+            if name in NUMBERS
+            else cell + " " * (width - cell_len(cell))
+            for name, cell, width in zip(columns, line, widths, strict=True)
+        )
+        yield "  ".join(padded).rstrip()
 
 
 def run_cells(runs: Sequence[Summary], *, best: bool = False) -> dict[str, list[Text]]:

@@ -70,10 +70,12 @@ def print_runs(directory: Path = RUNS, count: int | None = None) -> None:
 
 
 def _print(runs: "list[Summary]", directory: Path, *, best: bool = False) -> None:
-    from loss_dashboard.terminal.tables import run_table, stdout
+    from loss_dashboard.terminal.tables import run_lines, run_table, stdout
 
-    if runs:
-        console = stdout()
+    console = stdout()
+    if not runs:
+        say(f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own.")
+    elif console.file.isatty():
         console.print(run_table(runs, best=best, width=console.width))
     else:
-        say(f"No runs in {directory}: CsvLogger records yours, and `losses demo` one of its own.")
+        click.echo("\n".join(run_lines(runs, best=best)))
