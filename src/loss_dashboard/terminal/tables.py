@@ -71,17 +71,18 @@ NUMBERS = ("step", "steps/s")
 NEEDED = {"started": 150, "steps/s": 130, "weighting": 110, "step": 70}
 """On a terminal with fewer characters these columns are left out."""
 
+ROOM = 170
+"""On a terminal with fewer characters the total stands for its losses."""
+
 
 def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED) -> Table:
     """One line per run."""
-    columns = run_cells(runs, best=best)
+    columns = run_cells(runs, best=best, brief=width < ROOM)
     shown = {name: cells for name, cells in columns.items() if width >= NEEDED.get(name, 0)}
     lines = table("run", *shown)
     for column in lines.columns:
         column.justify = "right" if column.header in NUMBERS else "left"
         column.no_wrap = column.header not in WRAPPED
-        if column.header in ("last", "best") and width >= NEEDED["step"]:
-            column.min_width = 20  # of a name and its value
     for run, *cells in zip(runs, *shown.values(), strict=True):
         lines.add_row(Text(run.name), *cells)
     return lines
@@ -102,7 +103,9 @@ def run_lines(runs: Sequence[Summary], *, best: bool = False) -> Iterator[str]:
         yield "  ".join(padded).rstrip()
 
 
-def run_cells(runs: Sequence[Summary], *, best: bool = False) -> dict[str, list[Text]]:
+def run_cells(
+    runs: Sequence[Summary], *, best: bool = False, brief: bool = False
+) -> dict[str, list[Text]]:
     """What each column says of each run; those in which no run has anything are left out."""
     columns = {
         "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
@@ -110,19 +113,20 @@ def run_cells(runs: Sequence[Summary], *, best: bool = False) -> dict[str, list[
         "weighting": [Text(run.weighting.removesuffix("Weighting")) for run in runs],
         "step": [Text("" if run.last_step is None else str(run.last_step)) for run in runs],
         "steps/s": [Text(_pace(run)) for run in runs],
-        "best" if best else "last": [_values(run, best=best) for run in runs],
+        "best" if best else "last": [_values(run, best=best, brief=brief) for run in runs],
         "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
         "alerts": [Text(", ".join(run.marks), "red") for run in runs],
     }
     return {name: cells for name, cells in columns.items() if any(cells)}
 
 
-def _values(run: Summary, *, best: bool) -> Text:
+def _values(run: Summary, *, best: bool, brief: bool) -> Text:
     """The losses with their values, and the total; what none is known of is named alone."""
     values = run.best if best else run.last
     totals = [name for name in values if name.split("/")[-1] == "total"]
-    words = [_word(name, values) for name in run.losses]
-    return Text("  ".join([some(words, "  "), *(_word(name, values) for name in totals)]).strip())
+    words = [_word(name, values) for name in run.losses if not (brief and totals)]
+    told = [some(words, "  ")] if words else []
+    return Text("  ".join([*told, *(_word(name, values) for name in totals)]))
 
 
 def _word(name: str, values: Mapping[str, float]) -> str:
