@@ -100,7 +100,7 @@ class LiveList:
 
     def _row(self, key: str, run: Summary) -> dict[str, Any]:
         known = self._known(run)
-        if (before := self._shown.get(key)) and before == (run, known):
+        if key in self._rows and self._shown.get(key) == (run, known):
             return self._rows[key]
         self._shown[key] = run, known
         return {"key": key, **as_row(known), "text": text_of(known)}
@@ -148,8 +148,10 @@ class LiveList:
                 self._readers.pop(run.path, None)
                 return examined(run, read_all=True)
             reader = self._readers.setdefault(run.path, detail_reader(run.path, PATIENCE))
+            before = -1.0
             reader.poll()
-            while reader.progress < 1:
+            while before < reader.progress < 1:
+                before = reader.progress
                 sleep(PATIENCE)
                 reader.poll()
             return with_details(run, reader)

@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -215,3 +216,40 @@ def test_a_live_list_tells_only_what_is_new(
     fresh = told.answer(now["version"])
     assert fresh["keys"] == ["a", "b", "c"]
     assert [row["key"] for row in fresh["rows"]] == ["c"]
+
+
+def test_a_live_list_knows_a_run_that_was_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loss_dashboard.alerts.live_list.FRESH", 0.0)
+    monkeypatch.setattr("loss_dashboard.alerts.live_list.SHARE", math.inf)
+    record(tmp_path / "a", [1.0, 0.5])
+    there = {run.name: run for run in list_runs(tmp_path)}
+    runs = dict(there)
+    told = live_list(runs)
+    before = told.answer()
+
+    runs.clear()
+    assert told.answer(before["version"])["keys"] == []
+    runs.update(there)
+
+    assert told.answer(before["version"])["rows"] == before["rows"]
+
+
+def test_a_live_list_reads_a_run_that_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loss_dashboard.alerts.live_list.FRESH", 0.0)
+    monkeypatch.setattr("loss_dashboard.alerts.live_list.SHARE", math.inf)
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_rows([(step, 1e9 + step, {"loss/G": 5.0 - step}) for step in range(3)])
+        told = LiveList(lambda: {"gan": summarize(logger.path)}, [])
+        while (now := told.answer())["unread"]:
+            pass
+        assert (now["rows"][0]["best"], now["rows"][0]["state"]) == ({"G": 3.0}, "stale")
+
+        logger.log_rows([(9, 1e9 + 9, {"loss/G": -1.0}), (10, 1e9 + 10, {"loss/G": 4.0})])
+        end = time.monotonic() + 30
+        while (row := told.answer()["rows"][0])["best"] != {"G": -1.0}:
+            assert time.monotonic() < end
+    assert row["last"] == {"G": 4.0}
