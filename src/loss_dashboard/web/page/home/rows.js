@@ -88,7 +88,7 @@ function partsOf(name) {
 
 function cellOf(row, column, lowest) {
   const value = column.value(row), isLost = isLossColumn(column) && typeof value === "string";
-  const kind = [column.isNumber && "number", isLost && "lost", value !== null && value === lowest && "lowest", column.id === "alerts" && "alerts"].filter(Boolean).join(" ");
+  const kind = [column.isNumber && "number", isLost && "lost", value !== null && value === lowest && "lowest", column.id === "alerts" && "alerts", column.id === "start" && "date"].filter(Boolean).join(" ");
   const cell = element("td", { class: kind || null });
   if (!textIn(row, column)) return cell;
   if (column.id === "state") cell.append(element("span", { class: "state", "data-state": shownState(row) }, row.state));
