@@ -1,6 +1,7 @@
 """What holds for every test."""
 
 import os
+import tempfile
 from importlib.util import find_spec
 
 from hypothesis import HealthCheck, settings
@@ -8,6 +9,9 @@ from hypothesis import HealthCheck, settings
 # Comet reads it when it is imported: it would slow down every backward, and record, in the folder
 # where the tests were started, what other tests tell MLflow.
 os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
+
+# What `losses ls` and the page know of runs is not kept in the cache of who tests.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="losses-cache-")
 
 # How long an example takes, or to think of one, depends on what else the machine does.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -17,9 +17,14 @@ from ._row_template import STATISTICS as STATISTICS
 from ._rows import read_rows as read_rows
 from ._run_folder import EPOCHS as EPOCHS
 from ._run_folder import INFO as INFO
+from ._run_folder import RunIsHeldError as RunIsHeldError
+from ._run_folder import holding as holding
 from ._run_folder import is_run as is_run
+from ._run_folder import move_run as move_run
 from ._run_folder import parts as parts
+from ._run_folder import read_json as read_json
 from ._run_folder import run_info as run_info
+from ._run_folder import write_json as write_json
 from ._run_info import GREY as GREY
 from ._run_info import new_colour as new_colour
 from ._table import Line as Line

@@ -4,18 +4,21 @@ runs/gan/run.json        what the run is: its id, losses with colours, settings,
 runs/gan/losses.csv      a line for each step and loss
 runs/gan/losses-2.csv    goes on with more columns, from the step that brought a new statistic
 runs/gan/epochs.csv      a line for each epoch and loss, if epochs were reported
+runs/gan/notes.json      what its user wrote about it, which no logger touches
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from math import inf
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from os import PathLike
     from pathlib import Path
 
@@ -87,6 +90,46 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def holding(lock: Path, patience: float = 0.0) -> Iterator[None]:
+    """Hold a lock file while the `with` lasts, waiting for it for so many seconds at most.
+
+    Where the file system has no locks, nobody is kept out.
+
+    Raises:
+        RunIsHeldError: If somebody else holds it.
+    """
+    from loss_loggers.base._lock import FileLock, LocksMissingError
+
+    held, deadline = FileLock(lock), monotonic() + patience
+    with suppress(LocksMissingError):
+        while not held.acquire():
+            if monotonic() >= deadline:
+                who = held.holder()
+                host = who.get("host", "another host")
+                msg = f"process {who.get('pid', 'unknown')} on {host} holds {lock.parent}"
+                raise RunIsHeldError(msg)
+            sleep(0.02)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def move_run(path: str | PathLike[str], target: str | PathLike[str]) -> None:
+    """Move the folder of a run to a place where nothing is yet, unless somebody writes the run.
+
+    Raises:
+        RunIsHeldError: If somebody does.
+        OSError: If it cannot be moved, as to another disk.
+    """
+    folder, to = folder_at(path), folder_at(target)
+    with holding(folder / LOCK):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(to)
+        (to / LOCK).unlink(missing_ok=True)
 
 
 def part_path(folder: Path, number: int) -> Path:

@@ -16,8 +16,10 @@ from .commands.doctor import doctor
 from .commands.explain import explain
 from .commands.export import export
 from .commands.ls import RECENT, ls, print_runs
+from .commands.notes import note, tag
 from .commands.plot import plot
 from .commands.report import report
+from .commands.rm import rm
 from .commands.serve import serve
 from .commands.show import show
 from .commands.sync import sync
@@ -44,6 +46,9 @@ COMMANDS: dict[click.Command, tuple[str, ...]] = {
         "losses sync latest --to mlflow --uri http://localhost:5000",
         "losses sync gan --to wandb --project gan --dry-run",
     ),
+    note: ("losses note gan 'decay'", "losses note gan"),
+    tag: ("losses tag gan +good", "losses tag gan +paper -todo", "losses tag gan"),
+    rm: ("losses rm gan gan-2", "losses rm runs/sweep/seed* --yes"),
     demo: (
         "losses demo",
         "losses demo --serve --open",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from loss_loggers.text import printable
@@ -75,6 +76,13 @@ class Rows:
         names = [name for name in self.series if name.split("/")[-1] == "total"]
         return [name for name in names if self._has_any(("loss",), name)]
 
+    def best(self, name: str) -> float:
+        """The smallest finite value of a loss or total; infinite if there is none."""
+        import numpy as np
+
+        values = self.series[name].columns["loss"]
+        return float(np.min(values, where=np.isfinite(values), initial=inf))
+
     def _of_losses(self, columns: Sequence[str]) -> tuple[list[str], list[int]]:
         """Those of the columns that every series has, and where they are."""
         wanted = self._wanted
@@ -110,3 +118,28 @@ def by_name(block: Block) -> dict[str, Values]:
         if part.shape[1]:
             each[name] = np.hstack([each[name], part]) if name in each else part
     return each
+
+
+class FewRows(Rows):
+    """The same, of which only the first and the last row of each loss stay, and its best value.
+
+    So a run takes no room, however long it is.
+    """
+
+    def __init__(self, wanted: Collection[str] | None, always: Sequence[str]) -> None:
+        super().__init__(wanted, always)
+        self._best: dict[str, float] = {}
+
+    def add(
+        self, block: Block, each: Mapping[str, Values], ahead: float, losses: Collection[str]
+    ) -> None:
+        """As for all rows; however many come next, no room is made for them."""
+        super().add(block, each, min(ahead, 0.0), losses)
+        for name in each:
+            self._best[name] = min(self.best(name), super().best(name))
+            self.series[name].keep_ends(FIRST)
+        self.extras.keep_ends(FIRST)
+
+    def best(self, name: str) -> float:
+        """The smallest of all finite values."""
+        return self._best.get(name, inf)

@@ -15,7 +15,7 @@ from loss_loggers.text import printable
 
 from ._prefetch import prefetch
 from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unreadable
-from ._rows import Rows, by_name
+from ._rows import FewRows, Rows, by_name
 from ._tail import Tail
 from ._throughput import Throughput
 from .nonfinite import marked
@@ -53,6 +53,7 @@ class RunReader:
             fewer, the sooner it is done.
         always: The statistics that every series has, if only as NaN.
         patience: The seconds after which a poll leaves what is still unread to the next one.
+        keep: Whether all rows are kept, or only the first and the last one of each loss.
 
     Attributes:
         path: the folder.
@@ -68,12 +69,13 @@ class RunReader:
         *,
         always: Sequence[str] = SHOWN,
         patience: float = inf,
+        keep: bool = True,
     ) -> None:
         self.path = folder_at(path)
         self._patience = patience
         self.info: dict[str, Any] = {}
         self.colours: dict[str, str] = {}
-        self._new_rows = partial(Rows, columns, always)
+        self._new_rows = partial(Rows if keep else FewRows, columns, always)
         self._problems = Problems()
         self._epochs = EpochMeans(self.path)
         self.times_begun = 0
@@ -173,6 +175,10 @@ class RunReader:
         are views, which stay as they are when the reader polls.
         """
         return self._rows.series[name].columns
+
+    def best(self, name: str) -> float:
+        """The smallest finite value of a loss or total, of all rows; infinite if there is none."""
+        return self._rows.best(name)
 
     def poll(self) -> bool:
         """Read what is new; whether anything is."""

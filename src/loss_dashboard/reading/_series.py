@@ -54,6 +54,13 @@ class Series:
             fresh[[self._names.index(name) for name in columns]] = values
         self.count = end
 
+    def keep_ends(self, first: int) -> None:
+        """Forget all but so many first lines and the last one."""
+        if self.count <= first + 1:
+            return
+        self._room = self._room[:, [*range(first), self.count - 1]]
+        self.count = first + 1
+
     def _make_room(self, columns: Sequence[str], length: int, expected: int) -> None:
         """Twice as much as is needed, so that a line costs the same however many there are."""
         import numpy as np

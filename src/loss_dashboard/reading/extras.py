@@ -76,6 +76,11 @@ class Extras:
                 own = self._series.setdefault((name, column), Series(COLUMNS))
                 own.extend(COLUMNS, values[[0, 1, row]][:, lines], ahead * float(lines.mean()))
 
+    def keep_ends(self, first: int) -> None:
+        """Forget all but so many first values of each, and the last one."""
+        for series in self._series.values():
+            series.keep_ends(first)
+
     def series(self, losses: Collection[str]) -> dict[str, dict[str, Values]]:
         """The `step`, `time` and `value` of each; of a loss that is NaN none was recorded."""
         import numpy as np

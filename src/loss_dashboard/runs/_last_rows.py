@@ -23,11 +23,14 @@ class LastRows:
     Attributes:
         step: The largest one near the end; None if there is none.
         rows: for each name its cells that are numbers, by column.
+        steps_per_second: The pace of the steps near the end; None where there are not two.
     """
 
     def __init__(self, files: list[Path]) -> None:
         self.step: int | None = None
         self.rows: dict[str, dict[str, float]] = {}
+        self._first: tuple[int, float] | None = None
+        self._last: tuple[int, float] | None = None
         for path in reversed(files):
             header, lines = _header_and_tail(path)
             for line in lines:
@@ -44,8 +47,22 @@ class LastRows:
             step = int(row["step"])
         except (KeyError, ValueError, OverflowError):
             return
-        self.step = step if self.step is None else max(step, self.step)
+        if self.step is None or step > self.step:  # a validation may record at a step behind it
+            self.step, self._last = step, (step, row["time"])
+            self._first = self._first or self._last
         self.rows[name] = row
+
+    @property
+    def steps_per_second(self) -> float | None:
+        if self._first is None or self._last is None:
+            return None
+        steps, seconds = (end - start for start, end in zip(self._first, self._last, strict=True))
+        return steps / seconds if seconds > 0 else None
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The last value of each loss and total."""
+        return {name: row["loss"] for name, row in self.rows.items() if "loss" in row}
 
     @property
     def losses(self) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from loss_loggers.recording import is_run
 from loss_loggers.text import printable
 
-from .summary import find_runs
+from .cache import known_runs
 
 RUNS = Path("runs")
 LATEST = "latest"
@@ -37,14 +37,24 @@ def find_run(name: str | Path, directory: Path = RUNS) -> Path:
     return found
 
 
+def directory_of(folder: Path, directory: Path = RUNS) -> Path:
+    """The folder that the runs beside this one are in: all of `runs`, or just where it lies.
+
+    >>> directory_of(Path("runs/sweep/gan")).name, directory_of(Path("/elsewhere/gan")).name
+    ('runs', 'elsewhere')
+    """
+    run, home = folder.resolve(), directory.resolve()
+    return home if run != home and run.is_relative_to(home) else run.parent
+
+
 def run_names(directory: Path = RUNS) -> list[str]:
     """What `find_run` takes beside paths, the newest run first."""
-    names = [run.name for run in find_runs(directory) if run.path != directory]
+    names = [run.name for run in known_runs(directory) if run.path != directory]
     return [LATEST, *names] if names else []
 
 
 def _latest(directory: Path) -> Path | None:
-    runs = find_runs(directory)
+    runs = known_runs(directory)
     return runs[0].path if runs else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -63,3 +64,34 @@ def limit_in(settings: Mapping[str, Any], loss: str) -> float:
     tracker = settings.get(loss)
     known += [tracker.get("max_loss")] if isinstance(tracker, dict) else []
     return next((float(limit) for limit in known if isinstance(limit, float | int)), inf)
+
+
+def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Settings on one level, as text, without the names of the losses.
+
+    >>> flat_settings({"losses": ["G"], "lr": 0.1, "weighting": {"method": "CoVWeighting"}})
+    {'lr': '0.1', 'weighting.method': 'CoVWeighting'}
+    """
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if key == "losses" and not prefix and isinstance(value, list):
+            continue
+        if isinstance(value, dict):
+            found |= flat_settings(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = setting_text(value)
+    return found
+
+
+def setting_text(value: object) -> str:
+    """A setting as it is shown; 1 and 1.0 are the same.
+
+    >>> setting_text(None), setting_text(True), setting_text([64, 64]), setting_text(2.0)
+    ('none', 'true', '[64, 64]', '2')
+    """
+    if isinstance(value, str):
+        return value
+    try:
+        return "none" if value is None else json.dumps(value).removesuffix(".0")
+    except RecursionError:  # lists in lists, as deep as one likes
+        return "…"

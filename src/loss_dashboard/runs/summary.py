@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import is_run, parts
 from loss_loggers.text import printable
 
 from ._last_rows import LastRows
-from .run_json import shown_info
+from .notes import read_notes
+from .run_json import flat_settings, method_in, settings_in, shown_info
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -28,6 +30,15 @@ class Summary:
         start: Unix time in seconds.
         last_step: The last step recorded, if any.
         marks: What deserves a look, as far as the last rows tell, such as "G nan".
+        weighting: The method, as far as it is recorded.
+        settings: The hyperparameters, on one level and as text.
+        note: What the user wrote about it.
+        tags: What the user called it.
+        steps_per_second: The pace of the last steps; None where there are not two.
+        last: The last value of each loss and total, as far as it was read.
+        best: The smallest finite value of each, of all rows; empty until they were read.
+        numbers: The last value of each of the user's own numbers, once all rows were read.
+        is_read: Whether all rows were read, and not the last ones alone.
     """
 
     path: Path
@@ -37,23 +48,24 @@ class Summary:
     losses: tuple[str, ...] = ()
     last_step: int | None = None
     marks: tuple[str, ...] = ()
-
-
-def as_row(run: Summary) -> dict[str, Any]:
-    """A run as plain data."""
-    return {
-        "name": run.name,
-        "state": run.state,
-        "start": run.start or None,
-        "step": run.last_step,
-        "losses": list(run.losses),
-        "alerts": list(run.marks),
-    }
+    weighting: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+    tags: tuple[str, ...] = ()
+    steps_per_second: float | None = None
+    last: Mapping[str, float] = field(default_factory=dict)
+    best: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    is_read: bool = False
 
 
 def find_runs(directory: Path) -> list[Summary]:
     """The runs in a directory, or the one that it is; the newest first."""
-    runs = [summarize(folder, directory) for folder in run_folders(directory)]
+    return newest_first(summarize(folder, directory) for folder in run_folders(directory))
+
+
+def newest_first(runs: Iterable[Summary]) -> list[Summary]:
+    """The runs, by when they began."""
     return sorted(runs, key=lambda run: run.start, reverse=True)
 
 
@@ -94,15 +106,45 @@ def summarize(folder: Path, directory: Path | None = None) -> Summary:
 
 
 def _summary(folder: Path, name: str) -> Summary:
-    last, info = LastRows(parts(folder)), shown_info(folder)
+    last, info, (note, tags) = LastRows(parts(folder)), shown_info(folder), read_notes(folder)
+    run = Summary(
+        folder,
+        name,
+        losses=tuple(last.losses),
+        last_step=last.step,
+        marks=tuple(last.marks(last.losses)),
+        note=note,
+        tags=tags,
+        steps_per_second=last.steps_per_second,
+        last=last.values,
+    )
     try:
-        losses = tuple(loss for loss in info["losses"] if loss.split("/")[-1] != "total")
-        marks = tuple(last.marks(losses))
-        start = start_of(info)
-        return Summary(folder, name, state_of(info), start, losses, last.step, marks)
+        return _with_info(run, info, last)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        losses, marks = tuple(last.losses), tuple(last.marks(last.losses))
-        return Summary(folder, name, losses=losses, last_step=last.step, marks=marks)
+        return run
+
+
+def _with_info(run: Summary, info: dict[str, Any], last: LastRows) -> Summary:
+    losses = tuple(loss for loss in info["losses"] if loss.split("/")[-1] != "total")
+    settings = settings_in(info)
+    return replace(
+        run,
+        state=state_of(info),
+        start=start_of(info),
+        losses=losses,
+        marks=tuple(last.marks(losses)),
+        weighting=method_in(settings),
+        settings=_few(flat_settings(settings)),
+    )
+
+
+MOST_SETTINGS, LONGEST_SETTING = 200, 200
+"""So many settings of a run are listed, and so many characters of each."""
+
+
+def _few(settings: dict[str, str]) -> dict[str, str]:
+    few = islice(settings.items(), MOST_SETTINGS)
+    return {key[:LONGEST_SETTING]: text[:LONGEST_SETTING] for key, text in few}
 
 
 def name_in(folder: Path, directory: Path | None) -> str:

@@ -19,6 +19,7 @@ from loss_dashboard.runs.summary import find_runs
 from ._draw import CHARTS, draw
 from ._loss_table import LossTable
 from ._panels import alert_lines, explanation, facts, failure
+from ._run_list import RunList
 from ._view import View
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class WatchApp(App[None]):
         Binding("plus,equals_sign", "zoom(1)", "zoom", key_display="+/-"),
         Binding("minus", "zoom(-1)", show=False),
         Binding("n", "next_run", "next run"),
+        Binding("r", "choose_run", "runs"),
         Binding("down,j", "move(1)", "loss", key_display="\u2191\u2193"),
         Binding("up,k", "move(-1)", show=False),
         Binding("pagedown", "move_page(1)", show=False),
@@ -191,15 +193,24 @@ class WatchApp(App[None]):
         folders = [run.path for run in find_runs(self.reader.path.parent)]
         if folders:
             here = folders.index(self.reader.path) if self.reader.path in folders else -1
-            following = folders[(here + 1) % len(folders)]
-            self.reader = _reader(following)
-            self.view = View(log=self.view.log)
-            self._look()
-            self.show()
+            self._turn_to(folders[(here + 1) % len(folders)])
+
+    def action_choose_run(self) -> None:
+        """Show the list of runs, and go to the one that is chosen."""
+        self.push_screen(RunList(self.reader.path), self._turn_to)
+
+    def _turn_to(self, folder: Path | None) -> None:
+        """Watch another run, if one was chosen."""
+        if folder is None:
+            return
+        self.reader = _reader(folder)
+        self.view = View(log=self.view.log)
+        self._look()
+        self.show()
 
     def _poll(self) -> None:
         if not self.query(LossTable):
-            return  # it ends, and has taken its panels away
+            return  # the list of runs is in front, or it ends and has taken its panels away
         if self.reader.poll():
             if perf_counter() >= self._look_at:
                 self._look()

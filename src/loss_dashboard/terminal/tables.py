@@ -6,6 +6,7 @@ import time
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +15,7 @@ from loss_dashboard.curves.groups import HEADINGS, final_rows
 from loss_dashboard.curves.numbers import DASH, figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from loss_dashboard.curves.groups import Group, GroupedLoss
     from loss_dashboard.runs.summary import Summary
@@ -44,14 +45,14 @@ def table(label: str, *headings: str) -> Table:
     return empty
 
 
-def some(words: Sequence[str]) -> str:
+def some(words: Sequence[str], between: str = " ") -> str:
     """All of a few words, or the first of many and how many more there are.
 
     >>> some(["G", "D"]), some([f"task_{number}" for number in range(64)])
     ('G D', 'task_0 … and 63 more')
     """
     if len(words) <= MANY:
-        return " ".join(words)
+        return between.join(words)
     return f"{words[0]} … and {len(words) - 1} more"
 
 
@@ -65,22 +66,28 @@ def loss_table(group: LossGroup) -> Table:
     return losses
 
 
-def run_table(runs: Iterable[Summary]) -> Table:
+WRAPPED = ("last", "best", "tags", "alerts")
+"""Columns that go on below on a narrow terminal, so that the names of the runs stay whole."""
+
+
+NUMBERS = ("step", "steps/s")
+NEEDED = {"started": 150, "steps/s": 130, "weighting": 110, "step": 70}
+"""On a terminal with fewer characters these columns are left out."""
+
+ROOM = 170
+"""On a terminal with fewer characters the total stands for its losses."""
+
+
+def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED) -> Table:
     """One line per run."""
-    lines = table("run", "state", "started", "losses", "last step", "alerts")
+    columns = run_cells(runs, best=best, brief=width < ROOM)
+    shown = {name: cells for name, cells in columns.items() if width >= NEEDED.get(name, 0)}
+    lines = table("run", *shown)
     for column in lines.columns:
-        column.justify = "right" if column.header == "last step" else "left"
-        # On a narrow terminal these go on below, so that the names of the runs stay whole.
-        column.no_wrap = column.header not in ("losses", "alerts")
-    for run in runs:
-        lines.add_row(
-            Text(run.name),
-            Text(run.state, style=STATE_STYLES.get(run.state, "")),
-            _moment(run.start),
-            Text(some(run.losses)),
-            "" if run.last_step is None else str(run.last_step),
-            Text(", ".join(run.marks), style="red"),
-        )
+        column.justify = "right" if column.header in NUMBERS else "left"
+        column.no_wrap = column.header not in WRAPPED
+    for run, *cells in zip(runs, *shown.values(), strict=True):
+        lines.add_row(Text(run.name), *cells)
     return lines
 
 
@@ -100,6 +107,56 @@ def final_table(groups: Sequence[Group], losses: Sequence[GroupedLoss]) -> Table
             DASH.join(f"{step:.0f}" for step in dict.fromkeys(final.steps)),
         )
     return lines
+
+
+def run_lines(runs: Sequence[Summary], *, best: bool = False) -> Iterator[str]:
+    """The same as plain lines, which of hundreds of runs takes a tenth of the time."""
+    columns = {"run": [Text(run.name) for run in runs], **run_cells(runs, best=best)}
+    cells = [[name, *(cell.plain for cell in column)] for name, column in columns.items()]
+    widths = [max(map(cell_len, column)) for column in cells]
+    for line in zip(*cells, strict=True):
+        padded = (
+            " " * (width - cell_len(cell)) + cell
+            if name in NUMBERS
+            else cell + " " * (width - cell_len(cell))
+            for name, cell, width in zip(columns, line, widths, strict=True)
+        )
+        yield "  ".join(padded).rstrip()
+
+
+def run_cells(
+    runs: Sequence[Summary], *, best: bool = False, brief: bool = False
+) -> dict[str, list[Text]]:
+    """What each column says of each run; those in which no run has anything are left out."""
+    columns = {
+        "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
+        "started": [Text(_moment(run.start)) for run in runs],
+        "weighting": [Text(run.weighting.removesuffix("Weighting")) for run in runs],
+        "step": [Text("" if run.last_step is None else str(run.last_step)) for run in runs],
+        "steps/s": [Text(_pace(run)) for run in runs],
+        "best" if best else "last": [_values(run, best=best, brief=brief) for run in runs],
+        "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
+        "alerts": [Text(", ".join(run.marks), "red") for run in runs],
+    }
+    return {name: cells for name, cells in columns.items() if any(cells)}
+
+
+def _values(run: Summary, *, best: bool, brief: bool) -> Text:
+    """The losses with their values, and the total; what none is known of is named alone."""
+    values = run.best if best else run.last
+    totals = [name for name in values if name.split("/")[-1] == "total"]
+    words = [_word(name, values) for name in run.losses if not (brief and totals)]
+    told = [some(words, "  ")] if words else []
+    return Text("  ".join([*told, *(_word(name, values) for name in totals)]))
+
+
+def _word(name: str, values: Mapping[str, float]) -> str:
+    return f"{name} {figures(values[name])}" if name in values else name
+
+
+def _pace(run: Summary) -> str:
+    pace = run.steps_per_second
+    return "" if pace is None else f"{pace:.3g}"
 
 
 def _moment(seconds: float) -> str:

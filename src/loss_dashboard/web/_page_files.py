@@ -22,7 +22,7 @@ MOST = 490_000
 """So many bytes can still be sent by mail."""
 
 PAGE = files("loss_dashboard") / "web" / "page"
-STYLES = ("vendor/uPlot.min.css", "page.css", "groups/groups.css")
+STYLES = ("vendor/uPlot.min.css", "page.css", "home/home.css", "groups/groups.css")
 SCRIPTS = (
     "elements.js",
     "vendor/uPlot.min.js",
@@ -32,6 +32,11 @@ SCRIPTS = (
     "data/choice.js",
     "data/asking.js",
     "data/listening.js",
+    "home/wanted.js",
+    "home/columns.js",
+    "home/rows.js",
+    "home/tools.js",
+    "home/home.js",
     "head/header.js",
     "head/empty.js",
     "head/controls.js",
@@ -41,6 +46,7 @@ SCRIPTS = (
     "table/keys.js",
     "table/table.js",
     "table/compare.js",
+    "table/settings.js",
     "charts/lines.js",
     "charts/equal.js",
     "charts/epochs.js",

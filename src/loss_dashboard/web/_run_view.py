@@ -11,7 +11,7 @@ from loss_dashboard.curves.shares import by_size, followed_in, objective, shares
 from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
-from loss_dashboard.runs.run_json import settings_in
+from loss_dashboard.runs.run_json import flat_settings, settings_in
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "is_unreadable": reader.is_unreadable,
         "error": reader.error,
         "settings": {key: value for key, value in settings.items() if key != "losses"},
+        "hyperparameters": flat_settings(settings),
         "start": reader.info.get("start"),
         "step": max(steps, default=None),
         "steps_per_second": plain(reader.steps_per_second),

@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from loss_dashboard.alerts.live_list import LiveList
 from loss_dashboard.curves.view_options import ViewOptions
 
 from . import _page_files
@@ -52,6 +53,7 @@ def make_app(
     routes = [
         Route("/", server.page, middleware=packed),
         Route("/api/runs", server.runs),
+        Route("/api/table", server.table, middleware=packed if is_far else []),
         Route("/api/views", server.views, middleware=packed if is_far else []),
         Route("/api/changes", server.changes),
         Route("/api/groups", server.groups, middleware=packed if is_far else []),
@@ -72,6 +74,7 @@ class _Server:
     def __init__(self, registry: RunRegistry) -> None:
         self._registry = registry
         self._groups = GroupSessions(registry.folders, registry.holds)
+        self._list = LiveList(registry.runs, [*registry.caches.values()])
 
     async def page(self, _: Request) -> Response:
         return Response(_page_files.document(), media_type="text/html")
@@ -88,6 +91,14 @@ class _Server:
         places = [str(place) for place in self._registry.places]
         listed = [describe(key, run) for key, run in runs.items()]
         return _json(orjson.dumps({"places": places, "runs": listed}))
+
+    async def table(self, request: Request) -> Response:
+        try:
+            since = int(request.query_params.get("since") or 0)
+        except ValueError:
+            return PlainTextResponse("A number is needed.", 400)
+        told = await run_in_threadpool(self._list.answer, since)
+        return _json(orjson.dumps(told))
 
     async def views(self, request: Request) -> Response:
         stream = await run_in_threadpool(self._stream, request.query_params)

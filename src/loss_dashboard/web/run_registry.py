@@ -6,7 +6,9 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from loss_dashboard.runs.summary import Summary, run_folders, summarize
+from loss_dashboard.runs.cache import Cache
+from loss_dashboard.runs.notes import NOTES
+from loss_dashboard.runs.summary import Summary, name_in, run_folders, summarize
 from loss_dashboard.runs.unique_names import unique_name
 from loss_loggers.recording import INFO, parts
 
@@ -33,6 +35,7 @@ class RunRegistry:
 
     def __init__(self, places: Iterable[Path]) -> None:
         self.places = [place.resolve() for place in places]
+        self.caches = {place: Cache(place) for place in self.places}
         self._sessions: dict[str, RunSession] = {}
         self._summaries: dict[Path, tuple[list[object], Summary]] = {}
         self._lock = Lock()
@@ -49,10 +52,11 @@ class RunRegistry:
 
     def _summary(self, path: Path, place: Path) -> Summary:
         """What is known of a run, kept once it has ended: of hundreds that takes a while."""
-        stamps = [_stamp(file) for file in (path / INFO, *parts(path))]
+        stamps = [_stamp(file) for file in (path / INFO, *parts(path), path / NOTES)]
         known = self._summaries.get(path)
         if known is None or known[0] != stamps or known[1].state == "running":
-            self._summaries[path] = known = stamps, summarize(path, place)
+            run = self.caches[place].find(path, name_in(path, place)) or summarize(path, place)
+            self._summaries[path] = known = stamps, run
         return known[1]
 
     def left_out(self) -> list[Path]:
@@ -113,4 +117,5 @@ def describe(key: str, run: Summary) -> dict[str, object]:
     """A run in the list of all."""
     # JSON's readers know no larger numbers.
     step = run.last_step if run.last_step is None or abs(run.last_step) < 2**53 else None
-    return {"key": key, "state": run.state, "start": run.start, "step": step}
+    told = {"key": key, "state": run.state, "start": run.start, "step": step}
+    return {**told, "note": run.note, "tags": run.tags}

@@ -66,6 +66,13 @@ def losses(*arguments: str | Path) -> str:
     "arguments",
     [
         ["ls", "runs"],
+        ["ls", "runs", "--best", "--search", "\x1b[2J"],
+        ["ls", "runs", "--sort", "no\x1b[2J"],
+        ["note", "{run}", "a\x1b[2J"],
+        ["note", "{run}x"],
+        ["tag", "{run}", "+a\x1b[2J"],
+        ["rm", "{run}"],
+        ["rm", "{run}", "--yes"],
         ["watch", "{run}", "--once"],
         ["watch", "{run}", "--plain"],
         ["doctor", "{run}"],

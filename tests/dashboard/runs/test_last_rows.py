@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
-from loss_dashboard.alerts import _marks
+from loss_dashboard.alerts import _listed
 from loss_dashboard.cli.losses import app
 from loss_dashboard.runs._last_rows import TAIL, LastRows
 from loss_loggers import CsvLogger
@@ -55,7 +55,7 @@ def test_ls_marks_a_loss_that_was_ever_lost_and_one_that_jumped(tmp_path: Path) 
     ends = {line.split()[0]: line.split()[-2:] for line in printed.splitlines()[1:]}
     assert ends["lost"] == ends["now"] == ["G", "nan"]
     assert ends["high"] == ["G", "spike"]
-    assert ends["calm"][-1] == "1"
+    assert ends["calm"] == ["D", "1.00"]
 
 
 @pytest.mark.parametrize(("loss", "marks"), [(5.0, []), (-5.0, []), (-40.0, ["G spike"])])
@@ -86,13 +86,15 @@ def test_ls_shows_a_run_whose_run_json_makes_no_sense(tmp_path: Path) -> None:
 
     printed = CliRunner().invoke(app, ["ls", str(tmp_path)]).output
 
-    assert printed.splitlines()[1].split() == ["gan", "unreadable", "D", "G", "51", "G", "spike"]
+    name, state, step, _pace, *rest = printed.splitlines()[1].split()
+    assert (name, state, step) == ("gan", "unreadable", "51")
+    assert rest == ["D", "1.00", "G", "1.00", "G", "spike"]
 
 
 def test_ls_reads_only_the_end_of_a_large_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record(tmp_path / "gan", [1.0] * 50 + [50.0] + [1.0] * 500)
-    monkeypatch.setattr(_marks, "LARGE", 1000)
+    monkeypatch.setattr(_listed, "LARGE", 1000)
 
     assert "spike" not in CliRunner().invoke(app, ["ls", str(tmp_path)]).output

@@ -252,6 +252,34 @@ def test_n_goes_through_the_runs_of_the_folder(run: Path) -> None:
     drive(run, (80, 24), steps)
 
 
+def test_r_lists_the_runs_to_choose_from(run: Path) -> None:
+    with CsvLogger(run.parent / "newer") as logger:
+        write(logger, range(5))
+    (run / "notes.json").write_text('{"note": "seems good", "tags": ["paper"]}')
+
+    async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
+        from textual.widgets import DataTable
+
+        await pilot.press("r")
+        table = watching.screen.query_one(DataTable)
+        assert [str(table.get_row_at(at)[0]) for at in range(2)] == ["newer", "gan"]
+        assert table.cursor_row == 1
+        await pilot.press("k", "enter")
+        await pilot.pause()
+        assert watching.reader.path.name == "newer"
+        assert "newer" in text_of(watching, "#headline")
+
+        await pilot.press("r", "slash", *"good", "enter", "enter")
+        await pilot.pause()
+        assert watching.reader.path.name == "gan"
+        await pilot.press("r", "l", "n", "space", "escape")  # keys of what lies behind are silent
+        await pilot.pause(0.6)
+        assert watching.view == View()
+        assert "gan" in text_of(watching, "#headline")
+
+    drive(run, (80, 24), steps)
+
+
 def test_a_small_terminal_tells_the_weight_and_the_last_value_of_each_loss(run: Path) -> None:
     async def steps(watching: WatchApp, _pilot: Pilot[None]) -> None:
         lines = text_of(watching, "#table").replace("│", " ").splitlines()[1:4]

@@ -219,9 +219,9 @@ def test_two_runs_are_compared(
         page.check("#choices input[value=new]")
         ready(page, 5)
 
-        wait_for_text(page, "#comparison", "weighting.spike")
+        wait_for_text(page, "#hyperparameters table", "weighting.spike")
         wait_for_text(page, "#comparison", "0 %")
-        assert "weighting.method" not in page.text_content("#comparison")
+        assert "weighting.method" not in page.text_content("#hyperparameters table")
         dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
         assert dashes == [False] * 3 + [True] * 2
         assert page.evaluate("plots.get('loss').chart.data[0].length") == 50

@@ -156,6 +156,35 @@ def test_nothing_outside_the_folder_is_read(
     assert listed == ["gan"]
 
 
+def test_the_table_tells_all_runs_and_then_what_is_new(
+    tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
+) -> None:
+    record(tmp_path / "runs/gan")
+    folder = record(tmp_path / "runs/sweep/vae", steps=10)
+    (tmp_path / "runs/link").symlink_to(record(tmp_path / "secret"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with serve(str(tmp_path / "runs")) as address:
+        told = json.loads(ask(address, "/api/table")[1])
+        assert set(told["keys"]) == {row["key"] for row in told["rows"]} == {"gan", "sweep/vae"}
+        end = time.monotonic() + 30
+        while told["unread"] and time.monotonic() < end:
+            told = json.loads(ask(address, "/api/table")[1])
+        (row,) = (row for row in told["rows"] if row["key"] == "sweep/vae")
+        assert (row["step"], row["weighting"], row["best"]["G"]) == (9, "CoVWeighting", 0.1)
+        since = f"/api/table?since={told['version']}"
+        assert json.loads(ask(address, since)[1])["rows"] == []
+
+        (folder / "notes.json").write_text('{"note": "good"}')
+        while not (rows := json.loads(ask(address, since)[1])["rows"]):
+            assert time.monotonic() < end
+        assert [row["note"] for row in rows] == ["good"]
+        assert ask(address, "/api/table?since=x")[0] == 400
+        assert ask(address, "/api/table", method="POST")[0] == 405
+        assert ask(address, "/api/table", method="HEAD")[0] == 200
+    (folder / "notes.json").unlink()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_run_that_becomes_a_link_is_no_longer_read(
     tmp_path: Path, serve: Callable[..., Any], record: Callable[..., Path]
 ) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
+
+from loss_dashboard.runs.run_json import flat_settings, setting_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,35 +14,14 @@ SEED = re.compile("(.*[_-])?seed", re.IGNORECASE)
 """Runs that differ in it alone are of one kind."""
 
 
-def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def flat(settings: Mapping[str, Any]) -> dict[str, str]:
     """Each setting by its dotted key, as text; seeds left out.
 
     >>> flat({"weighting": {"method": "CoVWeighting", "decay": None}, "lr": 1.0, "seed": 3})
     {'weighting.method': 'CoVWeighting', 'weighting.decay': 'none', 'lr': '1'}
     """
-    found: dict[str, str] = {}
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{name}.")
-        elif not SEED.fullmatch(name):
-            found[prefix + name] = text(value)
-    return found
-
-
-def text(value: object) -> str:
-    """A value as it is written beside its key; 1 and 1.0 are the same.
-
-    >>> text(True), text(0.1), text(1.0), text([1, 2]), text("adam")
-    ('true', '0.1', '1', '[1, 2]', 'adam')
-    """
-    if isinstance(value, str):
-        return value
-    if value is None:
-        return "none"
-    try:
-        return json.dumps(value).removesuffix(".0")
-    except RecursionError:  # lists in lists, as deep as one likes
-        return "…"
+    known = flat_settings(settings).items()
+    return {key: text for key, text in known if not SEED.fullmatch(key.rpartition(".")[2])}
 
 
 def setting(settings: Mapping[str, Any], key: str) -> dict[str, str] | None:
@@ -58,7 +38,7 @@ def setting(settings: Mapping[str, Any], key: str) -> dict[str, str] | None:
     if isinstance(settings.get(key), dict):
         return flat(settings[key]) or None
     if key in settings:
-        return {"": text(settings[key])}
+        return {"": setting_text(settings[key])}
     for name, inner in settings.items():
         if isinstance(inner, dict) and key.startswith(f"{name}."):
             found = setting(inner, key[len(name) + 1 :])

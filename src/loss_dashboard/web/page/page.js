@@ -5,6 +5,10 @@ let notice = "";
 
 function draw() {
   showTheme();
+  document.body.classList.toggle("at-home", isHome());
+  $("#home").hidden = !isHome();
+  $(".skip").hidden = isHome();
+  $("#title").classList.toggle("unseen", !isHome());
   if (isGrouped()) return drawGroups();
   const view = views[0], isEmpty = !view?.losses.length;
   showPicker();
@@ -15,8 +19,10 @@ function draw() {
   showExplained(view);
   showAlerts(view);
   showComparison(isEmpty ? [] : views);
+  showHyperparameters(isEmpty ? [] : views);
   for (const id of ["#summary", "#controls", "#charts"]) $(id).hidden = isEmpty;
-  document.title = view ? `${view.name} · losses` : "losses";
+  document.title = view ? `${view.name} · losses` : isHome() ? "Runs · losses" : "losses";
+  drawHome();
   if (isEmpty) return;
   const shown = choiceFor(views);
   showTable(view, shown, change);
@@ -46,12 +52,13 @@ function drawNow() {
   resting = end + 2 * (end - begun);
 }
 
-// The chosen runs that there still are, or else the newest.
+// The chosen runs that there still are, the only one that there is, or else the table of all.
 async function start() {
   const known = library.runs.map((run) => run.key);
   const missing = choice.runs.filter((run) => !known.includes(run));
   choice.runs = choice.runs.filter((run) => known.includes(run));
-  if (!choice.runs.length) choice.runs = known.slice(0, isGrouped() ? MOST_GROUPED : 1);
+  if (known.length === 1) choice.runs = known;
+  else if (!choice.runs.length && isGrouped()) choice.runs = known.slice(0, MOST_GROUPED);
   if (missing.length) {
     notice = `There is no run ${missing.join(", ")} here.`;
     writeChoice();

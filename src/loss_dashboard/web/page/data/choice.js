@@ -22,6 +22,7 @@ function readChoice() {
 
 function writeChoice() {
   if (location.protocol === "file:") return;
+  if (isHome()) return writeWanted();
   const query = new URLSearchParams();
   choice.runs.forEach((run) => query.append("run", run));
   const told = {

@@ -30,6 +30,7 @@ async function listen() {
   hush();
   const attempt = ++attempts, runs = [...choice.runs];
   if (REPORT || document.hidden) return;
+  if (isHome()) return refreshTable();
   if (!runs.length) { timer = setTimeout(refreshLibrary, POLL); return; }
   if (isGrouped()) return askForGroups(attempt);
   const leave = await takePlace();
@@ -69,11 +70,25 @@ async function revive() {
 
 async function refreshLibrary() {
   try {
+    const before = library.runs.map(({ key }) => key);
     library = await get("api/runs");
     isGone = false;
+    sayNew(library.runs.filter(({ key }) => before.length && !before.includes(key)));
     if (!choice.runs.length && library.runs.length) return start();
     showPicker();
   } catch { isGone = true; }
   showState();
   if (!choice.runs.length) timer = setTimeout(refreshLibrary, POLL);
+}
+
+// While one run is looked at, another may begin.
+const LIBRARY = 15000;
+setInterval(() => { if (!REPORT && !document.hidden && choice.runs.length && !isGone) refreshLibrary(); }, LIBRARY);
+
+function sayNew(runs) {
+  if (!runs.length) return;
+  const text = runs.length > 3 ? `${runs.length} new runs` : `New run: ${runs.map(({ key }) => key).join(", ")}`;
+  $("#said").textContent = text;
+  $("#all-runs").textContent = `All runs · ${runs.length} new`;
+  $("#all-runs").title = text;
 }

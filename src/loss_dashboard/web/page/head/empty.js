@@ -10,7 +10,7 @@ group.update({"G": loss_g, "D": loss_d})  # each step`;
 function showEmpty(view) {
   const home = $("#empty");
   const isOnItsWay = !view && choice.runs.length;
-  home.hidden = Boolean(view?.losses.length || isOnItsWay || isGone);
+  home.hidden = Boolean(view?.losses.length || isOnItsWay || isGone || isHome());
   if (!home.hidden) home.replaceChildren(...(view ? wordsOfWaiting(view) : wordsOfWelcome()), ...watchedPaths(view));
 }
 

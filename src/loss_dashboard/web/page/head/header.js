@@ -11,9 +11,11 @@ function showPicker() {
     $("#choices").replaceChildren(...keys.map((key) => element("label", {}, element("input", { type: "checkbox", value: key }), key)));
   }
   select.value = choice.runs[0] ?? "";
-  $("#title").textContent = choice.runs.length ? `Losses of ${choice.runs.join(" and ")}` : "losses";
-  $(".picker").hidden = !keys.length;
-  $("#others").hidden = keys.length < 2 || Boolean(REPORT);
+  $("#title").textContent = isHome() ? "Runs" : choice.runs.length ? `Losses of ${choice.runs.join(" and ")}` : "losses";
+  $(".picker").hidden = !choice.runs.length;
+  $("#all-runs").hidden = keys.length < 2 || isHome() || Boolean(REPORT);
+  $("#all-runs").href = addressOfHome();
+  $("#others").hidden = keys.length < 2 || isHome() || Boolean(REPORT);
   for (const box of document.querySelectorAll("#choices input")) {
     box.checked = choice.runs.includes(box.value);
     box.disabled = box.value === choice.runs[0] || (!box.checked && choice.runs.length >= MOST);
@@ -35,14 +37,19 @@ function showState() {
 }
 
 function showSettings(view) {
-  $("#settings").replaceChildren(...(view ? settingsOf(view) : []));
+  $("#settings").replaceChildren(...(view ? [...notesOf(view), ...settingsOf(view)] : []));
 }
 
-function settingsOf(view) {
-  const { weighting, ...others } = view.settings;
-  const { method, ...own } = typeof weighting === "object" ? weighting ?? {} : { method: `${weighting ?? ""}` };
-  const words = [...flat(own), ...flat(others)].filter(([, value]) => value !== "none");
-  const shown = words.slice(0, 14).map(([key, value]) => element("span", {}, `${key} ${shortened(value, 40)}`));
+// What the user wrote about the run; a report has none of it.
+function notesOf({ key }) {
+  const { tags = [], note } = library.runs.find((run) => run.key === key) ?? {};
+  return [...tags.map((tag) => element("span", { class: "tag" }, tag)), ...(note ? [element("q", {}, note)] : [])];
+}
+
+function settingsOf({ hyperparameters }) {
+  const { "weighting.method": method = hyperparameters.weighting, ...others } = hyperparameters;
+  const words = Object.entries(others).filter(([key, value]) => value !== "none" && key !== "weighting");
+  const shown = words.slice(0, 14).map(([key, value]) => element("span", {}, `${key.replace(/^weighting\./, "")} ${shortened(value, 40)}`));
   return [method ? element("b", {}, method) : null, ...shown].filter(Boolean);
 }
 
