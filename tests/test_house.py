@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGES = (loss_dashboard, loss_loggers, multi_loss_weighting)
-MANY = {"weighting", "backends"}
-"""Folders in which a method, or a backend, is a file."""
+MANY = {"weighting", "backends", "commands"}
+"""Folders in which a method, a backend or a command is a file."""
 
 LONG = {"multi_loss_weighting/statistics/_scalar.py: add"}
 """A step takes every running number of a loss further, in one pass without a call."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.curves.smooth import smooth
-from loss_dashboard.runs.epochs import as_epochs
+from loss_dashboard.reading.epochs import as_epochs
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 from ._axes import (

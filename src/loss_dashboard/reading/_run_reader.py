@@ -8,7 +8,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.colours import colours_in
-from loss_dashboard.runs.epochs import EpochMeans
 from loss_dashboard.runs.run_json import shown_info
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
 from loss_loggers.text import printable
@@ -18,6 +17,7 @@ from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unread
 from ._rows import FewRows, Rows, by_name
 from ._tail import Tail
 from ._throughput import Throughput
+from .epochs import EpochMeans
 from .nonfinite import marked
 
 if TYPE_CHECKING:

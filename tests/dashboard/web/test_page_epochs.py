@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
-from loss_dashboard.runs.epochs import as_epochs
+from loss_dashboard.reading.epochs import as_epochs
 from loss_dashboard.web.report import write_report
 from loss_loggers import CsvLogger
 

@@ -14,7 +14,7 @@ from loss_dashboard.cli.losses import app
 from loss_dashboard.curves.live_curves import LiveCurves
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
-from loss_dashboard.runs.epochs import as_epochs
+from loss_dashboard.reading.epochs import as_epochs
 from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
 
