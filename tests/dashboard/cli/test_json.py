@@ -24,6 +24,8 @@ SHAPES = {
         r"`losses ([a-z -]+) --json`:\n\n```json\n(.*?)```", DOCS, re.DOTALL
     )
 }
+BY_NAME = ("last", "best", "numbers", "settings")
+"""Objects of a listed run whose keys are names of losses, numbers and settings."""
 COMMANDS = ("ls {runs}", "explain {run}", "watch --once {run}", "show {run}", "doctor {run}")
 
 
@@ -55,7 +57,11 @@ def keys(shape: Any, above: str = "") -> set[str]:
         return keys(shape[0], above) if shape else set()
     if not isinstance(shape, dict):
         return set()
-    inner = [keys(value, f"{above}{key}.") for key, value in shape.items()]
+    inner = [
+        keys(own, f"{above}{key}.")
+        for key, own in shape.items()
+        if key not in BY_NAME or isinstance(own, list)
+    ]
     return {f"{above}{key}" for key in shape}.union(*inner)
 
 
