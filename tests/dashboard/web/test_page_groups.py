@@ -185,11 +185,14 @@ def test_another_setting_groups_them_anew_and_stays_in_the_address(
     with serve(str(tmp_path)) as address:
         page = one.open(f"{address}?group={METHOD}")
         drawn(page, 1)
-        offered = page.locator("#by option").evaluate_all("all => all.map((one) => one.value)")
-        page.select_option("#by select", "lr")
+        offered = page.locator("#made option").evaluate_all("all => all.map((one) => one.value)")
+        page.select_option("#made select", "lr")
         wait(page, "grouping.by === 'lr'")
         wait(page, "plots.get('of kl').model.lines.map(({name}) => name).join() === '0,0.1'")
         assert "group=lr" in page.url
+        page.click("text=All runs")
+        wait(page, "!grouping || document.title.startsWith('Runs')")
+        assert "group=" not in page.url
     assert offered == [METHOD, "lr", ""]
 
 

@@ -477,3 +477,10 @@ def test_no_two_scripts_of_the_page_define_the_same_name() -> None:
     names = Counter(re.findall(r"^(?:async )?(?:function|const|let) (\w+)", text, re.MULTILINE))
 
     assert [name for name, times in names.items() if times > 1] == []
+
+
+def test_no_two_elements_of_the_page_have_the_same_id() -> None:
+    texts = [(PAGE / name).read_text() for name in ("index.html", *SCRIPTS) if "vendor" not in name]
+    ids = Counter(re.findall(r"""\bid(?:=|: )"([\w-]+)\"""", "\n".join(texts)))
+
+    assert [name for name, times in ids.items() if times > 1] == []

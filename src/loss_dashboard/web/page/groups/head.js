@@ -49,7 +49,9 @@ function showGroupHead(told) {
   const title = told ? titleOfGroups(told) : "Groups of runs";
   $("#title").textContent = title;
   document.title = `${title} · losses`;
-  const home = $("#by") ?? newGroupHead();
+  $("#all-runs").hidden = Boolean(REPORT);
+  $("#all-runs").href = addressOfHome();
+  const home = $("#made") ?? newGroupHead();
   home.hidden = !told;
   if (!told) return;
   showKeys(home.querySelector("select"), told);
@@ -61,12 +63,12 @@ function showGroupHead(told) {
 function newGroupHead() {
   const select = element("select", { "aria-label": "Group by", disabled: Boolean(REPORT), onchange: (event) => choose({ group: event.target.value, only: [], hide: [] }, true) });
   const members = REPORT ? null : element("details", { id: "members" }, element("summary", {}, "Runs"), element("div", { class: "menu", role: "group", "aria-label": "Runs to group" }));
-  const home = element("div", { id: "by" }, element("label", {}, element("span", { class: "quiet" }, "group by "), select), element("span", { class: "made quiet" }), members, element("a", { href: "#finals" }, "Final values"));
+  const home = element("div", { id: "made" }, element("label", {}, element("span", { class: "quiet" }, "group by "), select), element("span", { class: "made quiet" }), members, element("a", { href: "#finals" }, "Final values"));
   members?.addEventListener("change", chooseMembers);
   members?.addEventListener("toggle", () => { if (members.open) refreshLibrary(); });
   document.addEventListener("click", (event) => { if (members && !members.contains(event.target)) members.open = false; });
   document.addEventListener("keydown", (event) => { if (members && event.key === "Escape") members.open = false; });
-  $(".bar").prepend(home);
+  $("#all-runs").after(home);
   return home;
 }
 
