@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -362,6 +363,32 @@ def test_each_shell_has_its_completion(shell: str) -> None:
 
     assert code == 0
     assert f"_LOSSES_COMPLETE={shell}_complete" in printed
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+@pytest.mark.parametrize("number", range(8))
+def test_ctrl_c_at_any_moment_ends_it_without_a_traceback(tmp_path: Path, number: int) -> None:
+    """Also while the command is being imported; before that it is Python's own affair."""
+    CsvLogger(tmp_path / "gan").close()
+    code = (
+        "import sys; sys.argv = ['losses', 'explain', sys.argv[1]]\n"
+        "print('ready', flush=True)\n"
+        "from loss_dashboard.cli.start import main; main()"
+    )
+    command = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "gan")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert command.stdout is not None
+    command.stdout.readline()
+    time.sleep(0.03 + number * 0.03)
+    command.send_signal(signal.SIGINT)
+    _, said = command.communicate(timeout=60)
+
+    assert "Traceback" not in said
+    assert command.returncode in (0, 130, -signal.SIGINT)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")

@@ -1,5 +1,5 @@
 """The command `losses`, as `python -m loss_dashboard`."""
 
-from .cli.losses import app
+from .cli.start import main
 
-app(prog_name="losses")
+main()

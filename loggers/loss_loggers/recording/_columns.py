@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._table import KEYS, LONGEST
+from ._table import KEYS, LONGEST, csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -113,7 +112,7 @@ def header_of(lines: memoryview) -> tuple[list[str], memoryview]:
     (['step', 'time', 'name'], b'0,1.5,G\n')
     """
     line = io.BytesIO(lines).readline()
-    header = next(csv.reader([str(line, "utf-8", "replace").removesuffix("\n")]), [])
+    header = next(csv_rows([str(line, "utf-8", "replace").removesuffix("\n")]), [])
     return header, lines[len(line) :]
 
 
@@ -172,7 +171,7 @@ def _parse_any(lines: bytes | memoryview, header: Sequence[str], taken: list[str
     import numpy as np
 
     text = str(lines, "utf-8", "replace").replace("\0", "\ufffd")
-    rows = list(csv.reader(text.split("\n")[:-1]))
+    rows = list(csv_rows(text.split("\n")[:-1]))
     whole = [row for row in rows if len(row) == len(header)]
     cells = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}
     codes: dict[str, int] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 KEYS = ("step", "time", "name")
@@ -82,9 +82,15 @@ def cells_of(line: str) -> list[str]:
     line = line.rstrip("\r\n")
     if '"' not in line:  # a third of the time
         return line.split(",") if line else []
-    from csv import reader  # here, for most files have no quotes
+    return next(csv_rows([line]))
 
-    return next(reader([line]))
+
+def csv_rows(lines: Iterable[str]) -> Iterator[list[str]]:
+    """The cells of lines as CSV has them; a name may be longer than the 128 KB of the default."""
+    from csv import field_size_limit, reader  # here, for most files have no quotes
+
+    field_size_limit(LONGEST)
+    return reader(lines)
 
 
 def _line(path: Path, number: int, file: BinaryIO) -> bytes:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
-
 
 def say(message: object, *, err: bool = False) -> None:
     """Print a line, of text that may come from a file: it is data, and no command to a terminal."""

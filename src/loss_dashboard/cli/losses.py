@@ -8,7 +8,7 @@ import click
 
 from loss_loggers.text import printable
 
-from ._common import INTERRUPTED
+from . import INTERRUPTED
 from ._streams import forgiving_streams
 from .commands.completion import completion
 from .commands.demo import demo

@@ -1,0 +1,20 @@
+"""The command `losses` from its first moment on."""
+
+import signal
+import sys
+
+from . import INTERRUPTED
+
+
+def main() -> None:
+    """Run the command; Ctrl-C ends it without a traceback, also while it is being imported."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from .losses import app
+
+    try:
+        signal.signal(signal.SIGINT, handler)
+        app(prog_name="losses")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
