@@ -55,4 +55,5 @@ def caught() -> Iterator[Caught]:
     """The warnings of the test, from whatever thread, as they come."""
     with warnings.catch_warnings(record=True) as messages:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)  # of what other tests left behind
         yield messages

@@ -229,7 +229,7 @@ def test_a_dry_run_opens_nothing(tmp_path: Path, backend: str) -> None:
 def test_a_backend_that_is_away_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAhttp_backend import_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
 
     code, printed = losses(
         "sync", record(tmp_path / "gan"), "--to", "mlflow", "--uri", "http://127.0.0.1:1"

@@ -291,6 +291,7 @@ def test_a_record_that_is_taken_away_goes_on_with_one_warning(
     fault(record.path)  # type: ignore[operator]
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)
         for step in range(5, 300):
             logger.log_metrics({"loss/a": float(step)}, step=step)
         logger.close()
@@ -314,6 +315,7 @@ def test_a_record_that_is_cut_goes_on_with_one_warning(tmp_path: Path, left: int
         os.truncate(file, min(left, file.stat().st_size))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
+        warnings.simplefilter("ignore", ResourceWarning)
         for step in range(20, 300):
             logger.log_metrics({"loss/a": float(step)}, step=step)
         logger.log_epoch(20, {"a": (1.0, 1)}, step=299)
