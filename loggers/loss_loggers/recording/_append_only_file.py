@@ -133,11 +133,6 @@ class AppendOnlyFile:
         if columns := cells_of(self._file.readline().decode()):
             self.columns, self._header = columns, _header(columns)
 
-    def __del__(self) -> None:
-        """Nothing is buffered, so that a file which nobody closed has lost nothing."""
-        with suppress(AttributeError):
-            self._file.close()
-
     def close(self) -> None:
         """Close the file."""
         with suppress(OSError, ValueError):  # a second time it is closed already
