@@ -5,17 +5,17 @@ python tests/release.py [TAG]        TAG as in v0.1.0
 
 from __future__ import annotations
 
+import re
 import sys
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-import yaml
-
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("multi_loss_weighting", "loss_loggers", "loss_dashboard")
 IN_SDIST = ("pyproject.toml", "README.md", "CHANGELOG.md", "LICENSE", "tests", "docs", "src")
-NOWHERE = (".venv", ".git", "site", "dist", "__pycache__", ".hypothesis", "runs")
+NOWHERE = (".venv", ".git", "site", "dist", "__pycache__", ".hypothesis")
+NOT_AT_TOP = ("runs", "tensorboard", "mlruns", "wandb")
 
 
 def problems(tag: str | None) -> list[str]:
@@ -50,12 +50,18 @@ def _sdist(path: Path) -> list[str]:
 
 
 def _strays(names: list[str], where: str) -> list[str]:
-    stray = [name for name in names if not {*NOWHERE}.isdisjoint(PurePosixPath(name).parts)]
+    stray = [
+        name
+        for name in names
+        if not {*NOWHERE}.isdisjoint(PurePosixPath(name).parts)
+        or name.partition("/")[0] in NOT_AT_TOP
+    ]
     return [f"the {where} has {name}" for name in stray]
 
 
 def _versions(version: str, tag: str | None) -> list[str]:
-    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    cited = re.findall(r"^version: \W*([\w.]+)", citation, re.MULTILINE)[0]
     found = []
     if cited != version:
         found.append(f"CITATION.cff says {cited}, the wheel {version}")

@@ -16,6 +16,7 @@ from loss_loggers import MemoryLogger
 TOP = Path(__file__).parent.parent
 SDKS = (
     *("accelerate", "comet_ml", "ignite", "lightning", "mlflow", "tensorboard", "transformers"),
+    *("duckdb", "pandas", "polars"),
     "torchjd",
     "trackio",
     "wandb",

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from starlette.testclient import TestClient
 
 from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.shares import followed_in, shares
@@ -20,14 +19,14 @@ from loss_dashboard.reading import RunReader
 from loss_dashboard.runs.find_run import run_names
 from loss_dashboard.runs.summary import find_runs
 from loss_dashboard.web._run_view import view
-from loss_dashboard.web._server import make_app
-from loss_dashboard.web.run_registry import RunRegistry
 from loss_loggers import CsvLogger
 from multi_loss_weighting import EqualWeighting, LossGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from starlette.testclient import TestClient
 
 LOSSES = [sys.executable, "-m", "loss_dashboard"]
 
@@ -44,6 +43,12 @@ def change(run: Path, **facts: Any) -> None:
 
 
 def client(folder: Path) -> TestClient:
+    pytest.importorskip("starlette", reason="needs the dashboard extra")
+    from starlette.testclient import TestClient
+
+    from loss_dashboard.web._server import make_app
+    from loss_dashboard.web.run_registry import RunRegistry
+
     return TestClient(make_app(RunRegistry([folder])), base_url="http://localhost")
 
 

@@ -21,7 +21,6 @@ from loss_dashboard.cli.losses import app
 from loss_dashboard.curves.shares import held_since, shares
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
-from loss_dashboard.web._run_session import RunSession
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -246,6 +245,9 @@ def test_a_share_is_held_at_the_end_whenever_it_is_the_share(
 
 
 def test_it_is_the_same_everywhere(tmp_path: Path) -> None:
+    reason = "needs the dashboard extra"
+    run_session: Any = pytest.importorskip("loss_dashboard.web._run_session", reason=reason)
+
     def row(step: int) -> Row:
         spike = {"loss/G": 90.0} if step == 190 else {}
         rate = {"lr": 0.1 if step < 150 else 0.5}
@@ -253,7 +255,7 @@ def test_it_is_the_same_everywhere(tmp_path: Path) -> None:
 
     reader = run(tmp_path, row, settings=COV | {"max_loss": {"G": 9.0}})
     words = said(reader)
-    session = RunSession(reader.path, lambda _: True)
+    session = run_session.RunSession(reader.path, lambda _: True)
     session.poll()
     page = json.loads(session.answer(ViewOptions())[0])["explained"]
 

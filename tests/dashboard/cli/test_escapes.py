@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from loss_dashboard.cli.losses import app
 from loss_dashboard.notebook._svg import draw
 from loss_dashboard.reading import RunReader
-from loss_dashboard.web.run_registry import RunRegistry
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
@@ -133,6 +132,8 @@ def test_a_report_has_none(run: Path) -> None:
 
 def test_the_page_gets_none(run: Path) -> None:
     pytest.importorskip("orjson", reason="needs the dashboard extra")
+    from loss_dashboard.web.run_registry import RunRegistry
+
     registry = RunRegistry([run.parent])
 
     (key,) = registry.runs()
