@@ -212,9 +212,9 @@ def test_what_asks_for_too_much_is_refused(tmp_path: Path) -> None:
 def test_the_head_of_the_stream_has_an_end(tmp_path: Path) -> None:
     record(tmp_path / "gan")
     answers: list[int] = []
+    ask = client(tmp_path).head
     asking = threading.Thread(
-        target=lambda: answers.append(client(tmp_path).head("/api/changes?run=gan").status_code),
-        daemon=True,
+        target=lambda: answers.append(ask("/api/changes?run=gan").status_code), daemon=True
     )
 
     asking.start()
