@@ -392,6 +392,9 @@ def test_a_thousand_runs_answer_soon_and_only_those_in_sight_are_drawn(
         assert page.get_attribute("#runs", "aria-rowcount") == "1001"
         seen = set(lines(page))
         assert len(seen) < 80
+        end = "document.querySelector('{}').getBoundingClientRect().bottom"
+        last_line = end.format("#runs tbody tr:nth-last-child(1 of [data-key])")
+        assert page.evaluate(f"{last_line} >= {end.format('#home .scroll')}")
         widths = "[...document.querySelectorAll('#runs thead th')].map((one) => one.offsetWidth)"
         before = page.evaluate(widths)
 

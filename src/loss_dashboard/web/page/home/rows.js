@@ -13,11 +13,12 @@ function lineHeight() {
   return isPhone() ? 48 : 34;
 }
 
-// Only lines in sight are in the document: of a thousand each change would move all.
+// Only lines in sight are in the document: of a thousand each change would move all. The box grows
+// with its lines, so what may be in sight goes by the window.
 function showLines({ rows, columns, lowest }) {
   const box = $("#runs"), body = box.tBodies[0], scroll = box.parentElement, height = lineHeight();
   const first = isPrinted ? 0 : Math.max(0, Math.min(Math.floor(scroll.scrollTop / height) - AROUND, rows.length - 1));
-  const last = isPrinted ? rows.length : Math.min(rows.length, Math.ceil((scroll.scrollTop + scroll.clientHeight) / height) + AROUND);
+  const last = isPrinted ? rows.length : Math.min(rows.length, Math.ceil((scroll.scrollTop + innerHeight) / height) + AROUND);
   const known = new Map([...body.rows].map((line) => [line.dataset.key, line]));
   const lines = rows.slice(first, last).map((row, place) => {
     const line = known.get(row.key) ?? newLine(row);
