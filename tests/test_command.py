@@ -372,8 +372,9 @@ def test_ctrl_c_at_any_moment_ends_it_without_a_traceback(tmp_path: Path, number
     CsvLogger(tmp_path / "gan").close()
     code = (
         "import sys; sys.argv = ['losses', 'explain', sys.argv[1]]\n"
+        "from loss_dashboard.cli.start import main\n"
         "print('ready', flush=True)\n"
-        "from loss_dashboard.cli.start import main; main()"
+        "main()"
     )
     command = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "gan")],
