@@ -18,3 +18,6 @@ def main() -> None:
         app(prog_name="losses")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    finally:
+        if handler is signal.default_int_handler:  # Python's own end would print one, too
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
