@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,3 +88,15 @@ def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
     for one in tabs:
         one.context.close()
         assert one.wrong == []
+
+
+@pytest.fixture
+def show(serve: Callable[..., Any], tab: Callable[..., Tab]) -> Iterator[Callable[..., object]]:
+    """Opens the page of what is in a folder, which is served until the test is over."""
+    with ExitStack() as servers:
+
+        def open_page(place: Path, query: str = "", **options: Any) -> object:
+            address = servers.enter_context(serve(str(place)))
+            return tab(**options).open(f"{address}{query}")
+
+        yield open_page

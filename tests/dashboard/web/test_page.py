@@ -71,54 +71,50 @@ def test_a_click_isolates_and_two_hide_everywhere(
 
 
 def test_a_zoom_asks_for_its_window_in_all_charts(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", steps=3000)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 3)
-        assert not page.evaluate("views[0].curves.whole")
-        box = page.locator("[data-chart=weight] .u-over").bounding_box()
-        page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
-        page.mouse.down()
-        page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 60, steps=5)
-        page.mouse.up()
-        wait(page, "views[0].curves.whole")
+    page = show(tmp_path)
+    ready(page, 3)
+    assert not page.evaluate("views[0].curves.whole")
+    box = page.locator("[data-chart=weight] .u-over").bounding_box()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 60, steps=5)
+    page.mouse.up()
+    wait(page, "views[0].curves.whole")
 
-        steps = page.evaluate("plots.get('loss').chart.data[0]")
-        assert (round(steps[0], -1), round(steps[-1], -1)) == (1500, 1800)
-        assert len(steps) == steps[-1] - steps[0] + 1
-        assert "first=" in page.url
+    steps = page.evaluate("plots.get('loss').chart.data[0]")
+    assert (round(steps[0], -1), round(steps[-1], -1)) == (1500, 1800)
+    assert len(steps) == steps[-1] - steps[0] + 1
+    assert "first=" in page.url
 
-        page.click("#unzoom")
-        wait(page, "!views[0].curves.whole")
-        page.focus("[data-chart=loss] .plot")
-        page.keyboard.press("End")
-        page.keyboard.press("+")
-        wait(page, "views[0].curves.step[0] > 2000")
+    page.click("#unzoom")
+    wait(page, "!views[0].curves.whole")
+    page.focus("[data-chart=loss] .plot")
+    page.keyboard.press("End")
+    page.keyboard.press("+")
+    wait(page, "views[0].curves.step[0] > 2000")
 
 
 def test_controls_are_kept_in_the_address(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan")
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 3)
-        page.select_option("#smooth", "10")
-        wait(page, "views[0].curves.each.G.smooth")
-        page.select_option("#x", "relative")
-        page.uncheck("#log")
-        page.check("#stack")
-        page.reload()
-        wait(page, "plots.get('loss')?.model && views[0].curves.each.G.smooth")
+    page = show(tmp_path)
+    ready(page, 3)
+    page.select_option("#smooth", "10")
+    wait(page, "views[0].curves.each.G.smooth")
+    page.select_option("#x", "relative")
+    page.uncheck("#log")
+    page.check("#stack")
+    page.reload()
+    wait(page, "plots.get('loss')?.model && views[0].curves.each.G.smooth")
 
-        assert page.input_value("#x") == "relative"
-        assert page.evaluate("plots.get('loss').model.scale.kind") == "linear"
-        assert page.evaluate("plots.get('weight').model.stacked")
-        assert page.evaluate("plots.get('loss').chart.data[0][0]") < 60
+    assert page.input_value("#x") == "relative"
+    assert page.evaluate("plots.get('loss').model.scale.kind") == "linear"
+    assert page.evaluate("plots.get('weight').model.stacked")
+    assert page.evaluate("plots.get('loss').chart.data[0][0]") < 60
 
 
 def test_names_of_any_kind_are_only_ever_text(
@@ -139,73 +135,63 @@ def test_names_of_any_kind_are_only_ever_text(
         assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_what_is_lost_or_not_positive_is_seen(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_what_is_lost_or_not_positive_is_seen(tmp_path: Path, show: Callable[..., Any]) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         for step in range(200):
             loss = math.nan if step in (50, 51) else math.inf if step == 199 else 1.0 - step / 100
             logger.log_metrics({"loss/G": loss, "weight/G": 1.0}, step=step)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 1)
+    page = show(tmp_path)
+    ready(page, 1)
 
-        wait_for_text(page, "[data-chart=loss] .note", "symlog")
-        wait_for_text(page, "[data-chart=loss] .note", "3 not finite")
-        wait_for_text(page, "tr[data-name=G] .lost", "∞")
-        assert [mark["at"] for mark in page.evaluate("plots.get('loss').model.marks")] == [
-            50,
-            51,
-            199,
-        ]
-        assert page.evaluate("plots.get('loss').chart.data[1][50]") is None
-        page.click("#alerts .bad button")
-        wait(page, "views[0].curves.step.length < 100")
-        assert 50 in page.evaluate("views[0].curves.step")
+    wait_for_text(page, "[data-chart=loss] .note", "symlog")
+    wait_for_text(page, "[data-chart=loss] .note", "3 not finite")
+    wait_for_text(page, "tr[data-name=G] .lost", "∞")
+    assert [mark["at"] for mark in page.evaluate("plots.get('loss').model.marks")] == [
+        50,
+        51,
+        199,
+    ]
+    assert page.evaluate("plots.get('loss').chart.data[1][50]") is None
+    page.click("#alerts .bad button")
+    wait(page, "views[0].curves.step.length < 100")
+    assert 50 in page.evaluate("views[0].curves.step")
 
 
 @pytest.mark.parametrize("width", [1440, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_the_screen_and_its_light(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], width: int, scheme: str
+    show: Callable[..., Any], tmp_path: Path, record: Any, width: int, scheme: str
 ) -> None:
     record(tmp_path / "gan", names=tuple(f"task/{number}" for number in range(64)))
-    one = tab(width=width, color_scheme=scheme, reduced_motion="reduce")
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 64)
-        page.fill("#search", "task/6")
-        page.check("#grid")
+    page = show(tmp_path, width=width, color_scheme=scheme, reduced_motion="reduce")
+    ready(page, 64)
+    page.fill("#search", "task/6")
+    page.check("#grid")
 
-        assert page.locator(".many button").count() == 5
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-        columns = page.evaluate(
-            "getComputedStyle(document.querySelector('#charts')).gridTemplateColumns"
-        )
-        assert len(columns.split()) == (3 if width == 1440 else 1)
-        assert page.evaluate("document.documentElement.dataset.theme") == scheme
-        page.click("#theme")
-        assert page.evaluate("document.documentElement.dataset.theme") != scheme
+    assert page.locator(".many button").count() == 5
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    columns = page.evaluate(
+        "getComputedStyle(document.querySelector('#charts')).gridTemplateColumns"
+    )
+    assert len(columns.split()) == (3 if width == 1440 else 1)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.click("#theme")
+    assert page.evaluate("document.documentElement.dataset.theme") != scheme
 
 
-def test_a_crash_and_broken_files_are_said(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_a_crash_and_broken_files_are_said(tmp_path: Path, show: Callable[..., Any]) -> None:
     logger = CsvLogger(tmp_path / "gan")
     logger.log_metrics({"loss/G": 1.0}, step=0)
     logger.close(ValueError("boom"))
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        wait_for_text(page, "#state", "crashed")
-        wait_for_text(page, "#alerts", "ValueError: boom")
-        with (tmp_path / "gan" / "losses.csv").open("a") as file:
-            file.write("1,1.0,G,0")
-        wait_for_text(page, "#alerts", "half-written line")
-        shutil.rmtree(tmp_path / "gan")
-        wait_for_text(page, "#alerts", "is gone")
-        wait_for_text(page, "tr[data-name=G]", "1")
+    page = show(tmp_path)
+    wait_for_text(page, "#state", "crashed")
+    wait_for_text(page, "#alerts", "ValueError: boom")
+    with (tmp_path / "gan" / "losses.csv").open("a") as file:
+        file.write("1,1.0,G,0")
+    wait_for_text(page, "#alerts", "half-written line")
+    shutil.rmtree(tmp_path / "gan")
+    wait_for_text(page, "#alerts", "is gone")
+    wait_for_text(page, "tr[data-name=G]", "1")
 
 
 def test_a_hidden_tab_asks_for_nothing(
@@ -302,38 +288,36 @@ def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..
 
 
 def test_a_run_that_ended_without_a_row_is_not_waited_for(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     CsvLogger(tmp_path / "gan").close()
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        wait_for_text(page, "#empty", "No row was recorded")
-        assert page.locator("#facts div").count() == 0
+    page = show(tmp_path)
+    wait_for_text(page, "#empty", "No row was recorded")
+    assert page.locator("#facts div").count() == 0
 
 
 def test_on_a_phone_names_are_read_and_nothing_lies_beside_the_screen(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", names=("reconstruction", "adversarial"))
     record(tmp_path / "other")
-    with serve(str(tmp_path)) as address:
-        page = tab(width=390).open(f"{address}?run=gan")
-        ready(page, 2)
-        names = page.locator("#table .loss span")
-        cut = names.evaluate_all("all => all.filter((one) => one.scrollWidth > one.clientWidth)")
-        right = page.locator("#table, .bar, #controls, .plot, .note").evaluate_all(
-            "all => all.map((one) => one.scrollWidth - one.clientWidth)"
-        )
-        top = page.locator("#run, #others, #theme").evaluate_all(
-            "all => all.map((one) => Math.round(one.getBoundingClientRect().bottom))"
-        )
+    page = show(tmp_path, "?run=gan", width=390)
+    ready(page, 2)
+    names = page.locator("#table .loss span")
+    cut = names.evaluate_all("all => all.filter((one) => one.scrollWidth > one.clientWidth)")
+    right = page.locator("#table, .bar, #controls, .plot, .note").evaluate_all(
+        "all => all.map((one) => one.scrollWidth - one.clientWidth)"
+    )
+    top = page.locator("#run, #others, #theme").evaluate_all(
+        "all => all.map((one) => Math.round(one.getBoundingClientRect().bottom))"
+    )
 
-        columns = page.evaluate("getComputedStyle($('#charts')).gridTemplateColumns")
+    columns = page.evaluate("getComputedStyle($('#charts')).gridTemplateColumns")
 
-        assert len(columns.split()) == 1
-        assert cut == []
-        assert max(right) <= 0
-        assert max(top) - min(top) < 4
+    assert len(columns.split()) == 1
+    assert cut == []
+    assert max(right) <= 0
+    assert max(top) - min(top) < 4
 
 
 def test_what_is_wrong_with_the_files_is_said_beside_what_can_be_read(
@@ -357,30 +341,28 @@ def test_what_is_wrong_with_the_files_is_said_beside_what_can_be_read(
 
 
 def test_keys_are_enough_and_the_focus_is_seen(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", names=("G", "D"))
-    one = tab(reduced_motion="reduce")
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 2)
-        reached = {}
-        for _ in range(40):
-            page.keyboard.press("Tab")
-            focus = page.evaluate(
-                """(() => {
-                    const own = document.activeElement;
-                    const name = own.id || own.getAttribute('aria-label') || own.textContent;
-                    return [name, getComputedStyle(own).outlineStyle];
-                })()"""
-            )
-            reached[focus[0]] = focus[1]
-        for name in ("run", "theme", "G", "Hide D", "smooth", "grid"):
-            assert reached[name] in ("solid", "auto"), name
-        assert any(name.startswith("CoV: G") for name in reached)
-        assert "Save Contribution as CSV" in reached
-        motion = "getComputedStyle($('#state'), '::before').animationName"
-        assert page.evaluate(motion) == "none"
+    page = show(tmp_path, reduced_motion="reduce")
+    ready(page, 2)
+    reached = {}
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focus = page.evaluate(
+            """(() => {
+                const own = document.activeElement;
+                const name = own.id || own.getAttribute('aria-label') || own.textContent;
+                return [name, getComputedStyle(own).outlineStyle];
+            })()"""
+        )
+        reached[focus[0]] = focus[1]
+    for name in ("run", "theme", "G", "Hide D", "smooth", "grid"):
+        assert reached[name] in ("solid", "auto"), name
+    assert any(name.startswith("CoV: G") for name in reached)
+    assert "Save Contribution as CSV" in reached
+    motion = "getComputedStyle($('#state'), '::before').animationName"
+    assert page.evaluate(motion) == "none"
 
 
 ALIVE = """

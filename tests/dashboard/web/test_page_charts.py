@@ -83,14 +83,13 @@ def colours_of(page: Any, png: bytes) -> set[str]:
     return {f"#{colour}" for colour in found}
 
 
-def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]) -> None:
+def test_charts_are_saved(show: Callable[..., Any], tmp_path: Path, record: Any) -> None:
     record(tmp_path / "gan")
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 3)
-        saved = save(page, "loss")
-        colours = colours_of(page, saved["PNG"])
-        drawn = page.evaluate("plots.get('loss').model.lines.map((line) => line.colour)")
+    page = show(tmp_path)
+    ready(page, 3)
+    saved = save(page, "loss")
+    colours = colours_of(page, saved["PNG"])
+    drawn = page.evaluate("plots.get('loss').model.lines.map((line) => line.colour)")
 
     svg = ElementTree.fromstring(saved["SVG"])
     assert len(svg.findall(f".//{SVG}path")) == 3
@@ -101,16 +100,15 @@ def test_charts_are_saved(tmp_path: Path, serve: Any, record: Any, tab: Callable
 
 
 def test_stacks_bands_and_equal_weights_are_in_the_picture(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", steps=3000)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 3)
-        pictures = {
-            chart: ElementTree.fromstring(save(page, chart, "-mean-of-5-steps")["SVG"])
-            for chart in ("loss", "weight", "part")
-        }
+    page = show(tmp_path)
+    ready(page, 3)
+    pictures = {
+        chart: ElementTree.fromstring(save(page, chart, "-mean-of-5-steps")["SVG"])
+        for chart in ("loss", "weight", "part")
+    }
 
     filled = {
         chart: sum(path.get("fill") != "none" for path in svg.iter(f"{SVG}path"))
@@ -124,25 +122,24 @@ def test_stacks_bands_and_equal_weights_are_in_the_picture(
 
 
 def test_small_multiples_show_what_is_lost_and_are_saved(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         for step in range(200):
             row = {f"loss/{name}": 1.0 + step for name in NAMES}
             row["loss/task/3"] = math.nan if step == 100 else 0.5
             logger.log_metrics(row, step=step)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?grid=1")
-        wait(page, "document.querySelectorAll('.many button').length === 64")
-        wait_for_text(page, "[data-chart=loss] .note", "1 not finite")
-        assert page.locator(".many button[title='task/3'] path").count() == 3  # band, line, cross
-        assert page.locator(".many button[title='task/4'] path").count() == 2
-        saved = save(page, "loss", "-mean-of-2-steps")
+    page = show(tmp_path, "?grid=1")
+    wait(page, "document.querySelectorAll('.many button').length === 64")
+    wait_for_text(page, "[data-chart=loss] .note", "1 not finite")
+    assert page.locator(".many button[title='task/3'] path").count() == 3  # band, line, cross
+    assert page.locator(".many button[title='task/4'] path").count() == 2
+    saved = save(page, "loss", "-mean-of-2-steps")
 
-        page.dblclick(".many button[title='task/4']")
-        wait(page, "document.querySelectorAll('.many button').length === 63")
-        page.click(".many button[title='task/3']")
-        wait(page, "plots.get('loss').chart?.model.lines.length === 1")
+    page.dblclick(".many button[title='task/4']")
+    wait(page, "document.querySelectorAll('.many button').length === 63")
+    page.click(".many button[title='task/3']")
+    wait(page, "plots.get('loss').chart?.model.lines.length === 1")
 
     svg = ElementTree.fromstring(saved["SVG"])
     assert len(svg.findall(f".//{SVG}svg")) == 64
@@ -170,84 +167,78 @@ def test_a_cell_keeps_the_focus_while_rows_come(
 
 
 def test_the_tip_tells_all_losses_sorted(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan")
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 3)
-        page.hover("[data-chart=loss] .u-over")
+    page = show(tmp_path)
+    ready(page, 3)
+    page.hover("[data-chart=loss] .u-over")
 
-        rows = page.locator("#tip .row").all_text_contents()
-        assert [row[0] for row in rows] == ["E", "D", "G"]
-        assert page.evaluate("plots.get('cov').chart.cursor.idx") == page.evaluate(
-            "plots.get('loss').chart.cursor.idx"
-        )
+    rows = page.locator("#tip .row").all_text_contents()
+    assert [row[0] for row in rows] == ["E", "D", "G"]
+    assert page.evaluate("plots.get('cov').chart.cursor.idx") == page.evaluate(
+        "plots.get('loss').chart.cursor.idx"
+    )
 
 
 @pytest.mark.parametrize("width", [1440, 390])
 def test_the_tip_stays_on_the_screen_with_many_losses(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], width: int
+    show: Callable[..., Any], tmp_path: Path, record: Any, width: int
 ) -> None:
     record(tmp_path / "gan", names=NAMES)
-    with serve(str(tmp_path)) as address:
-        page = tab(width=width).open(address)
-        ready(page, 64)
-        for part in (0.02, 0.5, 0.98):
-            box = over(page)
-            page.mouse.move(box["x"] + part * box["width"], box["y"] + 60)
-            tip = page.locator("#tip").bounding_box()
-            assert page.locator("#tip .row").count() == 64
-            assert tip["x"] >= 0
-            assert tip["y"] >= 0
-            assert tip["x"] + tip["width"] <= width
-            assert tip["y"] + tip["height"] <= 900
+    page = show(tmp_path, width=width)
+    ready(page, 64)
+    for part in (0.02, 0.5, 0.98):
+        box = over(page)
+        page.mouse.move(box["x"] + part * box["width"], box["y"] + 60)
+        tip = page.locator("#tip").bounding_box()
+        assert page.locator("#tip .row").count() == 64
+        assert tip["x"] >= 0
+        assert tip["y"] >= 0
+        assert tip["x"] + tip["width"] <= width
+        assert tip["y"] + tip["height"] <= 900
 
 
-def test_two_runs_are_compared(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
-) -> None:
+def test_two_runs_are_compared(show: Callable[..., Any], tmp_path: Path, record: Any) -> None:
     record(tmp_path / "old", steps=20)
     folder = record(tmp_path / "new", names=("G", "D"))
     info = json.loads((folder / "run.json").read_text())
     info["hyperparameters"]["weighting"]["spike"] = 10.0
     (folder / "run.json").write_text(json.dumps(info))
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=old")
-        ready(page, 3)
-        page.click("#others summary")
-        page.check("#choices input[value=new]")
-        ready(page, 5)
+    page = show(tmp_path, "?run=old")
+    ready(page, 3)
+    page.click("#others summary")
+    page.check("#choices input[value=new]")
+    ready(page, 5)
 
-        wait_for_text(page, "#hyperparameters table", "weighting.spike")
-        wait_for_text(page, "#comparison", "0 %")
-        assert "weighting.method" not in page.text_content("#hyperparameters table")
-        dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
-        assert dashes == [False] * 3 + [True] * 2
-        assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
+    wait_for_text(page, "#hyperparameters table", "weighting.spike")
+    wait_for_text(page, "#comparison", "0 %")
+    assert "weighting.method" not in page.text_content("#hyperparameters table")
+    dashes = page.evaluate("plots.get('loss').model.lines.map((line) => line.dash.length > 0)")
+    assert dashes == [False] * 3 + [True] * 2
+    assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
 
 
 def test_the_tip_has_all_runs_though_they_were_recorded_at_other_steps(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     for name, every in (("even", 2), ("third", 3)):
         with CsvLogger(tmp_path / name) as logger:
             for step in range(0, 60, every):
                 logger.log_metrics({"loss/G": 1.0 + step}, step=step)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=even&run=third")
-        ready(page, 2)
-        page.focus("[data-chart=loss] .plot")
-        page.keyboard.press("Home")
-        for _ in range(5):
-            page.keyboard.press("ArrowRight")  # 0, 2, 3, 4, 6, 8
+    page = show(tmp_path, "?run=even&run=third")
+    ready(page, 2)
+    page.focus("[data-chart=loss] .plot")
+    page.keyboard.press("Home")
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")  # 0, 2, 3, 4, 6, 8
 
-        assert "step 8" in page.text_content("#tip")
-        rows = page.locator("#tip .row").all_text_contents()
-        assert rows == ["G · third 10", "G · even 9"]
-        assert "G · third 10" in page.text_content("#said")
-        page.keyboard.press("End")
-        assert page.locator("#tip .row").all_text_contents() == ["G · even 59"]
+    assert "step 8" in page.text_content("#tip")
+    rows = page.locator("#tip .row").all_text_contents()
+    assert rows == ["G · third 10", "G · even 9"]
+    assert "G · third 10" in page.text_content("#said")
+    page.keyboard.press("End")
+    assert page.locator("#tip .row").all_text_contents() == ["G · even 59"]
 
 
 def test_a_line_in_a_chart_is_isolated_and_hidden_as_in_the_table(
@@ -280,38 +271,36 @@ def test_a_line_in_a_chart_is_isolated_and_hidden_as_in_the_table(
 
 
 def test_among_many_losses_the_one_that_is_pointed_at_stands_out(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", names=NAMES)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 64)
-        page.mouse.move(*place_of(page, "cov", "task/40", 25))
-        series = "plots.get('cov').chart.series.slice(1)"
-        bright = f"{series}.filter((one) => one.alpha === 1).map((one) => one.label)"
-        wait(page, f"{bright}.length === 1")
-        assert page.evaluate(bright) == ["task/40"]
-        assert page.text_content("#tip .near").startswith("task/40")
-        page.mouse.move(5, 5)
-        wait(page, f"{bright}.length === 64")
+    page = show(tmp_path)
+    ready(page, 64)
+    page.mouse.move(*place_of(page, "cov", "task/40", 25))
+    series = "plots.get('cov').chart.series.slice(1)"
+    bright = f"{series}.filter((one) => one.alpha === 1).map((one) => one.label)"
+    wait(page, f"{bright}.length === 1")
+    assert page.evaluate(bright) == ["task/40"]
+    assert page.text_content("#tip .near").startswith("task/40")
+    page.mouse.move(5, 5)
+    wait(page, f"{bright}.length === 64")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_names_in_charts_can_be_read(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab], scheme: str
+    show: Callable[..., Any], tmp_path: Path, record: Any, scheme: str
 ) -> None:
     record(tmp_path / "gan", names=NAMES[:12])
-    with serve(str(tmp_path)) as address:
-        page = tab(color_scheme=scheme).open(address)
-        ready(page, 12)
-        contrasts = page.evaluate(
-            """(() => {
-                const card = ink('card').replace(/^#(.)(.)(.)$/, '#$1$1$2$2$3$3');
-                const { lines } = plots.get('loss').model;
-                return lines.map((line) => contrast(readable(line.colour), card));
-            })()"""
-        )
-        assert min(contrasts) >= 4.5
+    page = show(tmp_path, color_scheme=scheme)
+    ready(page, 12)
+    contrasts = page.evaluate(
+        """(() => {
+            const card = ink('card').replace(/^#(.)(.)(.)$/, '#$1$1$2$2$3$3');
+            const { lines } = plots.get('loss').model;
+            return lines.map((line) => contrast(readable(line.colour), card));
+        })()"""
+    )
+    assert min(contrasts) >= 4.5
 
 
 def test_numbers_below_the_charts_do_not_touch(
@@ -395,7 +384,7 @@ def test_equal_weights_are_those_of_losses_that_are_weighed_together(
 
 
 def test_runs_are_compared_by_means_up_to_the_last_step_of_all(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     def noise(step: int) -> float:
         return 0.5 if step % 2 else -0.5
@@ -407,19 +396,18 @@ def test_runs_are_compared_by_means_up_to_the_last_step_of_all(
         "loss/early": lambda step: 1.0 if step < 100 else None,
     }
     log(tmp_path / "worse", worse, 500)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=long&run=short&run=worse")
-        ready(page, 4)
-        caption = page.text_content("#comparison caption")
-        rows = page.locator("#comparison tbody >> nth=0").locator("tr")
-        cells = rows.nth(0).locator("td").all_text_contents()
+    page = show(tmp_path, "?run=long&run=short&run=worse")
+    ready(page, 4)
+    caption = page.text_content("#comparison caption")
+    rows = page.locator("#comparison tbody >> nth=0").locator("tr")
+    cells = rows.nth(0).locator("td").all_text_contents()
 
-        assert caption.startswith("Mean of steps 380\u2013400, the last that all runs have.")
-        means = [float(cell.split()[0]) for cell in cells[1:]]
-        assert means == pytest.approx([61.0, 30.5, 122.0], rel=1e-3)
-        assert cells[2].endswith("↓ -50 % better")
-        assert cells[3].endswith("↑ +100 % worse")
-        assert rows.nth(1).locator("td").all_text_contents()[0] == "early to step 99"
+    assert caption.startswith("Mean of steps 380\u2013400, the last that all runs have.")
+    means = [float(cell.split()[0]) for cell in cells[1:]]
+    assert means == pytest.approx([61.0, 30.5, 122.0], rel=1e-3)
+    assert cells[2].endswith("↓ -50 % better")
+    assert cells[3].endswith("↑ +100 % worse")
+    assert rows.nth(1).locator("td").all_text_contents()[0] == "early to step 99"
 
 
 def test_lost_values_are_counted_where_runs_are_compared(
@@ -438,20 +426,19 @@ def test_lost_values_are_counted_where_runs_are_compared(
 
 
 def test_names_stand_at_the_ends_of_their_own_lines(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "short", names=("G", "D"), steps=50)
     record(tmp_path / "long", names=("G", "D", "E"), steps=100)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=short&run=long")
-        ready(page, 5)
-        labels = page.evaluate(
-            """(() => {
-                const u = plots.get('loss').chart;
-                const places = labelsOf(u).map(({ text, x }) => [text, u.posToVal(x - 8, 'x')]);
-                return Object.fromEntries(places);
-            })()"""
-        )
+    page = show(tmp_path, "?run=short&run=long")
+    ready(page, 5)
+    labels = page.evaluate(
+        """(() => {
+            const u = plots.get('loss').chart;
+            const places = labelsOf(u).map(({ text, x }) => [text, u.posToVal(x - 8, 'x')]);
+            return Object.fromEntries(places);
+        })()"""
+    )
 
     assert {name: round(step) for name, step in labels.items()} == {"G": 49, "D": 49, "E": 99}
 
@@ -479,18 +466,17 @@ def test_the_tip_says_of_which_steps_its_numbers_are_means(
 
 
 def test_the_tip_shows_dashes_where_colours_repeat(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", names=NAMES)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 64)
-        page.hover("[data-chart=loss] .u-over")
-        drawn = page.evaluate(
-            """[...document.querySelectorAll('#tip .row line')].map((line) =>
-                line.getAttribute('stroke') + (line.getAttribute('stroke-dasharray') ?? ''))"""
-        )
-        assert len(set(drawn)) == len(drawn) > 50
+    page = show(tmp_path)
+    ready(page, 64)
+    page.hover("[data-chart=loss] .u-over")
+    drawn = page.evaluate(
+        """[...document.querySelectorAll('#tip .row line')].map((line) =>
+            line.getAttribute('stroke') + (line.getAttribute('stroke-dasharray') ?? ''))"""
+    )
+    assert len(set(drawn)) == len(drawn) > 50
 
 
 NINE = NAMES[:9]
@@ -523,26 +509,24 @@ def test_a_chart_without_lines_says_why(
             assert page.locator(f"[data-chart={chart}] button:visible").count() == 3
 
 
-def test_what_was_not_recorded_is_said(tmp_path: Path, serve: Any, tab: Callable[..., Tab]) -> None:
+def test_what_was_not_recorded_is_said(tmp_path: Path, show: Callable[..., Any]) -> None:
     log(tmp_path / "gan", {"loss/G": lambda _: 1.0}, 20)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        wait_for_text(page, "[data-chart=cov] .plot", "CoV was not recorded")
-        wait_for_text(page, "[data-chart=weight] .plot", "Weights were not recorded")
-        wait_for_text(page, "[data-chart=part] .plot", "Contributions need weights")
-        page.check("#recent")
-        wait(page, "plots.get('cov').chart")
+    page = show(tmp_path)
+    wait_for_text(page, "[data-chart=cov] .plot", "CoV was not recorded")
+    wait_for_text(page, "[data-chart=weight] .plot", "Weights were not recorded")
+    wait_for_text(page, "[data-chart=part] .plot", "Contributions need weights")
+    page.check("#recent")
+    wait(page, "plots.get('cov').chart")
 
 
 def test_a_picture_says_what_it_is_of(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan", steps=1000)
     record(tmp_path / "other", steps=1000)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=gan&run=other&smooth=10")
-        ready(page, 6)
-        svg = ElementTree.fromstring(save(page, "loss", "-mean-of-2-steps")["SVG"])
+    page = show(tmp_path, "?run=gan&run=other&smooth=10")
+    ready(page, 6)
+    svg = ElementTree.fromstring(save(page, "loss", "-mean-of-2-steps")["SVG"])
 
     words = {text.text for text in svg.iter(f"{SVG}text")}
     assert {"Losses", "gan", "other", "mean of 10 steps · band: min\u2013max"} <= words
@@ -550,9 +534,7 @@ def test_a_picture_says_what_it_is_of(
     assert [line.get("stroke-dasharray") for line in samples] == [None, "8 5"]
 
 
-def test_a_cov_that_is_huge_hides_no_other(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_a_cov_that_is_huge_hides_no_other(tmp_path: Path, show: Callable[..., Any]) -> None:
     huge: Columns = {
         "loss/actor": lambda _: 1.0,
         "loss/critic": lambda _: 1.0,
@@ -560,30 +542,28 @@ def test_a_cov_that_is_huge_hides_no_other(
         "cov/critic": lambda step: step / 100,
     }
     log(tmp_path / "gan", huge, 100)
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 2)
-        wait_for_text(page, "[data-chart=cov] .note", "log scale")
-        height = "plots.get('cov').chart.valToPos"
-        assert page.evaluate(f"{height}(0.2, 'y') - {height}(0.9, 'y')") > 15
-        page.uncheck("#log")
-        wait(page, "plots.get('cov').model.scale.kind === 'linear'")
+    page = show(tmp_path)
+    ready(page, 2)
+    wait_for_text(page, "[data-chart=cov] .note", "log scale")
+    height = "plots.get('cov').chart.valToPos"
+    assert page.evaluate(f"{height}(0.2, 'y') - {height}(0.9, 'y')") > 15
+    page.uncheck("#log")
+    wait(page, "plots.get('cov').model.scale.kind === 'linear'")
 
 
 def test_noise_of_compared_runs_stays_behind(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan")
     record(tmp_path / "other")
-    with serve(str(tmp_path)) as address:
-        page = tab().open(f"{address}?run=gan&run=other")
-        ready(page, 6)
-        wait_for_text(page, "[data-chart=loss] .note", "smooth to compare")
-        widths = "plots.get('loss').chart.series.slice(1).map((one) => one.width)"
-        assert page.evaluate(widths) == [1.9] * 3 + [1] * 3
-        page.select_option("#smooth", "10")
-        wait(page, f"{widths}.includes(1.4)")
-        assert "smooth to compare" not in page.text_content("[data-chart=loss] .note")
+    page = show(tmp_path, "?run=gan&run=other")
+    ready(page, 6)
+    wait_for_text(page, "[data-chart=loss] .note", "smooth to compare")
+    widths = "plots.get('loss').chart.series.slice(1).map((one) => one.width)"
+    assert page.evaluate(widths) == [1.9] * 3 + [1] * 3
+    page.select_option("#smooth", "10")
+    wait(page, f"{widths}.includes(1.4)")
+    assert "smooth to compare" not in page.text_content("[data-chart=loss] .note")
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -17,16 +17,14 @@ MANY = tuple(f"task/{number}" for number in range(12))
 
 
 def test_a_run_that_is_not_there_is_named_and_leaves_the_address(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan")
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?run=nope")
-        wait_for_text(page, "#alerts", "There is no run nope here.")
-        ready(page, 3)
-        assert "nope" not in page.url
-        assert page.text_content("#state") == "finished"
+    page = show(tmp_path, "?run=nope")
+    wait_for_text(page, "#alerts", "There is no run nope here.")
+    ready(page, 3)
+    assert "nope" not in page.url
+    assert page.text_content("#state") == "finished"
 
 
 def test_a_run_is_never_called_missing_while_it_is_read(
@@ -47,19 +45,17 @@ def test_a_run_is_never_called_missing_while_it_is_read(
 
 
 def test_what_another_run_lacks_is_passed_over(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "few")
     time.sleep(0.01)
     record(tmp_path / "many", names=MANY)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?run=many&only=task/1")
-        ready(page, 1)
-        page.fill("#search", "task/1")
-        page.select_option("#run", "few")
-        ready(page, 3)
-        assert page.locator("#table tbody tr:visible").count() == 3
+    page = show(tmp_path, "?run=many&only=task/1")
+    ready(page, 1)
+    page.fill("#search", "task/1")
+    page.select_option("#run", "few")
+    ready(page, 3)
+    assert page.locator("#table tbody tr:visible").count() == 3
 
 
 def test_a_search_finds_losses_in_the_table_and_in_the_charts(
@@ -92,41 +88,37 @@ def test_an_alert_shows_the_loss_that_it_is_about(
 
 
 def test_another_run_keeps_those_beside_it(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     for name in ("a", "b", "c"):
         record(tmp_path / name)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?run=a&run=b")
-        ready(page, 6)
-        page.select_option("#run", "c")
-        wait(page, "views.map((view) => view.key).join() === 'c,b'")
-        record(tmp_path / "new")
-        page.focus("#run")
-        wait_for_text(page, "#run", "new")
-        page.keyboard.press("Tab")
-        page.click("tr[data-name=G] .loss")
-        ready(page, 2)
-        page.keyboard.press("Escape")
-        ready(page, 6)
+    page = show(tmp_path, "?run=a&run=b")
+    ready(page, 6)
+    page.select_option("#run", "c")
+    wait(page, "views.map((view) => view.key).join() === 'c,b'")
+    record(tmp_path / "new")
+    page.focus("#run")
+    wait_for_text(page, "#run", "new")
+    page.keyboard.press("Tab")
+    page.click("tr[data-name=G] .loss")
+    ready(page, 2)
+    page.keyboard.press("Escape")
+    ready(page, 6)
 
 
 def test_a_finger_reads_values_and_isolates_nothing(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
+    show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
     record(tmp_path / "gan")
-    one = tab(width=390, has_touch=True, is_mobile=True)
-    with serve(str(tmp_path)) as address:
-        page = one.open(address)
-        ready(page, 3)
-        chart = page.locator("[data-chart=weight] .u-over")
-        chart.scroll_into_view_if_needed()
-        chart.tap()
-        wait_for_text(page, "#tip", "step")
-        page.wait_for_timeout(400)
-        assert page.locator("#tip").is_visible()
-        assert page.evaluate("choice.only") == []
+    page = show(tmp_path, width=390, has_touch=True, is_mobile=True)
+    ready(page, 3)
+    chart = page.locator("[data-chart=weight] .u-over")
+    chart.scroll_into_view_if_needed()
+    chart.tap()
+    wait_for_text(page, "#tip", "step")
+    page.wait_for_timeout(400)
+    assert page.locator("#tip").is_visible()
+    assert page.evaluate("choice.only") == []
 
 
 def test_a_dark_page_is_dark_before_it_knows_a_run(

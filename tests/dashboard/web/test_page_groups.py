@@ -97,7 +97,7 @@ def test_a_hundred_runs_can_be_asked_for_and_no_more(tmp_path: Path, serve: Any)
     assert status == 200
 
 
-def test_an_odd_run_hides_no_others(tmp_path: Path, serve: Any, tab: Callable[..., Tab]) -> None:
+def test_an_odd_run_hides_no_others(tmp_path: Path, show: Callable[..., Any]) -> None:
     seeds(tmp_path, "A", 2)
     for number, settings in enumerate(([], "x", {"weighting": [1]}, {"weighting": {"method": {}}})):
         odd = write(tmp_path / f"odd-{number}", {"kl": [1.0]})
@@ -105,11 +105,9 @@ def test_an_odd_run_hides_no_others(tmp_path: Path, serve: Any, tab: Callable[..
         (odd / "run.json").write_text(json.dumps({**info, "hyperparameters": settings}))
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "losses.csv").write_text("\x00\r\r")
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group={METHOD}")
-        drawn(page, 2)
-        assert "A" in lines_of(page, "kl")
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 2)
+    assert "A" in lines_of(page, "kl")
 
 
 def test_each_loss_has_a_chart_of_the_groups_and_they_are_named(
@@ -132,141 +130,121 @@ def test_each_loss_has_a_chart_of_the_groups_and_they_are_named(
 
 
 def test_the_losses_of_one_group_keep_their_colours(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     seeds(tmp_path, "A")
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group={METHOD}")
-        drawn(page, 2)
-        colours = page.evaluate("[...plots.values()].map(({model}) => model.lines[0].colour)")
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 2)
+    colours = page.evaluate("[...plots.values()].map(({model}) => model.lines[0].colour)")
     own = json.loads((tmp_path / "A-0" / "run.json").read_text())["losses"]
     assert colours == [own["kl"], own["recon"]]
 
 
-def test_the_tip_tells_mean_interval_and_count(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_the_tip_tells_mean_interval_and_count(tmp_path: Path, show: Callable[..., Any]) -> None:
     for seed, value in enumerate((1.0, 2.0, 6.0)):
         write(tmp_path / f"r{seed}", {"kl": [value] * 3}, seed=seed)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=")
-        drawn(page, 1)
-        page.focus(".panels .plot")
-        page.keyboard.press("End")
-        wait_for_text(page, "#tip", "± 6.57 n 3")
-        wait_for_text(page, "#tip", "all runs 3")
-        wait_for_text(page, "#said", "± 6.57")
+    page = show(tmp_path, "?group=")
+    drawn(page, 1)
+    page.focus(".panels .plot")
+    page.keyboard.press("End")
+    wait_for_text(page, "#tip", "± 6.57 n 3")
+    wait_for_text(page, "#tip", "all runs 3")
+    wait_for_text(page, "#said", "± 6.57")
 
 
-def test_final_values_are_sorted_by_their_mean(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_final_values_are_sorted_by_their_mean(tmp_path: Path, show: Callable[..., Any]) -> None:
     for lr, value in ((0.1, 3.0), (0.01, 1.0), (0.001, 2.0)):
         for seed in range(2):
             write(tmp_path / f"{lr}-{seed}", {"kl": [9.0, value + seed / 10]}, lr=lr, seed=seed)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=lr")
-        drawn(page, 1)
-        rows = page.locator(".finals tbody tr:not(:first-child)").all_text_contents()
+    page = show(tmp_path, "?group=lr")
+    drawn(page, 1)
+    rows = page.locator(".finals tbody tr:not(:first-child)").all_text_contents()
     assert [row.split(" ± ")[0] for row in rows] == ["0.011.050", "0.0012.050", "0.13.050"]
     assert all(" ± 0.6352" in row for row in rows)
 
 
 def test_another_setting_groups_them_anew_and_stays_in_the_address(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     for number in range(4):
         settings = {"lr": 0.1 * (number % 2), "weighting": {"method": "AB"[number // 2]}}
         write(tmp_path / f"r{number}", {"kl": [1.0, 2.0]}, **settings, seed=number)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group={METHOD}")
-        drawn(page, 1)
-        offered = page.locator("#made option").evaluate_all("all => all.map((one) => one.value)")
-        page.select_option("#made select", "lr")
-        wait(page, "grouping.by === 'lr'")
-        wait(page, "plots.get('of kl').model.lines.map(({name}) => name).join() === '0,0.1'")
-        assert "group=lr" in page.url
-        page.click("text=All runs")
-        wait(page, "!grouping || document.title.startsWith('Runs')")
-        assert "group=" not in page.url
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 1)
+    offered = page.locator("#made option").evaluate_all("all => all.map((one) => one.value)")
+    page.select_option("#made select", "lr")
+    wait(page, "grouping.by === 'lr'")
+    wait(page, "plots.get('of kl').model.lines.map(({name}) => name).join() === '0,0.1'")
+    assert "group=lr" in page.url
+    page.click("text=All runs")
+    wait(page, "document.title.startsWith('Runs')")
+    assert "group=" not in page.url
     assert offered == [METHOD, "lr", ""]
 
 
 def test_a_click_shows_a_group_alone_and_a_checkbox_leaves_a_run_out(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     seeds(tmp_path)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group={METHOD}")
-        drawn(page, 2)
-        page.click(".key button >> nth=1")
-        wait(page, "plots.get('of kl').model.lines.length === 1")
-        page.keyboard.press("Escape")
-        wait(page, "plots.get('of kl').model.lines.length === 2")
-        page.click("#members summary")
-        page.click("#members label:has-text('A-1')")
-        wait_for_text(page, ".made", "5 runs in 2 groups")
-        assert "run=A-1" not in page.url
-        page.keyboard.press("Escape")
-        assert page.locator("#members .menu").is_hidden()
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 2)
+    page.click(".key button >> nth=1")
+    wait(page, "plots.get('of kl').model.lines.length === 1")
+    page.keyboard.press("Escape")
+    wait(page, "plots.get('of kl').model.lines.length === 2")
+    page.click("#members summary")
+    page.click("#members label:has-text('A-1')")
+    wait_for_text(page, ".made", "5 runs in 2 groups")
+    assert "run=A-1" not in page.url
+    page.keyboard.press("Escape")
+    assert page.locator("#members .menu").is_hidden()
 
 
 def test_smoothing_zoom_and_scale_are_those_of_the_page(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     seeds(tmp_path, steps=100)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group={METHOD}")
-        drawn(page, 2)
-        page.select_option("#smooth", "10")
-        wait_for_text(page, "[data-chart='of kl'] .note", "mean of 10 steps")
-        wait_for_text(page, ".finals caption", "mean of the last 10 rows")
-        page.evaluate("change.zoom(20, 40)")
-        wait(page, "plots.get('of kl').chart.data[0].length === 21")
-        assert page.evaluate("plots.get('of kl').model.scale.kind") == "log"
-        page.click("#log")
-        assert page.evaluate("plots.get('of kl').model.scale.kind") == "linear"
-        page.click("#unzoom")
-        wait(page, "plots.get('of kl').chart.data[0].length === 100")
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 2)
+    page.select_option("#smooth", "10")
+    wait_for_text(page, "[data-chart='of kl'] .note", "mean of 10 steps")
+    wait_for_text(page, ".finals caption", "mean of the last 10 rows")
+    page.evaluate("change.zoom(20, 40)")
+    wait(page, "plots.get('of kl').chart.data[0].length === 21")
+    assert page.evaluate("plots.get('of kl').model.scale.kind") == "log"
+    page.click("#log")
+    assert page.evaluate("plots.get('of kl').model.scale.kind") == "linear"
+    page.click("#unzoom")
+    wait(page, "plots.get('of kl').chart.data[0].length === 100")
 
 
 def test_the_interval_of_two_runs_leaves_the_scale_to_their_values(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     for seed, value in enumerate((9.0, 10.0)):
         write(tmp_path / f"r{seed}", {"kl": [value, 1.0]}, seed=seed)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=")
-        drawn(page, 1)
-        scale = page.evaluate("plots.get('of kl').chart.scales.y")
+    page = show(tmp_path, "?group=")
+    drawn(page, 1)
+    scale = page.evaluate("plots.get('of kl').chart.scales.y")
     assert 0.5 < scale["min"] < scale["max"] < 20
 
 
 def test_a_spike_of_one_run_is_told_where_points_are_means(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
+    tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     for seed in range(2):
         values = [1.0] * 1000
         values[501] = 1e4 if seed else math.nan
         write(tmp_path / f"r{seed}", {"kl": values}, seed=seed)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=")
-        drawn(page, 1)
-        wait_for_text(page, ".note", "1 not finite")
-        wait_for_text(page, ".note", "a point for 5 steps")
-        page.focus(".panels .plot")
-        chart = "plots.get('of kl').chart"
-        page.evaluate(f"{chart}.setCursor({{ left: {chart}.valToPos(500, 'x'), top: 9 }})")
-        wait_for_text(page, "#tip", "10000")
-        wait_for_text(page, "#tip", "all runs: 1 not finite")
+    page = show(tmp_path, "?group=")
+    drawn(page, 1)
+    wait_for_text(page, ".note", "1 not finite")
+    wait_for_text(page, ".note", "a point for 5 steps")
+    page.focus(".panels .plot")
+    chart = "plots.get('of kl').chart"
+    page.evaluate(f"{chart}.setCursor({{ left: {chart}.valToPos(500, 'x'), top: 9 }})")
+    wait_for_text(page, "#tip", "10000")
+    wait_for_text(page, "#tip", "all runs: 1 not finite")
 
 
 def test_rows_appear_while_a_run_goes_on(
@@ -285,19 +263,17 @@ def test_rows_appear_while_a_run_goes_on(
         wait(page, "plots.get('of kl').chart.data[0].at(-1) === 40")
 
 
-def test_a_phone_never_scrolls_sideways(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_a_phone_never_scrolls_sideways(tmp_path: Path, show: Callable[..., Any]) -> None:
     for number, name in enumerate(ODD):
         for seed in range(2):
             run = tmp_path / f"{number}-{seed}"
             write(run, {name: [1.0, math.nan], "kl": [0.5, 0.25]}, a={"b": name}, seed=seed)
-    one = tab(width=390, has_touch=True, is_mobile=True, color_scheme="dark")
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=a.b")
-        drawn(page, len(ODD) + 1)
-        page.click("#members summary")
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page = show(
+        tmp_path, "?group=a.b", width=390, has_touch=True, is_mobile=True, color_scheme="dark"
+    )
+    drawn(page, len(ODD) + 1)
+    page.click("#members summary")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_names_in_the_table_stay_whole_where_there_is_little_room(
@@ -314,15 +290,11 @@ def test_names_in_the_table_stay_whole_where_there_is_little_room(
             assert page.locator(".finals tbody tr >> nth=1").bounding_box()["height"] < 60
 
 
-def test_a_setting_that_no_run_has_is_named(
-    tmp_path: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
+def test_a_setting_that_no_run_has_is_named(tmp_path: Path, show: Callable[..., Any]) -> None:
     seeds(tmp_path)
-    one = tab()
-    with serve(str(tmp_path)) as address:
-        page = one.open(f"{address}?group=weighing")
-        drawn(page, 2)
-        wait_for_text(page, "#alerts", f"so each stays single; they differ in {METHOD}.")
+    page = show(tmp_path, "?group=weighing")
+    drawn(page, 2)
+    wait_for_text(page, "#alerts", f"so each stays single; they differ in {METHOD}.")
 
 
 def test_a_report_has_the_groups_in_one_file(tmp_path: Path, tab: Callable[..., Tab]) -> None:

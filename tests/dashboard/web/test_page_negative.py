@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from tests.dashboard.browser import Tab, ready, wait, wait_for_text
+from tests.dashboard.browser import ready, wait, wait_for_text
 
 from loss_dashboard.alerts import explain, in_words
 from loss_dashboard.cli.losses import app
@@ -39,54 +39,47 @@ def run(tmp_path: Path) -> Path:
     return logger.path
 
 
-def test_the_page_says_that_shares_go_by_size(
-    run: Path, serve: Any, tab: Callable[..., Tab]
-) -> None:
-    with serve(str(run)) as address:
-        page = tab().open(address)
-        ready(page, 2)
+def test_the_page_says_that_shares_go_by_size(run: Path, show: Callable[..., Any]) -> None:
+    page = show(run)
+    ready(page, 2)
 
-        wait_for_text(page, "[data-chart=part] .note", NOTE)
-        parts = page.evaluate("plots.get('part').model.lines.map((line) => line.values.at(-1))")
-        assert sum(parts) == pytest.approx(1)
-        assert min(parts) > 0
+    wait_for_text(page, "[data-chart=part] .note", NOTE)
+    parts = page.evaluate("plots.get('part').model.lines.map((line) => line.values.at(-1))")
+    assert sum(parts) == pytest.approx(1)
+    assert min(parts) > 0
 
 
 def test_a_cov_near_a_mean_of_zero_is_cut_and_the_tip_has_its_number(
-    run: Path, serve: Any, tab: Callable[..., Tab]
+    run: Path, show: Callable[..., Any]
 ) -> None:
     covs = [RunReader(run).series(name)["cov"] for name in ("nll", "kl")]
     highest, at = float(covs[0].max()), int(covs[0].argmax())
     top = robust_top(covs)
     assert top < highest / 5
-    with serve(str(run)) as address:
-        page = tab().open(address)
-        ready(page, 2)
-        wait_for_text(page, "[data-chart=cov] .note", f"cut at {top:.2g}: a mean near 0")
-        for log in (True, False):
-            page.set_checked("#log", log)
-            wait(page, f"plots.get('cov').chart.scales.y.max <= {top * 1.001}")
-        page.focus("[data-chart=cov] .plot")
-        page.evaluate(f"plots.get('cov').chart.setCursor({{left: {at}, top: 10}})")
-        page.keyboard.press("Home")
-        for _ in range(at // 20):
-            page.keyboard.press("PageDown")
-        for _ in range(at % 20):
-            page.keyboard.press("ArrowRight")
+    page = show(run)
+    ready(page, 2)
+    wait_for_text(page, "[data-chart=cov] .note", f"cut at {top:.2g}: a mean near 0")
+    for log in (True, False):
+        page.set_checked("#log", log)
+        wait(page, f"plots.get('cov').chart.scales.y.max <= {top * 1.001}")
+    page.focus("[data-chart=cov] .plot")
+    page.evaluate(f"plots.get('cov').chart.setCursor({{left: {at}, top: 10}})")
+    page.keyboard.press("Home")
+    for _ in range(at // 20):
+        page.keyboard.press("PageDown")
+    for _ in range(at % 20):
+        page.keyboard.press("ArrowRight")
 
-        wait_for_text(page, "#tip", page.evaluate(f"figures({highest!r}, 5)"))
+    wait_for_text(page, "#tip", page.evaluate(f"figures({highest!r}, 5)"))
 
 
-def test_a_calm_cov_is_not_cut(
-    tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]
-) -> None:
+def test_a_calm_cov_is_not_cut(show: Callable[..., Any], tmp_path: Path, record: Any) -> None:
     record(tmp_path / "gan")
-    with serve(str(tmp_path)) as address:
-        page = tab().open(address)
-        ready(page, 3)
+    page = show(tmp_path)
+    ready(page, 3)
 
-        assert "cut" not in page.text_content("[data-chart=cov] .note")
-        assert "by size" not in page.text_content("[data-chart=part] .note")
+    assert "cut" not in page.text_content("[data-chart=cov] .note")
+    assert "by size" not in page.text_content("[data-chart=part] .note")
 
 
 def test_the_terminal_says_it_too_and_cuts_at_the_same_height(run: Path) -> None:
