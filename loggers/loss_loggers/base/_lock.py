@@ -108,6 +108,11 @@ class FileLock:
             return {}
         return known if isinstance(known, dict) else {}
 
+    def held_by(self) -> str:
+        """That process in words."""
+        who = self.holder()
+        return f"process {who.get('pid', 'unknown')} on {who.get('host', 'another host')}"
+
     def is_ours(self) -> bool:
         """Whether the file that we hold is still the one at its path."""
         return self._file is not None and _is_at(self._file, self.path)

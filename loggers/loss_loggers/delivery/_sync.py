@@ -154,10 +154,9 @@ def alone(path: Path, target: str) -> Iterator[None]:
         warn(f"another sync to {target} at the same time would not be noticed: {error}")
         is_ours = True
     if not is_ours:
-        who = lock.holder()
         msg = (
-            f"another sync, process {who.get('pid')} on {who.get('host')}, sends to {target}: wait"
-            " until it has ended, and start this one again"
+            f"another sync, {lock.held_by()}, sends to {target}: wait until it has ended, and start"
+            " this one again"
         )
         raise SyncIsRunningError(msg)
     try:

@@ -107,9 +107,7 @@ def holding(lock: Path, patience: float = 0.0) -> Iterator[None]:
     with suppress(LocksMissingError):
         while not held.acquire():
             if monotonic() >= deadline:
-                who = held.holder()
-                host = who.get("host", "another host")
-                msg = f"process {who.get('pid', 'unknown')} on {host} holds {lock.parent}"
+                msg = f"{held.held_by()} holds {lock.parent}"
                 raise RunIsHeldError(msg)
             sleep(0.02)
     try:

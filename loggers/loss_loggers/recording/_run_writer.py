@@ -244,8 +244,7 @@ class RunWriter:
             warn(f"{self.path} is written by a new logger of this process; the earlier one stops")
         if self._acquire():
             return True
-        who = self._lock.holder()
-        where = f"process {who.get('pid', 'unknown')} on {who.get('host', 'another host')}"
+        where = self._lock.held_by()
         if self._takeover:
             self._ask_for_it()
             warn(f"{self.path} is taken over from {where}")

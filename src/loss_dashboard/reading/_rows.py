@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
+from loss_loggers.alerts import is_total
 from loss_loggers.text import printable
 
 from ._series import Series
@@ -67,13 +68,13 @@ class Rows:
 
     def losses(self, colours: Mapping[str, str]) -> list[str]:
         """The losses, except their total: those that have a colour, or values as losses have."""
-        names = [name for name in self.series if name.split("/")[-1] != "total"]
+        names = [name for name in self.series if not is_total(name)]
         columns = ("loss",) if colours else ("loss", "weight")
         return [name for name in names if name in colours or self._has_any(columns, name)]
 
     def totals(self) -> list[str]:
         """The objectives that were recorded beside the losses."""
-        names = [name for name in self.series if name.split("/")[-1] == "total"]
+        names = [name for name in self.series if is_total(name)]
         return [name for name in names if self._has_any(("loss",), name)]
 
     def best(self, name: str) -> float:

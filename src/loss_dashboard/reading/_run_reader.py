@@ -7,6 +7,7 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from loss_dashboard.runs.cache import stamp
 from loss_dashboard.runs.colours import colours_in
 from loss_dashboard.runs.run_json import shown_info
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
@@ -23,7 +24,6 @@ from .nonfinite import marked
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from os import PathLike
-    from pathlib import Path
 
     from loss_dashboard._typing import Values
     from loss_loggers.recording import Block
@@ -198,7 +198,7 @@ class RunReader:
     def glance(self) -> object:
         """What differs once there is news; two quick looks at the disk."""
         newest = self._tails[-1].path if self._tails else self.path
-        return _changed(self.path), _changed(newest)
+        return stamp(self.path), stamp(newest)
 
     def _now(self) -> object:
         seen = self._rows.lines, self._epochs.seen
@@ -287,11 +287,3 @@ class RunReader:
         self._forget()
         self._problems.say("again", f"{reason}, so all of it was read again.")
         self._poll()
-
-
-def _changed(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size

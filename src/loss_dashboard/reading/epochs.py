@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_dashboard.runs.cache import stamp
 from loss_loggers.recording import EPOCHS, read_epochs
 from loss_loggers.text import printable
 
@@ -65,7 +66,7 @@ class EpochMeans:
 
     def poll(self) -> None:
         """Read the file, unless it is as it was."""
-        now = _stamp(self._folder / EPOCHS)
+        now = stamp(self._folder / EPOCHS)
         if now == self._seen:
             return
         self._seen, self.problem = now, ""
@@ -105,11 +106,3 @@ def as_epochs(steps: Values, first: float, ends: Ends) -> Values:
     pace = (passed[-1] - passed[-2]) / (known[-1] - known[-2])
     epochs: Values = np.interp(steps, known, passed)
     return np.where(steps > known[-1], passed[-1] + (steps - known[-1]) * pace, epochs)
-
-
-def _stamp(file: Path) -> object:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns, status.st_size

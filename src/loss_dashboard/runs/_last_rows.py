@@ -7,6 +7,7 @@ from contextlib import suppress
 from math import hypot, isfinite
 from typing import TYPE_CHECKING
 
+from loss_loggers.alerts import is_total
 from loss_loggers.recording import UnreadableError, read_table
 from loss_loggers.text import printable
 
@@ -68,7 +69,7 @@ class LastRows:
     def losses(self) -> list[str]:
         """The names that have a loss, except their total, where nothing else tells which do."""
         names = [name for name, row in self.rows.items() if "loss" in row]
-        return sorted(name for name in names if name.split("/")[-1] != "total")
+        return sorted(name for name in names if not is_total(name))
 
     def marks(self, losses: Iterable[str]) -> list[str]:
         """The losses that deserve a look, and why, in a word.

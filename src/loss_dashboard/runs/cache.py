@@ -87,15 +87,16 @@ def known_runs(directory: Path, cache: Cache | None = None) -> list[Summary]:
 
 def stamps(folder: Path) -> list[object]:
     """What differs once a file of the record has changed."""
-    return [_stamp(file) for file in (folder / INFO, *parts(folder))]
+    return [stamp(file) for file in (folder / INFO, *parts(folder))]
 
 
-def _stamp(file: Path) -> list[int] | None:
+def stamp(file: Path) -> list[int] | None:
+    """What differs once a file has changed, or another is in its place; None without one."""
     try:
         status = file.stat()
     except OSError:
         return None
-    return [status.st_mtime_ns, status.st_size]
+    return [status.st_mtime_ns, status.st_size, status.st_ino]
 
 
 def _file_for(directory: Path) -> Path | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.alerts import is_total
 from loss_loggers.recording import is_run, parts
 from loss_loggers.text import printable
 
@@ -125,7 +126,7 @@ def _summary(folder: Path, name: str) -> Summary:
 
 
 def _with_info(run: Summary, info: dict[str, Any], last: LastRows) -> Summary:
-    losses = tuple(loss for loss in info["losses"] if loss.split("/")[-1] != "total")
+    losses = tuple(loss for loss in info["losses"] if not is_total(loss))
     settings = settings_in(info)
     return replace(
         run,

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from loss_dashboard.curves.groups import HEADINGS, final_rows
 from loss_dashboard.curves.numbers import DASH, figures
+from loss_loggers.alerts import is_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,7 @@ def run_cells(
 def _values(run: Summary, *, best: bool, brief: bool) -> Text:
     """The losses with their values, and the total; what none is known of is named alone."""
     values = run.best if best else run.last
-    totals = [name for name in values if name.split("/")[-1] == "total"]
+    totals = [name for name in values if is_total(name)]
     words = [_word(name, values) for name in run.losses if not (brief and totals)]
     told = [some(words, "  ")] if words else []
     return Text("  ".join([*told, *(_word(name, values) for name in totals)]))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
-from loss_dashboard.runs.cache import Cache
+from loss_dashboard.runs.cache import Cache, stamp, stamps
 from loss_dashboard.runs.notes import NOTES
 from loss_dashboard.runs.summary import Summary, name_in, run_folders, summarize
 from loss_dashboard.runs.unique_names import unique_name
@@ -52,11 +52,11 @@ class RunRegistry:
 
     def _summary(self, path: Path, place: Path) -> Summary:
         """What is known of a run, kept once it has ended: of hundreds that takes a while."""
-        stamps = [_stamp(file) for file in (path / INFO, *parts(path), path / NOTES)]
+        seen = [*stamps(path), stamp(path / NOTES)]
         known = self._summaries.get(path)
-        if known is None or known[0] != stamps or known[1].state == "running":
+        if known is None or known[0] != seen or known[1].state == "running":
             run = self.caches[place].find(path, name_in(path, place)) or summarize(path, place)
-            self._summaries[path] = known = stamps, run
+            self._summaries[path] = known = seen, run
         return known[1]
 
     def left_out(self) -> list[Path]:
@@ -103,14 +103,6 @@ def is_within(folder: Path, place: Path) -> bool:
 
 def _start(run: Summary) -> float:
     return run.start
-
-
-def _stamp(file: Path) -> object:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size
 
 
 def describe(key: str, run: Summary) -> dict[str, object]:

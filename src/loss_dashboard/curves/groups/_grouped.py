@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from loss_dashboard.curves.shares import followed_in
 from loss_dashboard.curves.smooth import smooth
 from loss_dashboard.runs.run_json import settings_in
+from loss_loggers.alerts import is_total
 from loss_loggers.recording import GREY
 
 from ._cells import cells_of, have_same_steps
@@ -127,7 +128,7 @@ def grouped(
         options: Which steps, smoothed over how many, in how many points at most.
     """
     names = dict.fromkeys(name for member in members for name in member.losses)
-    ordered = sorted(names, key=_is_total)
+    ordered = sorted(names, key=is_total)
     curves = sum(name in member.losses for member in members for name in names)
     points = min(options.points, max(LEAST, NUMBERS // max(1, curves)))
     drawn: list[GroupedLoss] = []
@@ -138,10 +139,6 @@ def grouped(
             cells, before = cells_of(owns, options, points), owns
         drawn.append(_loss(name, members, groups, cells, options))
     return drawn
-
-
-def _is_total(name: str) -> bool:
-    return name.split("/")[-1] == "total"
 
 
 def _loss(
