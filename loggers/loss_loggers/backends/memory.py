@@ -37,7 +37,7 @@ class MemoryLogger(BaseLogger):
         self._max_rows = max_rows
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Keep one row, with the time of now."""
+        """Keep one row, with the current time."""
         self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:

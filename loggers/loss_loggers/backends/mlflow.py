@@ -61,7 +61,7 @@ class MLflowLogger(Adapter):
         return f"mlflow {self.run_id}"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Log one row, with the time of now."""
+        """Log one row, with the current time."""
         self.log_rows([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:

@@ -82,7 +82,7 @@ class TensorBoardLogger(Adapter):
         return f"tensorboard {folder_at(folder)}" if folder else "tensorboard"
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
-        """Log one row, with the time of now."""
+        """Log one row, with the current time."""
         self._log([(step, row_time(), metrics)])
 
     def log_rows(self, rows: Sequence[Row]) -> None:

@@ -52,7 +52,7 @@ class Cache:
         return self.get(Summary(folder, name, **read_notes(folder)._asdict()))
 
     def put(self, run: Summary, seen: list[object]) -> None:
-        """Know a run of the directory that has ended, whose files looked so before it was read."""
+        """Keep what was read of a run that has ended; `seen` are its stamps before the reading."""
         known = self._known.get(str(run.path))
         is_over = (
             run.is_read and run.state != "running" and run.path.is_relative_to(self._directory)
