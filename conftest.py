@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, settings
 os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
 
 # What `losses ls` and the page know of runs is not kept in the cache of who tests.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="losses-cache-")
+_cache = tempfile.TemporaryDirectory(prefix="losses-cache-")
+os.environ["XDG_CACHE_HOME"] = _cache.name
 
 # How long an example takes, or to think of one, depends on what else the machine does.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
