@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from typing import TYPE_CHECKING
@@ -85,6 +86,36 @@ def test_a_folder_of_runs_is_drawn_and_its_final_values_are_told(tmp_path: Path)
         ["kl", "CoV", "3.00", "6.57", "3", "1.00", "6.00", "1"],
         ["kl", "Sum", DASH, DASH, "0 (1 not finite)", DASH, DASH, "2"],
     ]
+
+
+def test_final_values_are_there_for_scripts(tmp_path: Path) -> None:
+    for seed, value in enumerate((1.0, 2.0, 6.0)):
+        record(tmp_path / "runs" / f"a-{seed}", "CoV", {"kl": [9.0, value]})
+    record(tmp_path / "runs" / "b", "Sum", {"kl": [1.0, 0.5, math.nan]})
+    runs, picture = tmp_path / "runs", tmp_path / "x.png"
+
+    told = json.loads(plot(runs, "--group", METHOD, "-o", picture, "--json").stdout)
+
+    assert told["picture"] == str(picture)
+    cov, plain_sum = told["finals"]
+    assert cov.pop("half") == pytest.approx(6.57, rel=1e-3)
+    shared = {"loss": "kl", "steps": [1, 1], "lost": 0}
+    assert cov == {"group": "CoV", "mean": 3.0, "n": 3, "least": 1.0, "greatest": 6.0, **shared}
+    assert plain_sum == {
+        "group": "Sum",
+        "mean": None,
+        "half": None,
+        "n": 0,
+        "least": None,
+        "greatest": None,
+        **shared,
+        "steps": [2, 2],
+        "lost": 1,
+    }
+    assert json.loads(plot(runs, "-o", picture, "--json").stdout) == {
+        "picture": str(picture),
+        "finals": [],
+    }
 
 
 def test_groups_have_a_colour_and_a_dash_each_in_all_panels(tmp_path: Path) -> None:

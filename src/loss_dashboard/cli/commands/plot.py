@@ -8,10 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
+from loss_dashboard.cli._common import (
+    fail,
+    group_option,
+    json_option,
+    run_argument,
+    runs_at,
+    say,
+    say_json,
+    why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from loss_dashboard.plotting.group_plots import DrawnGroups
 
@@ -33,7 +43,10 @@ if TYPE_CHECKING:
     default=0,
     help="With --group, average losses over so many steps.",
 )
-def plot(runs: tuple[str, ...], output: Path, x: str, group: str | None, smooth: int) -> None:
+@json_option
+def plot(
+    runs: tuple[str, ...], output: Path, x: str, group: str | None, smooth: int, as_json: bool
+) -> None:
     """Draw losses and weights; the first run has solid lines, the others have dashed ones.
 
     RUN is a path, a name in runs/, a folder of runs or `latest`. With --group each loss has a
@@ -48,9 +61,17 @@ def plot(runs: tuple[str, ...], output: Path, x: str, group: str | None, smooth:
     if x == "epoch" and group is not None:
         fail("groups of runs are drawn over steps: leave out --x or --group")
     if group is None:
-        say(_drawn(folders, output, x))
+        picture = _drawn(folders, output, x)
+        if as_json:
+            say_json({"picture": str(picture), "finals": []})
+        else:
+            say(picture)
     else:
-        _print_finals(_drawn_groups(folders, output, group, smooth), smooth)
+        drawn = _drawn_groups(folders, output, group, smooth)
+        if as_json:
+            say_json({"picture": str(drawn.path), "finals": _finals(drawn)})
+        else:
+            _print_finals(drawn, smooth)
 
 
 @contextmanager
@@ -84,6 +105,14 @@ def _drawn_groups(folders: list[Path], output: Path, key: str, smoothing: int) -
         return plot_groups(
             folders, output, key, smoothing=smoothing, load_matplotlib=load, tell=tell
         )
+
+
+def _finals(drawn: "DrawnGroups") -> "list[dict[str, Any]]":
+    """How the groups ended, each called by its name."""
+    from loss_dashboard.curves.groups import final_rows
+
+    rows = final_rows(drawn.losses, drawn.groups)
+    return [{**row.told(), "group": drawn.groups[row.group].name} for row in rows]
 
 
 def _print_finals(drawn: "DrawnGroups", smoothing: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from loss_dashboard.curves.numbers import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +37,21 @@ class FinalRow(NamedTuple):
     def n(self) -> int:
         """Of the runs that ended with a finite value."""
         return int(self.final.mean.n[0])
+
+    def told(self) -> dict[str, Any]:
+        """The row as plain numbers; what there is none of is None."""
+        final = self.final
+        return {
+            "loss": self.loss,
+            "group": self.group,
+            "mean": plain(self.mean),
+            "half": plain(self.half),
+            "n": self.n,
+            "lost": final.lost,
+            "least": plain(final.least),
+            "greatest": plain(final.greatest),
+            "steps": final.steps,
+        }
 
 
 def final_rows(losses: Sequence[GroupedLoss], groups: Sequence[Group]) -> Iterator[FinalRow]:

@@ -12,13 +12,13 @@ from loss_dashboard.curves.groups import (
     grouped,
     keys_to_group_by,
 )
-from loss_dashboard.curves.numbers import numbers, plain
+from loss_dashboard.curves.numbers import numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from loss_dashboard._typing import Values
-    from loss_dashboard.curves.groups import Group, GroupCurve, GroupedLoss, Member
+    from loss_dashboard.curves.groups import GroupCurve, GroupedLoss, Member
     from loss_dashboard.curves.view_options import ViewOptions
 
 
@@ -43,7 +43,7 @@ def groups_view(members: Sequence[Member], key: str, options: ViewOptions) -> di
             {**group._asdict(), "members": [names[at] for at in group.members]} for group in groups
         ],
         "losses": [_loss(loss) for loss in losses],
-        "finals": _finals(losses, groups),
+        "finals": [row.told() for row in final_rows(losses, groups)],
     }
 
 
@@ -81,20 +81,3 @@ def _told(values: Values, seen: Any) -> Any:
     cells = numbers(values)
     cells[~seen] = False
     return cells.tolist()
-
-
-def _finals(losses: Sequence[GroupedLoss], groups: Sequence[Group]) -> list[dict[str, Any]]:
-    return [
-        {
-            "loss": row.loss,
-            "group": row.group,
-            "mean": plain(row.mean),
-            "half": plain(row.half),
-            "n": row.n,
-            "lost": row.final.lost,
-            "least": plain(row.final.least),
-            "greatest": plain(row.final.greatest),
-            "steps": row.final.steps,
-        }
-        for row in final_rows(losses, groups)
-    ]
