@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.curves.smooth import smooth
-from loss_dashboard.reading.epochs import as_epochs
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 from ._axes import (
@@ -118,10 +117,7 @@ def _curve(reader: RunReader, name: str, run: int, style: Style, x: str) -> _Cur
 
 def _over(reader: RunReader, values: Decimated, x: str) -> Decimated:
     """The values over steps, as they are, or over epochs."""
-    if x == "step":
-        return values
-    first = min(float(reader.series(name)["step"].min()) for name in reader.losses)
-    return values._replace(x=as_epochs(values.x, first, reader.epochs.ends))
+    return values if x == "step" else values._replace(x=reader.epochs_at(values.x))
 
 
 def _draw_losses(

@@ -18,7 +18,7 @@ from ._problems import KILLED, Problems, missing, refused, torn, unnamed, unread
 from ._rows import FewRows, Rows, by_name
 from ._tail import Tail
 from ._throughput import Throughput
-from .epochs import EpochMeans
+from .epochs import EpochMeans, as_epochs
 from .nonfinite import marked
 
 if TYPE_CHECKING:
@@ -116,6 +116,11 @@ class RunReader:
     def epochs(self) -> EpochMeans:
         """When each epoch ended, and the means of its losses."""
         return self._epochs
+
+    def epochs_at(self, steps: Values) -> Values:
+        """How many epochs had passed with each step; an epoch at least has ended."""
+        first = min(float(self.series(name)["step"].min()) for name in self.losses)
+        return as_epochs(steps, first, self._epochs.ends)
 
     def colour_of(self, name: str) -> str:
         """The colour of a loss; grey if the run gave it none."""

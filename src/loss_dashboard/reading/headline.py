@@ -24,6 +24,7 @@ def facts(reader: RunReader) -> dict[str, str]:
         "method": method_in(settings_in(reader.info)),
         "state": reader.state,
         "step": progress(reader),
+        "epoch": _epoch(reader),
         "pace": f"{pace:.3g} steps/s" if pace == pace else "",
         "elapsed": _clock(reader.elapsed),
     }
@@ -39,6 +40,16 @@ def last_step(reader: RunReader) -> int | None:
     """The same as a number; None while there are no rows."""
     steps = [reader.series(name)["step"][-1] for name in reader.names]
     return int(max(steps)) if steps else None
+
+
+def _epoch(reader: RunReader) -> str:
+    """How many epochs had passed with the last step, where the run has some."""
+    import numpy as np
+
+    step = last_step(reader)
+    if step is None or not reader.losses or not reader.epochs.ends:
+        return ""
+    return f"epoch {reader.epochs_at(np.array([float(step)]))[0]:.4g}"
 
 
 def _clock(seconds: float) -> str:

@@ -15,6 +15,7 @@ from loss_dashboard.curves.live_curves import LiveCurves
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.reading.epochs import as_epochs
+from loss_dashboard.reading.headline import headline
 from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
 
@@ -54,6 +55,14 @@ def test_they_are_read_while_they_are_written(logger: CsvLogger) -> None:
         (2, 29, 3.0, 64.0),
     ]
     assert list(reader.epochs.means) == ["G", "val/G"]
+
+
+def test_the_headline_says_how_many_epochs_have_passed(logger: CsvLogger) -> None:
+    write(logger, range(2))
+    assert "step 19  epoch 2" in headline(RunReader(logger.path))
+
+    logger.log_metrics({"loss/G": 1.0}, step=24)
+    assert "step 24  epoch 2.5" in headline(RunReader(logger.path))
 
 
 def test_an_epoch_alone_is_news(logger: CsvLogger) -> None:
