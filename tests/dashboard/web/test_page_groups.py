@@ -276,6 +276,21 @@ def test_a_phone_never_scrolls_sideways(tmp_path: Path, show: Callable[..., Any]
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+def test_print_is_two_charts_a_row_without_what_is_clicked(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    seeds(tmp_path)
+    page = show(tmp_path, f"?group={METHOD}")
+    drawn(page, 2)
+    page.emulate_media(media="print")
+
+    first, second = (page.locator(".panels figure").nth(at).bounding_box() for at in (0, 1))
+    assert first["y"] == second["y"]
+    assert first["x"] + first["width"] <= second["x"]
+    for clicked in ("#all-runs", "#theme", "#members", "#made a", "#controls"):
+        assert page.locator(clicked).is_hidden()
+
+
 def test_names_in_the_table_stay_whole_where_there_is_little_room(
     tmp_path: Path, serve: Any, tab: Callable[..., Tab]
 ) -> None:
