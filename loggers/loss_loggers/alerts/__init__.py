@@ -11,8 +11,11 @@ from ._rules import LARGE as LARGE
 from ._rules import MEAN_OF as MEAN_OF
 from ._rules import SPIKE as SPIKE
 from ._rules import Alert as Alert
+from ._rules import Weighed as Weighed
+from ._rules import capped_alert as capped_alert
 from ._rules import groups_in as groups_in
 from ._rules import has_stopped as has_stopped
+from ._rules import is_capped as is_capped
 from ._rules import is_total as is_total
 from ._rules import long as long
 from ._rules import nonfinite_alert as nonfinite_alert

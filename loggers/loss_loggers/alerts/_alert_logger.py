@@ -31,6 +31,7 @@ class AlertLogger(BaseLogger):
     - spike: a loss is over 10 times the mean of all values before it, of 20 or more.
     - stopped: a loss that came regularly is no longer logged, while others of its scope are.
     - small weight, large weight: its share of all weights is under 1 % or over 95 % for long.
+    - capped weight: `max_weight` holds the weight of a loss for long: its gradient may vanish.
     - frozen: all weights have stayed the same for long, while the losses change.
     - unmoved: learned weights never moved; they are in no optimizer.
 

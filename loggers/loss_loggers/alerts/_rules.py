@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ class Alert(NamedTuple):
     """Something in a run that deserves a look.
 
     Attributes:
-        kind: One of "nonfinite", "spike", "stopped", "small weight", "large weight", "frozen" and
-            "unmoved".
+        kind: One of "nonfinite", "spike", "stopped", "small weight", "large weight",
+            "capped weight", "frozen" and "unmoved".
         loss: Whose it is; empty where it concerns all weights of a group.
         step: Where it began.
         text: The whole of it in words.
@@ -41,6 +42,22 @@ class Alert(NamedTuple):
     loss: str
     step: int
     text: str
+
+
+class Weighed(NamedTuple):
+    """Losses that are weighed together.
+
+    Attributes:
+        method: The name of the weighting.
+        losses: The names of the losses.
+        limit: How many times the smallest weight one may be, by its `max_weight`.
+        reference: The loss whose weight is taken for the smallest; empty for none.
+    """
+
+    method: str
+    losses: list[str]
+    limit: float = inf
+    reference: str = ""
 
 
 def nonfinite_alert(loss: str, step: int, count: int) -> Alert:
@@ -72,6 +89,27 @@ def weight_alert(kind: str, loss: str, step: int, length: int, losses: int) -> A
     bound = f"under {small_share(losses):.2g}" if kind == "small weight" else f"over {LARGE:g}"
     text = f"{loss} had a share of the weights {bound} for {length} steps from step {step}"
     return Alert(kind, loss, step, text)
+
+
+def capped_alert(loss: str, step: int, length: int, limit: float) -> Alert:
+    """The weight of a loss was at its limit for so many steps."""
+    text = (
+        f"the weight of {loss} was held at its limit (max_weight={limit:g}) for {length} steps"
+        f" from step {step}"
+    )
+    return Alert("capped weight", loss, step, text)
+
+
+def is_capped(weight: Any, least: Any, limit: float) -> Any:
+    """Whether a weight is at its limit: so many times the smallest, or the reference over so many.
+
+    For one weight or an array of them, with the smallest weight, or that of the reference.
+
+    >>> is_capped(100.0, 1.0, 100), is_capped(0.01, 1.0, 100), is_capped(50.0, 1.0, 100)
+    (True, True, False)
+    """
+    nearly = limit * (1 - 1e-6)  # weights are multiplied once more after they were capped
+    return (weight >= nearly * least) | ((weight * nearly <= least) & (weight > 0))
 
 
 def still_alert(method: str, step: int, still: int, *, moved: bool) -> Alert | None:
@@ -123,25 +161,38 @@ def is_total(name: str) -> bool:
     return name.rpartition("/")[2] == "total"
 
 
-def groups_in(settings: Mapping[str, Any], losses: Iterable[str]) -> list[tuple[str, list[str]]]:
-    """The method and the losses of each group whose weights are to change.
+def groups_in(settings: Mapping[str, Any], losses: Iterable[str]) -> list[Weighed]:
+    """The groups whose weights are to change.
 
     >>> constant = {"method": "PlainSum"}
     >>> settings = {"weighting": {"method": "CoVWeighting"}, "val/weighting": constant}
     >>> groups_in(settings, ["G", "D", "val/G", "val/D"])
-    [('CoVWeighting', ['G', 'D'])]
+    [Weighed(method='CoVWeighting', losses=['G', 'D'], limit=inf, reference='')]
     """
     # Where a user's own setting has that name, nobody knows whether the weights are to change.
     keys = [key for key in settings if key.rpartition("/")[2] == "weighting"]
     keys = [key for key in keys if isinstance(settings[key], dict)]
     left, groups = list(losses), []
     for key in sorted(keys, key=len, reverse=True):
-        names = [name for name in left if name.startswith(key.removesuffix("weighting"))]
+        scope = key.removesuffix("weighting")
+        names = [name for name in left if name.startswith(scope)]
         left = [name for name in left if name not in names]
         method = settings[key].get("method")
         if len(names) > 1 and method not in CONSTANT:
-            groups.append((method if isinstance(method, str) else "", names))
+            groups.append(_weighed(settings[key], names, scope))
     return groups
+
+
+def _weighed(settings: Mapping[str, Any], names: list[str], scope: str) -> Weighed:
+    """Whatever a folder says, which anybody may have written."""
+    method, limit = settings.get("method"), settings.get("max_weight")
+    reference = f"{scope}{settings.get('reference')}"
+    return Weighed(
+        method if isinstance(method, str) else "",
+        names,
+        limit if isinstance(limit, int | float) and 1 < limit < inf else inf,
+        reference if reference in names else "",
+    )
 
 
 def _times(count: int, step: int) -> str:

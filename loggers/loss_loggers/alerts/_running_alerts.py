@@ -64,7 +64,9 @@ class RunningAlerts:
             if len(scope) > 1:
                 yield from stopped_among(scope)
         for group in self._groups:
-            yield from group.now()
+            yield from group.extreme()
+        for group in self._groups:
+            yield from group.capped()
         yield from filter(None, (group.still() for group in self._groups))
 
     def _new_lines(self, row: Mapping[str, float]) -> list[Line]:
@@ -94,8 +96,8 @@ class RunningAlerts:
         """Groups whose losses are the same go on; one with another loss begins anew with it."""
         known = {tuple(loss.name for loss in group.losses): group for group in self._groups}
         self._groups = []
-        for method, names in groups_in(self._settings, self._losses):
-            losses = [self._losses[name] for name in names]
-            group = known.get(tuple(names)) or GroupWeights(method, losses)
-            group.method = method
+        for how in groups_in(self._settings, self._losses):
+            losses = [self._losses[name] for name in how.losses]
+            group = known.get(tuple(how.losses)) or GroupWeights(how, losses)
+            group.how = how
             self._groups.append(group)

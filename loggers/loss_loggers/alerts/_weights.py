@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from functools import reduce
-from math import nan
+from math import inf, nan
 from operator import add
 from typing import TYPE_CHECKING
 
-from ._rules import LARGE, long, small_share, still_alert, weight_alert
+from ._rules import (
+    LARGE,
+    capped_alert,
+    is_capped,
+    long,
+    small_share,
+    still_alert,
+    weight_alert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ._losses import LossValues
-    from ._rules import Alert
+    from ._rules import Alert, Weighed
 
 
 class Stretch:
@@ -49,11 +57,12 @@ class GroupWeights:
     run went back is the same step.
     """
 
-    def __init__(self, method: str, losses: Sequence[LossValues]) -> None:
-        self.method = method
+    def __init__(self, how: Weighed, losses: Sequence[LossValues]) -> None:
+        self.how = how
         self.losses = losses
         self._small = [Stretch() for _ in losses]
         self._large = [Stretch() for _ in losses]
+        self._capped = [Stretch() for _ in losses]
         self._steps = 0
         self._last_step = -1.0
         self._before: list[tuple[float, float]] = []
@@ -68,8 +77,8 @@ class GroupWeights:
             self._add_changes(step)
             self._steps += 1
 
-    def now(self) -> Iterator[Alert]:
-        """What its weights so far deserve, those of each loss first."""
+    def extreme(self) -> Iterator[Alert]:
+        """Losses that weighed next to nothing, or next to all, for long."""
         least = long(self._steps)
         for loss, small, large in zip(self.losses, self._small, self._large, strict=True):
             for kind, stretch in (("small weight", small), ("large weight", large)):
@@ -77,12 +86,18 @@ class GroupWeights:
                     count = len(self.losses)
                     yield weight_alert(kind, loss.name, stretch.step, stretch.length, count)
 
+    def capped(self) -> Iterator[Alert]:
+        """Losses whose weights were at their limit for long."""
+        for loss, capped in zip(self.losses, self._capped, strict=True):
+            if capped.length >= long(self._steps):
+                yield capped_alert(loss.name, capped.step, capped.length, self.how.limit)
+
     def still(self) -> Alert | None:
         """Whether its weights stand still, although the losses change."""
         still = self._steps - 1 - self._since
         if still < long(self._steps) or not self._losses_changed:
             return None
-        return still_alert(self.method, self._since_step, still, moved=self._moved)
+        return still_alert(self.how.method, self._since_step, still, moved=self._moved)
 
     def _add_shares(self, step: int) -> None:
         # In order, as numpy adds rows; from Python 3.12 on sum() rounds in another way.
@@ -92,6 +107,15 @@ class GroupWeights:
             share = loss.weight / total if total > 0 else nan
             small.add(step, share < least)
             large.add(step, share > LARGE)
+        if self.how.limit < inf:
+            self._add_capped(step)
+
+    def _add_capped(self, step: int) -> None:
+        known = [loss.weight for loss in self.losses if loss.name == self.how.reference]
+        least = min(known or [loss.weight for loss in self.losses if loss.weight > 0], default=nan)
+        for loss, capped in zip(self.losses, self._capped, strict=True):
+            is_own = loss.name != self.how.reference
+            capped.add(step, is_own and is_capped(loss.weight, least, self.how.limit))
 
     def _add_changes(self, step: int) -> None:
         before, self._before = self._before, [(loss.loss, loss.weight) for loss in self.losses]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._losses import nonfinite, spikes, stopped
-from ._weights import extreme_weights, find_groups, still_weights
+from ._weights import capped_weights, extreme_weights, find_groups, still_weights
 
 if TYPE_CHECKING:
     from loss_dashboard.reading import RunReader
@@ -22,6 +22,7 @@ def find_alerts(reader: RunReader) -> list[Alert]:
       not count: the mean of a loss that changes its sign is as near to 0 as it likes.
     - stopped: a loss that came regularly is no longer logged, while others of its scope are.
     - small weight, large weight: its share of all weights was under 1 % or over 95 % for long.
+    - capped weight: `max_weight` held the weight of a loss for long: its gradient may vanish.
     - frozen: all weights have stayed the same for long, while the losses changed.
     - unmoved: learned weights never moved; they are in no optimizer.
 
@@ -46,6 +47,7 @@ def find_alerts(reader: RunReader) -> list[Alert]:
             *spikes(reader),
             *stopped(reader),
             *extreme_weights(groups),
+            *capped_weights(groups),
             *still_weights(groups),
         ]
     return sorted(alerts, key=lambda alert: alert.step)

@@ -10,7 +10,10 @@ from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.alerts import (
     LARGE,
     Alert,
+    Weighed,
+    capped_alert,
     groups_in,
+    is_capped,
     long,
     small_share,
     still_alert,
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
 class Group(NamedTuple):
     """Losses weighed together, at the steps that have all of them: a row each in the tables."""
 
-    method: str
-    names: list[str]
+    how: Weighed
     steps: Values
     losses: Values
     weights: Values
+
+    @property
+    def names(self) -> list[str]:
+        """The losses, a row each."""
+        return self.how.losses
 
     @property
     def long(self) -> int:
@@ -44,8 +51,8 @@ class Group(NamedTuple):
 
 def find_groups(reader: RunReader) -> Iterator[Group]:
     """The groups whose weights are to change; a run names the method of each by its scope."""
-    for method, names in groups_in(settings_in(reader.info), reader.losses):
-        yield _group(reader, method, names)
+    for how in groups_in(settings_in(reader.info), reader.losses):
+        yield _group(reader, how)
 
 
 def extreme_weights(groups: Iterable[Group]) -> Iterator[Alert]:
@@ -53,8 +60,25 @@ def extreme_weights(groups: Iterable[Group]) -> Iterator[Alert]:
     for group in groups:
         least = small_share(len(group.names))
         for name, share in zip(group.names, _shares(group.weights), strict=True):
-            yield from _for_long(group, name, share < least, "small weight")
-            yield from _for_long(group, name, share > LARGE, "large weight")
+            for kind, held in (("small weight", share < least), ("large weight", share > LARGE)):
+                for step, length in _for_long(group, held):
+                    yield weight_alert(kind, name, step, length, len(group.names))
+
+
+def capped_weights(groups: Iterable[Group]) -> Iterator[Alert]:
+    """Losses whose weights were at their limit for long."""
+    import numpy as np
+
+    for group in groups:
+        limit, reference = group.how.limit, group.how.reference
+        if limit == np.inf:
+            continue
+        some = np.where(group.weights > 0, group.weights, np.inf).min(axis=0)
+        least = group.weights[group.names.index(reference)] if reference else some
+        for name, weight in zip(group.names, group.weights, strict=True):
+            held = is_capped(weight, least, limit) & (name != reference)
+            for step, length in _for_long(group, held):
+                yield capped_alert(name, step, length, limit)
 
 
 def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
@@ -66,7 +90,7 @@ def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
         if still < group.long or not len(_changes(group.losses[:, since:])):
             continue
         step = int(group.steps[since])
-        if alert := still_alert(group.method, step, still, moved=bool(len(moves))):
+        if alert := still_alert(group.how.method, step, still, moved=bool(len(moves))):
             yield alert
 
 
@@ -89,16 +113,16 @@ def near_equal(groups: Iterable[Group]) -> Iterator[Alert]:
             yield Alert("equal weights", "", step, text)
 
 
-def _group(reader: RunReader, method: str, names: list[str]) -> Group:
+def _group(reader: RunReader, how: Weighed) -> Group:
     import numpy as np
 
-    series = [reader.series(name) for name in names]
+    series = [reader.series(name) for name in how.losses]
     steps = series[0]["step"]
     is_even = (steps[1:] > steps[:-1]).all()
     if not is_even or not all(np.array_equal(own["step"], steps) for own in series):
         steps, series = _at_common_steps(series)
     losses, weights = (np.stack([own[key] for own in series]) for key in ("loss", "weight"))
-    return Group(method, names, steps, losses, weights)
+    return Group(how, steps, losses, weights)
 
 
 def _at_common_steps(series: list[dict[str, Values]]) -> tuple[Values, list[dict[str, Values]]]:
@@ -124,11 +148,11 @@ def _shares(weights: Values) -> Values:
     return shares
 
 
-def _for_long(group: Group, name: str, held: NDArray[bool_], kind: str) -> Iterator[Alert]:
-    """An alert if it held for long without a break."""
+def _for_long(group: Group, held: NDArray[bool_]) -> Iterator[tuple[int, int]]:
+    """Since which step, and for how many, it held, if that was long and without a break."""
     start, length = _longest(held)
     if length >= group.long:
-        yield weight_alert(kind, name, int(group.steps[start]), length, len(group.names))
+        yield int(group.steps[start]), length
 
 
 def _longest(held: NDArray[bool_]) -> tuple[int, int]:

@@ -37,6 +37,7 @@ ORDER = (
     "dominant",
     "equal weights",
     "gradients",
+    "capped weight",
     "large weight",
     "small weight",
     "spike",

@@ -162,6 +162,26 @@ def test_an_extreme_weight_for_a_moment_is_none(tmp_path: Path) -> None:
     assert alerts(tmp_path, {"G": noise, "D": noise}, weights, "CoVWeighting") == []
 
 
+@pytest.mark.parametrize("reference", ["", "recon"])
+def test_a_weight_that_its_limit_holds_is_found(tmp_path: Path, reference: str) -> None:
+    """A network meets the boundary by giving 0, and the gradient of that loss vanishes."""
+    torch = pytest.importorskip("torch")
+    from multi_loss_weighting import GradientShareWeighting, LossGroup
+
+    value = torch.ones(2, requires_grad=True)
+    weighting = GradientShareWeighting([value], every=1, reference=reference or None)
+    with CsvLogger(tmp_path / "run") as logger:
+        group = LossGroup(["recon", "boundary"], logger, weighting=weighting)
+        for step in range(300):
+            vanishing = value[1] * math.exp(-step / 10)
+            group.update({"recon": value[0] * (1 + step % 3), "boundary": vanishing})
+
+    (alert,) = (one for one in find_alerts(RunReader(logger.path)) if one.kind == "capped weight")
+    assert alert.loss == "boundary"
+    assert "was held at its limit (max_weight=100) for 2" in alert.text
+    assert weighting.capped["boundary"] > 200
+
+
 def test_many_losses_may_each_weigh_little(tmp_path: Path) -> None:
     names = [f"task{number}" for number in range(150)]
     weights = {name: lambda step: 1 / 150 + 1e-9 * step for name in names}

@@ -25,7 +25,9 @@ METHODS = [
     "UncertaintyWeighting",
     "PlainSum",
     "MyWeighting",
+    "GradientShareWeighting",
 ]
+LIMITS = [None, "x", 1.0, 2.0, 100, 3000.0, math.inf]
 
 
 class Stream:
@@ -36,6 +38,8 @@ class Stream:
         chance = self.random.random
         self.scopes = self.random.choice([[""], ["", "val/"], ["a/", "b/"]])
         self.method = self.random.choice(METHODS)
+        self.limit = self.random.choice(LIMITS)
+        self.reference = self.random.choice([None, "l0", "l1", "l9"])
         names = [f"{scope}l{number}" for scope in self.scopes for number in range(3)]
         self.joins = {name: self.random.choice([0, 0, 0, 50, 150]) for name in names}
         self.stops = {name: self.random.choice([9999, 9999, 9999, 130, 250]) for name in names}
@@ -49,7 +53,8 @@ class Stream:
 
     @property
     def settings(self) -> dict[str, Any]:
-        return {f"{scope}weighting": {"method": self.method} for scope in self.scopes}
+        how = {"method": self.method, "max_weight": self.limit, "reference": self.reference}
+        return {f"{scope}weighting": how for scope in self.scopes}
 
     def rows(self) -> Iterator[Row]:
         steps = [*range(700)]
