@@ -33,10 +33,10 @@ from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup,
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from benchmarks.peers import PublishedCoV, WholeHistory
+    from benchmarks.peers import PublishedAutomaticWeightedLoss, PublishedCoV, WholeHistory
     from benchmarks.speed import Row, clock, environment, table
 else:  # beside a script, modules go by their bare names
-    from peers import PublishedCoV, WholeHistory
+    from peers import PublishedAutomaticWeightedLoss, PublishedCoV, WholeHistory
     from speed import Row, clock, environment, table
 
 NAMES = ("recon", "kl", "adversarial")
@@ -126,6 +126,11 @@ def published_cov() -> Any:
     return lambda losses: cov(*losses.values()).backward()  # type: ignore[no-untyped-call]
 
 
+def published_learned() -> Any:
+    learned = PublishedAutomaticWeightedLoss(len(NAMES))
+    return lambda losses: learned(*losses.values()).backward()
+
+
 def whole_history(age: int) -> Any:
     every = {name: WholeHistory(age) for name in NAMES}
 
@@ -163,6 +168,7 @@ def contestants(folder: Path) -> dict[str, Callable[[], Any]]:
         "LossGroup, CoV, csv.writer": partial(group_and_csv_writer, folder / "by_hand.csv"),
         "Trackers": trackers,
         "published CoV": published_cov,
+        "published learned": published_learned,
         "whole history, 1,000 steps old": partial(whole_history, 1_000),
         "whole history, 100,000 steps old": partial(whole_history, 100_000),
     }

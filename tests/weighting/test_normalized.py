@@ -12,6 +12,7 @@ from loss_loggers import CsvLogger, read_run
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
+    GradientShareWeighting,
     History,
     LossGroup,
     NormalizedWeighting,
@@ -254,3 +255,32 @@ def test_a_scaled_history_knows_every_statistic() -> None:
     assert seen["maximum"] == pytest.approx(np.max(STREAM[:-1], axis=0) / means)
     assert seen["epoch_mean"] == pytest.approx([1, 1])
     assert np.isfinite([*seen.values()]).all()
+
+
+@pytest.mark.parametrize("log_every", [None, 1])
+@pytest.mark.parametrize("by", ["mean", "first", None])
+def test_measuring_goes_through_the_graph_of_each_loss_once(by: Any, log_every: int | None) -> None:
+    """With the norms of the losses over their sizes, which the weights of the first step show."""
+    parameters = torch.tensor([3.0, 4.0], requires_grad=True)
+    backwards = dict.fromkeys("abc", 0)
+
+    def loss(name: str, times: float) -> Tensor:
+        def count(_: Tensor) -> None:
+            backwards[name] += 1
+
+        hidden = parameters * times
+        hidden.register_hook(count)  # type: ignore[no-untyped-call]
+        norm: Tensor = torch.linalg.vector_norm(hidden)
+        return norm
+
+    inner = GradientShareWeighting([parameters], every=1, max_weight=1e9)
+    weighting = inner if by is None else NormalizedWeighting(inner, by=by)
+    group = LossGroup(weighting=weighting, log_every=log_every)
+
+    for _ in range(3):
+        total = group.update({"a": loss("a", 1.0), "b": loss("b", 1e3), "c": loss("c", 1e-3)})
+
+    assert backwards == dict.fromkeys("abc", 3 + 3)
+    sizes = {"a": 5.0, "b": 5e3, "c": 5e-3}
+    weighted = [group.weights[name] * size for name, size in sizes.items()]
+    assert weighted == pytest.approx([total.item() / 3] * 3, rel=1e-5)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._per_loss import gradient_matrix, scaled, watched, widened
+from ._per_loss import Start, gradient_matrix, scaled, watched, widened
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,8 +78,9 @@ class GradientDiagnostics:
         return measured
 
     def _measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
-        roots = [_checked(loss, name) for name, loss in losses.items()]
-        matrix = gradient_matrix(roots, self._watched)
+        checked = [_checked(loss, name) for name, loss in losses.items()]
+        starts = [None if loss is None else Start(loss) for loss in checked]
+        matrix = gradient_matrix(starts, self._watched)
         if matrix is None:
             matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
         pairs = [f"{one}-{other}" for one, other in combinations(losses, 2)]

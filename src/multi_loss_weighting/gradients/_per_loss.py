@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -49,23 +49,38 @@ def watched(parameters: Iterable[Tensor] | Tensor) -> Watched:
     return found
 
 
-def roots(losses: Tensor) -> list[Root | None]:
+class Start(NamedTuple):
+    """Where the backward of a loss begins, and what the loss is that over; itself if None."""
+
+    root: Root
+    over: Tensor | None = None
+
+
+def roots(losses: Tensor) -> list[Start | None]:
     """Where the backward of each element of `losses` [K] begins; None for one without gradient.
 
-    For a stack that is in the losses it was made of. A backward from an element of the stack would
-    go through the graphs of all the others too, with zeros.
+    For a stack, or one that was divided by sizes, that is in the losses it was made of. A backward
+    from an element of the stack would go through the graphs of all the others too, with zeros.
     """
-    node = losses.grad_fn
-    while node is not None and node.name() == "ToCopyBackward0":  # to another dtype
+    node: Any = losses.grad_fn
+    sizes: Tensor | None = None
+    while node is not None:
+        if node.name() == "DivBackward0" and node.next_functions[1][0] is None:
+            own = node._saved_other  # noqa: SLF001  which needs no gradient
+            sizes = own if sizes is None else sizes * own
+        elif node.name() != "ToCopyBackward0":  # to another dtype
+            break
         node = node.next_functions[0][0]
     if node is None or node.name() not in _STACKS:
-        return list(losses.unbind())
+        return [Start(loss) for loss in losses.unbind()]
+    each = [None] * len(losses) if sizes is None else sizes.expand_as(losses).unbind()
     return [
-        None if loss is None else GradientEdge(loss, number) for loss, number in node.next_functions
+        None if loss is None else Start(GradientEdge(loss, number), size)
+        for (loss, number), size in zip(node.next_functions, each, strict=True)
     ]
 
 
-def gradient_matrix(roots: Iterable[Root | None], parameters: Iterable[Tensor]) -> Tensor | None:
+def gradient_matrix(roots: Iterable[Start | None], parameters: Iterable[Tensor]) -> Tensor | None:
     """The gradients of K losses, [K, n], in float32 or wider.
 
     A loss without gradient has zeros; None if all are without.
@@ -81,7 +96,7 @@ def gradient_matrix(roots: Iterable[Root | None], parameters: Iterable[Tensor]) 
 
 
 def gradient_rows(
-    roots: Iterable[Root | None], parameters: Iterable[Tensor]
+    roots: Iterable[Start | None], parameters: Iterable[Tensor]
 ) -> Iterator[Tensor | None]:
     """The gradients of K losses, one after the other, [n] each; None for one without.
 
@@ -90,7 +105,7 @@ def gradient_rows(
     """
     learning = [parameter for parameter in parameters if parameter.requires_grad]
     live = [root if learning and _is_live(root) else None for root in roots]
-    check_all_visible([root for root in live if root is not None], learning)
+    check_all_visible([start.root for start in live if start is not None], learning)
     for root in live:
         yield None if root is None else _gradient(root, learning)
 
@@ -104,21 +119,22 @@ def scaled(gradients: Tensor) -> tuple[Tensor, Tensor]:
     return gradients / largest.clamp(min=torch.finfo(gradients.dtype).tiny)[:, None], largest
 
 
-def _is_live(root: Root | None) -> bool:
-    return root is not None and (isinstance(root, GradientEdge) or root.requires_grad)
+def _is_live(start: Start | None) -> bool:
+    return start is not None and (isinstance(start.root, GradientEdge) or start.root.requires_grad)
 
 
-def _gradient(root: Root, parameters: Sequence[Tensor]) -> Tensor | None:
+def _gradient(start: Start, parameters: Sequence[Tensor]) -> Tensor | None:
     """The gradient on all parameters in one vector [n]; None where there is no way to them."""
-    gradients = torch.autograd.grad(root, parameters, retain_graph=True, allow_unused=True)
+    gradients = torch.autograd.grad(start.root, parameters, retain_graph=True, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         return None
-    return torch.cat(
+    row = torch.cat(
         [
             widened(torch.zeros_like(parameter) if gradient is None else gradient).flatten()
             for gradient, parameter in zip(gradients, parameters, strict=True)
         ]
     )
+    return row if start.over is None else row / start.over.to(row)
 
 
 def widened(tensor: Tensor) -> Tensor:
