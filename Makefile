@@ -44,13 +44,17 @@ release-check: $(VENV)/.dev  ## wheel and sdist as they would be published; TAG=
 	$(BIN)/check-wheel-contents --ignore W002 --toplevel multi_loss_weighting,loss_loggers,loss_dashboard dist/*.whl
 	$(BIN)/python tests/release.py $(TAG)
 
-test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, without extras
+test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own: without extras, then the command
 	rm -rf dist
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m zipfile --test dist/*.whl
 	$(MAKE) --no-print-directory $(BARE)/.requirements
 	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
+	$(BARE)/$(SCRIPTS)/python -m pip uninstall -qq --yes click rich  # of the last time
 	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet tests
+	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) "$$(echo dist/*.whl)[cli]"
+	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet \
+		tests/dashboard/cli tests/dashboard/runs tests/dashboard/terminal tests/test_command.py
 
 test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
 	$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks $(ARGS)
