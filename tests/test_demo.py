@@ -93,11 +93,11 @@ def test_a_pinn_learns_more_by_its_gradients_than_by_the_plain_sum() -> None:
         torch.manual_seed(0)
         problem = Pinn()
         group = LossGroup([*problem.static], weighting=WEIGHTINGS[weighting](problem))
-        for _ in train(problem, group, 600):
+        for _ in train(problem, group, 300):
             pass
         (errors[weighting],) = problem.quality().values()
 
-    assert errors["gradients"] < 0.5 < errors["sum"]
+    assert errors["gradients"] < errors["sum"] / 2
 
 
 @pytest.mark.parametrize("method", ["automatic", "uncertainty", "cov"])

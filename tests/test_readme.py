@@ -29,7 +29,7 @@ def snippets(page: str) -> list[str]:
 
 
 ELSEWHERE = ("docs/frameworks.md", "docs/codebases.md")  # in tests/frameworks, tests/codebases
-DOCS = sorted(f"docs/{page.name}" for page in (TOP / "docs").glob("*.md"))
+DOCS = sorted(f"docs/{page.name}" for page in (TOP / "docs").glob("*.[mt][dx]*"))  # .md, .txt
 PAGES = {page: snippets(page) for page in ("README.md", *DOCS) if page not in ELSEWHERE}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
