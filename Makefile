@@ -16,7 +16,7 @@ PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 CODEBASES_PIP := $(CODEBASES)/$(SCRIPTS)/python $(subst .txt,-codebases.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks test-codebases bench notebooks docs docker-lint docker-check clean
+.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks test-codebases bench gpu notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -68,6 +68,11 @@ test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE a
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+gpu: $(VENV)/.dev  ## what a step costs on a GPU, as a table in gpu.md, and the tests of one; under 5 minutes
+	rm -f gpu.md
+	$(BIN)/python benchmarks/gpu.py --markdown --out gpu.md
+	if test -f gpu.md; then $(BIN)/python -m pytest --quiet tests/device; fi
 
 notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
 	rm -rf $(VENV)/notebooks && cp -r notebooks $(VENV)/notebooks  # their runs are not to stay
