@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BARE := .venv-bare
 FRAMEWORKS := .venv-frameworks
+CODEBASES := .venv-codebases
 SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(SCRIPTS)
 # /dev/null for the newest of everything; WITH adds requirements to those of the wheel's tests.
@@ -13,8 +14,9 @@ WORKERS := --numprocesses logical --dist worksteal
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
+CODEBASES_PIP := $(CODEBASES)/$(SCRIPTS)/python $(subst .txt,-codebases.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks bench notebooks docs docker-lint docker-check clean
+.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks test-codebases bench gpu notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -44,21 +46,33 @@ release-check: $(VENV)/.dev  ## wheel and sdist as they would be published; TAG=
 	$(BIN)/check-wheel-contents --ignore W002 --toplevel multi_loss_weighting,loss_loggers,loss_dashboard dist/*.whl
 	$(BIN)/python tests/release.py $(TAG)
 
-test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own, without extras
+test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own: without extras, then the command
 	rm -rf dist
 	$(BIN)/python -m build --quiet
 	$(BIN)/python -m zipfile --test dist/*.whl
 	$(MAKE) --no-print-directory $(BARE)/.requirements
 	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
+	$(BARE)/$(SCRIPTS)/python -m pip uninstall -qq --yes click rich  # of the last time
 	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet tests
+	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) "$$(echo dist/*.whl)[cli]"
+	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet \
+		tests/dashboard/cli tests/dashboard/runs tests/dashboard/terminal tests/test_command.py
 
 test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
 	$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks $(ARGS)
 	for backend in jax torch; do KERAS_BACKEND=$$backend \
 		$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
 
+test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE and MMEngine, likewise
+	OMP_NUM_THREADS=1 $(CODEBASES)/$(SCRIPTS)/python -m pytest --quiet tests/codebases $(ARGS)
+
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+gpu: $(VENV)/.dev  ## what a step costs on a GPU, as a table in gpu.md, and the tests of one; under 5 minutes
+	rm -f gpu.md
+	$(BIN)/python benchmarks/gpu.py --markdown --out gpu.md
+	if test -f gpu.md; then $(BIN)/python -m pytest --quiet tests/device; fi
 
 notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
 	rm -rf $(VENV)/notebooks && cp -r notebooks $(VENV)/notebooks  # their runs are not to stay
@@ -78,7 +92,7 @@ docker-check: $(VENV)/.dev docker-lint  ## build the images with buildah, as roo
 	PYTHON=$(BIN)/python tests/docker/check.sh $(ARGS)
 
 clean:  ## forget the environment and what was built
-	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BARE) $(FRAMEWORKS) $(CODEBASES) dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -105,4 +119,10 @@ $(FRAMEWORKS)/.requirements: pyproject.toml constraints-frameworks.txt
 	$(PYTHON) -m venv $(FRAMEWORKS)
 	$(FRAMEWORKS_PIP) 'pip>=25.1'
 	$(FRAMEWORKS_PIP) --editable . --group frameworks
+	touch $@
+
+$(CODEBASES)/.requirements: pyproject.toml constraints-codebases.txt
+	$(PYTHON) -m venv $(CODEBASES)
+	$(CODEBASES_PIP) 'pip>=25.1'
+	$(CODEBASES_PIP) --editable . --group codebases
 	touch $@

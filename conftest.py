@@ -1,8 +1,10 @@
 """What holds for every test."""
 
 import os
+import re
 import tempfile
 from importlib.util import find_spec
+from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
@@ -18,9 +20,21 @@ os.environ["XDG_CACHE_HOME"] = _cache.name
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# What needs JAX, TensorFlow or Keras is tested where they are: `make test-frameworks`.
-collect_ignore = (
-    []
-    if find_spec("keras")
-    else ["tests/frameworks", "src/multi_loss_weighting/integrations/keras.py"]
-)
+# What needs JAX, TensorFlow or Keras is tested where they are: `make test-frameworks`. Likewise the
+# packages of docs/codebases.md: `make test-codebases`.
+collect_ignore = [
+    *(
+        []
+        if find_spec("keras")
+        else ["tests/frameworks", "src/multi_loss_weighting/integrations/keras.py"]
+    ),
+    *([] if find_spec("timm") else ["tests/codebases"]),
+]
+
+# The command `losses` is an extra: without it, tests that import the command are left out.
+IMPORTS_COMMAND = re.compile(r"(?m)^from (click|rich|loss_dashboard\.(cli|terminal|demo))\b")
+if find_spec("click") is None:
+    tests = (Path(__file__).parent / "tests").rglob("test_*.py")
+    collect_ignore += [
+        str(test) for test in tests if IMPORTS_COMMAND.search(test.read_text(encoding="utf-8"))
+    ]

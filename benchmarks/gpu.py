@@ -1,7 +1,8 @@
 """For who has a GPU: what a step costs there, whether it waits, and whether a graph captures it.
 
-    python benchmarks/gpu.py            a minute
-    python benchmarks/gpu.py --quick    some seconds, to see that it runs
+    python benchmarks/gpu.py              some minutes
+    python benchmarks/gpu.py --quick      some seconds, to see that it runs
+    python benchmarks/gpu.py --out gpu.md the table as a file, too; `make gpu` does this
 
 Each step has some work for the GPU, K losses, one backward, and what a contestant does to weigh and
 to record them. One table:
@@ -11,6 +12,10 @@ to record them. One table:
 - waits: whether `torch.cuda.set_sync_debug_mode("error")` finds a wait between two reads.
 - graph: whether losses, `weigh` and backward can be captured as one CUDA graph, with `record` after
   each replay, and whether the replayed total then is the one that the group gives without a graph.
+  What waits is not tried: a capture that fails may spoil what comes after it.
+
+The last rows are a CoV group under conditions: losses in fp16, a loss that is nan, `weigh` on a
+stream of its own, and `weigh` compiled. That numbers are right is for tests/device/test_cuda.py.
 
 Without a GPU it says so and ends. Nothing but the capture needs one: tests run the rest on a CPU.
 """
@@ -20,6 +25,8 @@ from __future__ import annotations
 import argparse
 import warnings
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,11 +46,13 @@ from multi_loss_weighting import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from benchmarks.peers import PublishedAutomaticWeightedLoss, PublishedCoV
     from benchmarks.speed import Row, table
 else:  # beside a script, modules go by their bare names
+    from peers import PublishedAutomaticWeightedLoss, PublishedCoV
     from speed import Row, table
 
-COUNTS = (1, 3, 32)
+COUNTS = (3, 32, 256)
 LOG_EVERY = 50
 
 
@@ -54,7 +63,7 @@ class Effort(NamedTuple):
     size: int
 
 
-FULL, QUICK = Effort(21, 2048), Effort(2, 64)
+FULL, QUICK = Effort(5, 2048), Effort(1, 64)
 
 WEIGHTINGS: dict[str, Callable[[int], Any]] = {
     "plain sum": lambda _: None,
@@ -99,6 +108,77 @@ def ours(work: Work, make: Callable[[int], Any]) -> Contestant:
     return Contestant(group.weigh, group.record)
 
 
+def metrics(work: Work) -> dict[str, Contestant]:
+    """torchmetrics, where it is installed."""
+    try:
+        from torchmetrics import MeanMetric
+    except ImportError:
+        return {}
+    means = {name: MeanMetric().to(work.parameter.device) for name in work.names}
+
+    def record(losses: dict[str, Tensor]) -> None:
+        for name, loss in losses.items():
+            means[name].update(loss)
+
+    return {"sum, torchmetrics MeanMetric": Contestant(plain, record)}
+
+
+def published(work: Work) -> dict[str, Contestant]:
+    """The arithmetic that others published; it records nothing."""
+    count, device = len(work.names), work.parameter.device
+    learned = PublishedAutomaticWeightedLoss(count).to(device)
+    totals: dict[str, Callable[..., Tensor]] = {"CoV": PublishedCoV(count), "automatic": learned}
+
+    def weigh(total: Callable[..., Tensor], losses: dict[str, Tensor]) -> Tensor:
+        return total(*losses.values())
+
+    return {
+        f"published, {name}": Contestant(partial(weigh, total), lambda _: None)
+        for name, total in totals.items()
+    }
+
+
+def conditions(work: Work) -> dict[str, Contestant]:
+    """A CoV group: in half precision, with a loss that is nan, on another stream, and compiled."""
+    backend = "inductor" if work.parameter.device.type == "cuda" else "eager"
+    one, bad, elsewhere, compiled = (ours(work, lambda _: CoVWeighting()) for _ in range(4))
+
+    def halved(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {name: loss.half() for name, loss in losses.items()}
+
+    def broken(losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        return losses | {"loss0": losses["loss0"] * torch.nan}
+
+    return {
+        "CoV, losses in fp16": Contestant(
+            lambda losses: one.weigh(halved(losses)), lambda losses: one.record(halved(losses))
+        ),
+        "CoV, a loss is nan": Contestant(
+            lambda losses: bad.weigh(broken(losses)), lambda losses: bad.record(broken(losses))
+        ),
+        "CoV, on a stream of its own": Contestant(on_a_stream(work, elsewhere), elsewhere.record),
+        "CoV, compiled": Contestant(
+            torch.compile(compiled.weigh, backend=backend, fullgraph=True), compiled.record
+        ),
+    }
+
+
+def on_a_stream(work: Work, one: Contestant) -> Callable[[dict[str, Tensor]], Tensor]:
+    """`weigh` on a stream beside that of the network."""
+    if work.parameter.device.type != "cuda":
+        return one.weigh
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+    def weigh(losses: dict[str, Tensor]) -> Tensor:
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            total = one.weigh(losses)
+        torch.cuda.current_stream().wait_stream(side)
+        return total
+
+    return weigh
+
+
 def contestants(work: Work) -> dict[str, Contestant]:
     return {
         "sum alone": Contestant(plain, lambda _: None),
@@ -108,7 +188,10 @@ def contestants(work: Work) -> dict[str, Contestant]:
         "sum, one tolist()": Contestant(
             plain, lambda losses: torch.stack(list(losses.values())).tolist()
         ),
+        **metrics(work),
+        **published(work),
         **{f"LossGroup, {name}": ours(work, make) for name, make in WEIGHTINGS.items()},
+        **conditions(work),
     }
 
 
@@ -243,15 +326,21 @@ def rows_for(count: int, effort: Effort, device: torch.device) -> list[Row]:
             f"K={count}: {name}",
             *(f"{median(column):.0f}" for column in zip(*times[name], strict=True)),
             found[name],
-            graph_verdict(work, one, device),
+            "not tried" if found[name].startswith("yes") else graph_verdict(work, one, device),
         ]
         for name, one in made.items()
     ]
 
 
-def measured(effort: Effort, device: torch.device, *, markdown: bool = False) -> str:
+def measured(
+    effort: Effort,
+    device: torch.device,
+    *,
+    counts: tuple[int, ...] = COUNTS,
+    markdown: bool = False,
+) -> str:
     """The table."""
-    rows = [row for count in COUNTS for row in rows_for(count, effort, device)]
+    rows = [row for count in counts for row in rows_for(count, effort, device)]
     return table(["per step", "host, µs", "GPU, µs", "waits", "graph"], rows, markdown)
 
 
@@ -259,14 +348,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--quick", action="store_true", help="see that it runs; numbers are noise")
     parser.add_argument("--markdown", action="store_true", help="a table for a README")
+    parser.add_argument("--out", type=Path, help="a file for it, too")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print(f"torch {torch.__version__} finds no GPU here, and this measures one: nothing to do")
         return
     warnings.filterwarnings("ignore", message=".*have not moved")
     device = torch.device("cuda", torch.cuda.current_device())
-    print(f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}\n")
-    print(measured(QUICK if options.quick else FULL, device, markdown=options.markdown))
+    effort = QUICK if options.quick else FULL
+    card = f"torch {torch.__version__}, {torch.cuda.get_device_name(device)}"
+    printed = f"{card}\n\n{measured(effort, device, markdown=options.markdown)}\n"
+    print(printed, end="")
+    if options.out:
+        options.out.write_text(printed, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
-"""What the site has beside the pages of this folder: README pages, notebooks, and formulas."""
+"""What the site has beside the pages of this folder: READMEs, notebooks, reports, formulas."""
 
 from __future__ import annotations
 
 import posixpath
 import re
+import subprocess
+import sys
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from latex2mathml.converter import convert
@@ -39,6 +42,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, page, abs_src_path=str(TOP / path)))
     for notebook in sorted((TOP / "notebooks").glob("*.ipynb")):
         _add_notebook(notebook, files, config)
+    _add_reports(files, config)
     return files
 
 
@@ -50,6 +54,16 @@ def _add_notebook(notebook: Path, files: Files, config: MkDocsConfig) -> None:
     files.append(File.generated(config, f"notebooks/{notebook.stem}.md", content=text))
     for name, content in resources["outputs"].items():
         files.append(File.generated(config, f"notebooks/{name}", content=content))
+
+
+def _add_reports(files: Files, config: MkDocsConfig) -> None:
+    """Record runs and add their pages, as `losses report` writes them."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, str(TOP / "docs/recorded.py"), folder]
+        subprocess.run(command, check=True)
+        for report in sorted(Path(folder).glob("*.html")):
+            content = report.read_text(encoding="utf-8")
+            files.append(File.generated(config, f"reports/{report.name}", content=content))
 
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:

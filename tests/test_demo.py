@@ -11,10 +11,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from loss_dashboard.cli.commands.demo import METHODS
-from loss_dashboard.demo import run_demo
+from loss_dashboard.cli.commands.demo import METHODS, PROBLEMS
+from loss_dashboard.demo import run_demo, train
 from loss_dashboard.demo._autoencoder import AdversarialAutoencoder
+from loss_dashboard.demo._pinn import Pinn
+from loss_dashboard.demo._run import WEIGHTINGS
 from loss_loggers import read_run
+from multi_loss_weighting import LossGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,9 +38,11 @@ def _as_it_was() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def demo(out: Path, weighting: str = "cov", steps: int = STEPS, seed: int = 0) -> str:
+def demo(
+    out: Path, weighting: str = "cov", steps: int = STEPS, seed: int = 0, problem: str = "gan"
+) -> str:
     printed = io.StringIO()
-    assert run_demo(weighting, steps, seed, out, Console(file=printed, width=1000))
+    assert run_demo(problem, weighting, steps, seed, out, Console(file=printed, width=1000))
     return printed.getvalue()
 
 
@@ -58,6 +63,41 @@ def test_every_method_is_recorded_and_drawn(tmp_path: Path, method: str) -> None
     assert (tmp_path / "run/losses.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "run/digits.png").read_bytes().startswith(b"\x89PNG")
     assert f"{STEPS}/{STEPS}" in printed
+
+
+@pytest.mark.parametrize(
+    ("problem", "names", "picture"),
+    [
+        ("vae", ["recon", "kl"], "digits.png"),
+        ("pinn", ["equation", "boundary"], "solution.png"),
+    ],
+)
+def test_every_problem_is_recorded_and_drawn_and_says_what_is_next(
+    tmp_path: Path, problem: str, names: list[str], picture: str
+) -> None:
+    usual, _ = PROBLEMS[problem]
+
+    printed = demo(tmp_path / "run", usual, problem=problem)
+
+    run = read_run(tmp_path / "run")
+    assert [*run] == [*names, "total"]
+    assert all(len(run[name]["step"]) == STEPS for name in names)
+    assert all(run[name]["weight"].std() > 0 for name in names[1:])
+    assert (tmp_path / "run" / picture).read_bytes().startswith(b"\x89PNG")
+    assert f"demo --problem {problem} --weighting sum" in printed
+
+
+def test_a_pinn_learns_more_by_its_gradients_than_by_the_plain_sum() -> None:
+    errors = {}
+    for weighting in ("sum", "gradients"):
+        torch.manual_seed(0)
+        problem = Pinn()
+        group = LossGroup([*problem.static], weighting=WEIGHTINGS[weighting](problem))
+        for _ in train(problem, group, 300):
+            pass
+        (errors[weighting],) = problem.quality().values()
+
+    assert errors["gradients"] < errors["sum"] / 2
 
 
 @pytest.mark.parametrize("method", ["automatic", "uncertainty", "cov"])

@@ -123,6 +123,15 @@ def test_formulas_need_no_script_and_examples_are_code(site: Path) -> None:
     assert "<p>&gt;&gt;&gt;" not in api
 
 
+def test_recorded_runs_are_pages_in_a_page_and_alone(site: Path) -> None:
+    page = (site / "live.html").read_text(encoding="utf-8")
+    shown = set(re.findall(r'<iframe class="report" src="(.*?)"', page))
+
+    assert shown == {f"reports/{name}.html" for name in ("gan", "seeds", "many")}
+    assert all(f'href="{report}"' in page for report in shown)
+    assert (site / "llms.txt").read_text("utf-8") == (TOP / "docs/llms.txt").read_text("utf-8")
+
+
 @pytest.fixture
 def address(site: Path) -> Iterator[str]:
     """Where the site is served."""

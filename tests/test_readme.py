@@ -28,9 +28,9 @@ def snippets(page: str) -> list[str]:
     return re.findall(r"(?ms)^```python\n(.*?)^```", (TOP / page).read_text(encoding="utf-8"))
 
 
-ELSEWHERE = "docs/frameworks.md"  # in tests/frameworks/test_page.py
-DOCS = sorted(f"docs/{page.name}" for page in (TOP / "docs").glob("*.md"))
-PAGES = {page: snippets(page) for page in ("README.md", *DOCS) if page != ELSEWHERE}
+ELSEWHERE = ("docs/frameworks.md", "docs/codebases.md")  # in tests/frameworks, tests/codebases
+DOCS = sorted(f"docs/{page.name}" for page in (TOP / "docs").glob("*.[mt][dx]*"))  # .md, .txt
+PAGES = {page: snippets(page) for page in ("README.md", *DOCS) if page not in ELSEWHERE}
 ALL = [
     pytest.param(snippet, id=f"{page}:{number}")
     for page, found in PAGES.items()

@@ -175,7 +175,7 @@ def demo(machine: Machine) -> Path:
     """The run that `train` recorded."""
     command = [*SERVICES["train"]["command"], "--steps=200"]
     print(machine.run("train", *command))
-    return machine.volume("runs") / "demo"
+    return machine.volume("runs") / "gan"
 
 
 def test_train_records_a_run(demo: Path) -> None:

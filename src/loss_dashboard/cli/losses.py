@@ -52,7 +52,8 @@ COMMANDS: dict[click.Command, tuple[str, ...]] = {
     demo: (
         "losses demo",
         "losses demo --serve --open",
-        "losses demo --weighting sum --out runs/sum",
+        "losses demo --problem pinn",
+        "losses demo --problem pinn --weighting sum --out runs/sum",
     ),
     doctor: ("losses doctor", "losses doctor latest"),
     completion: (
@@ -67,7 +68,7 @@ NEXT = {
     "losses watch": "the newest run in this terminal, while it goes on",
     "losses plot latest -o losses.png": "a picture of it",
     "losses ls": "all runs",
-    "losses demo": "train a small network on three losses and record them",
+    "losses demo": "train a small network on several losses and record them",
     "losses --help": "what else there is",
 }
 

@@ -2,6 +2,9 @@
 
 import signal
 import sys
+from importlib.util import find_spec
+
+from loss_dashboard._installed import how_to_install
 
 from . import INTERRUPTED
 
@@ -11,6 +14,8 @@ def main() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if lacking := [name for name in ("click", "rich") if find_spec(name) is None]:
+        sys.exit(f"losses needs {' and '.join(lacking)}: {how_to_install('cli')}")
     from .losses import app
 
     try:

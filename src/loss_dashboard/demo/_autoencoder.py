@@ -19,9 +19,9 @@ class AdversarialAutoencoder(nn.Module):
     def __init__(self, pixels: int = 64, width: int = 256, code: int = 8) -> None:
         super().__init__()
         self.code = code
-        self.encoder = _perceptron(pixels, width, code)
-        self.decoder = _perceptron(code, width, pixels)
-        self.discriminator = _perceptron(code, width, 1)
+        self.encoder = perceptron(pixels, width, code)
+        self.decoder = perceptron(code, width, pixels)
+        self.discriminator = perceptron(code, width, 1)
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """The loss of each player."""
@@ -66,7 +66,7 @@ def _verdict_error(verdicts: Tensor, truth: float) -> Tensor:
     return binary_cross_entropy_with_logits(verdicts, torch.full_like(verdicts, truth))
 
 
-def _perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
+def perceptron(inputs: int, width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Linear(inputs, width),
         nn.ReLU(),

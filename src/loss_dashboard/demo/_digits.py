@@ -1,8 +1,8 @@
-"""The data of the demo, scikit-learn's handwritten digits, and a picture of what was learned."""
+"""The data of two problems, scikit-learn's handwritten digits, and what was learned of them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch.nn.functional import pad
@@ -12,10 +12,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from ._autoencoder import AdversarialAutoencoder
-
 HELD_OUT = 297
+BATCH_SIZE = 128
 COLUMNS = 16
+
+
+class Autoencoder(Protocol):
+    """What gives images back, and new ones."""
+
+    def reconstruct(self, images: Tensor, /) -> Tensor:
+        """The images after a way through the code."""
+
+    def sample(self, count: int, /) -> Tensor:
+        """New images."""
 
 
 def load_images() -> tuple[Tensor, Tensor]:
@@ -26,8 +35,13 @@ def load_images() -> tuple[Tensor, Tensor]:
     return images[:-HELD_OUT], images[-HELD_OUT:]
 
 
+def random_batch(images: Tensor) -> Tensor:
+    """Some of the images."""
+    return images[torch.randint(len(images), (BATCH_SIZE,))]
+
+
 @torch.no_grad()
-def draw_digits(model: AdversarialAutoencoder, held_out: Tensor, output: Path) -> None:
+def draw_digits(model: Autoencoder, held_out: Tensor, output: Path) -> None:
     """Draw digits, their reconstructions and new digits, a row each."""
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""The demo from start to end: data, network, group, training, report."""
+"""The demo from start to end: problem, group, training, report."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
     EqualWeighting,
+    GradientShareWeighting,
     LossGroup,
     StaticWeighting,
     UncertaintyWeighting,
 )
 
-from ._autoencoder import AdversarialAutoencoder
-from ._digits import draw_digits, load_images
+from ._gan import Gan
 from ._interrupt import Interrupt
+from ._pinn import Pinn
 from ._progress import progress
-from ._report import quality, results, where_next
+from ._report import results, where_next
 from ._train import train
+from ._vae import Vae
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,19 +37,23 @@ if TYPE_CHECKING:
     from loss_dashboard.web.subprocess_server import Page
     from multi_loss_weighting import Weighting
 
-NAMES = ("G", "D", "E")
+    from ._problem import Problem
 
-WEIGHTINGS: dict[str, Callable[[], Weighting | None]] = {
-    "sum": lambda: None,
-    "equal": EqualWeighting,
-    "static": lambda: StaticWeighting({"G": 0.1, "D": 1.0, "E": 1.0}),
-    "cov": CoVWeighting,
-    "automatic": lambda: AutomaticWeightedLoss(len(NAMES)),
-    "uncertainty": lambda: UncertaintyWeighting(len(NAMES)),
+PROBLEMS: dict[str, Callable[[], Problem]] = {"gan": Gan, "vae": Vae, "pinn": Pinn}
+
+WEIGHTINGS: dict[str, Callable[[Problem], Weighting | None]] = {
+    "sum": lambda _: None,
+    "equal": lambda _: EqualWeighting(),
+    "static": lambda problem: StaticWeighting(problem.static),
+    "cov": lambda _: CoVWeighting(),
+    "automatic": lambda problem: AutomaticWeightedLoss(len(problem.static)),
+    "uncertainty": lambda problem: UncertaintyWeighting(len(problem.static)),
+    "gradients": lambda problem: GradientShareWeighting(problem.network.parameters()),
 }
 
 
 def run_demo(
+    name: str,
     weighting: str,
     steps: int,
     seed: int,
@@ -61,14 +67,13 @@ def run_demo(
     """
     torch.manual_seed(seed)
     torch.set_num_threads(1)  # the fastest for layers this small, and the same sums every time
-    images, held_out = load_images()
-    model = AdversarialAutoencoder()
-    before = quality(model, held_out)
+    problem = PROBLEMS[name]()
+    before = problem.quality()
 
     with CsvLogger(out) as logger, serve(logger.path) if serve else nullcontext() as page:
         with Interrupt() as interrupt, progress(steps, console) as show:
-            group = LossGroup(NAMES, logger, weighting=WEIGHTINGS[weighting]())
-            for done in train(model, images, group, steps):
+            group = LossGroup([*problem.static], logger, weighting=WEIGHTINGS[weighting](problem))
+            for done in train(problem, group, steps):
                 show(done, group)
                 if interrupt.asked:
                     break
@@ -78,10 +83,11 @@ def run_demo(
             console.print(
                 f"Stopped by Ctrl-C after {done} of {steps} steps; all of them are recorded."
             )
-        console.print(results(group, before, quality(model, held_out)))
+        console.print(results(group, problem, before, problem.quality()))
         plot_run(logger.path, logger.path / "losses.png")
-        draw_digits(model, held_out, logger.path / "digits.png")
-        console.print(where_next(logger.path, weighting), markup=False, soft_wrap=True)
+        problem.draw(logger.path / problem.picture[0])
+        next_steps = where_next(logger.path, name, weighting, problem.picture)
+        console.print(next_steps, markup=False, soft_wrap=True)
         if page and page.is_there and done == steps:
             console.print("\nThe page stays until Ctrl-C.")
             page.stay()
