@@ -50,3 +50,7 @@ class Problem:
     rates: tuple[float, ...]  # learning rates of Adam to choose from, small to large
     constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """The grid of the best constant: weights for each loss, the first of them the plain 1."""
+    targets: Mapping[str, float] = field(default_factory=dict)
+    """Values to hold losses at by `TargetWeighting`, such as the KL of a VAE."""
+    version: int = 1
+    """To be raised when the code of the problem changes: fits of older code count no longer."""
