@@ -23,7 +23,7 @@ CHECKPOINTS = 8
 """At so many points of a fit, evenly spaced, the metric is known; the last one is the end."""
 
 REPEATS = 3
-"""At each of them it is the geometric mean of so many values: a constant rate leaves noise."""
+"""At the end it is the geometric mean of so many values, since a constant rate leaves noise."""
 
 APART = 0.01
 """The part of a fit between two of these values."""
@@ -59,7 +59,7 @@ def train(fit: Fit) -> dict[str, Any]:
     optimizer = torch.optim.Adam([{"params": [*task.parameters]}, learned], lr=fit.rate)
     observer = Observer(problem.losses) if fit.method == "plain" else None
     start, curve, seen = task.metric(), Curve(fit.steps), []
-    began = time.perf_counter()
+    began = time.process_time()
     for step in range(fit.steps):
         losses = torch.stack([*task.losses(step).values()], dim=1)
         if observer is not None:
@@ -71,7 +71,7 @@ def train(fit: Fit) -> dict[str, Any]:
         if step % max(1, fit.steps // _SAMPLES) == 0:
             seen.append(stack.weights())
     return {
-        "seconds": time.perf_counter() - began,
+        "seconds": time.process_time() - began,
         "start": start.tolist(),
         "curve": curve.points().tolist(),
         "collapsed": task.collapsed().tolist(),
@@ -87,13 +87,9 @@ class Curve:
     """The metric at the checkpoints of a fit of so many steps."""
 
     def __init__(self, steps: int) -> None:
-        self._steps = [
-            [
-                max(1, round(steps * (point / CHECKPOINTS - APART * repeat)))
-                for repeat in range(REPEATS)
-            ]
-            for point in range(1, CHECKPOINTS + 1)
-        ]
+        parts = [[point / CHECKPOINTS] for point in range(1, CHECKPOINTS)]
+        parts.append([1 - APART * repeat for repeat in range(REPEATS)])
+        self._steps = [[max(1, round(steps * part)) for part in point] for point in parts]
         self._due = {step for steps in self._steps for step in steps}
         self._values: dict[int, Tensor] = {}
 
@@ -103,9 +99,12 @@ class Curve:
             self._values[step + 1] = task.metric().double()
 
     def points(self) -> Tensor:
-        """The geometric mean at each checkpoint, [checkpoints, seeds]."""
-        rows = [torch.stack([self._values[step] for step in steps]) for steps in self._steps]
-        return torch.stack(rows).log().mean(dim=1).exp()
+        """The geometric means, [checkpoints, seeds]."""
+        rows = [
+            torch.stack([self._values[step] for step in steps]).log().mean(dim=0)
+            for steps in self._steps
+        ]
+        return torch.stack(rows).exp()
 
 
 def _by_name(names: tuple[str, ...], rows: Tensor) -> dict[str, list[float]]:

@@ -78,22 +78,19 @@ def _has_few_losses(problem: Problem) -> bool:
     return len(problem.losses) <= _FEW
 
 
-def _by_losses(
-    name: str, title: str, make: Callable[[], Weighting], *, moves: bool = True
-) -> Method:
-    return Method(name, title, lambda _: make(), moves=moves)
+def _by_losses(name: str, title: str, make: Callable[[], Weighting], **more: Any) -> Method:
+    return Method(name, title, lambda _: make(), **more)
 
 
 def _learned(name: str, title: str, make: Callable[[int], Weighting]) -> Method:
     return Method(name, title, lambda it: make(len(it.problem.losses)))
 
 
-def _shares(name: str, title: str, *, has_reference: bool, **options: Any) -> Method:
+def _annealing(name: str, title: str, *, is_dear: bool = False, **options: Any) -> Method:
     def make(it: Setting) -> Weighting:
-        reference = it.problem.losses[0] if has_reference else None
-        return GradientShareWeighting(it.place, reference=reference, **options)
+        return GradientShareWeighting(it.place, reference=it.problem.losses[0], **options)
 
-    return Method(name, title, make, every=_EVERY)
+    return Method(name, title, make, every=_EVERY, is_dear=is_dear)
 
 
 def _fixed(name: str, title: str, fits: Callable[[Problem], bool]) -> Method:
@@ -123,15 +120,28 @@ ALL = (
         moves=False,
     ),
     _by_losses("normalized", "`NormalizedWeighting`", NormalizedWeighting),
-    _shares("shares", "`GradientShareWeighting`", has_reference=False),
-    _shares("annealing", "… with a `reference`", has_reference=True),
-    _shares("weighted", "… and `weighted=True`", has_reference=True, weighted=True),
-    Method("gradnorm", "`GradNorm`", lambda it: GradNorm(it.place), every=1, fits=_has_few_losses),
+    Method(
+        "shares",
+        "`GradientShareWeighting`",
+        lambda it: GradientShareWeighting(it.place),
+        every=_EVERY,
+    ),
+    _annealing("annealing", "… with a `reference`"),
+    _annealing("weighted", "… and `weighted=True`", weighted=True, is_dear=True),
+    Method(
+        "gradnorm",
+        "`GradNorm(every=5, lr=0.1)`",
+        lambda it: GradNorm(it.place, every=5, lr=0.1),
+        every=5,
+        fits=_has_few_losses,
+    ),
     _learned("automatic", "`AutomaticWeightedLoss`", AutomaticWeightedLoss),
     _learned("uncertainty", "`UncertaintyWeighting`", UncertaintyWeighting),
     _by_losses("softmax", "`UncertaintySoftmax`", UncertaintySoftmax),
     _by_losses("cov", "`CoVWeighting`", CoVWeighting),
-    _by_losses("cov_k", '`CoVWeighting(sum_to="K")`', partial(CoVWeighting, sum_to="K")),
+    _by_losses(
+        "cov_k", '`CoVWeighting(sum_to="K")`', partial(CoVWeighting, sum_to="K"), is_dear=True
+    ),
     Method("relobralo", "`ReLoBRaLo`", lambda it: ReLoBRaLo(seed=it.seed)),
     _by_losses("softadapt", "`SoftAdapt`", SoftAdapt),
     Method("dwa", "DWA (TorchJD)", lambda it: TorchJDWeighting(DWA(), seed=it.seed), epoch=25),
