@@ -52,7 +52,8 @@ def _run(name: str, method: str) -> Iterator[float]:
     task = problem.make([0])
     stack = WeighedStack(problem, METHODS[method], [0], task.shared, {})
     learned = {"params": [*stack.parameters()]}
-    optimizer = torch.optim.Adam([{"params": [*task.parameters]}, learned], lr=problem.rates[0])
+    networks = {"params": [*task.parameters]}
+    optimizer = torch.optim.Adam([networks, learned], lr=problem.rates[0], fused=True)
 
     def train(step: int) -> None:
         losses = torch.stack([*task.losses(step).values()], dim=1)

@@ -56,7 +56,8 @@ def train(fit: Fit) -> dict[str, Any]:
     task = problem.make(fit.seeds)
     stack = WeighedStack(problem, method, fit.seeds, task.shared, dict(fit.weights))
     learned = {"params": [*stack.parameters()]}
-    optimizer = torch.optim.Adam([{"params": [*task.parameters]}, learned], lr=fit.rate)
+    networks = {"params": [*task.parameters]}
+    optimizer = torch.optim.Adam([networks, learned], lr=fit.rate, fused=True)
     observer = Observer(problem.losses) if fit.method == "plain" else None
     start, curve, seen = task.metric(), Curve(fit.steps), []
     began = time.process_time()
