@@ -14,7 +14,7 @@ PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint $
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks bench notebooks docs docker-lint docker-check clean
+.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks bench evidence notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -59,6 +59,9 @@ test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in a
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+evidence: $(VENV)/.dev  ## when weights help: train all problems, or go on; ARGS=--quick in a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m evidence $(ARGS)
 
 notebooks: $(VENV)/.dev  ## execute the notebooks anew and keep their outputs
 	rm -rf $(VENV)/notebooks && cp -r notebooks $(VENV)/notebooks  # their runs are not to stay
