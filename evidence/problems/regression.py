@@ -1,8 +1,8 @@
 """An electric circuit: four outputs whose natural units are some 1,000 apart.
 
-A resistor, a coil and a capacitor in series, at some frequency: Friedman's circuit (1991), whose
-impedance and phase are scikit-learn's `make_friedman2` and `make_friedman3`. The network gives
-standardised outputs in both problems; they differ only in the units that the losses are in.
+A resistor, a coil and a capacitor in series at some frequency: Friedman's circuit (1991), known
+from scikit-learn's `make_friedman2` and `make_friedman3`, with the capacitance in microfarads. The
+network gives standardised outputs in both problems; only the units of the losses differ.
 """
 
 from __future__ import annotations
