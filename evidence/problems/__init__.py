@@ -1,12 +1,15 @@
 """The problems: each in a file, each with exact or held-out truth outside its losses."""
 
 from . import (
+    adversarial,
     annealing_paper,
     burgers,
     inverse_heat,
     poisson_l,
     regression,
+    stereo,
     two_digits,
+    vae,
 )
 from ._problem import Problem as Problem
 from ._problem import Task as Task
