@@ -33,7 +33,7 @@ class Mode:
     """How many learning rates, the middle ones; None for all."""
 
 
-LEFT_OUT = ("klein_gordon", "stereo_4")
+LEFT_OUT = ("helmholtz", "stereo_4")
 """Problems that only the full run has the time for."""
 
 STANDARD = Mode(
