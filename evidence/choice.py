@@ -41,15 +41,14 @@ class Reported(NamedTuple):
 def log_metrics(numbers: Numbers) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """The logarithm of the metric, [checkpoints, seeds], and which seeds failed.
 
-    A seed fails that ends with nan, worse than untrained, or with a trivial solution. It counts as
-    untrained, so that to collapse is never better than to train badly.
+    A seed fails that ends with nan, no better than untrained, or with a trivial solution. The first
+    two count as untrained; the last has its own metric, which no trivial solution wins.
     """
     start = np.array(numbers["start"])
     curve = np.array(numbers["curve"])
     bad = ~(curve < start)  # which nan is, too
-    bad[-1] |= numbers["collapsed"]
     kept = np.where(bad, start, np.maximum(curve, LEAST * start))
-    return np.log(kept), bad[-1]
+    return np.log(kept), bad[-1] | np.array(numbers["collapsed"])
 
 
 def score(numbers: Numbers, places: Sequence[int]) -> float:

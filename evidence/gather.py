@@ -12,6 +12,7 @@ import torch
 from . import choice
 from .cost import Cost
 from .methods import METHODS, Method
+from .problems import PROBLEMS
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -32,6 +33,7 @@ def gather(plan: Plan, results: choice.Results, costs: Costs) -> dict[str, Any]:
             for method in plan.methods
             if any(method in plan.methods_for(problem) for problem in plan.problems)
         },
+        "left_out": [it.title for it in PROBLEMS.values() if it not in plan.problems],
         "problems": {
             problem.name: _of_problem(plan, problem, results, costs) for problem in plan.problems
         },

@@ -112,7 +112,7 @@ ALL = (
     _by_losses("plain", "plain sum", PlainSum, moves=False),
     _by_losses("equal", "`EqualWeighting`", EqualWeighting, moves=False),
     _fixed("constant", "best constant of a grid", lambda problem: bool(problem.constants)),
-    _fixed("frozen", "the best moving weights, their mean", lambda _: True),
+    _fixed("frozen", "frozen mean weights of the best method", lambda _: True),
     Method(
         "random",
         "random weights (TorchJD)",
@@ -126,8 +126,10 @@ ALL = (
         lambda it: GradientShareWeighting(it.place),
         every=_EVERY,
     ),
-    _annealing("annealing", "… with a `reference`"),
-    _annealing("weighted", "… and `weighted=True`", weighted=True, is_dear=True),
+    _annealing("annealing", "`GradientShareWeighting(reference=…)`"),
+    _annealing(
+        "weighted", "`GradientShareWeighting(weighted=True, …)`", weighted=True, is_dear=True
+    ),
     Method(
         "gradnorm",
         "`GradNorm(every=5, lr=0.1)`",

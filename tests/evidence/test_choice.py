@@ -51,13 +51,13 @@ def test_no_edge_in_the_middle() -> None:
     assert not choice.is_at_edge(PLAN, PROBLEM, reported)
 
 
-def test_a_failed_seed_counts_as_untrained() -> None:
-    final = [0.5, float("nan"), 7.0, 0.001, 1.0]
+def test_a_seed_that_fails_is_counted_and_is_no_better_than_untrained() -> None:
+    final = [0.5, float("nan"), 7.0, 0.9, 1.0]
     own = numbers(final, collapsed=[False, False, False, True, False])
 
     logs, failed = choice.log_metrics(own)
 
-    assert np.exp(logs[-1]).tolist() == pytest.approx([0.5, 1, 1, 1, 1])
+    assert np.exp(logs[-1]).tolist() == pytest.approx([0.5, 1, 1, 0.9, 1])
     assert failed.tolist() == [False, True, True, True, True]
 
 
