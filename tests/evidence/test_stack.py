@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,7 +61,8 @@ PROBLEM = Problem(
 )
 
 
-def trained(method: Method, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+@cache
+def trained(method: Method, seeds: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """The parameters after some steps, and the weights of each step."""
     task = Regression(seeds)
     stack = WeighedStack(PROBLEM, method, seeds, task.shared, {"far": 0.1})
@@ -80,10 +82,10 @@ def trained(method: Method, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 def test_a_stack_trains_as_each_network_alone(method: Method) -> None:
-    seeds = (0, 1, 2)
+    seeds = (0, 1)
 
     together = trained(method, seeds)
-    alone = [trained(method, [seed]) for seed in seeds]
+    alone = [trained(method, (seed,)) for seed in seeds]
 
     for stacked, single in zip(together, zip(*alone, strict=True), strict=True):
         torch.testing.assert_close(stacked, torch.cat(single), rtol=1e-8, atol=1e-10)
@@ -101,14 +103,14 @@ def test_a_network_alone_trains_as_by_the_package_itself() -> None:
         optimizer.step()
 
     cov = next(method for method in ALL if method.name == "cov")
-    stacked, _ = trained(cov, [1])
+    stacked, _ = trained(cov, (1,))
     own = torch.cat([parameter.detach().flatten(1) for parameter in task.parameters], dim=1)
     torch.testing.assert_close(stacked, own, rtol=1e-12, atol=1e-12)
 
 
 def test_the_moving_weights_move() -> None:
     for method in ALL:
-        _, weights = trained(method, [0])
+        _, weights = trained(method, (0,))
 
         assert (weights.std(dim=1).max() > 0) == (method.moves or method.name == "random"), method
 
