@@ -21,7 +21,9 @@ VERDICTS = {"win": "#2e8b57", "tie": "#888888", "loss": "#d1495b"}
 SCHEMES = {"light": ("white", "black"), "dark": ("#1e2129", "#dddddd")}
 """Background and ink, those of the site."""
 
-_LIMITS = 0.05, 20.0
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5)
+LIMITS = 0.08, 6.0
+"""What lies beyond is drawn at the edge."""
 
 
 def draw(results: dict[str, Any], folder: Path) -> None:
@@ -51,7 +53,9 @@ def _figure(results: dict[str, Any]) -> Figure:
     axes[0].set_yticks(range(len(names)), labels)
     axes[0].set_ylim(len(names) - 0.4, -0.6)
     axes[0].set_xscale("log")
-    axes[0].set_xlim(*_LIMITS)
+    axes[0].set_xlim(*LIMITS)
+    axes[0].set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes[0].set_xticks([], minor=True)
     figure.supxlabel("metric over that of the plain sum, the same seed; left of 1 is better")
     return figure
 
@@ -65,8 +69,7 @@ def _panel(axis: Axes, names: list[str], of: dict[str, Comparison]) -> None:
             continue
         own = of[name]
         color = VERDICTS[own.verdict]
-        low, high = _LIMITS
-        dots = [min(max(ratio, low), high) for ratio in own.ratios]
+        dots = [min(max(ratio, LIMITS[0]), LIMITS[1]) for ratio in own.ratios]
         axis.plot(dots, [place] * len(dots), ".", color=color, alpha=0.45, markersize=4, mew=0)
         axis.plot([own.low, own.high], [place, place], color=color, linewidth=1.6)
         axis.plot(own.ratio, place, "|", color=color, markersize=8, mew=1.8)

@@ -179,7 +179,7 @@ PROBLEMS = (
         make=partial(ClassifyAndDraw, brightest=255.0),
         steps=400,
         full_steps=8000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"draw": (1.0, 1e-2, 1e-3, 1e-4)},
     ),
     Problem(
@@ -191,7 +191,7 @@ PROBLEMS = (
         make=partial(ClassifyAndDraw, brightest=1.0),
         steps=400,
         full_steps=8000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"draw": (1.0, 10.0, 100.0)},
     ),
     Problem(
@@ -203,7 +203,7 @@ PROBLEMS = (
         make=ClassifyBoth,
         steps=400,
         full_steps=8000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"right": (1.0, 0.1, 10.0)},
     ),
 )
