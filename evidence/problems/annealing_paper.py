@@ -113,7 +113,7 @@ PROBLEMS = (
         make=KleinGordon,
         steps=1200,
         full_steps=40_000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"boundary": (1.0, 100.0), "initial": (1.0, 100.0)},
     ),
     Problem(
@@ -125,7 +125,7 @@ PROBLEMS = (
         make=Helmholtz,
         steps=4000,
         full_steps=40_000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"boundary": (1.0, 10.0, 100.0, 1000.0)},
     ),
 )

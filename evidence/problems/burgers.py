@@ -73,7 +73,7 @@ PROBLEMS = (
         make=Burgers,
         steps=1000,
         full_steps=20_000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"boundary": (1.0, 10.0), "initial": (1.0, 10.0, 100.0)},
     ),
 )

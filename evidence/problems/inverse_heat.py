@@ -110,7 +110,7 @@ PROBLEMS = (
         make=InverseHeat,
         steps=1000,
         full_steps=20_000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"data": (1.0, 10.0, 100.0)},
     ),
 )

