@@ -158,7 +158,7 @@ def test_a_constant_disparity_has_an_error_of_1_and_the_truth_none(
     truth, known = stereo.true_disparity()
 
     def as_found(disparity: torch.Tensor) -> float:
-        monkeypatch.setattr(task, "_disparity", lambda _: disparity.expand(1, 2, -1, -1))
+        monkeypatch.setattr(task, "_disparities", lambda: [disparity.expand(1, 2, -1, -1)])
         return task.metric().item()
 
     assert as_found(truth) == 0
