@@ -43,11 +43,11 @@ def _figure(results: dict[str, Any]) -> Figure:
     rows = -(-len(problems) // columns)
     size = (2.2 + 2.6 * columns, 0.6 + (0.5 + 0.17 * len(names)) * rows)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+    axes = [*figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat]
     for axis, (name, problem) in zip(axes, problems.items(), strict=False):
         axis.set_title(problem["title"], fontsize=9)
         _panel(axis, names, comparisons(results, name))
-    for axis in list(axes)[len(problems) :]:
+    for axis in axes[len(problems) :]:
         axis.set_axis_off()
     labels = [results["methods"][name]["title"].replace("`", "") for name in names]
     axes[0].set_yticks(range(len(names)), labels)

@@ -62,7 +62,9 @@ each number on it from one results file; this is its {results["mode"]} run, {ste
   stays in the means: as untrained, or with the metric of its trivial solution.
 - **`EqualWeighting` is the placebo**: Adam takes the same steps for a sum and for a K-th of it, so
   what its row shows is chance.
-- Methods have the package's defaults, unless the row says otherwise.
+- Methods have the package's defaults, unless the row says otherwise. They look at gradients on the
+  weights that all losses share: all of a network that solves an equation, else one shared layer.
+  A `reference` is the first loss of a problem. DWA's epochs have 25 steps.
 """
 
 
@@ -138,6 +140,8 @@ def _threats(results: Data) -> str:
 - **{number} verdicts.** One in twenty true ties comes out as a win or a loss, unless the bound of
   {100 * TIE:.0f} % stops it. The placebo has {counted(placebo["win"], "win")} and
   {counted(placebo["loss"], "loss")} of {sum(placebo.values())}.
+- **All rows of a problem share one plain sum.** Where its seeds were lucky, all rows look worse:
+  compare a row with the placebo's.
 - **We chose the problems**, some of them since pilots had shown an effect there. The counts
   describe this list, not the world.
 - **We wrote the package.** Its methods are tested against their papers or their authors' code.
