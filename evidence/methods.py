@@ -86,11 +86,13 @@ def _learned(name: str, title: str, make: Callable[[int], Weighting]) -> Method:
     return Method(name, title, lambda it: make(len(it.problem.losses)))
 
 
-def _annealing(name: str, title: str, *, is_dear: bool = False, **options: Any) -> Method:
-    def make(it: Setting) -> Weighting:
-        return GradientShareWeighting(it.place, reference=it.problem.losses[0], **options)
+def _is_equation(problem: Problem) -> bool:
+    return "residual" in problem.losses
 
-    return Method(name, title, make, every=_EVERY, is_dear=is_dear)
+
+def _annealing(it: Setting, *, weighted: bool) -> Weighting:
+    """Learning-rate annealing, as its paper has it or as its authors' code."""
+    return GradientShareWeighting(it.place, reference=it.problem.losses[0], weighted=weighted)
 
 
 def _fixed(name: str, title: str, fits: Callable[[Problem], bool]) -> Method:
@@ -126,9 +128,18 @@ ALL = (
         lambda it: GradientShareWeighting(it.place),
         every=_EVERY,
     ),
-    _annealing("annealing", "`GradientShareWeighting(reference=…)`"),
-    _annealing(
-        "weighted", "`GradientShareWeighting(weighted=True, …)`", weighted=True, is_dear=True
+    Method(
+        "annealing",
+        "`GradientShareWeighting(reference=…)`",
+        partial(_annealing, weighted=False),
+        every=_EVERY,
+    ),
+    Method(
+        "weighted",
+        "`GradientShareWeighting(…, weighted=True)`",
+        partial(_annealing, weighted=True),
+        every=_EVERY,
+        fits=_is_equation,
     ),
     Method(
         "gradnorm",

@@ -62,9 +62,10 @@ each number on it from one results file; this is its {results["mode"]} run, {ste
   stays in the means: as untrained, or with the metric of its trivial solution.
 - **`EqualWeighting` is the placebo**: Adam takes the same steps for a sum and for a K-th of it, so
   what its row shows is chance.
-- Methods have the package's defaults, unless the row says otherwise. They look at gradients on the
-  weights that all losses share: all of a network that solves an equation, else one shared layer.
-  A `reference` is the first loss of a problem. DWA's epochs have 25 steps.
+- Methods have the package's defaults, unless the row says otherwise. They look at gradients on
+  weights that all losses share: all of a network that solves an equation, else one layer. A
+  `reference` is the first loss of a problem, and for equations also tried with `weighted=True`.
+  Learned weights have the rate of the network. An epoch of DWA has 25 steps.
 """
 
 
