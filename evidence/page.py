@@ -125,7 +125,14 @@ def _family(results: Data, names: list[str]) -> str:
         for method in others(results)
         if any(method in of[name] for name in names)
     )
-    return table(("", *(results["problems"][name]["title"] for name in names)), rows)
+    heads = ("", *(results["problems"][name]["title"] for name in names))
+    return table(heads, rows) + "".join(_plain_failures(results, name) for name in names)
+
+
+def _plain_failures(results: Data, name: str) -> str:
+    problem = results["problems"][name]
+    failed = sum(problem["methods"]["plain"]["failed"])
+    return f"\n{problem['title']}: the plain sum fails with {failed} seeds.\n" if failed else ""
 
 
 def _threats(results: Data) -> str:
