@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BLOCK = 20
 """Steps that are timed at once; what measures gradients now and then does so twice in them."""
 
-_BLOCKS = 10
+_BLOCKS = 8
 
 
 @dataclass(frozen=True)
