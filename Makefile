@@ -16,7 +16,7 @@ PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 CODEBASES_PIP := $(CODEBASES)/$(SCRIPTS)/python $(subst .txt,-codebases.txt,$(PIP_INSTALL))
 
-.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks test-codebases bench gpu notebooks docs docker-lint docker-check clean
+.PHONY: help demo test lint workflow-lint release-check test-wheel test-frameworks test-codebases bench evidence gpu notebooks docs docker-lint docker-check clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## */\t/' | expand -t 17
 
@@ -68,6 +68,9 @@ test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE a
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
 	$(BIN)/python benchmarks/speed.py $(ARGS)
+
+evidence: $(VENV)/.dev  ## when weights help: train all problems, or go on; ARGS=--quick in a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m evidence $(ARGS)
 
 gpu: $(VENV)/.dev  ## what a step costs on a GPU, as a table in gpu.md, and the tests of one; under 5 minutes
 	rm -f gpu.md

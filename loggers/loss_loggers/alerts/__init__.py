@@ -3,6 +3,8 @@
 The dashboard finds the same alerts in a whole run, by the same rules.
 """
 
+from ._advice import FAR as FAR
+from ._advice import NEAR as NEAR
 from ._advice import Advice as Advice
 from ._advice import Measured as Measured
 from ._advice import advise as advise

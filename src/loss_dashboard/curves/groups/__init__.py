@@ -11,5 +11,6 @@ from ._grouped import Member as Member
 from ._grouped import grouped as grouped
 from ._grouped import member_of as member_of
 from ._interval import INTERVAL as INTERVAL
+from ._interval import mean_over as mean_over
 from ._table import HEADINGS as HEADINGS
 from ._table import final_rows as final_rows

@@ -1,0 +1,42 @@
+"""The command, on one problem with few steps."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).parents[2]
+
+
+def run(folder: Path) -> str:
+    command = [sys.executable, "-m", "evidence", "--quick", "--workers", "1"]
+    command += ["--problems", "circuit_unit", "--methods", "equal,constant,frozen,shares,upgrad"]
+    command += ["--cache", str(folder / "cache"), "--to", str(folder)]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_it_makes_a_page_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    page = (tmp_path / "evidence.md").read_text(encoding="utf-8")
+    one, *others = (tmp_path / "cache").glob("*.json")
+    before = {file: file.stat().st_mtime_ns for file in others}
+    one.unlink()
+
+    second = run(tmp_path)
+
+    assert " of 7 fits" in first
+    assert "1 of 1 " in second
+    assert {file: file.stat().st_mtime_ns for file in others} == before
+    results = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    methods = results["problems"]["circuit_unit"]["methods"]
+    assert [*methods] == ["plain", "equal", "constant", "frozen", "shares", "upgrad"]
+    assert all(len(method["logs"][-1]) == 3 for method in methods.values())
+    assert methods["frozen"]["chosen"][0]["of"] in {"shares", "upgrad"}
+    assert methods["upgrad"]["cost"]["ratio"] > 0
+    assert "| `GradientShareWeighting` |" in page
+    for scheme in ("light", "dark"):
+        assert (tmp_path / f"evidence-{scheme}.png").stat().st_size > 10_000
