@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import sys
 from pathlib import Path
@@ -64,7 +65,10 @@ def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     scripts = Path(sys.executable).parent
     monkeypatch.setenv("PATH", f"{scripts}{os.pathsep}{os.environ['PATH']}")
     notebook = read(path)
-    where = {"metadata": {"path": tmp_path}}
+    (tmp_path / "evidence").mkdir()  # one of them opens what is there beside the notebooks
+    shutil.copy(FOLDER.parent / "evidence" / "results.json", tmp_path / "evidence")
+    (tmp_path / "notebooks").mkdir()
+    where = {"metadata": {"path": tmp_path / "notebooks"}}
 
     nbclient.NotebookClient(notebook, timeout=600, resources=where).execute()
 
