@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from .compare import Comparison
 
-COLUMNS = 4
+COLUMNS = 5
 VERDICTS = {"win": "#2e8b57", "tie": "#888888", "loss": "#d1495b"}
 SCHEMES = {"light": ("white", "black"), "dark": ("#1e2129", "#dddddd")}
 """Background and ink, those of the site."""
 
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5)
-LIMITS = 0.08, 6.0
+LIMITS = 0.05, 8.0
 """What lies beyond is drawn at the edge."""
 
 
@@ -62,7 +62,7 @@ def _figure(results: dict[str, Any]) -> Figure:
 
 def _panel(axis: Axes, names: list[str], of: dict[str, Comparison]) -> None:
     axis.axvline(1, color="#888888", linewidth=0.8)
-    axis.tick_params(length=0)
+    axis.tick_params(length=0, labelbottom=True)
     axis.grid(axis="x", color="#888888", alpha=0.2)
     for place, name in enumerate(names):
         if name not in of:

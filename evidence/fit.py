@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,7 @@ def train(fit: Fit) -> dict[str, Any]:
         optimizer.zero_grad()
         stack.total(losses, step).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        curve.after(step, task)
+        curve.after(step, task, stack.stopped)
         if step % max(1, fit.steps // _SAMPLES) == 0:
             seen.append(stack.weights())
     return {
@@ -94,10 +95,10 @@ class Curve:
         self._due = {step for steps in self._steps for step in steps}
         self._values: dict[int, Tensor] = {}
 
-    def after(self, step: int, task: Task) -> None:
-        """Take in what a task has reached after a step."""
+    def after(self, step: int, task: Task, stopped: Tensor) -> None:
+        """Take in what a task has reached after a step: nan for a seed that has stopped."""
         if step + 1 in self._due:
-            self._values[step + 1] = task.metric().double()
+            self._values[step + 1] = task.metric().double().masked_fill(stopped, math.nan)
 
     def points(self) -> Tensor:
         """The geometric means, [checkpoints, seeds]."""

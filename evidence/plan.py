@@ -14,7 +14,7 @@ from .problems import PROBLEMS, Problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-DEAR = ("digits_both", "circuit_unit")
+DEAR = ("digits_both", "circuit_unit", "adversarial", "vae_sum")
 """Where the standard run has the methods that are dear."""
 
 

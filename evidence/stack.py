@@ -27,6 +27,8 @@ class WeighedStack:
 
     A stack of one needs no stand-in: its group measures at the parameters, as a user's would.
 
+    A seed whose method raises an error trains no further: `stopped` has it.
+
     Args:
         problem: Whose losses these are.
         method: How to weigh.
@@ -49,7 +51,8 @@ class WeighedStack:
         self._is_alone = len(seeds) == 1
         like = shared[0].new_zeros(len(self.names))
         self._places = [torch.zeros_like(like).requires_grad_() for _ in seeds]
-        self.groups = []
+        self.groups: list[LossGroup] = []
+        self.stopped = torch.zeros(len(seeds), dtype=torch.bool)
         for seed, place in zip(seeds, self._places, strict=True):
             where = shared if self._is_alone else [place]
             weighting = method.make(Setting(problem, where, seed, weights))
@@ -70,13 +73,19 @@ class WeighedStack:
                 row + matrix @ place
                 for row, matrix, place in zip(rows, stand_ins, self._places, strict=True)
             ]
-        totals = [
-            group.update(dict(zip(self.names, row.unbind(), strict=True)), do_backwards=False)
-            for group, row in zip(self.groups, rows, strict=True)
-        ]
+        totals = [self._objective(place, row) for place, row in enumerate(rows)]
         if self._method.epoch and (step + 1) % self._method.epoch == 0:
             self._end_epoch()
         return torch.stack(totals).sum()
+
+    def _objective(self, place: int, row: Tensor) -> Tensor:
+        losses = dict(zip(self.names, row.unbind(), strict=True))
+        if not self.stopped[place]:
+            try:
+                return self.groups[place].update(losses, do_backwards=False)
+            except ValueError:  # the method gave weights that are not finite
+                self.stopped[place] = True
+        return 0 * row.sum()
 
     def _end_epoch(self) -> None:
         for group in self.groups:

@@ -58,12 +58,23 @@ def problems_with(results: Data, method: str) -> list[str]:
     return [name for name, one in results["problems"].items() if method in one["methods"]]
 
 
+FAMILIES = ("should matter", "might matter", "should not matter")
+
+
 def families(results: Data) -> dict[str, list[str]]:
     """From what was expected of weights to the problems."""
-    found: dict[str, list[str]] = {}
-    for name, problem in results["problems"].items():
-        found.setdefault(problem["family"], []).append(name)
-    return found
+    problems = results["problems"]
+    found = {
+        family: [name for name, one in problems.items() if one["family"] == family]
+        for family in FAMILIES
+    }
+    return {family: names for family, names in found.items() if names}
+
+
+def at_edge(results: Data) -> tuple[int, int]:
+    """In how many of all rows the best rate was the smallest or largest one that was tried."""
+    rows = [row for one in results["problems"].values() for row in one["methods"].values()]
+    return sum(row["is_at_edge"] for row in rows), len(rows)
 
 
 def verdicts(results: Data, method: str, of: Compared = comparisons) -> Counter[str]:

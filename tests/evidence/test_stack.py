@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,12 @@ from evidence.problems import Problem
 from evidence.stack import WeighedStack, gradient_products, split, stand_in
 from torch import Tensor, nn
 
+from multi_loss_weighting import CoVWeighting, LossGroup, Weighted, weighted_sum
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from multi_loss_weighting import History
 
 NAMES = ("near", "far")
 STEPS = 55  # more than an epoch of DWA
@@ -92,8 +97,6 @@ def test_a_stack_trains_as_each_network_alone(method: Method) -> None:
 
 
 def test_a_network_alone_trains_as_by_the_package_itself() -> None:
-    from multi_loss_weighting import CoVWeighting, LossGroup
-
     task = Regression([1])
     group = LossGroup(NAMES, weighting=CoVWeighting())
     optimizer = torch.optim.Adam(task.parameters, lr=0.01)
@@ -133,6 +136,27 @@ def test_products_are_those_of_each_networks_own_gradients() -> None:
         ]
         matrix = torch.stack(rows)
         torch.testing.assert_close(products[seed], matrix @ matrix.T)
+
+
+class RaisesWhereNearIsLarge:
+    """Weights that are not finite, as some methods give where a gradient vanishes."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        return weighted_sum(losses, [math.inf if losses[0] > 2 else 1.0, 1.0])
+
+
+def test_a_seed_whose_method_raises_stops_and_the_others_train_on() -> None:
+    method = Method("raises", "raises", lambda _: RaisesWhereNearIsLarge())
+    task = Regression([0, 1])
+    stack = WeighedStack(PROBLEM, method, [0, 1], task.shared, {})
+    losses = torch.tensor([[1.0, 1.0], [3.0, 1.0]], dtype=torch.float64, requires_grad=True)
+
+    stack.total(losses, 0).backward()  # type: ignore[no-untyped-call]
+
+    assert stack.stopped.tolist() == [False, True]
+    assert losses.grad is not None
+    assert losses.grad.tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert stack.total(losses, 1).item() == 2.0
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e-9, 1e9])
