@@ -33,3 +33,14 @@ def test_the_readme_counts_wins_ties_and_losses_as_they_are() -> None:
     }
     assert f"trains {len(RESULTS['problems'])} small problems" in text
     assert f"with {len(RESULTS['methods'])} ways to weigh" in text
+
+
+def test_the_page_on_weightings_says_how_often_the_diagnosis_was_right() -> None:
+    page, weightings = (
+        " ".join((TOP / "docs" / name).read_text(encoding="utf-8").split())
+        for name in ("evidence.md", "weightings.md")
+    )
+    bounds, advice = re.findall(r"by its \w+ (\d+) hits, (\d+) misses", page)
+
+    assert "right on {} of them and wrong on {};".format(*bounds) in weightings
+    assert "what it tells you to try was right on {} and wrong on {}".format(*advice) in weightings
