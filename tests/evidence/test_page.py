@@ -103,5 +103,6 @@ def test_hits_and_misses_of_the_predictor_are_counted() -> None:
 
     assert "| Apart | 100 | 2.00 | 0.10 | one size | hit | **miss** |" in text
     assert "| Alike | 2.00 | 2.00 | 0.10 | nothing | hit | hit |" in text
-    assert "By the bounds 2 hits, 0 misses, 0 without a claim." in text
+    assert "By the bounds 2 hits, 0 misses, 0 without a claim; who always" in text
+    assert "does not win would have 1 of the same claims right." in text
     assert "by its advice 1 hit, 1 miss, 0 without a claim" in in_short(RESULTS)
