@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m evidence", description=main.__doc__)
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument("--quick", action="store_true", help="a minute: two problems, few steps")
-    amount.add_argument("--full", action="store_true", help="some hours: long fits")
+    amount.add_argument("--full", action="store_true", help="more than a day: long fits")
     parser.add_argument("--problems", type=_listed, metavar="A,B", help="only these")
     parser.add_argument("--methods", type=_listed, metavar="A,B", help="only these")
     parser.add_argument("--workers", type=int, default=2, help="processes, of one thread each")

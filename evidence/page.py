@@ -185,10 +185,11 @@ def _again() -> str:
     return """## Run it again
 
 ```text
-make evidence                  # the standard run on two cores; no download
-make evidence ARGS=--quick     # a minute, into .evidence/page/
-make evidence ARGS=--full      # long fits: hours
+make evidence                # the standard run, about an hour on two cores; no download
+make evidence ARGS=--quick   # a minute, into .evidence/page/
+make evidence ARGS=--full    # long fits: more than a day on two cores
 make evidence ARGS="--problems circuit_raw --methods cov,shares --to mine"
+make evidence ARGS="--full --problems helmholtz --methods annealing,weighted,constant"
 ```
 
 Each fit is kept in `.evidence/`, so that a run that was stopped goes on. `evidence/problems/` has
