@@ -10,14 +10,13 @@ if TYPE_CHECKING:
 
 Key = TypeVar("Key")
 
-# Over 13 problems, from the largest to the smallest gradient norm in the first 100 steps of the
-# plain sum: above 30 gradients of one size gave an error of .16 to .75 of the plain sum's, below 4
-# they never won. It was seen after the runs, on small networks; docs/weightings.md has the table.
+# From the largest to the smallest gradient norm in the first 100 steps of the plain sum. They come
+# from pilots, and were held to 13 small problems afterwards: docs/evidence.md has hits and misses.
 FAR = 30.0
 """From so many times on sizes are worth balancing."""
 
 NEAR = 4.0
-"""Up to so many times balancing sizes has never helped."""
+"""Up to so many times balancing sizes has seldom helped."""
 
 # No cosine predicted anything in those runs, so this is a convention: an angle of more than 110
 # degrees.
@@ -177,7 +176,7 @@ def _try(finding: str, advice: str, after: float) -> str:
             f"Stay with the plain sum, and try NormalizedWeighting() beside it: between {NEAR:g}"
             f" and {FAR:g} times, it sometimes helps."
         )
-    return "Stay with the plain sum: below such a ratio no weighting has helped."
+    return "Stay with the plain sum: below such a ratio balancing has seldom helped."
 
 
 def _times(ratio: float) -> str:
