@@ -165,6 +165,10 @@ class _NoCurves:
         ({"train/weighting": {}, "val/weighting": {}}, ["train/a", "val/a"], {"val/a": "train/a"}),
         ({}, ["a", "val/a", "head/a"], {"val/a": "a"}),
         ({"weighting": {}, "v/weighting": {}}, ["h/a", "v/h/a"], {"v/h/a": "h/a"}),
+        ({"weighting": {}, "losses": ["a"]}, ["a", "val/a", "head/a"], {"val/a": "a"}),
+        ({"weighting": {}, "losses": ["a", "val/a"]}, ["a", "val/a"], {}),
+        ({"weighting": 3, "losses": [["a"], {}]}, ["a", "val/a"], {"val/a": "a"}),
+        ({"losses": ["a", "val/a"]}, ["a", "val/a"], {"val/a": "a"}),
     ],
 )
 def test_what_a_loss_of_a_validation_stands_beside(

@@ -133,22 +133,28 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     """Of the losses of a validation, each with that of the training beside which it stands.
 
     A group of its own has a scope, which is what it calls its weighting by. It is a validation if
-    its losses are called as those of a group without one, or if its scope is called so.
+    its losses are called as those of a group without one, or if its scope is called so. Losses that
+    no group has told of, since somebody logs them by hand, are one if they are called so.
 
     >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
     {'val/kl': 'kl'}
+    >>> followed_in({"weighting": {}, "losses": ["kl", "val/kl"]}, ["kl", "val/kl", "test/kl"])
+    {'test/kl': 'kl'}
     """
     weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
     scopes = {key.rpartition("/")[0] for key in weighings} - {""}
-    if not weighings:  # no group told of itself
-        scopes = {name.partition("/")[0] for name in names} & {*VALIDATION}
+    told = [settings.get(f"{key.removesuffix('weighting')}losses") for key in weighings]
+    by_hand = [name for name in names if not any(name in own for own in told if type(own) is list)]
+    by_scope = dict.fromkeys(scopes, names)
+    for scope in {name.partition("/")[0] for name in by_hand} & {*VALIDATION} - scopes:
+        by_scope[scope] = by_hand
     known = dict.fromkeys(names)
     return {
         name: loss
-        for scope in scopes
-        for name in names
+        for scope, own in by_scope.items()
+        for name in own
         if name.startswith(f"{scope}/")
-        if (loss := _training_loss(scope, name[len(scope) + 1 :], known, scopes)) is not None
+        if (loss := _training_loss(scope, name[len(scope) + 1 :], known, by_scope)) is not None
     }
 
 

@@ -21,6 +21,12 @@ function drawn(tag, attributes, ...children) {
   return made;
 }
 
+// A name that goes on below where one of its words ends, if there is little room; a long text anywhere.
+function wrapping(text) {
+  const words = String(text).length > 200 ? [text] : String(text).split(/(?<=[./_-])|(?<=[A-Za-z])(?=[A-Z][a-z])/);
+  return words.flatMap((word, at) => at ? [element("wbr"), word] : [word]);
+}
+
 // A click waits a moment for a second one; a key does not. What was pointed at counts from the first.
 function onClickOrTwo(target, once, twice, pointedAt = () => true) {
   let timer = 0, first = null;

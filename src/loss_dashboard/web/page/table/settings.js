@@ -32,7 +32,7 @@ function settingsTable(keys, views) {
   const runs = views.map(({ name }, run) => element("th", { scope: "col" }, views.length > 1 ? dashSample(run) : null, ` ${name}`));
   const head = element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "setting"), ...runs));
   const cell = (view, key) => settingOf(view, key) ?? "–";
-  const rows = keys.map((key) => element("tr", {}, element("th", { scope: "row" }, key), ...views.map((view) => element("td", {}, cell(view, key)))));
+  const rows = keys.map((key) => element("tr", {}, element("th", { scope: "row" }, ...wrapping(key)), ...views.map((view) => element("td", {}, ...wrapping(cell(view, key))))));
   return element("table", {}, head, element("tbody", {}, ...rows));
 }
 
