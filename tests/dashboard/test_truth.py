@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from loss_dashboard.curves.comparison import compared
-from loss_dashboard.curves.shares import followed_in, shares
+from loss_dashboard.curves.shares import shares
 from loss_dashboard.reading import RunReader
 from loss_dashboard.runs.find_run import run_names
+from loss_dashboard.runs.run_json import followed_in
 from loss_dashboard.runs.summary import find_runs
 from loss_dashboard.web._run_view import view
 from loss_loggers import CsvLogger
@@ -150,6 +151,30 @@ def test_the_objective_is_told(tmp_path: Path) -> None:
     totals = {one["name"]: one["last"] for one in view(reader, _NoCurves())["totals"]}
 
     assert totals == pytest.approx({"total": 0.4, "val/total": 1.2})
+
+
+def test_a_validation_has_the_colour_of_its_loss_in_every_picture(tmp_path: Path) -> None:
+    """And is told from its training: by a thin line, in the terminal by dots."""
+    pytest.importorskip("matplotlib", reason="plots are drawn with it")
+    pytest.importorskip("rich", reason="the terminal is drawn with it")
+    from loss_dashboard.curves.groups import member_of
+    from loss_dashboard.notebook._source import RunSource
+    from loss_dashboard.plotting._figure import _curves
+    from loss_dashboard.terminal._view import View
+
+    reader = trained(tmp_path)
+    own = reader.colours["kl"]
+
+    assert own != reader.colours["val/kl"]
+    for runs in (1, 2):
+        plotted = {curve.name: curve.style for curve in _curves([reader] * runs, "step")}
+        assert [plotted[name].color for name in ("kl", "val/kl")] == [own, own]
+        assert plotted["kl"].linewidth > plotted["val/kl"].linewidth
+    shown = dict(zip(reader.losses, View().lines(reader, "loss", 9), strict=True))
+    assert shown["kl"].color == shown["val/kl"].color
+    assert [shown[name].is_dotted for name in ("kl", "val/kl")] == [False, True]
+    assert {one.name: one.color for one in RunSource(reader).curves()}["val/kl"] == own
+    assert member_of(reader).colours["val/kl"] == own
 
 
 class _NoCurves:

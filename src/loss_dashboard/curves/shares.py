@@ -5,10 +5,12 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from loss_dashboard.runs.run_json import followed_in
+
 from .smooth import smooth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy import bool_
     from numpy.typing import NDArray
@@ -125,54 +127,10 @@ def shares_of(parts: dict[str, float]) -> dict[str, float]:
     return {name: abs(part) / (whole or 1.0) for name, part in parts.items()}
 
 
-VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
-"""What a scope is called whose losses are no part of what is optimised."""
-
-
-def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """Of the losses of a validation, each with that of the training beside which it stands.
-
-    A group of its own has a scope, which is what it calls its weighting by. It is a validation if
-    its losses are called as those of a group without one, or if its scope is called so. Losses that
-    no group has told of, since somebody logs them by hand, are one if they are called so.
-
-    >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
-    {'val/kl': 'kl'}
-    >>> followed_in({"weighting": {}, "losses": ["kl", "val/kl"]}, ["kl", "val/kl", "test/kl"])
-    {'test/kl': 'kl'}
-    """
-    weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
-    scopes = {key.rpartition("/")[0] for key in weighings} - {""}
-    told = [settings.get(f"{key.removesuffix('weighting')}losses") for key in weighings]
-    by_hand = [name for name in names if not any(name in own for own in told if type(own) is list)]
-    by_scope = dict.fromkeys(scopes, names)
-    for scope in {name.partition("/")[0] for name in by_hand} & {*VALIDATION} - scopes:
-        by_scope[scope] = by_hand
-    known = dict.fromkeys(names)
-    return {
-        name: loss
-        for scope, own in by_scope.items()
-        for name in own
-        if name.startswith(f"{scope}/")
-        if (loss := _training_loss(scope, name[len(scope) + 1 :], known, by_scope)) is not None
-    }
-
-
 def objective(settings: Mapping[str, Any], losses: Mapping[str, Any]) -> list[str]:
     """The names of the losses that are optimised: all but those of a validation."""
     followed = followed_in(settings, list(losses))
     return [name for name in losses if name not in followed]
-
-
-def _training_loss(
-    scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
-) -> str | None:
-    if own in known:
-        return own
-    if scope.rpartition("/")[2] not in VALIDATION:
-        return None
-    others = (f"{other}/{own}" for other in scopes if other != scope)
-    return next((name for name in others if name in known), None)
 
 
 def _first_recent_step(losses: dict[str, dict[str, Values]]) -> float:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
     from ._labels import End
 
+THIN = 0.6
+"""The line of a validation, as a part of that of its loss."""
+
 POINTS = 1000  # as many as a picture can show
 SMOOTHED = 100  # the clear line is the mean of one such part of the run
 TITLE = 13  # points of its letters
@@ -88,22 +91,26 @@ def _curves(readers: Sequence[RunReader], x: str) -> list[_Curve]:
     """The losses of all runs, each with the colour that the first run gives it."""
     colors: dict[str, str] = {}
     for reader in reversed(readers):
-        colors |= reader.colours
+        colors |= {name: reader.colour_of(name) for name in reader.losses}
     return [
         _curve(reader, name, run, style, x)
         for run, reader in enumerate(readers)
-        for name, style in _styles(reader.losses, colors, run, len(readers)).items()
+        for name, style in _styles(reader, colors, run, len(readers)).items()
     ]
 
 
-def _styles(names: Sequence[str], colors: dict[str, str], run: int, runs: int) -> dict[str, Style]:
-    """Dashes tell runs apart, and the losses of a single run whose colour is the same."""
+def _styles(reader: RunReader, colors: dict[str, str], run: int, runs: int) -> dict[str, Style]:
+    """Dashes tell runs apart, and the losses of a single run whose colour is the same.
+
+    A validation has the colour of its loss, and a thin line.
+    """
     seen: Counter[str] = Counter()
     styles = {}
-    for name in names:
+    for name in reader.losses:
         color = colors.get(name, GREY)
         dashes = run if runs > 1 else seen[color]
-        styles[name] = Style(color, DASHES[dashes % len(DASHES)], 1.2 if run else 1.8)
+        width = (1.2 if run else 1.8) * (THIN if name in reader.followed else 1)
+        styles[name] = Style(color, DASHES[dashes % len(DASHES)], width)
         seen[color] += 1
     return styles
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.cache import stamp
 from loss_dashboard.runs.colours import colours_in
-from loss_dashboard.runs.run_json import shown_info
+from loss_dashboard.runs.run_json import followed_in, settings_in, shown_info
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
 from loss_loggers.text import printable
 
@@ -59,6 +59,7 @@ class RunReader:
         path: the folder.
         info: the content of `run.json`, as it last made sense.
         colours: the colour of each loss that it names.
+        followed: the losses of a validation, each with that of the training beside which it stands.
         times_begun: how often it was read from the beginning, as when its files were replaced.
     """
 
@@ -75,6 +76,7 @@ class RunReader:
         self._patience = patience
         self.info: dict[str, Any] = {}
         self.colours: dict[str, str] = {}
+        self.followed: dict[str, str] = {}
         self._new_rows = partial(Rows if keep else FewRows, columns, always)
         self._problems = Problems()
         self._epochs = EpochMeans(self.path)
@@ -123,8 +125,8 @@ class RunReader:
         return as_epochs(steps, first, self._epochs.ends)
 
     def colour_of(self, name: str) -> str:
-        """The colour of a loss; grey if the run gave it none."""
-        return self.colours.get(name, GREY)
+        """The colour of a loss; grey if the run gave it none. A validation has that of its loss."""
+        return self.colours.get(self.followed.get(name, name), GREY)
 
     @property
     def state(self) -> str:
@@ -229,6 +231,8 @@ class RunReader:
         self._problems.say("epochs", self._epochs.problem)
         grey = [name for name in self.losses if name not in self.colours]
         self._problems.say("unnamed", unnamed(grey) if self.colours else "")
+        named = list(dict.fromkeys([*self.losses, *self._epochs.means]))
+        self.followed = followed_in(settings_in(self.info), named)
 
     def _read_info(self) -> None:
         """Read `run.json` if it was replaced; while it makes no sense the last one counts."""

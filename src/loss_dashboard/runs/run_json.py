@@ -10,7 +10,7 @@ from loss_loggers.recording import run_info
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -64,6 +64,50 @@ def limit_in(settings: Mapping[str, Any], loss: str) -> float:
     tracker = settings.get(loss)
     known += [tracker.get("max_loss")] if isinstance(tracker, dict) else []
     return next((float(limit) for limit in known if isinstance(limit, float | int)), inf)
+
+
+VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
+"""What a scope is called whose losses are no part of what is optimised."""
+
+
+def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
+    """Of the losses of a validation, each with that of the training beside which it stands.
+
+    A group of its own has a scope, which is what it calls its weighting by. It is a validation if
+    its losses are called as those of a group without one, or if its scope is called so. Losses that
+    no group has told of, since somebody logs them by hand, are one if they are called so.
+
+    >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
+    {'val/kl': 'kl'}
+    >>> followed_in({"weighting": {}, "losses": ["kl", "val/kl"]}, ["kl", "val/kl", "test/kl"])
+    {'test/kl': 'kl'}
+    """
+    weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
+    scopes = {key.rpartition("/")[0] for key in weighings} - {""}
+    told = [settings.get(f"{key.removesuffix('weighting')}losses") for key in weighings]
+    by_hand = [name for name in names if not any(name in own for own in told if type(own) is list)]
+    by_scope = dict.fromkeys(scopes, names)
+    for scope in {name.partition("/")[0] for name in by_hand} & {*VALIDATION} - scopes:
+        by_scope[scope] = by_hand
+    known = dict.fromkeys(names)
+    return {
+        name: loss
+        for scope, own in by_scope.items()
+        for name in own
+        if name.startswith(f"{scope}/")
+        if (loss := _training_loss(scope, name[len(scope) + 1 :], known, by_scope)) is not None
+    }
+
+
+def _training_loss(
+    scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
+) -> str | None:
+    if own in known:
+        return own
+    if scope.rpartition("/")[2] not in VALIDATION:
+        return None
+    others = (f"{other}/{own}" for other in scopes if other != scope)
+    return next((name for name in others if name in known), None)
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

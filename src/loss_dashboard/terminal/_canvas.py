@@ -14,6 +14,9 @@ BLANK = 0x2800
 BITS = ((0x40, 0x04, 0x02, 0x01), (0x80, 0x20, 0x10, 0x08))
 """The bit of each dot in a character: two columns, each from the bottom."""
 
+APART = 4
+"""Columns from one dot to the next of what is no line."""
+
 
 class Canvas:
     """Lines drawn with two by four dots in each character; a character has one colour.
@@ -22,6 +25,10 @@ class Canvas:
     >>> canvas.line([(0, 0), (5, 3)], "red")
     >>> canvas.rows()[0].plain
     '⡠⠔⠊'
+    >>> canvas = Canvas(width=3, height=1)
+    >>> canvas.dots([(x, 0) for x in range(6)], "red")
+    >>> canvas.rows()[0].plain
+    '⡀⠀⡀'
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -48,6 +55,14 @@ class Canvas:
                 for between in _way(last, y):
                     self.dot(x, between, color)
                 last = y
+
+    def dots(self, points: Iterable[tuple[int, int]], color: str) -> None:
+        """Show points whose x rises, so far apart that they are no line."""
+        free = 0
+        for x, y in points:
+            if x >= free:
+                self.dot(x, y, color)
+                free = x + APART
 
     def mark(self, x: int, text: str, color: str) -> None:
         """Put a character into the top row."""

@@ -94,7 +94,11 @@ def _draw(
     columns = np.rint((points.x - first) / max(last - first, 1) * width).astype(int)
     finite = np.isfinite(points.mean)
     heights = np.rint(scale(points.mean[finite]) * (4 * canvas.height - 1)).astype(int)
-    canvas.line(zip(columns[finite].tolist(), heights.tolist(), strict=True), line.color)
+    places = list(zip(columns[finite].tolist(), heights.tolist(), strict=True))
+    if line.is_dotted:
+        canvas.dots(places, line.color)
+    else:
+        canvas.line(places, line.color)
     for extreme in (points.low, points.high):
         ends = np.rint(scale(extreme[finite]) * (4 * canvas.height - 1)).astype(int)
         is_far = np.abs(ends - heights) > canvas.height  # a quarter of the chart

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class Line(NamedTuple):
-    """One loss in a chart."""
+    """One loss in a chart; that of a validation has no more than dots, beside its training."""
 
     color: str
     points: Decimated
+    is_dotted: bool = False
 
 
 @dataclass
@@ -51,7 +52,12 @@ class View:
         """The shown losses, with as many points as there is room for."""
         names = [name for name in reader.losses if name not in self.hidden]
         cut = partial(_cut, column=column, start=self._start(reader), points=points)
-        return [Line(readable(reader.colour_of(name)), cut(reader.series(name))) for name in names]
+        return [
+            Line(
+                readable(reader.colour_of(name)), cut(reader.series(name)), name in reader.followed
+            )
+            for name in names
+        ]
 
     def _start(self, reader: RunReader) -> float:
         """The first step shown."""

@@ -7,7 +7,7 @@ from math import nan
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_dashboard.curves.numbers import plain
-from loss_dashboard.curves.shares import by_size, followed_in, objective, shares
+from loss_dashboard.curves.shares import by_size, objective, shares
 from loss_dashboard.curves.sparklines import Sparklines
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.reading.nonfinite import nonfinite_in
@@ -99,13 +99,12 @@ def _table(
     One of a validation has no share, and is told with the loss of the training that it stands
     beside (`of`).
     """
-    followed = followed_in(settings_in(reader.info), list(losses))
     parts = shares(_optimised(reader, losses))
     return [
         {
             "name": name,
-            "of": followed.get(name),
-            "colour": reader.colour_of(followed.get(name, name)),
+            "of": reader.followed.get(name),
+            "colour": reader.colour_of(name),
             "share": plain(parts.get(name, nan)),
             "spark": sparklines.draw(name, own["loss"], reader.times_begun),
             **_line(own),
@@ -139,15 +138,14 @@ def _epochs(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str
     if not ends or not losses:
         return None
     means = reader.epochs.means
-    followed = followed_in(settings_in(reader.info), list(dict.fromkeys([*losses, *means])))
     return {
         "first": min(float(own["step"].min()) for own in losses.values()),
         "ends": ends,
         "each": [
             {
                 "name": name,
-                "of": followed.get(name),
-                "colour": reader.colour_of(followed.get(name, name)),
+                "of": reader.followed.get(name),
+                "colour": reader.colour_of(name),
                 "epoch": [one.epoch for one in own],
                 "step": [one.step for one in own],
                 "mean": [plain(one.mean) for one in own],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loss_dashboard.curves.shares import followed_in
 from loss_dashboard.curves.smooth import smooth
 from loss_dashboard.runs.run_json import settings_in
 from loss_loggers.alerts import is_total
@@ -108,8 +107,7 @@ def member_of(reader: RunReader, name: str = "") -> Member:
     names = [*reader.losses, *reader.totals]
     losses = {loss: reader.series(loss) for loss in names}
     settings = settings_in(reader.info)
-    beside = followed_in(settings, reader.losses)  # a validation has the colour of its loss
-    colours = {loss: reader.colour_of(beside.get(loss, loss)) for loss in names}
+    colours = {loss: reader.colour_of(loss) for loss in names}
     return Member(name or reader.name, settings, colours, losses)
 
 
