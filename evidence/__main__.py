@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import cache, choice
 from .gather import gather
-from .page import write
 from .plan import FULL, QUICK, STANDARD, Plan, make_plan
+from .report.page import write
 from .run import Job, do, make_pool
 
 if TYPE_CHECKING:

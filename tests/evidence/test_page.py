@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence.findings import did_not_help, helped, in_short, predicted
-from evidence.page import page
+from evidence.report.findings import did_not_help, helped, in_short, predicted
+from evidence.report.page import page
 
 TOP = Path(__file__).parents[2]
 SEEDS = 10

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from evidence.tables import verdicts
+from evidence.report.tables import verdicts
 
 TOP = Path(__file__).parents[2]
 RESULTS = json.loads((TOP / "evidence" / "results.json").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The page, made from the results file alone: `python -m evidence.page`."""
+"""The page, made from the results file alone: `python -m evidence.report.page`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .compare import TIE
+from evidence.compare import TIE
+
 from .details import details
 from .figure import draw
 from .findings import did_not_help, helped, in_short, predicted
@@ -28,7 +29,7 @@ from .tables import (
 if TYPE_CHECKING:
     from .tables import Data
 
-HERE = Path(__file__).parent
+TOP = Path(__file__).parents[2]
 
 
 def page(results: Data) -> str:
@@ -208,4 +209,5 @@ def write(results: Data, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    write(json.loads((HERE / "results.json").read_text(encoding="utf-8")), HERE.parent / "docs")
+    known = json.loads((TOP / "evidence" / "results.json").read_text(encoding="utf-8"))
+    write(known, TOP / "docs")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from .compare import Comparison
+    from evidence.compare import Comparison
 
 COLUMNS = 5
 VERDICTS = {"win": "#2e8b57", "tie": "#888888", "loss": "#d1495b"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .compare import Comparison
+    from evidence.compare import Comparison
 
 _MARKS = {"win": "**", "tie": "", "loss": "*"}
 

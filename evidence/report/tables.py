@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .compare import Comparison, at_equal_time, compare
+from evidence.compare import Comparison, at_equal_time, compare
 
 Data = dict[str, Any]
 """The results file, as `gather` made it."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from evidence.predictor import EVERY, STEPS, claim_by_advice, claim_by_bounds
 from loss_loggers.alerts import FAR, NEAR
 
 from .markdown import bullets, counted, number, table
-from .predictor import EVERY, STEPS, claim_by_advice, claim_by_bounds
 from .tables import comparisons, failures, families, problems_with, ranked, title, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .compare import Comparison
+    from evidence.compare import Comparison
+
     from .tables import Data
 
 _SHOWN = ("constant", "normalized", "shares", "uncertainty", "cov")

@@ -1,0 +1,1 @@
+"""The page of the evidence and its figure: everything on them is from the results file."""
