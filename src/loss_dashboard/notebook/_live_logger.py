@@ -6,7 +6,6 @@ from time import time
 from typing import TYPE_CHECKING
 
 from loss_loggers import BaseLogger
-from loss_loggers.alerts import is_total
 
 from ._figure import Figure
 
@@ -54,6 +53,6 @@ class LiveLogger(BaseLogger):
     def _take(self, step: int, metrics: Metrics) -> None:
         for metric, loss in metrics.items():
             statistic, _, name = metric.partition("/")
-            if statistic == "loss" and not is_total(name):
+            if statistic == "loss":
                 weight = metrics.get(f"weight/{name}", float("nan"))
                 self._memory.add(name, step, float(loss), float(weight))

@@ -6,7 +6,9 @@ from array import array
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from loss_dashboard.reading.headline import headline
-from loss_loggers.recording import new_colour
+from loss_dashboard.runs.run_json import followed_in
+from loss_loggers.alerts import is_total
+from loss_loggers.recording import GREY, new_colour
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,13 +19,14 @@ if TYPE_CHECKING:
 
 
 class Curve(NamedTuple):
-    """One loss, as a figure shows it."""
+    """One loss, as a figure shows it; `is_part` says whether it is a part of the objective."""
 
     name: str
     color: str
     steps: Values
     losses: Values
     weights: Values
+    is_part: bool = True
 
 
 class Source(Protocol):
@@ -69,12 +72,14 @@ class RunSource:
         return headline(self.reader)
 
     def curves(self) -> list[Curve]:
-        """The losses of the run."""
-        return [self._curve(name) for name in self.reader.losses]
+        """The losses of the run, and its totals."""
+        reader = self.reader
+        parts = [name for name in reader.losses if name not in reader.followed]
+        return [self._curve(name, name in parts) for name in (*reader.losses, *reader.totals)]
 
-    def _curve(self, name: str) -> Curve:
-        own = self.reader.series(name)
-        return Curve(name, self.reader.colour_of(name), own["step"], own["loss"], own["weight"])
+    def _curve(self, name: str, is_part: bool) -> Curve:
+        own, colour = self.reader.series(name), self.reader.colour_of(name)
+        return Curve(name, colour, own["step"], own["loss"], own["weight"], is_part)
 
 
 class Memory:
@@ -111,16 +116,23 @@ class Memory:
         return f"{self.name}  step {max(steps):.0f}" if steps else self.name
 
     def curves(self) -> list[Curve]:
-        """The losses so far."""
+        """The losses so far, and behind them their totals."""
+        names = sorted(self._columns, key=is_total)
+        followed = followed_in({}, names)
+        colors: dict[str, str] = {}
+        for name in names:
+            if not (is_total(name) or name in followed):
+                colors[name] = new_colour(name, colors.values())
+        return [
+            self._curve(name, colors.get(followed.get(name, name), GREY), name in colors)
+            for name in names
+        ]
+
+    def _curve(self, name: str, color: str, is_part: bool) -> Curve:
         import numpy as np
 
-        colors: dict[str, str] = {}
-        for name in self._columns:
-            colors[name] = new_colour(name, colors.values())
-        return [
-            Curve(name, colors[name], *(np.array(column) for column in columns))
-            for name, columns in self._columns.items()
-        ]
+        steps, losses, weights = map(np.array, self._columns[name])
+        return Curve(name, color, steps, losses, weights, is_part)
 
 
 class GroupSource(Memory):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from html import escape
 from itertools import groupby
+from math import isnan, nan
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.curves.decimate import decimate
-from loss_dashboard.curves.numbers import figures
+from loss_dashboard.curves.numbers import DASH, figures
 from loss_dashboard.curves.shares import shares_of
 from loss_dashboard.runs.colours import readable
 from loss_loggers.text import printable
@@ -100,7 +101,9 @@ def _chart(
     import numpy as np
 
     shown = [(curve, _decimated(curve.steps, values_of(curve))) for curve in curves]
-    values = np.concatenate([points.mean for _, points in shown] or [np.empty(0)])
+    # How far they reach as well, so that a spike is on the scale.
+    reach = [one for _, points in shown for one in (points.mean, points.low, points.high)]
+    values = np.concatenate(reach or [np.empty(0)])
     values = values[np.isfinite(values)]
     parts = [_text(x + LEFT, 34, name)]
     if not len(values):
@@ -110,11 +113,23 @@ def _chart(
     frame = _Frame(x, steps.min(), steps.max(), low, high, name == "losses" and low > 0)
     for curve, points in shown:
         parts.append(_line(frame.points(points.x, points.mean), looks[curve.name]))
+        parts.append(_spikes(frame, points, looks[curve.name].color))
         lost = points.x[points.nonfinite > 0] if name == "losses" else points.x[:0]
         marks = frame.points(lost, np.full(len(lost), high))
         color = looks[curve.name].color
         parts += [_text(at, TOP - 2, "x", "middle", color=color) for at, _ in marks]
     return parts + _scale(frame)
+
+
+def _spikes(frame: _Frame, points: Decimated, color: str) -> str:
+    """From each mean to an extreme that is far from it, a quarter of the chart."""
+    all_three = (frame.points(points.x, own) for own in (points.mean, points.low, points.high))
+    ways = []
+    for (x, middle), *extremes in zip(*all_three, strict=True):
+        far = [end for _, end in extremes if abs(end - middle) > (HEIGHT - TOP) / 4]
+        if far:
+            ways.append(f"M{x:.0f},{max(middle, *far):.0f}V{min(middle, *far):.0f}")
+    return f'<path d="{"".join(ways)}" fill="none" stroke="{escape(color)}"/>'
 
 
 def _decimated(steps: Values, values: Values) -> Decimated:
@@ -136,17 +151,27 @@ def _scale(frame: _Frame) -> list[str]:
 
 
 def _table(top: int, curves: Sequence[Curve], looks: Mapping[str, _Look]) -> list[str]:
-    """A line per loss, with a bar for its share of the weights."""
+    """A line per loss; for a part of the objective with a bar for its share of the weights."""
     rows = [_numbers(curve) for curve in curves]
-    shares = shares_of({curve.name: row["weight"] for curve, row in zip(curves, rows, strict=True)})
+    shares = shares_of(
+        {
+            curve.name: row["weight"] if curve.is_part else nan
+            for curve, row in zip(curves, rows, strict=True)
+        }
+    )
     parts = [_text(x, top, name, "end") for name, x in COLUMNS.items()]
     for index, (curve, row) in enumerate(zip(curves, rows, strict=True), 1):
         y, share, look = top + ROW * index, shares[curve.name], looks[curve.name]
         parts.append(_line([(0, y - 4), (SAMPLE, y - 4)], look))
         parts.append(_text(SAMPLE + 6, y, curve.name[:NAME], weight="bold", color=look.color))
         parts.append(_bar(y, 0.0 if share != share else share, look.color))
-        parts += [_text(x, y, figures(row[name]), "end") for name, x in COLUMNS.items()]
+        parts += [_text(x, y, _word(name, row[name]), "end") for name, x in COLUMNS.items()]
     return parts
+
+
+def _word(column: str, number: float) -> str:
+    """A dash where there is no number: only a last value is lost, and says so."""
+    return DASH if isnan(number) and column != "last" else figures(number)
 
 
 def _numbers(curve: Curve) -> dict[str, float]:

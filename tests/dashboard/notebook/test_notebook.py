@@ -10,9 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from loss_dashboard.notebook import show
-from loss_dashboard.notebook._source import GroupSource, Memory
-from loss_dashboard.notebook._svg import draw
+from loss_dashboard.notebook import LiveLogger, show
+from loss_dashboard.notebook._source import GroupSource, Memory, RunSource
+from loss_dashboard.notebook._svg import HEIGHT, TOP, draw
+from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -237,3 +238,40 @@ def test_in_a_script_it_says_its_title_and_stops_nothing(tmp_path: Path) -> None
 
     assert done.stdout == "EqualWeighting\n"
     assert done.stderr == ""
+
+
+def test_a_spike_of_a_long_run_reaches_its_height() -> None:
+    memory = Memory("long")
+    for step in range(50_000):
+        memory.add("G", step, 1000.0 if step == 31_007 else 1 + step % 3 / 100, 1.0)
+
+    svg = draw(memory.title(), memory.curves())
+
+    assert "1e+03" in texts(svg)
+    (spike,) = re.findall(r"M[\d.]+,([\d.]+)V([\d.]+)", svg)
+    assert [*map(float, spike)] == [HEIGHT, TOP]
+
+
+def test_a_total_and_a_validation_are_shown_and_have_no_share(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from multi_loss_weighting import EqualWeighting, LossGroup
+
+    logger, live = CsvLogger(tmp_path / "run"), LiveLogger()
+    group = LossGroup(["G", "D"], [logger, live], weighting=EqualWeighting())
+    validation = group.follower()
+    for _ in range(3):
+        group.update({"G": 3.0, "D": 1.0}, do_backwards=False)
+        validation.accumulate({"G": 7.0, "D": 5.0})
+        validation.record()
+    logger.close()
+
+    for source in (RunSource(RunReader(logger.path)), live._memory):
+        curves = {curve.name: curve for curve in source.curves()}
+        svg = draw(source.title(), [*curves.values()])
+
+        assert [*curves] == ["G", "D", "val/G", "val/D", "total", "val/total"]
+        assert [*map(str.strip, [name for name in texts(svg) if name in curves])] == [*curves]
+        assert curves["total"].losses.tolist() == [2.0, 2.0, 2.0]
+        assert curves["val/G"].color == curves["G"].color
+        bars = ElementTree.fromstring(svg).iter(f"{SVG}rect")
+        assert [float(bar.get("width", "")) for bar in bars] == [40, 40, 0, 0, 0, 0]
