@@ -254,6 +254,7 @@ def test_a_spike_of_a_long_run_reaches_its_height() -> None:
 
 def test_a_total_and_a_validation_are_shown_and_have_no_share(tmp_path: Path) -> None:
     pytest.importorskip("torch")
+    pytest.importorskip("IPython")
     from multi_loss_weighting import EqualWeighting, LossGroup
 
     logger, live = CsvLogger(tmp_path / "run"), LiveLogger()
