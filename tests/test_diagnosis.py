@@ -133,7 +133,7 @@ def test_training_is_bit_identical_and_the_group_forgets_the_diagnosis() -> None
 
     assert all(map(torch.equal, one.parameters(), other.parameters()))
     assert group.state_dict().keys() == plain.state_dict().keys()
-    assert "weigh" not in vars(group._step)
+    assert "weigh" not in vars(group._step.weighing)
 
 
 def test_it_measures_each_so_many_steps_and_once_a_step() -> None:
@@ -154,7 +154,7 @@ def test_a_copy_is_not_diagnosed() -> None:
     group = LossGroup(["a"])
     group.diagnose(torch.ones(1, requires_grad=True))
 
-    assert "weigh" not in vars(copy.deepcopy(group)._step)
+    assert "weigh" not in vars(copy.deepcopy(group)._step.weighing)
 
 
 def test_before_anything_was_measured_it_says_so() -> None:

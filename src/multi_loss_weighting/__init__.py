@@ -12,8 +12,8 @@ from .statistics._record import LossRecord
 from .statistics._settings import RatioSettings, StatisticsSettings
 from .statistics._statistics import Statistics
 from .statistics._view import LossView
-from .step._row import REPORT, STATISTICS
-from .step._settings import ReportSettings
+from .step.report._row import REPORT, STATISTICS
+from .step.report._settings import ReportSettings
 from .weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,

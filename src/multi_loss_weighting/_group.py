@@ -21,13 +21,13 @@ from .step._backward import checked_backward
 from .step._follow import FollowedWeights
 from .step._loading import follow_names, load, weighting_state
 from .step._losses import LossOptions, LossSet
-from .step._one_of_many import OneOfMany, next_weights
+from .step._one_of_many import OneOfMany
 from .step._packing import packed
 from .step._recorder import Recorder
-from .step._reporter import make_reporter
-from .step._row import REPORT, label
-from .step._settings import ReportSettings, report_settings
 from .step._step import Step
+from .step.report._reporter import make_reporter
+from .step.report._row import REPORT, label
+from .step.report._settings import ReportSettings, report_settings
 from .weighting import PlainSum, Weighting
 from .weighting._base import checked_weighting, settings_of
 from .weighting.normalized import innermost
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from .statistics._history import History
     from .step._backward import Backward
-    from .step._reporter import Reporter
+    from .step.report._reporter import Reporter
 
 
 class LossGroup(nn.Module):
@@ -142,7 +142,7 @@ class LossGroup(nn.Module):
             is_always_late=log_every is not None,
         )
         self.weighting = weighting
-        self._key = _compiled.register(self._step)
+        self._key = _compiled.register(self._step.weighing)
         self._leader: Step | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -159,7 +159,7 @@ class LossGroup(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy is a group of its own to compiled code."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.__dict__["_key"] = _compiled.register(self._step)
+        self.__dict__["_key"] = _compiled.register(self._step.weighing)
 
     # What there is to read.
 
@@ -207,7 +207,7 @@ class LossGroup(nn.Module):
             RuntimeError: If the names of the losses are not known yet.
         """
         self._check_names_are_known()
-        return self._step.history()
+        return self._step.reading.history()
 
     def _check_names_are_known(self) -> None:
         if not self.names:
@@ -234,7 +234,7 @@ class LossGroup(nn.Module):
             RuntimeError: If the names of the losses are not known yet.
         """
         self._check_names_are_known()
-        return next_weights(self._step)
+        return self._step.weighing.next_weights()
 
     def weights_for(self, losses: Tensor) -> Tensor:
         """The weights [K] that the next step will have, for losses [K] and where those are.
@@ -243,7 +243,7 @@ class LossGroup(nn.Module):
             RuntimeError: If the names of the losses are not known yet.
         """
         self._check_names_are_known()
-        return self._step.weights_for(losses.detach(), None, remembers=False)
+        return self._step.weighing.weights_for(losses.detach(), None, remembers=False)
 
     @property
     def finite(self) -> Tensor:
@@ -297,12 +297,12 @@ class LossGroup(nn.Module):
         """
         if torch.compiler.is_compiling():
             return self._weigh_compiled(losses)
-        return self._step.weigh_and_remember(self._own(losses), step)
+        return self._step.weighing.weigh_and_remember(self._own(losses), step)
 
     forward = weigh
 
     def _weigh_compiled(self, losses: Mapping[str, Tensor]) -> Tensor:
-        reader = self._step.reader
+        reader = self._step.reading.reader
         if not reader.names:
             self._raise_unknown()
         batch, given = _compiled.read(reader, self._own(losses), self._keeps_nonfinite())
@@ -381,7 +381,7 @@ class LossGroup(nn.Module):
         if step is None and self._leader is not None:
             step = max(self._leader.recorder.state.step - 1, 0)
         own = None if losses is None else self._own(losses)
-        self._step.record_losses(own, step, extra, samples)
+        self._step.record(own, step, extra, samples)
 
     def update(
         self,
@@ -456,7 +456,7 @@ class LossGroup(nn.Module):
         ('sizes', 1000.0, 'one size', True)
         """
         diagnosis = Diagnosis(parameters, steps=steps, every=every)
-        self._step.observe(diagnosis.look)
+        self._step.weighing.observe(diagnosis.look)
         return diagnosis
 
     def end_epoch(self) -> dict[str, float]:

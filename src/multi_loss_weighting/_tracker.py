@@ -26,10 +26,10 @@ from .step._backward import check_backward, checked_backward, run_backward
 from .step._losses import LossOptions, LossSet
 from .step._packing import differences, packed, parsed, take_over
 from .step._recorder import Recorder
-from .step._reporter import make_reporter
-from .step._row import REPORT
-from .step._settings import report_settings
 from .step._step import Step
+from .step.report._reporter import make_reporter
+from .step.report._row import REPORT
+from .step.report._settings import report_settings
 from .weighting._own import OwnWeight
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from .accelerator._readback import Readback
     from .step._backward import Backward
-    from .step._settings import ReportSettings
+    from .step.report._settings import ReportSettings
 
 _METHOD = "LossTracker"
 AS_IT_WAS = "load what state_dict() gave, neither cast nor averaged"
@@ -297,7 +297,7 @@ class LossTracker(LossView):
     def _goes_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""
         is_many = self._recorder.ranks.are_many
-        self._is_straight = not is_many and self._steps.can_read_now({self.name: loss})
+        self._is_straight = not is_many and self._steps.reading.can_read_now({self.name: loss})
         if isinstance(loss, torch.Tensor) and self._is_straight:
             check_loss(loss, self.name, loss.device)
         return self._is_straight
@@ -334,7 +334,7 @@ class LossTracker(LossView):
 
     def use_readback(self) -> None:
         """Have losses on the CPU wait for those of others on an accelerator."""
-        self._steps.use_readback()
+        self._steps.reading.use_readback()
         self._is_straight = False
 
     @property

@@ -14,7 +14,7 @@ from ._tracker import AS_IT_WAS, LossTracker
 from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
-from .step._reporter import Pending, PendingEpoch, make_reporter
+from .step.report._reporter import Pending, PendingEpoch, make_reporter
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers, Row

@@ -26,7 +26,7 @@ from multi_loss_weighting import (
     weighted_sum,
 )
 from multi_loss_weighting.batch._value import read_metrics
-from multi_loss_weighting.step._row import RowTemplate
+from multi_loss_weighting.step.report._row import RowTemplate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import Tee
-from multi_loss_weighting.step._reporter import Reporter
+from multi_loss_weighting.step.report._reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from multi_loss_weighting.weighting._base import weighted_sum
 
-from ._one_of_many import next_weights
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -29,9 +27,10 @@ class FollowedWeights:
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times those weights; 1 for a loss that the other has not."""
-        weights = next_weights(self._leader) if self._leader.reader.names else {}
+        is_known = self._leader.reading.reader.names
+        weights = self._leader.weighing.next_weights() if is_known else {}
         return weighted_sum(losses, [weights.get(name, 1.0) for name in history.names])
 
     def hyperparams(self) -> dict[str, Any]:
         """Whose weights they are."""
-        return {"of": type(self._leader.weighting).__name__}
+        return {"of": type(self._leader.weighing.weighting).__name__}

@@ -36,7 +36,7 @@ def load(step: Step, state: Any) -> Loaded:
         warn_user(str(error))  # e.g. an average of models, whose network is what is wanted
         return Loaded([], [], [], ())
     missing, unexpected = differences(step.recorder.state.losses, saved, ADVICE)
-    method, theirs = _method(step.weighting), saved["weighting"]["method"]
+    method, theirs = _method(step.weighing.weighting), saved["weighting"]["method"]
     if method != theirs:
         missing.append(f"weighting {method} (it is not in the saved state{ADVICE})")
         unexpected.append(f"weighting {theirs} (it is in the saved state alone{ADVICE})")
@@ -45,7 +45,7 @@ def load(step: Step, state: Any) -> Loaded:
         own = names_after(step.recorder.state.losses, saved)
         kept = _of(saved["weighting"]["state"], lambda key: key in own or key not in names)
         try:
-            _plain(step.weighting).load_state_dict(kept)
+            _plain(step.weighing.weighting).load_state_dict(kept)
         except Exception as error:  # somebody else's code: the rest of the model goes on
             return Loaded([], [], [f"{method}.load_state_dict: {error}"], ())
     take_over(step, saved)

@@ -12,7 +12,7 @@ from multi_loss_weighting.batch._names import by_name, checked_max_loss, checked
 from multi_loss_weighting.statistics._record import new_record
 from multi_loss_weighting.statistics._settings import StatisticsSettings
 
-from ._row import REPORT, TOTAL, RowTemplate
+from .report._row import REPORT, TOTAL, RowTemplate
 
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._record import Numbers

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from multi_loss_weighting.statistics._record import LossRecord
 from multi_loss_weighting.statistics._view import LossView
 
@@ -33,7 +31,7 @@ class OneOfMany(LossView):
     @property
     def weight(self) -> float:
         """The weight of the next step."""
-        return next_weights(self._step)[self.name]
+        return self._step.weighing.next_weights()[self.name]
 
     @property
     def max_loss(self) -> float:
@@ -46,12 +44,3 @@ class OneOfMany(LossView):
             f"LossView({self.name!r}, loss={self.value:.4g}, mean={self.mean:.4g},"
             f" std={self.std:.4g}, last_weight={self.last_weight:.4g})"
         )
-
-
-def next_weights(step: Step) -> dict[str, float]:
-    """The weights that the next step will have, of losses that are all there."""
-    state = step.recorder.state
-    zeros = torch.zeros(len(state.losses), device="cpu", dtype=torch.float32)
-    weights = step.weights(zeros, state.step)
-    numbers = weights if type(weights) is list else weights.tolist()
-    return dict(zip(state.losses.names, numbers, strict=True))

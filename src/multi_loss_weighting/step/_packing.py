@@ -57,7 +57,7 @@ def _state_of(step: Step) -> dict[str, Any]:
     state = step.recorder.state
     losses, count = state.losses, len(state.losses)
     sums = np.zeros((4, count)) if state.sums is None else state.sums.cpu().double().numpy()
-    device = step.device_numbers()
+    device = step.reading.device_numbers()
     return {
         "names": list(losses.names),
         "settings": _settings(losses),
@@ -137,7 +137,7 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
         empty=saved["empty"],
     )
     device = (names, torch.from_numpy(saved["device"])) if saved["has_device"] else None
-    step.begin_with(new, device)
+    step.reading.begin_with(new, device)
 
 
 def names_after(losses: LossSet, saved: dict[str, Any]) -> tuple[str, ...]:

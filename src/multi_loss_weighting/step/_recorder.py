@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -13,13 +14,14 @@ from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readba
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
 from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import Tallied, read_tally
-from multi_loss_weighting.statistics._scalar import add, add_mean, begin_epoch
+from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 from ._memory import as_list
-from ._reporter import Pending, PendingEpoch
+from ._step_state import StepState, taken_in, with_clamped
+from .report._reporter import Pending, PendingEpoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from loss_loggers import Row
     from multi_loss_weighting.batch._batch import Batch
@@ -27,51 +29,10 @@ if TYPE_CHECKING:
     from multi_loss_weighting.statistics._record import Numbers
 
     from ._losses import LossSet
-    from ._memory import Weighed
-    from ._reporter import Reporter
-    from ._settings import ReportSettings
+    from .report._reporter import Reporter
+    from .report._settings import ReportSettings
 
 _new = tuple.__new__
-
-
-class StepState(NamedTuple):
-    """All that changes at a step. A new one takes the place of the old one by a single store.
-
-    Attributes:
-        step: The next step.
-        losses: The losses.
-        records: What is known of each.
-        number: How many steps were recorded.
-        taken: How many of them are in `records`; the others are on their way from a device.
-        buffer: Which buffer of the device's history is current.
-        remembered: What `weigh` used since the last step.
-        sums: The micro-batches since the last step, as a tally [4, K].
-        finite: Whether all losses of the last step were finite.
-        epoch: How many epochs have ended.
-        extra: Sum and count of each number of the user's own that came with the micro-batches.
-        untold: Iterators over the losses and the weights of a step of which the weighting does not
-            know yet.
-        empty: How many steps had no loss, since they were of no sample.
-    """
-
-    step: int
-    losses: LossSet
-    records: Sequence[Numbers]
-    number: int = 0
-    taken: int = 0
-    buffer: int = 0
-    remembered: tuple[Weighed, ...] = ()
-    sums: Tensor | None = None
-    finite: bool | Callable[[], Tensor] = True
-    epoch: int = 0
-    extra: Mapping[str, tuple[Any, int]] = {}
-    untold: tuple[Iterator[Tensor], Iterator[Tensor]] | None = None
-    empty: int = 0
-
-    @property
-    def updates(self) -> int:
-        """How many steps had a loss, those that are on their way among them."""
-        return self.number - self.empty
 
 
 class Later(NamedTuple):
@@ -199,14 +160,15 @@ class Recorder:
         if type(weights) is not list:
             weights = as_list(weights)
         if batch.is_plain and not isinstance(measured, Tallied):
-            rules = state.losses.rules
+            rules = repeat(state.losses.rules)
             records = [
-                add(old, value, measured, step, weight, rules)
-                for old, value, weight in zip(state.records, batch.values, weights, strict=True)
+                *map(
+                    add, state.records, batch.values, repeat(measured), repeat(step), weights, rules
+                )
             ]
             bad: Sequence[int] = ()
         else:
-            records, bad = _taken_in(state, batch, weights, measured, step)
+            records, bad = taken_in(state, batch, weights, measured, step)
         self._commit(state, records, batch.given, total, extra, step, bad, untold)
 
     def take_in_one(
@@ -230,7 +192,7 @@ class Recorder:
             if samples:
                 numbers = add(records[0], value, samples, step, weight, state.losses.rules)
                 if is_clamped:
-                    numbers = _with_clamped(numbers)
+                    numbers = with_clamped(numbers)
                 if not math.isfinite(value):
                     bad = (0,)
                 records = (numbers,)
@@ -371,7 +333,7 @@ class Recorder:
         else:
             measured = details.samples
             batch = state.losses.reader.known(numbers, details.given)
-        records, bad = _taken_in(state, batch, weights, measured, entry.step)
+        records, bad = taken_in(state, batch, weights, measured, entry.step)
         row: Row | None = None
         if self.reports:
             own = dict(details.extra)
@@ -457,36 +419,3 @@ class Recorder:
         if self.error is not None:
             error, self.error = self.error, None
             raise error
-
-
-def _taken_in(
-    state: StepState, batch: Batch, weights: list[float], measured: float | Tallied, step: int
-) -> tuple[list[Numbers], list[int]]:
-    """The records with a step taken in, and where losses are that were not finite."""
-    rules, records, bad = state.losses.rules, [], []
-    given = batch.given or [True] * len(weights)
-    for index, (old, value, weight) in enumerate(
-        zip(state.records, batch.values, weights, strict=True)
-    ):
-        if isinstance(measured, Tallied):
-            samples, nonfinite = measured.samples[index], measured.nonfinite[index]
-        else:
-            samples, nonfinite = measured, float(not math.isfinite(value))
-        if not given[index]:
-            new: Numbers = (*old[:15], weight, *old[16:])
-        elif nonfinite and math.isfinite(value):
-            new = add_mean(old, value, samples, nonfinite, step, weight, rules)
-        else:
-            new = add(old, value, samples, step, weight, rules)
-        if index in batch.clamped:
-            new = _with_clamped(new)
-        records.append(new)
-        if given[index] and nonfinite:
-            bad.append(index)
-    return records, bad
-
-
-def _with_clamped(numbers: Numbers) -> Numbers:
-    """The numbers with one more loss that was scaled down to its limit."""
-    rare = numbers[16]
-    return (*numbers[:16], rare._replace(clamped=rare.clamped + 1), numbers[17])

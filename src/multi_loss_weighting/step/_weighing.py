@@ -1,0 +1,177 @@
+"""Weighing: the objective of a step, and what the weighting is told of it afterwards."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from multi_loss_weighting.batch._value import checked_step
+from multi_loss_weighting.statistics._history import shown
+from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.weighting._base import Weighted, checked_weighted
+
+from ._memory import Weighed, as_list, as_vector, recall, remember, weighed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from multi_loss_weighting.batch._batch import Batch
+    from multi_loss_weighting.weighting._base import Weighting
+
+    from ._reading import Reading
+
+_OURS = "multi_loss_weighting."
+
+
+class Weighing:
+    """Asks the weighting, and remembers what it said until the step is recorded.
+
+    Args:
+        weighting: How to weigh.
+        reading: Knows the losses.
+
+    Attributes:
+        has_memory: Whether the weighting is to be told of each step.
+    """
+
+    def __init__(self, weighting: Weighting, reading: Reading) -> None:
+        self.reading = reading
+        self.recorder = reading.recorder
+        self.use(weighting)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Nobody looks at the steps of a copy."""
+        return {key: value for key, value in self.__dict__.items() if key != "weigh"}
+
+    def use(self, weighting: Weighting) -> None:
+        """Ask this one from now on."""
+        self.weighting = weighting
+        self.has_memory = hasattr(weighting, "recorded")
+
+    def weigh(self, batch: Batch, step: int) -> Weighted:
+        """The objective of a step."""
+        if self.recorder.state.untold is not None:
+            self.tell()
+        weighting = self.weighting
+        if batch.raw is not None and isinstance(weighting, nn.Module):
+            _check_device(weighting, batch.raw.device)
+        history = self.reading.history()
+        history.step, history.present = step, batch.present
+        result = weighting.weigh(batch.losses, history)
+        result = checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
+        if type(result.weights) is list:
+            return result
+        if batch.raw is None or not isinstance(result.weights, Tensor):
+            return Weighted(result.total, as_list(result.weights))
+        # One of the user's may write to its weights again before they are read back; ours make new
+        # ones, and each copy is a launch.
+        if type(weighting).__module__.startswith(_OURS):
+            return result
+        return Weighted(result.total, result.weights.detach().clone())
+
+    def observe(self, look: Callable[[Tensor, tuple[str, ...], int], bool]) -> None:
+        """Show `look` the losses of each step before they are weighed, until it says True.
+
+        It stands before `weigh`, so that a step that nobody looks at costs nothing.
+        """
+
+        def weigh(batch: Batch, step: int) -> Weighted:
+            state = self.recorder.state
+            if look(batch.losses, state.losses.names, state.number):
+                self.__dict__.pop("weigh", None)
+            return Weighing.weigh(self, batch, step)
+
+        self.__dict__["weigh"] = weigh
+
+    # Weights that the next record is told.
+
+    def weigh_and_remember(self, losses: Mapping[str, Any], step: int | None) -> Tensor:
+        """The objective of a step."""
+        recorder = self.recorder
+        with recorder.lock:
+            before = recorder.state
+            at = before.step if step is None else checked_step(step)
+            batch = self.reading.read(losses)
+            try:
+                weighted = self.weigh(batch, at)
+            except Exception:
+                self.reading.go_back(before)
+                raise
+            if torch.is_grad_enabled():
+                self.remember(batch, weighted)
+        return weighted.total
+
+    def remember(self, batch: Batch, weighted: Weighted) -> None:
+        """Have the next record told of these weights and this total."""
+        state = self.recorder.state
+        self._keep(weighed(state.losses.names, batch, weighted))
+
+    def _keep(self, new: Weighed) -> None:
+        state = self.recorder.state
+        self.recorder.state = state._replace(remembered=remember(state.remembered, new))
+
+    @torch.no_grad()
+    def recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
+        """The weights and the objective of a step, as they were used."""
+        state = self.recorder.state
+        return recall(state.remembered, state.losses.names, batch, lambda: self.weigh(batch, step))
+
+    # Weights by themselves.
+
+    def weights(self, losses: Tensor, step: int) -> Any:
+        """The weights of a step of losses [K] that are all there; 0 for one that is not known."""
+        return self.weigh(self.reading.read_vector(losses), step).weights
+
+    def next_weights(self) -> dict[str, float]:
+        """The weights that the next step will have, of losses that are all there."""
+        state = self.recorder.state
+        zeros = torch.zeros(len(state.losses), device="cpu", dtype=torch.float32)
+        weights = as_list(self.weights(zeros, state.step))
+        return dict(zip(state.losses.names, weights, strict=True))
+
+    def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
+        """The weights [K] of the step for compiled code, which the next record is told.
+
+        It knows the weights, and not the objective.
+        """
+        with self.recorder.lock:
+            state = self.recorder.state
+            weights = as_vector(self.weights(losses, state.step)).to(losses, non_blocking=True)
+            if remembers:
+                own = weights.tolist() if weights.is_cpu else weights.clone()
+                now = losses.tolist() if losses.is_cpu else losses.clone()
+                self._keep(Weighed(state.losses.names, given, own, None, now))
+        return weights.clone()
+
+    def statistic_of(self, name: str, device: torch.device) -> Tensor:
+        """One number of each loss for compiled code, a vector [K] of its own."""
+        with self.recorder.lock:
+            vector = torch.as_tensor(shown(self.reading.history(), name))
+            return vector.to(device, widest(device), copy=True)
+
+    # What a weighting with a memory of its own is told.
+
+    def untold(self, batch: Batch, weights: Any) -> Any:
+        """What it is to be told of a step."""
+        return iter((batch.losses.detach(),)), iter((as_vector(weights),))
+
+    def tell(self) -> None:
+        """Tell it, unless it was told before."""
+        untold, hook = self.recorder.state.untold, getattr(self.weighting, "recorded", None)
+        if untold is not None and hook is not None:
+            # In C, so that no interrupt comes between the call and the note that it was made.
+            next(map(hook, *untold, repeat(self.reading.history())), None)
+        self.recorder.state = self.recorder.state._replace(untold=None)
+
+
+def _check_device(weighting: nn.Module, device: torch.device) -> None:
+    for parameter in weighting.parameters():
+        if parameter.device != device:
+            msg = (
+                f"the losses are on {device} and the learned weights on {parameter.device}: call"
+                f" group.to({str(device)!r}) before they go to the optimizer"
+            )
+            raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""The row of a step: what is in it, and who gets it."""
