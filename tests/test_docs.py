@@ -19,6 +19,8 @@ import pytest
 from loss_dashboard.cli.losses import app
 from multi_loss_weighting import __version__
 
+from .once import once
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -96,11 +98,14 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built anew with warnings as errors."""
     for module in ("mkdocs", "material", "mkdocstrings", "latex2mathml", "nbconvert"):
         pytest.importorskip(module, reason="building the site needs the docs group")
-    folder = tmp_path_factory.mktemp("docs") / "site"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return folder
+
+    def build(folder: Path) -> None:
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
+        command.append(str(folder / "site"))
+        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    return once(tmp_path_factory, "docs", build) / "site"
 
 
 def test_no_page_names_another_host_for_a_script_a_style_or_a_picture(site: Path) -> None:

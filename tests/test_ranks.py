@@ -11,7 +11,7 @@ import torch
 from loss_loggers import read_run
 from multi_loss_weighting import CoVWeighting, LossGroup
 
-from .ranks.launch import run
+from .ranks.launch import run, run_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +23,18 @@ NAMES = ["fit", "size", "calm"]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ranks")
+def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Path]:
+    return run_once(tmp_path_factory, "everything", 2)
 
 
-@pytest.fixture(scope="module")
-def two(folder: Path) -> list[Any]:
-    results, said = run("everything", 2, folder)
-    assert len(results) == 2, said
-    return results
+@pytest.fixture
+def two(run_of_two: tuple[list[Any], Path]) -> list[Any]:
+    return run_of_two[0]
+
+
+@pytest.fixture
+def folder(run_of_two: tuple[list[Any], Path]) -> Path:
+    return run_of_two[1]
 
 
 def losses_at(step: int, rank: int) -> list[float]:

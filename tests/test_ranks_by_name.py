@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
 
-from .ranks.launch import run
+from .ranks.launch import run_once
 
 if not torch.distributed.is_available():
     pytest.skip("this torch was built without torch.distributed", allow_module_level=True)
@@ -23,20 +23,14 @@ WORK = Path(__file__).parent / "ranks" / "by_name.py"
 STOPPED = "RuntimeError: rank 1 stopped at this step: TypeError: the loss 'b' is no number"
 
 
-def results_of(scenario: str, ranks: int, folder: Path) -> list[Any]:
-    results, said = run(scenario, ranks, folder, WORK)
-    assert len(results) == ranks, said
-    return results
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return results_of("two", 2, tmp_path_factory.mktemp("two"))
+    return run_once(tmp_path_factory, "two", 2, WORK)[0]
 
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return results_of("three", 3, tmp_path_factory.mktemp("three"))
+    return run_once(tmp_path_factory, "three", 3, WORK)[0]
 
 
 def exact(means: dict[str, str]) -> dict[str, float]:

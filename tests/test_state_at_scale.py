@@ -32,7 +32,7 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
-from .ranks.launch import run
+from .ranks.launch import run_once
 from .states import plain
 
 if TYPE_CHECKING:
@@ -226,15 +226,18 @@ def test_a_checkpoint_loads_in_place_so_it_refuses_a_group_of_other_losses(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("checkpoint")
+def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Path]:
+    return run_once(tmp_path_factory, "checkpoint", 2)
 
 
-@pytest.fixture(scope="module")
-def two(folder: Path) -> list[Any]:
-    results, said = run("checkpoint", 2, folder)
-    assert len(results) == 2, said
-    return results
+@pytest.fixture
+def two(run_of_two: tuple[list[Any], Path]) -> list[Any]:
+    return run_of_two[0]
+
+
+@pytest.fixture
+def folder(run_of_two: tuple[list[Any], Path]) -> Path:
+    return run_of_two[1]
 
 
 @pytest.mark.parametrize("path", ["cpu", "device"])

@@ -7,7 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from tests.once import once
+
+if TYPE_CHECKING:
+    import pytest
 
 WORK = Path(__file__).with_name("work.py")
 
@@ -25,3 +30,17 @@ def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[l
     files = [folder / f"{scenario}-{rank}.json" for rank in range(ranks)]
     results = [json.loads(file.read_text()) for file in files if file.exists()]
     return results, done.stdout + done.stderr
+
+
+def run_once(
+    factory: pytest.TempPathFactory, scenario: str, ranks: int, script: Path = WORK
+) -> tuple[list[Any], Path]:
+    """The result of each rank, and what is left in their folder, for all tests that ask."""
+
+    def make(folder: Path) -> None:
+        results, said = run(scenario, ranks, folder, script)
+        assert len(results) == ranks, said
+
+    folder = once(factory, f"{script.stem}-{scenario}", make)
+    files = [folder / f"{scenario}-{rank}.json" for rank in range(ranks)]
+    return [json.loads(file.read_text()) for file in files], folder

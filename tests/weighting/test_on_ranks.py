@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.ranks.launch import run
+from tests.ranks.launch import run_once
 
 if not torch.distributed.is_available():
     pytest.skip("this torch was built without torch.distributed", allow_module_level=True)
@@ -18,9 +18,7 @@ KINDS = ("share", "gradnorm", "normalized share", "relobralo", "softadapt", "tar
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    results, said = run("measure", 2, tmp_path_factory.mktemp("ranks"), SCRIPT)
-    assert len(results) == 2, said
-    return results
+    return run_once(tmp_path_factory, "measure", 2, SCRIPT)[0]
 
 
 @pytest.mark.parametrize("odd", ["", " odd"])

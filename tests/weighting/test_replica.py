@@ -18,9 +18,7 @@ KINDS = ["default", "find unused", "find unused, views", "static graph"]
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     script = Path(launch.__file__).with_name("replicas.py")
-    results, said = launch.run("replicas", 2, tmp_path_factory.mktemp("replicas"), script)
-    assert len(results) == 2, said
-    return results
+    return launch.run_once(tmp_path_factory, "replicas", 2, script)[0]
 
 
 @pytest.mark.parametrize("method", ["automatic", "uncertainty"])
