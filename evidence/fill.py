@@ -18,8 +18,7 @@ from . import choice
 from .fit import Fit, train
 from .gather import parts_of
 from .problems import PROBLEMS
-from .report.findings import SHOWN
-from .report.tables import comparisons
+from .report.tables import SHOWN, comparisons
 
 FILE = Path(__file__).parent / "results.json"
 IN_PARTS = ("digits_unit", "digits_255", "circuit_raw")

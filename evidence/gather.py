@@ -98,7 +98,8 @@ def parts_of(
     halves: Sequence[tuple[Mapping[str, Any], Sequence[int]]],
 ) -> dict[str, list[float]]:
     """What the metric is the mean of, for the seeds of both halves; older fits do not have it."""
-    names = halves[0][0].get("parts", {})
+    has_parts = all(one.get("parts") for one, _ in halves)
+    names = halves[0][0]["parts"] if has_parts else ()
     return {
         name: [float(f"{one['parts'][name][i]:.4g}") for one, places in halves for i in places]
         for name in names

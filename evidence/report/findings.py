@@ -10,6 +10,7 @@ from loss_loggers.alerts import FAR, NEAR
 from . import trades
 from .markdown import bullets, counted, number, ratio, table
 from .tables import (
+    SHOWN,
     comparisons,
     failures,
     families,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from .tables import Data
-
-SHOWN = ("constant", "normalized", "shares", "uncertainty", "cov")
-"""The methods that the summary counts."""
 
 
 def in_short(results: Data) -> str:

@@ -63,6 +63,9 @@ def problems_with(results: Data, method: str) -> list[str]:
     return [name for name, one in results["problems"].items() if method in one["methods"]]
 
 
+SHOWN = ("constant", "normalized", "shares", "uncertainty", "cov")
+"""The methods that the summary counts."""
+
 FAMILIES = ("should matter", "might matter", "should not matter")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from evidence.compare import TIE
 
 from .markdown import table
-from .tables import comparisons, title
+from .tables import SHOWN, comparisons, title
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,8 +68,11 @@ def _losses(results: Data) -> Iterator[tuple[float, str, str, str]]:
 
 
 def _known(results: Data, problem: str) -> list[str]:
-    methods = results["problems"][problem]["methods"]
-    return [name for name, one in methods.items() if one.get("parts")]
+    """The plain sum, the methods of the summary and those that won; none where nothing won."""
+    methods, of = results["problems"][problem]["methods"], comparisons(results, problem)
+    known = [name for name, one in methods.items() if one.get("parts")]
+    won = {name for name in known if name in of and of[name].verdict == "win"}
+    return [name for name in known if name in {"plain", *SHOWN, *won}] if won else []
 
 
 def _means(results: Data, problem: str, method: str) -> dict[str, float]:
