@@ -104,30 +104,28 @@ def _panel(axis: Axes, results: Data, problem: str, names: list[str]) -> None:
 def _draw(axis: Axes, place: int, own: Comparison, what: str) -> None:
     color = VERDICTS[what]
     for ratio in own.ratios:
-        marker, size = (".", 5.0) if _is_inside(ratio) else (_arrow(ratio), 4.0)
-        axis.plot(_clipped(ratio), place, marker, color=color, alpha=0.5, markersize=size, mew=0)
+        if _is_inside(ratio):
+            axis.plot(ratio, place, ".", color=color, alpha=0.5, markersize=5, mew=0)
+    for size, values in ((4, own.ratios), (6, (own.low, own.high)), (8, (own.ratio,))):
+        for value in values:
+            if not _is_inside(value):
+                axis.plot(_clipped(value), place, _arrow(value), color=color, markersize=size)
+                axis.lines[-1].set_clip_on(False)
     ends = [_clipped(own.low), _clipped(own.high)]
     axis.plot(ends, [place, place], color=color, linewidth=2)
-    for end in (own.low, own.high):
-        if not _is_inside(end):
-            axis.plot(_clipped(end), place, _arrow(end), color=color, markersize=6, mew=0)
     if _is_inside(own.ratio):
-        marker = "x" if what == "both failed" else "|"
-        axis.plot(
-            own.ratio, place, marker, color=color, markersize=8 - 2 * (marker == "x"), mew=1.8
-        )
-        return
-    axis.plot(_clipped(own.ratio), place, _arrow(own.ratio), color=color, markersize=7)
-    side, shift = ("right", -8) if own.ratio > 1 else ("left", 8)
-    axis.annotate(
-        number(own.ratio),
-        (_clipped(own.ratio), place),
-        (shift, 0),
-        textcoords="offset points",
-        color=color,
-        ha=side,
-        va="center",
-    )
+        marker, size = ("x", 6) if what == "both failed" else ("|", 8)
+        axis.plot(own.ratio, place, marker, color=color, markersize=size, mew=1.8)
+    else:
+        _write(axis, place, own.ratio, color)
+
+
+def _write(axis: Axes, place: int, ratio: float, color: str) -> None:
+    """The number of a mean that is beyond the edge."""
+    side, shift = ("right", -8) if ratio > 1 else ("left", 8)
+    where = _clipped(ratio), place
+    way: Any = {"textcoords": "offset points", "ha": side, "va": "center"}
+    axis.annotate(number(ratio), where, (shift, 0), color=color, **way)
 
 
 def _clipped(ratio: float) -> float:

@@ -66,9 +66,9 @@ def test_drawn_pixels_differ_in_their_unit_alone() -> None:
 def test_a_metric_in_parts_is_their_mean(task: Any) -> None:
     parts = task.parts()
 
-    assert isinstance(task, InParts)
     assert [*parts] == [*task.losses(0)]
     torch.testing.assert_close(sum(parts.values()) / len(parts), task.metric())
+    assert isinstance(task, InParts)
 
 
 def test_held_out_digits_are_no_training_digits() -> None:

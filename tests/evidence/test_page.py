@@ -158,7 +158,7 @@ def test_a_win_that_costs_a_task_is_told() -> None:
         "shares": method(0.5, parts={"a": 0.3, "b": 0.2}),
         "cov": method(1.0, parts={"a": 0.1, "b": 0.9}),
     }
-    titles = {name: RESULTS["methods"][name] for name in one["methods"]}
+    titles = {name: {"title": f"`{name}`"} for name in one["methods"]}
     text = page(RESULTS | {"methods": titles, "problems": {"two": one}})
 
     assert "| `shares` | 0.300 (+50 %) | 0.200 (-75 %) |" in text
