@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from loss_dashboard.curves.groups import mean_over
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Key = TypeVar("Key")
+
 TIE = 0.02
 """Less than this part better or worse is a tie, however sure it is."""
+
+LEVEL = 0.05
+"""How often at most one true tie among all is to come out as a win or a loss."""
 
 Logs = NDArray[np.float64]
 
@@ -52,6 +60,32 @@ def compare(own: Logs, plain: Logs) -> Comparison:
     middle, half = float(mean.mean[0]), float(mean.half[0])
     ratio, low, high = np.exp([middle, middle - half, middle + half]).tolist()
     return Comparison(ratio, low, high, tuple(np.exp(differences).tolist()))
+
+
+def chance(ratios: tuple[float, ...]) -> float:
+    """How probable a mean as far from 1 is by chance: that of the paired t-test on logarithms.
+
+    >>> round(chance((0.9, 1.0, 0.8)), 3), chance((1.0, 1.0))
+    (0.231, 1.0)
+    """
+    from scipy.stats import ttest_1samp
+
+    logs = np.log(ratios)
+    return 1.0 if not logs.any() else float(ttest_1samp(logs, 0).pvalue)
+
+
+def surviving(chances: Mapping[Key, float]) -> set[Key]:
+    """What is left by Holm's correction for the number of all comparisons.
+
+    >>> sorted(surviving({"a": 0.001, "b": 0.024, "c": 0.03, "d": 0.5}))
+    ['a']
+    """
+    left = set()
+    for place, name in enumerate(sorted(chances, key=chances.__getitem__)):
+        if chances[name] * (len(chances) - place) > LEVEL:
+            break
+        left.add(name)
+    return left
 
 
 def at_equal_time(own: Logs, plain: Logs, cost: float) -> Comparison:

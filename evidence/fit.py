@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .methods import METHODS
 from .predictor import Observer
-from .problems import PROBLEMS, Task
+from .problems import PROBLEMS, InParts, Task
 from .stack import WeighedStack
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def train(fit: Fit) -> dict[str, Any]:
         "start": start.tolist(),
         "curve": curve.points().tolist(),
         "collapsed": task.collapsed().tolist(),
+        "parts": _parts(task),
         "nonfinite": stack.nonfinite(),
         "losses": _by_name(problem.losses, losses.detach().mT),
         "weights": _by_name(problem.losses, torch.stack(seen).mean(dim=0).mT),
@@ -111,6 +112,13 @@ class Curve:
 
 def _by_name(names: tuple[str, ...], rows: Tensor) -> dict[str, list[float]]:
     return dict(zip(names, rows.tolist(), strict=True))
+
+
+def _parts(task: Task) -> dict[str, list[float]]:
+    """What the metric is the mean of, at the end; empty where it is one thing."""
+    if not isinstance(task, InParts):
+        return {}
+    return {name: part.tolist() for name, part in task.parts().items()}
 
 
 def _told(advice: Advice) -> Mapping[str, Any]:

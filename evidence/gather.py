@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,6 +50,7 @@ def _of_problem(
         "family": problem.family,
         "losses": list(problem.losses),
         "metric": problem.metric,
+        "measures": problem.measures,
         "steps": plan.mode.steps(problem),
         "rates": list(rates),
         "constants": {name: list(grid) for name, grid in problem.constants.items()},
@@ -77,8 +78,31 @@ def _of_method(
         "logs": np.round(reported.logs, 4).tolist(),
         "failed": [int(failed) for failed in reported.failed],
         "chosen": chosen,
+        "parts": parts_of(
+            list(zip((results(fit) for fit in reported.fits), _places(plan, reported), strict=True))
+        ),
         "is_at_edge": choice.is_at_edge(plan, problem, reported),
         "cost": None if _is_plain_sum(method) else costs(Cost(problem.name, method.name)),
+    }
+
+
+def _places(plan: Plan, reported: choice.Reported) -> list[list[int]]:
+    """Where the seeds of each half are among those of its fit."""
+    return [
+        [fit.seeds.index(seed) for seed in half]
+        for fit, half in zip(reported.fits, plan.halves, strict=True)
+    ]
+
+
+def parts_of(
+    halves: Sequence[tuple[Mapping[str, Any], Sequence[int]]],
+) -> dict[str, list[float]]:
+    """What the metric is the mean of, for the seeds of both halves; older fits do not have it."""
+    has_parts = all(one.get("parts") for one, _ in halves)
+    names = halves[0][0]["parts"] if has_parts else ()
+    return {
+        name: [float(f"{one['parts'][name][i]:.4g}") for one, places in halves for i in places]
+        for name in names
     }
 
 

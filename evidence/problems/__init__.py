@@ -11,6 +11,7 @@ from . import (
     two_digits,
     vae,
 )
+from ._problem import InParts as InParts
 from ._problem import Problem as Problem
 from ._problem import Task as Task
 

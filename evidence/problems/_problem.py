@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +37,15 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
+class InParts(Protocol):
+    """A task whose metric is the mean of some errors."""
+
+    def parts(self) -> Mapping[str, Tensor]:
+        """Each of these errors, of shape `(seeds,)`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Problem:
     """One problem, how long it is trained, and what is expected of weights there."""
@@ -54,5 +63,7 @@ class Problem:
     """The grid of the best constant: weights for each loss, the first of them the plain 1."""
     targets: Mapping[str, float] = field(default_factory=dict)
     """Values to hold losses at by `TargetWeighting`, such as the KL of a VAE."""
+    measures: str = ""
+    """How near the metric is to the losses, in a sentence."""
     version: int = 1
     """To be raised when the code of the problem changes: fits of older code count no longer."""

@@ -114,6 +114,7 @@ PROBLEMS = (
         family="might matter",
         losses=("rebuild", "adversarial"),
         metric="energy distance of new digits",
+        measures="how far new digits are from held-out ones, which no loss measures",
         make=AdversarialTask,
         steps=1000,
         full_steps=10_000,

@@ -49,13 +49,20 @@ class CircuitTask:
     @torch.no_grad()
     def metric(self) -> Tensor:
         """The root mean squared error in standard deviations, its mean over the outputs."""
-        errors = self._predicted() - self._truth
-        return errors.square().mean(dim=1).sqrt().mean(dim=1)
+        return self._errors().mean(dim=1)
+
+    @torch.no_grad()
+    def parts(self) -> dict[str, Tensor]:
+        """The root mean squared error of each output."""
+        return dict(zip(OUTPUTS, self._errors().unbind(dim=1), strict=True))
 
     @torch.no_grad()
     def collapsed(self) -> Tensor:
         """Whether an output hardly depends on the inputs."""
         return (self._predicted().std(dim=1) < 0.05).any(dim=1)
+
+    def _errors(self) -> Tensor:
+        return (self._predicted() - self._truth).square().mean(dim=1).sqrt()
 
     def _predicted(self) -> Tensor:
         return self._network(self._test_inputs.expand(len(self.parameters[0]), -1, -1))
@@ -95,6 +102,7 @@ def _problem(name: str, title: str, family: str, *, raw_units: bool) -> Problem:
         family=family,
         losses=OUTPUTS,
         metric="error in standard deviations",
+        measures="the root of each loss in standard deviations, on held-out examples without noise",
         make=partial(CircuitTask, raw_units=raw_units),
         steps=800,
         full_steps=4000,

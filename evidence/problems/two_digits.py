@@ -123,8 +123,13 @@ class ClassifyBoth(TwoDigitsTask):
     @torch.no_grad()
     def metric(self) -> Tensor:
         """The share of wrong digits over that of a guess."""
+        return torch.stack([*self.parts().values()]).mean(dim=0)
+
+    @torch.no_grad()
+    def parts(self) -> dict[str, Tensor]:
+        """The metric of each digit."""
         pairs, (left, right) = self._held_out()
-        return (_errors(left, pairs.left) + _errors(right, pairs.right)) / 2
+        return {"left": _errors(left, pairs.left), "right": _errors(right, pairs.right)}
 
     @torch.no_grad()
     def collapsed(self) -> Tensor:
@@ -150,9 +155,15 @@ class ClassifyAndDraw(TwoDigitsTask):
     @torch.no_grad()
     def metric(self) -> Tensor:
         """Wrong digits over those of a guess, squared error over that of the mean; their mean."""
+        return torch.stack([*self.parts().values()]).mean(dim=0)
+
+    @torch.no_grad()
+    def parts(self) -> dict[str, Tensor]:
+        """Both of them."""
         pairs, (left, drawing) = self._held_out()
         squares = (drawing.sigmoid() - pairs.drawing).square().mean(dim=(1, 2))
-        return (_errors(left, pairs.left) + squares / pairs.drawing.var(dim=0).mean()) / 2
+        variance = pairs.drawing.var(dim=0).mean()
+        return {"classify": _errors(left, pairs.left), "draw": squares / variance}
 
     @torch.no_grad()
     def collapsed(self) -> Tensor:
@@ -182,6 +193,10 @@ PROBLEMS = (
         family="should matter",
         losses=("classify", "draw"),
         metric="errors relative to a guess",
+        measures=(
+            "half of it is the share of wrong digits over a guess's, half is the loss of drawing"
+            " over a variance, both on held-out images"
+        ),
         make=partial(ClassifyAndDraw, brightest=255.0),
         steps=400,
         full_steps=8000,
@@ -194,6 +209,10 @@ PROBLEMS = (
         family="might matter",
         losses=("classify", "draw"),
         metric="errors relative to a guess",
+        measures=(
+            "half of it is the share of wrong digits over a guess's, half is the loss of drawing"
+            " over a variance, both on held-out images"
+        ),
         make=partial(ClassifyAndDraw, brightest=1.0),
         steps=400,
         full_steps=8000,
@@ -206,6 +225,7 @@ PROBLEMS = (
         family="should not matter",
         losses=("left", "right"),
         metric="errors relative to a guess",
+        measures="the share of wrong digits on held-out images, which no loss counts, over chance",
         make=ClassifyBoth,
         steps=400,
         full_steps=8000,

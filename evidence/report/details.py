@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from numpy import exp
 
 from .markdown import table, with_interval
-from .tables import comparisons, cost_of, timed, title
+from .tables import comparisons, cost_of, sign, timed, title
 
 if TYPE_CHECKING:
     from .tables import Data
@@ -28,7 +28,7 @@ def _of_problem(results: Data, name: str) -> str:
     rows = [
         (
             title(results, method),
-            with_interval(of[method]) if method in of else "1",
+            with_interval(of[method], sign(results, name, method)) if method in of else "1",
             with_interval(late[method]) if method in late else "1",
             sum(one["failed"]) or "",
             _rates(one),
@@ -41,8 +41,8 @@ def _of_problem(results: Data, name: str) -> str:
     return f"""<details markdown="1">
 <summary>{problem["title"]}: {problem["metric"]}, {problem["steps"]:,} steps</summary>
 
-The plain sum's: {absolute(problem["methods"]["plain"])}. Losses: {_losses(problem)}.
-{_grid(problem)}
+{_measures(problem)}The plain sum's: {absolute(problem["methods"]["plain"])}.
+Losses: {_losses(problem)}. {_grid(problem)}
 
 {table(heads, rows)}
 </details>
@@ -55,6 +55,10 @@ def absolute(method: Data) -> str:
     return f"{exp(sum(last) / len(last)):.3g} (seeds {exp(min(last)):.2g} to {exp(max(last)):.2g})"
 
 
+def _measures(problem: Data) -> str:
+    return f"Metric: {problem['measures']}.\n" if problem.get("measures") else ""
+
+
 def _losses(problem: Data) -> str:
     names = problem["losses"]
     return ", ".join(names) if len(names) <= _FEW else f"{len(names)}"
@@ -65,7 +69,8 @@ def _grid(problem: Data) -> str:
         f"{loss} {', '.join(f'{weight:g}' for weight in weights)}"
         for loss, weights in problem["constants"].items()
     ]
-    return f"Grid of constants: {'; '.join(grids)}." if grids else "No grid of constants."
+    targets = "".join(f" Target: {loss} {it:g}." for loss, it in problem["targets"].items())
+    return f"Grid of constants: {'; '.join(grids)}.{targets}" if grids else "No grid of constants."
 
 
 def _rates(method: Data) -> str:

@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from evidence.predictor import EVERY, STEPS, claim_by_advice, claim_by_bounds
 from loss_loggers.alerts import FAR, NEAR
 
-from .markdown import bullets, counted, number, table
-from .tables import comparisons, failures, families, problems_with, ranked, title, verdicts
+from . import trades
+from .markdown import bullets, counted, number, ratio, table
+from .tables import (
+    SHOWN,
+    comparisons,
+    failures,
+    families,
+    is_in_name,
+    problems_with,
+    ranked,
+    sign,
+    title,
+    verdicts,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from evidence.compare import Comparison
+    from collections.abc import Iterator, Sequence
 
     from .tables import Data
-
-_SHOWN = ("constant", "normalized", "shares", "uncertainty", "cov")
-"""The methods that the summary counts."""
 
 
 def in_short(results: Data) -> str:
     """The summary."""
     lines = [_of_family(results, *family) for family in families(results).items()]
-    hits = [outcome for row in _predictions(results) for outcome in row[-2:]]
+    lines += trades.in_short(results)
+    bounds, advice = claims_by_bounds(results), claims_by_advice(results)
     lines.append(
-        f"`group.diagnose` foretold by its bounds {_tally(hits[::2])}; by its advice"
-        f" {_tally(hits[1::2])}."
+        f"`group.diagnose` foretold by its bounds {_tally(bounds)}, by its advice {_tally(advice)};"
+        f" always the same answer would be right {same_answer(bounds)} and {same_answer(advice)}"
+        " times."
     )
     return f"## In short\n\n{bullets(lines)}"
 
 
 def _of_family(results: Data, family: str, problems: Sequence[str]) -> str:
-    of = [comparisons(results, name) for name in problems]
     counts = ", ".join(
-        f"{title(results, method)} {_won(of, method)}"
-        for method in _SHOWN
+        f"{title(results, method)} {_won(results, problems, method)}"
+        for method in SHOWN
         if method in results["methods"]
     )
     return f"Where weights {family} ({counted(len(problems), 'problem')}): {counts}."
 
 
-def _won(of: Iterable[dict[str, Comparison]], method: str) -> str:
-    all_of = [one[method].verdict for one in of if method in one]
-    wins, losses = counted(all_of.count("win"), "win"), all_of.count("loss")
+def _won(results: Data, problems: Sequence[str], method: str) -> str:
+    tried = [name for name in problems if name in problems_with(results, method)]
+    all_of = [comparisons(results, name)[method].verdict for name in tried]
+    losses, hollow = all_of.count("loss"), sum(is_in_name(results, it, method) for it in tried)
+    wins = counted(all_of.count("win"), "win") + (f" ({hollow} in name alone)" if hollow else "")
     return f"{wins} and {counted(losses, 'loss')}" if losses else wins
 
 
@@ -59,7 +69,10 @@ def _best_of(results: Data, problem: str) -> str:
     what = results["problems"][problem]["title"]
     if not wins:
         return f"{what}: nothing did."
-    best = ", ".join(f"{title(results, name)} {number(of[name].ratio)}" for name in wins[:4])
+    best = ", ".join(
+        f"{title(results, name)} {ratio(of[name].ratio)}{sign(results, problem, name)}"
+        for name in wins[:4]
+    )
     return f"{what}: {best}{f', and {len(wins) - 4} more' if len(wins) > 4 else ''}."
 
 
@@ -76,7 +89,7 @@ def _without_gain(results: Data) -> Iterator[str]:
         of = {problem: comparisons(results, problem)[name] for problem in tried}
         worst = max(tried, key=lambda problem: of[problem].ratio)
         at_worst = (
-            f"; the worst is {results['problems'][worst]['title']}, {number(of[worst].ratio)}"
+            f"; the worst is {results['problems'][worst]['title']}, {ratio(of[worst].ratio)}"
             if of[worst].verdict == "loss"
             else ""
         )
@@ -90,13 +103,12 @@ def _without_gain(results: Data) -> Iterator[str]:
 
 def predicted(results: Data) -> str:
     """What 100 steps of the plain sum foretold, and what came."""
-    rows = [*_predictions(results)]
     heads = ("", "ratio", "of one size", "least cosine", "advice", "by the bounds", "by the advice")
     return f"""## Could it have been told before?
 
 `group.diagnose` looks at gradients in the first {STEPS} steps of the plain sum, here every {EVERY}
-steps at the middle learning rate. These claims, with the bounds, were written down
-(`evidence/predictor.py`) before the fits of this page:
+steps at the middle learning rate. These claims were written down (`evidence/predictor.py`) before
+the fits of this page; the bounds come from pilots before that.
 
 - **by the bounds**: where the largest gradient norm is above {FAR:g} times the smallest (*ratio*),
   `GradientShareWeighting` wins; below {NEAR:g} times it does not; between, no claim.
@@ -104,47 +116,113 @@ steps at the middle learning rate. These claims, with the bounds, were written d
   `NormalizedWeighting` nor `GradientShareWeighting` does. *of one size*: the ratio if each loss
   were divided by its mean.
 
-{table(heads, rows)}
-By the bounds {_tally([row[-2] for row in rows])}; who always claims that
-`GradientShareWeighting` does not win would have {_never(results)} of the same claims right.
-By the advice {_tally([row[-1] for row in rows])}. It makes no claim where what it
-advises was not run.
-"""
+{table(heads, _predictions(results))}
+{_right_by_chance(results)}"""
 
 
-def _never(results: Data) -> int:
-    """In how many problems with a claim by the bounds gradient shares did not win."""
-    claimed = [
-        comparisons(results, name)["shares"].verdict != "win"
+class Claim(NamedTuple):
+    """What was foretold of a problem: whether one of some methods wins; None for no claim."""
+
+    says: bool | None
+    came: bool
+
+    @property
+    def outcome(self) -> str:
+        """Whether it was right."""
+        if self.says is None:
+            return "no claim"
+        return "hit" if self.says == self.came else "**miss**"
+
+
+def claims_by_bounds(results: Data) -> list[Claim]:
+    """Of each problem."""
+    return [
+        _claim(results, name, ("shares",), claim_by_bounds(problem["advice"]))
         for name, problem in results["problems"].items()
-        if claim_by_bounds(problem["advice"]) is not None and "shares" in problem["methods"]
     ]
-    return sum(claimed)
+
+
+def claims_by_advice(results: Data, *, strictly: bool = False) -> list[Claim]:
+    """Of each problem; strictly, a win in name alone is none."""
+    return [
+        _claim(results, name, *claim_by_advice(problem["advice"]), strictly=strictly)
+        for name, problem in results["problems"].items()
+    ]
+
+
+def _claim(
+    results: Data,
+    problem: str,
+    methods: Sequence[str],
+    says: bool | None,
+    *,
+    strictly: bool = False,
+) -> Claim:
+    of = comparisons(results, problem)
+    known = [name for name in methods if name in of]
+    won = any(
+        of[name].verdict == "win" and not (strictly and is_in_name(results, problem, name))
+        for name in known
+    )
+    return Claim(says if known else None, won)
+
+
+def same_answer(claims: Sequence[Claim]) -> int:
+    """How often who always says the same would have been right where there is a claim."""
+    came = [claim.came for claim in claims if claim.says is not None]
+    return max(sum(came), len(came) - sum(came))
 
 
 def _predictions(results: Data) -> Iterator[tuple[str, ...]]:
-    for name, problem in results["problems"].items():
-        advice, of = problem["advice"], comparisons(results, name)
+    claims = zip(claims_by_bounds(results), claims_by_advice(results), strict=True)
+    for problem, (bounds, told) in zip(results["problems"].values(), claims, strict=True):
+        advice = problem["advice"]
         yield (
             problem["title"],
             number(advice["ratio"]),
             number(advice["ratio_of_one_size"]),
             f"{advice['least_cosine']:.2f}",
             advice["advice"] + ("" if advice["is_sure"] else " (not sure)"),
-            _outcome(("shares",), claim_by_bounds(advice), of),
-            _outcome(*claim_by_advice(advice), of),
+            bounds.outcome,
+            told.outcome,
         )
 
 
-def _outcome(methods: Sequence[str], claim: bool | None, of: dict[str, Comparison]) -> str:
-    known = [name for name in methods if name in of]
-    if claim is None or not known:
-        return "no claim"
-    won = any(of[name].verdict == "win" for name in known)
-    return "hit" if won == claim else "**miss**"
+def _right_by_chance(results: Data) -> str:
+    bounds, advice = claims_by_bounds(results), claims_by_advice(results)
+    lines = [
+        f"By the bounds {_tally(bounds)}; who always claims that `GradientShareWeighting`"
+        f" {_always(bounds)} would have {same_answer(bounds)} of the same claims right.",
+        f"By the advice {_tally(advice)}; who always claims that what it names"
+        f" {_always(advice)} would have {same_answer(advice)} right. It makes no claim where what"
+        " it advises was not run.",
+    ]
+    strictly = claims_by_advice(results, strictly=True)
+    if strictly != advice:
+        lines.append(
+            f"Without the win in name alone (†), by the advice {_tally(strictly)}, and"
+            f" {same_answer(strictly)} by the same answer."
+        )
+    if NEW in results["problems"]:
+        place = [*results["problems"]].index(NEW)
+        lines.append(
+            f'"{results["problems"][NEW]["title"]}" was added as the test of these claims:'
+            f" {bounds[place].outcome} by the bounds, {advice[place].outcome} by the advice."
+        )
+    return bullets(lines)
 
 
-def _tally(outcomes: Sequence[str]) -> str:
+NEW = "inverse_heat"
+"""Nobody had tried weights on this problem."""
+
+
+def _always(claims: Sequence[Claim]) -> str:
+    came = [claim.came for claim in claims if claim.says is not None]
+    return "wins" if 2 * sum(came) > len(came) else "does not win"
+
+
+def _tally(claims: Sequence[Claim]) -> str:
+    outcomes = [claim.outcome for claim in claims]
     hits, misses = outcomes.count("hit"), outcomes.count("**miss**")
     none = len(outcomes) - hits - misses
     return f"{counted(hits, 'hit')}, {counted(misses, 'miss')}, {none} without a claim"

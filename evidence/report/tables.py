@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from evidence.compare import Comparison, at_equal_time, compare
+from evidence.compare import Comparison, at_equal_time, chance, compare, surviving
 
 Data = dict[str, Any]
 """The results file, as `gather` made it."""
@@ -53,10 +53,18 @@ def others(results: Data) -> list[str]:
     return [name for name in results["methods"] if name != "plain"]
 
 
+def compared(results: Data) -> int:
+    """The number of comparisons with the plain sum."""
+    return sum(len(problems_with(results, name)) for name in others(results))
+
+
 def problems_with(results: Data, method: str) -> list[str]:
     """The problems that a method was tried on."""
     return [name for name, one in results["problems"].items() if method in one["methods"]]
 
+
+SHOWN = ("constant", "normalized", "shares", "uncertainty", "cov")
+"""The methods that the summary counts."""
 
 FAMILIES = ("should matter", "might matter", "should not matter")
 
@@ -71,15 +79,72 @@ def families(results: Data) -> dict[str, list[str]]:
     return {family: names for family, names in found.items() if names}
 
 
-def at_edge(results: Data) -> tuple[int, int]:
-    """In how many of all rows the best rate was the smallest or largest one that was tried."""
+def at_edge(results: Data) -> tuple[int, int, int]:
+    """In how many rows the best rate was the smallest or largest one that was tried; all rows.
+
+    The last number is of rows in which all seeds failed: they are not among the others.
+    """
     rows = [row for one in results["problems"].values() for row in one["methods"].values()]
-    return sum(row["is_at_edge"] for row in rows), len(rows)
+    known = [row for row in rows if not all(row["failed"])]
+    return sum(row["is_at_edge"] for row in known), len(known), len(rows) - len(known)
+
+
+def verdict(results: Data, problem: str, method: str, of: Compared = comparisons) -> str:
+    """Win, tie or loss; for a tie of what failed "both failed"."""
+    found = of(results, problem)[method].verdict
+    methods = results["problems"][problem]["methods"]
+    failed = all(2 * sum(methods[one]["failed"]) >= results["seeds"] for one in ("plain", method))
+    return "both failed" if found == "tie" and failed else found
 
 
 def verdicts(results: Data, method: str, of: Compared = comparisons) -> Counter[str]:
-    """How often a method won, tied and lost."""
-    return Counter(of(results, name)[method].verdict for name in problems_with(results, method))
+    """How often a method won, tied and lost, and how often both failed."""
+    return Counter(verdict(results, name, method, of) for name in problems_with(results, method))
+
+
+HARDLY = 0.05
+"""A win by less than this part over a plain sum that failed with all seeds is one in name alone."""
+
+
+def is_in_name(results: Data, problem: str, method: str) -> bool:
+    """Whether a method won against nothing, and has next to nothing."""
+    one = comparisons(results, problem)[method]
+    plain = results["problems"][problem]["methods"]["plain"]
+    return one.verdict == "win" and one.ratio > 1 - HARDLY and all(plain["failed"])
+
+
+def in_name(results: Data) -> list[tuple[str, str]]:
+    """Problems and methods of all wins in name alone."""
+    return [
+        (problem, method)
+        for method in others(results)
+        for problem in problems_with(results, method)
+        if is_in_name(results, problem, method)
+    ]
+
+
+BOTH_FAILED = "\N{MULTIPLICATION SIGN}"
+
+
+def sign(results: Data, problem: str, method: str) -> str:
+    """What stands behind a ratio that is not what it seems."""
+    if verdict(results, problem, method) == "both failed":
+        return f" {BOTH_FAILED}"
+    return " †" if is_in_name(results, problem, method) else ""
+
+
+def after_holm(results: Data) -> dict[str, Counter[str]]:
+    """How many wins and losses of each method are left by Holm's correction for all comparisons."""
+    of = {
+        (problem, method): one
+        for problem in results["problems"]
+        for method, one in comparisons(results, problem).items()
+    }
+    left = surviving({name: chance(one.ratios) for name, one in of.items()})
+    return {
+        method: Counter(of[name].verdict for name in left if name[1] == method)
+        for method in others(results)
+    }
 
 
 def ranked(results: Data) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evidence.problems import adversarial, regression, stereo, two_digits, vae
+from evidence.problems import InParts, adversarial, regression, stereo, two_digits, vae
 from evidence.problems._stack import Stream, generator
 from torch import distributions
 
@@ -53,6 +53,22 @@ def test_drawn_pixels_differ_in_their_unit_alone() -> None:
 
     torch.testing.assert_close(bright.losses(3)["draw"], dim.losses(3)["draw"] * 255**2)
     torch.testing.assert_close(bright.losses(3)["classify"], dim.losses(3)["classify"])
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        regression.CircuitTask([1, 2], raw_units=True),
+        two_digits.ClassifyAndDraw([1, 2], 255.0),
+        two_digits.ClassifyBoth([1, 2]),
+    ],
+)
+def test_a_metric_in_parts_is_their_mean(task: Any) -> None:
+    parts = task.parts()
+
+    assert [*parts] == [*task.losses(0)]
+    torch.testing.assert_close(sum(parts.values()) / len(parts), task.metric())
+    assert isinstance(task, InParts)
 
 
 def test_held_out_digits_are_no_training_digits() -> None:

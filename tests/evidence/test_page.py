@@ -7,14 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from evidence.problems import PROBLEMS
+from evidence.report.figure import _places
 from evidence.report.findings import did_not_help, helped, in_short, predicted
 from evidence.report.page import page
+from evidence.report.tables import after_holm, at_edge, verdict, verdicts
 
 TOP = Path(__file__).parents[2]
 SEEDS = 10
 
 
-def method(ratio: float, *, cost: float = 1.0, failed: int = 0) -> dict[str, Any]:
+def method(
+    ratio: float, *, cost: float = 1.0, failed: int = 0, parts: Any = None
+) -> dict[str, Any]:
     """A method whose metric is about so many times that of the plain sum, 0.5."""
     noise = np.linspace(-0.01, 0.01, SEEDS) if ratio != 1 else np.zeros(SEEDS)
     logs = np.log(0.5 * ratio) + noise
@@ -22,6 +28,7 @@ def method(ratio: float, *, cost: float = 1.0, failed: int = 0) -> dict[str, Any
         "logs": [(logs + 1).tolist(), logs.tolist()],
         "failed": [1] * failed + [0] * (SEEDS - failed),
         "chosen": [{"rate": 0.1, "weights": {"a": 1.0, "b": 2.0}}] * 2,
+        "parts": {name: [value] * SEEDS for name, value in (parts or {}).items()},
         "is_at_edge": failed > 0,
         "cost": {"ratio": cost},
     }
@@ -71,10 +78,16 @@ RESULTS = {
 }
 
 
-def test_the_page_in_the_repository_is_that_of_the_results_in_it() -> None:
-    results = json.loads((TOP / "evidence" / "results.json").read_text(encoding="utf-8"))
+WHOLE = json.loads((TOP / "evidence" / "results.json").read_text(encoding="utf-8"))
 
-    assert (TOP / "docs" / "evidence.md").read_text(encoding="utf-8") == page(results)
+
+def test_the_page_in_the_repository_is_that_of_the_results_in_it() -> None:
+    assert (TOP / "docs" / "evidence.md").read_text(encoding="utf-8") == page(WHOLE)
+
+
+def test_each_problem_says_how_near_its_metric_is_to_the_losses() -> None:
+    for name, one in WHOLE["problems"].items():
+        assert one["measures"] == PROBLEMS[name].measures != ""
 
 
 def test_wins_are_bold_and_losses_in_italics() -> None:
@@ -82,8 +95,99 @@ def test_wins_are_bold_and_losses_in_italics() -> None:
 
     assert "| `shares` | **.50** |" in text
     assert "| `cov` | *1.50* |" in text
-    assert "| `normalized` | 1.00 |" in text
-    assert "| `cov` | 0 | 1 | 1 | 0 / 1 / 1 | 3 | 1.0 |" in text
+    assert "| `normalized` | 1 |" in text
+    assert "| `cov` | 2 | 0 | 1 | 1 |  | 0 / 1 | 0 / 1 / 1 | 3 | 1.0 |" in text
+
+
+def with_a_plain_sum_that_fails(**methods: Any) -> dict[str, Any]:
+    one = problem("Dead", "should matter", {"ratio": 2.0, "advice": "nothing"}, **methods)
+    one["methods"]["plain"] = method(1.0, failed=SEEDS)
+    titles = {name: {"title": f"`{name}`"} for name in ("plain", "equal", *methods)}
+    return RESULTS | {"methods": titles, "problems": {"dead": one}}
+
+
+def test_a_tie_of_what_both_failed_counts_apart() -> None:
+    results = with_a_plain_sum_that_fails(
+        cov=method(1.0, failed=SEEDS),
+        shares=method(1.0, failed=5),
+        normalized=method(1.0, failed=4),
+    )
+
+    assert [verdict(results, "dead", name) for name in ("cov", "shares", "normalized")] == [
+        *("both failed", "both failed", "tie")
+    ]
+    assert "| `cov` | 1 \N{MULTIPLICATION SIGN} |" in page(results)
+    assert "| `cov` | 1 | 0 | 0 | 0 | 1 | 0 / 0 | 0 / 0 / 0 | 10 | 1.0 |" in page(results)
+
+
+def test_a_win_of_next_to_nothing_over_a_failure_is_marked() -> None:
+    results = with_a_plain_sum_that_fails(normalized=method(0.96), shares=method(0.5))
+    text = page(results)
+
+    assert verdicts(results, "normalized") == {"win": 1}
+    assert "| `normalized` | **.960** † |" in text
+    assert "| `shares` | **.50** |" in text
+    assert "without it 0 wins and 0 losses" in text
+    assert "`normalized` 1 win (1 in name alone)" in text
+
+
+def test_holm_leaves_what_is_sure_among_all() -> None:
+    noisy = method(0.5)
+    noisy["logs"][-1] = np.log(0.5 * np.linspace(0.4, 1.1, SEEDS)).tolist()  # a win by a little
+    assert after_holm(with_a_plain_sum_that_fails(cov=noisy))["cov"] == {"win": 1}
+    many = {f"also {number}": method(1.0) for number in range(2000)}
+    results = with_a_plain_sum_that_fails(cov=noisy, shares=method(0.5), **many)
+
+    left = after_holm(results)
+
+    assert verdict(results, "dead", "cov") == "win"
+    assert left["cov"] == {}
+    assert left["shares"] == {"win": 1}
+
+
+def test_rows_without_a_seed_that_learned_are_at_no_edge() -> None:
+    results = with_a_plain_sum_that_fails(cov=method(1.0, failed=SEEDS), shares=method(1, failed=3))
+
+    assert at_edge(results) == (1, 2, 2)
+
+
+def test_a_win_that_costs_a_task_is_told() -> None:
+    one = problem("Two", "should matter", {"ratio": 2.0, "advice": "nothing"})
+    one["methods"] |= {
+        "plain": method(1.0, parts={"a": 0.2, "b": 0.8}),
+        "shares": method(0.5, parts={"a": 0.3, "b": 0.2}),
+        "cov": method(1.0, parts={"a": 0.1, "b": 0.9}),
+    }
+    titles = {name: {"title": f"`{name}`"} for name in one["methods"]}
+    text = page(RESULTS | {"methods": titles, "problems": {"two": one}})
+
+    assert "| `shares` | 0.300 (+50 %) | 0.200 (-75 %) |" in text
+    assert "Of 1 wins with known parts 1 make a task worse." in text
+    assert "The worst: `shares` on Two, where `a` is 50 % worse." in text
+    assert "What a win is made of" not in page(RESULTS)
+
+
+@pytest.mark.parametrize("rows", [("plain", "cov"), ("plain", "constant", "cov", "shares")])
+def test_a_page_of_a_few_rows_says_nothing_of_others(rows: tuple[str, ...]) -> None:
+    results: dict[str, Any] = json.loads(json.dumps(WHOLE))
+    results["methods"] = {name: results["methods"][name] for name in rows}
+    for one in results["problems"].values():
+        one["methods"] = {name: it for name, it in one["methods"].items() if name in rows}
+
+    text = page(results)
+
+    assert "placebo" not in text
+    assert ("The best constant could hardly lose" in text) == ("constant" in rows)
+    assert not any(name in text for name in ("PCGrad", "SoftAdapt", "knew its target", "good to"))
+
+
+def test_panels_are_in_the_order_of_the_page() -> None:
+    shown = [name for _, _, name in _places(WHOLE)]
+
+    assert sorted(shown) == sorted(WHOLE["problems"])
+    assert [WHOLE["problems"][name]["family"] for name in shown] == (
+        ["should matter"] * 5 + ["might matter"] * 4 + ["should not matter"] * 4
+    )
 
 
 def test_at_equal_time_a_method_of_twice_the_cost_is_read_at_half_of_its_steps() -> None:
@@ -106,3 +210,4 @@ def test_hits_and_misses_of_the_predictor_are_counted() -> None:
     assert "By the bounds 2 hits, 0 misses, 0 without a claim; who always" in text
     assert "does not win would have 1 of the same claims right." in text
     assert "by its advice 1 hit, 1 miss, 0 without a claim" in in_short(RESULTS)
+    assert "always the same answer would be right 1 and 2 times" in in_short(RESULTS)
