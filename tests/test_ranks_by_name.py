@@ -12,8 +12,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multi_loss_weighting.distributed._names import LateSignals
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
 
+from .ranks.by_name import FAULTS
 from .ranks.launch import run_once
 
 if not torch.distributed.is_available():
@@ -166,15 +168,41 @@ def test_where_nothing_may_be_read_a_new_loss_joins_all_ranks_at_one_step(two: l
     assert two[0]["late"]["losses"] == two[1]["late"]["losses"] == [1] * 6 + [2] * 6
 
 
-def test_where_nothing_may_be_read_an_error_is_raised_at_once_and_on_the_others_later(
+def test_losses_on_the_cpu_that_are_read_late_have_their_errors_on_all_ranks_at_once(
     two: list[Any],
 ) -> None:
-    told = "RuntimeError: another rank stopped some steps ago: its own error says why"
-    own = "TypeError: no number"
     right = {"a": (1.0).hex()}
+    told = "RuntimeError: rank 1 stopped at this step: TypeError: no number"
 
-    assert [rank["late"]["errors"][1] for rank in two] == [right, own]
-    assert [rank["late"]["errors"][2:] for rank in two] == [[right, right, told, right]] * 2
+    assert two[0]["late"]["errors"] == [right, told, right, right, right, right]
+    assert two[1]["late"]["errors"] == [right, "TypeError: no number", right, right, right, right]
+
+
+def test_on_an_accelerator_an_error_of_another_rank_is_raised_where_signals_are_read() -> None:
+    signals = LateSignals(every=2)
+    for signal in (0.0, 3.0, 0.0):
+        assert not signals.have_news(ranks=2)
+        signals.add(torch.tensor([signal]))
+
+    signals.add(torch.tensor([0.0]))
+    with pytest.raises(RuntimeError, match="another rank stopped some steps ago"):
+        signals.have_news(ranks=2)
+
+
+@pytest.mark.parametrize("late", [None, 2])
+@pytest.mark.parametrize(
+    ("way", "fault"), [(way, fault) for way, faults in FAULTS.items() for fault in faults]
+)
+def test_whatever_stops_a_rank_in_a_step_is_told_on_all_of_them(
+    two: list[Any], way: str, fault: str, late: int | None
+) -> None:
+    (heard, *after), (own, *own_after) = (
+        rank["stop a group"][f"{way}, {fault}, {late}"] for rank in two
+    )
+
+    assert own
+    assert heard == f"RuntimeError: rank 1 stopped at this step: {own}"
+    assert after == own_after == [4, 2.0]
 
 
 def test_ranks_share_a_validation_as_they_share_the_training(two: list[Any]) -> None:

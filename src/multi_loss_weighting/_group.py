@@ -142,7 +142,7 @@ class LossGroup(nn.Module):
             is_always_late=log_every is not None,
         )
         self.weighting = weighting
-        self._key = _compiled.register(self._step.weighing)
+        self._key = _compiled.register(self._step)
         self._leader: Step | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -159,7 +159,7 @@ class LossGroup(nn.Module):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy is a group of its own to compiled code."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self.__dict__["_key"] = _compiled.register(self._step.weighing)
+        self.__dict__["_key"] = _compiled.register(self._step)
 
     # What there is to read.
 

@@ -189,6 +189,63 @@ def share_late(rank: int) -> Any:
     return {"losses": names, "errors": errors}
 
 
+class Broken(torch.autograd.Function):
+    """A loss whose backward raises."""
+
+    @staticmethod
+    def forward(ctx: Any, loss: Tensor) -> Tensor:  # noqa: ARG004
+        return loss * 1
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Any) -> Any:  # noqa: ARG004
+        msg = "in backward"
+        raise RuntimeError(msg)
+
+
+def take_step(group: LossGroup, way: str, fault: str) -> None:
+    """A step of `group`, in which there is a fault."""
+    weight = torch.ones(2, requires_grad=True)
+    losses = {"a": weight[0] * 1.0, "zzz" if fault == "name" else "b": weight[1] * 2.0}
+    if fault == "backward":
+        losses["a"] = Broken.apply(losses["a"])  # type: ignore[no-untyped-call]
+    if fault == "gradient":
+        losses = {name: loss.detach() for name, loss in losses.items()}
+    options: dict[str, Any] = {"extra": {"loss/a": 1.0}} if fault == "extra" else {}
+    options |= {"samples": -1} if fault == "samples" else {}
+    if way == "accumulate":
+        group.accumulate(losses, **options)
+        group.record()
+    else:
+        (group.update if way == "update" else group.record)(losses, **options)
+
+
+FAULTS = {
+    "update": ("name", "extra", "samples", "gradient", "backward"),
+    "record": ("name", "extra", "samples"),
+    "accumulate": ("name", "extra", "samples"),
+}
+
+
+def stop_a_group(rank: int) -> Any:
+    """What each rank raises at a step in which rank 1 makes a fault, and the mean of the next."""
+    results = {}
+    for late in (None, 2):
+        for way, faults in FAULTS.items():
+            for fault in faults:
+                group = LossGroup(["a", "b"], log_every=late)
+                for _ in range(3):
+                    take_step(group, way, "")
+                try:
+                    take_step(group, way, fault if rank == 1 else "")
+                    error = ""
+                except (TypeError, ValueError, RuntimeError) as raised:
+                    error = f"{type(raised).__name__}: {raised}"
+                group.forget_accumulated()
+                take_step(group, way, "")
+                results[f"{way}, {fault}, {late}"] = error, group.step, group["b"].mean
+    return results
+
+
 def copy_ranks() -> Any:
     ranks = ranks_of_all()
     shared(ranks, {"a": 1.0})
@@ -242,6 +299,7 @@ def two(rank: int) -> dict[str, Any]:
         "learned late": learn(rank, [*orders, *late]),
         "without names": learn_without_names(rank),
         "stop": stop_on_one(rank),
+        "stop a group": stop_a_group(rank),
         "given": give_names(rank),
         "late": share_late(rank),
         "copy": copy_ranks(),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from multi_loss_weighting import TorchJDWeighting
+from multi_loss_weighting import LossGroup, TorchJDWeighting
 
 from .torchjd_methods import (
     AGGREGATORS,
@@ -165,3 +165,44 @@ def test_a_state_shares_no_memory_with_the_method() -> None:
 
     assert torch.equal(state, before)
     assert not torch.equal(run.weighting.get_extra_state(), before)
+
+
+BY_PLACE = {"COSMOS", "Constant", "Constant aggregator", "PBI"}
+"""Their preferences are the user's, by place."""
+BY_ORDER = {"GradVac aggregator", "PCD aggregator"}
+"""They look at one loss after the other, so another order gives other weights anyway."""
+
+
+@pytest.mark.parametrize("name", sorted((MADE_FOR_THREE | REMEMBERS_EACH) - BY_PLACE))
+def test_a_state_goes_on_with_the_losses_in_another_order(name: str) -> None:
+    one, two = Run(made(name)), Run(made(name))
+    for number in range(4):
+        one.step(number)
+    two.net.load_state_dict(one.net.state_dict())
+    group = LossGroup(("c", "a", "b"), weighting=two.weighting)
+
+    group.load_state_dict(one.group.state_dict())
+
+    for number in range(4, 4 if name in BY_ORDER else 7):
+        assert group.next_weights() == pytest.approx(one.group.next_weights(), rel=1e-3)
+        for net, its_group, run in ((one.net, one.group, one), (two.net, group, two)):
+            its_group.update(net(number), do_backwards=False)
+            if name == "FAMO":
+                run.weighting.update(net(number + 1))
+        assert group.weights == pytest.approx(one.group.weights, rel=1e-3)
+    group.update(two.net(7), do_backwards=False)
+    assert all(map(math.isfinite, group.weights.values()))
+
+
+@pytest.mark.parametrize("name", sorted(REMEMBERS_EACH))
+def test_a_memory_of_other_losses_begins_anew_and_is_told(name: str) -> None:
+    run = Run(made(name))
+    run.step(0)
+    group = LossGroup(("a", "b", "late"), weighting=(new := Run(made(name))).weighting)
+
+    told = group.load_state_dict(run.group.state_dict(), strict=False)
+
+    assert "weighting._extra_state" in told.missing_keys
+    losses = new.net(1)
+    group.update({"a": losses["a"], "b": losses["b"], "late": losses["c"]})
+    assert group["a"].count == 2

@@ -40,17 +40,26 @@ class Weigher(Protocol):
         ...
 
 
-_weighers: WeakValueDictionary[int, Weigher] = WeakValueDictionary()
+class HasWeigher(Protocol):
+    """Who has one, once it is complete: a copy is registered before."""
+
+    @property
+    def weighing(self) -> Weigher:
+        """Who knows the weights."""
+        ...
+
+
+_steps: WeakValueDictionary[int, HasWeigher] = WeakValueDictionary()
 _keys = count()
 
 
-def register(weigher: Weigher) -> Tensor:
+def register(step: HasWeigher) -> Tensor:
     """A key by which a compiled graph finds who weighs.
 
     It is a tensor, since a number would be a constant of the graph, and each group need its own.
     """
     key = next(_keys)
-    _weighers[key] = weigher
+    _steps[key] = step
     return torch.tensor(key, dtype=torch.int64, device="cpu")
 
 
@@ -58,7 +67,7 @@ def register(weigher: Weigher) -> Tensor:
 def weights_of(key: Tensor, losses: Tensor, given: Sequence[bool], remembers: bool) -> Tensor:
     """The weights [K] of the step that begins, for losses [K]."""
     are_given = None if all(given) else list(given)
-    return _weighers[int(key.item())].weights_for(losses, are_given, remembers)
+    return _steps[int(key.item())].weighing.weights_for(losses, are_given, remembers)
 
 
 @weights_of.register_fake
@@ -98,7 +107,7 @@ def read(
 @torch.library.custom_op("multi_loss_weighting::statistic", mutates_args=())
 def statistic_of(key: Tensor, losses: Tensor, name: str) -> Tensor:
     """One number of each of the losses [K], e.g. their mean, up to the step before."""
-    return _weighers[int(key.item())].statistic_of(name, losses.device)
+    return _steps[int(key.item())].weighing.statistic_of(name, losses.device)
 
 
 @statistic_of.register_fake

@@ -121,7 +121,8 @@ class Ranks:
         if self.agreed is None or (is_late and self._late.have_news(self._collectives.size)):
             self._agree(mine)
         total, signal, measured, *learned = self._reduced(mine)
-        if is_late:
+        # What is on the CPU can be read at once, so that none waits for one that stops.
+        if is_late and not (signal.is_cpu and signal > self._collectives.size):
             self._late.add(signal)
         elif signal.item():  # All ranks see it, and none has changed anything yet.
             self._agree(mine)

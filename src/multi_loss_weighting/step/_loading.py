@@ -95,15 +95,25 @@ def follow_names(
     """
     if not isinstance(weighting, nn.Module) or tuple(names) == tuple(saved_names):
         return
-    for name, own in weighting.named_parameters():
+    for name, own in (*weighting.named_parameters(), *weighting.named_buffers()):
         saved = state_dict.get(prefix + name)
         if saved is None or saved.ndim != 1 or own.ndim != 1 or len(saved) < len(saved_names):
             continue
-        merged = own.detach().clone()
-        rest = saved[len(saved_names) :]
-        for index in range(min(len(rest), max(0, len(merged) - len(names)))):
-            merged[len(names) + index] = rest[index]
-        for index, loss in enumerate(names[: len(merged)]):
-            if loss in saved_names:
-                merged[index] = saved[saved_names.index(loss)]
-        state_dict[prefix + name] = merged
+        state_dict[prefix + name] = _merged(own, names, saved, saved_names)
+    for name, module in weighting.named_modules(prefix=prefix.removesuffix(".")):
+        key = f"{name}._extra_state"
+        if key in state_dict and hasattr(module, "state_for"):
+            state = module.state_for(names, state_dict.pop(key))
+            state_dict |= {} if state is None else {key: state}
+
+
+def _merged(own: Tensor, names: Sequence[str], saved: Tensor, saved_names: Sequence[str]) -> Tensor:
+    """A number for each loss: as it was saved, or as it is for a loss that is new."""
+    merged = own.detach().clone()
+    rest = saved[len(saved_names) :]
+    for index in range(min(len(rest), max(0, len(merged) - len(names)))):
+        merged[len(names) + index] = rest[index]
+    for index, loss in enumerate(names[: len(merged)]):
+        if loss in saved_names:
+            merged[index] = saved[saved_names.index(loss)]
+    return merged

@@ -87,29 +87,28 @@ class Step:
     ) -> Tensor:
         """Weigh, call backward, and record."""
         recorder = self.recorder
-        own = read_metrics(extra) if extra is not None else {}
-        if type(samples) is not int or samples < 1:
-            samples = checked_samples(samples)
         before = recorder.state
         try:
-            with recorder.lock:
-                at = recorder.state.step if step is None else checked_step(step)
-                try:
+            try:
+                own = read_metrics(extra) if extra is not None else {}
+                if type(samples) is not int or samples < 1:
+                    samples = checked_samples(samples)
+                with recorder.lock:
+                    at = recorder.state.step if step is None else checked_step(step)
                     batch = self.reading.read(losses)
-                except Exception as error:
-                    self._tell_ranks(error)
-                    raise
-                if own:
-                    self._check_extra(own)
-                if do_backwards and not batch.losses.requires_grad:
-                    raise ValueError(self._why_no_backward(losses))
-                weighted = self.weighing.weigh(batch, at)
-            total, weights = weighted
-            # The user may write to it: in a backward of theirs, or before it is read back.
-            is_shared = self._backward is not None or batch.raw is not None
-            used = total.detach().clone() if is_shared else total
-            if do_backwards:
-                total = run_backward(total, self._backward, retain_graph)
+                    if own:
+                        self._check_extra(own)
+                    if do_backwards and not batch.losses.requires_grad:
+                        raise ValueError(self._why_no_backward(losses))
+                    total, weights = self.weighing.weigh(batch, at)
+                # The user may write to it: in a backward of theirs, or before it is read back.
+                is_shared = self._backward is not None or batch.raw is not None
+                used = total.detach().clone() if is_shared else total
+                if do_backwards:
+                    total = run_backward(total, self._backward, retain_graph)
+            except Exception as error:
+                self._tell_ranks(error)
+                raise
             self._record(batch, weights, used, samples, own, step)
         except Exception:
             self.reading.go_back(before)
@@ -119,8 +118,7 @@ class Step:
     def _tell_ranks(self, error: Exception) -> None:
         """Where there are ranks, none of the others shall wait for one that stops."""
         if self.recorder.ranks.are_many:
-            names = self.recorder.state.losses.names
-            self.recorder.ranks.share(names, self._no_sums(), self.weighing.weighting, error=error)
+            self._share(self._no_sums(), error)
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
@@ -135,24 +133,22 @@ class Step:
         self, losses: Mapping[str, Any] | None, step: int | None, extra: Any, samples: Any
     ) -> None:
         """Record a step that was weighed before, or was not weighed at all."""
-        own = read_metrics(extra) if extra is not None else {}
-        if type(samples) is not int or samples < 1:
-            samples = checked_samples(samples)
+        before = self.recorder.state
         with self.recorder.lock:
-            step = None if step is None else checked_step(step)
-            if losses is None:
-                self._record_accumulated(own, step)
-                return
-            before = self.recorder.state
             try:
                 try:
-                    batch = self.reading.read_detached(losses)
+                    own = self.checked_extra(extra) if extra is not None else {}
+                    if type(samples) is not int or samples < 1:
+                        samples = checked_samples(samples)
+                    step = None if step is None else checked_step(step)
+                    batch = None if losses is None else self.reading.read_detached(losses)
                 except Exception as error:
                     self._tell_ranks(error)
                     raise
-                if own:
-                    self._check_extra(own)
-                self._record(batch, None, None, samples, own, step)
+                if batch is None:
+                    self._record_accumulated(own, step)
+                else:
+                    self._record(batch, None, None, samples, own, step)
             except Exception:
                 self.reading.go_back(before)
                 raise
@@ -235,10 +231,14 @@ class Step:
 
     def accumulate(self, losses: Mapping[str, Any], samples: Any, extra: Any) -> None:
         """Add one micro-batch to the step."""
-        samples = checked_samples(samples)
-        own = self.checked_extra(extra) if extra is not None else {}
         with self.recorder.lock:
-            batch = self.reading.read_detached(losses)
+            try:
+                samples = checked_samples(samples)
+                own = self.checked_extra(extra) if extra is not None else {}
+                batch = self.reading.read_detached(losses)
+            except Exception as error:
+                self._tell_ranks(error)
+                raise
             sums = self._with(batch, samples)
             state = self.recorder.state
             self.recorder.state = state._replace(sums=sums, extra=_added(state.extra, own))
@@ -293,16 +293,23 @@ class Step:
 
     def _shared(self, sums: Tensor) -> Tensor:
         """The sums over the ranks, of the losses in the order that these agreed on."""
-        state, is_late = self.recorder.state, self.reading.device is not None
-        names, weighting = state.losses.names, self.weighing.weighting
-        agreed, shared = self.recorder.ranks.share(names, sums, weighting, is_late=is_late)
-        own = [name for name in names if name not in agreed]
-        self.reading.join(state.losses.of((*agreed, *own)))
+        losses, is_late = self.recorder.state.losses, self.reading.device is not None
+        agreed, shared = self._share(sums)
+        own = [name for name in losses.names if name not in agreed]
+        self.reading.join(losses.of((*agreed, *own)))
         if is_late:
             self.reading.on(sums.device)
         if own:
             shared = torch.nn.functional.pad(shared, (0, len(own)))
         return shared
+
+    def _share(
+        self, sums: Tensor, error: Exception | None = None
+    ) -> tuple[tuple[str, ...], Tensor]:
+        names, is_late = self.recorder.state.losses.names, self.reading.device is not None
+        return self.recorder.ranks.share(
+            names, sums, self.weighing.weighting, error=error, is_late=is_late
+        )
 
     # What is known, and what survives a restart.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import pack, unpack
 
 from ._memory import Memory, deeply, look, put
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BLOCK = 1024
 """So many float64 numbers hold what most methods will ever remember."""
@@ -27,7 +30,7 @@ def pack_padded(value: dict[str, Any]) -> Tensor:
     return pack({"length": len(packed), "padded": torch.cat([packed, padding])})
 
 
-def unpack_padded(state: Tensor, keys: list[str]) -> dict[str, Any]:
+def unpack_padded(state: Tensor, keys: list[str] | None = None) -> dict[str, Any]:
     """The dict with these keys that `pack_padded` was given.
 
     Raises:
@@ -36,7 +39,7 @@ def unpack_padded(state: Tensor, keys: list[str]) -> dict[str, Any]:
     content = unpack(state)
     if _has_keys(content, ["length", "padded"]):
         content = unpack(content["padded"][: content["length"]])
-    if not _has_keys(content, keys):
+    if not isinstance(content, dict) or (keys is not None and list(content) != keys):
         what = list(content) if isinstance(content, dict) else content
         msg = f"the state must be of such a TorchJDWeighting, with {keys}, got {what}"
         raise ValueError(msg)
@@ -45,6 +48,47 @@ def unpack_padded(state: Tensor, keys: list[str]) -> dict[str, Any]:
 
 def _has_keys(content: Any, keys: list[str]) -> bool:
     return isinstance(content, dict) and list(content) == keys
+
+
+def in_order(state: Tensor, names: Sequence[str], capacity: int | None) -> Tensor | None:
+    """The state of a weighting for its losses in the order of `names`.
+
+    None for other losses, if the method remembers a number for each.
+    """
+    saved = unpack_padded(state)
+    known = saved["names"]
+    if not known or known == list(names):
+        return state
+    sizes = {len(known), capacity or len(known)}
+    if set(known) != set(names):
+        return None if _has_size(saved["memory"], sizes) else state
+    first = [known.index(name) for name in names]
+    # A method for more losses than have come has places for the others behind theirs.
+    orders = {size: [*first, *range(len(known), size)] for size in sizes}
+    ordered = {key: _ordered(value, orders) for key, value in saved.items()}
+    if saved.get("step") is not None:
+        ordered["step"][0] = list(names)
+    return pack_padded(ordered | {"names": list(names)})
+
+
+def _ordered(value: Any, orders: dict[int, list[int]]) -> Any:
+    """A number for each loss, or for each pair of losses, in another order."""
+    if isinstance(value, dict):
+        return {key: _ordered(one, orders) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)([_ordered(one, orders) for one in value])
+    if isinstance(value, Tensor | np.ndarray):
+        for axis, size in enumerate(value.shape):
+            if size in orders:
+                value = value.swapaxes(0, axis)[orders[size]].swapaxes(0, axis)
+    return value
+
+
+def _has_size(value: Any, sizes: set[int]) -> bool:
+    if isinstance(value, dict | list | tuple):
+        parts = value.values() if isinstance(value, dict) else value
+        return any(_has_size(one, sizes) for one in parts)
+    return isinstance(value, Tensor | np.ndarray) and not sizes.isdisjoint(value.shape)
 
 
 def save(method: nn.Module, device: torch.device) -> Memory:

@@ -15,11 +15,11 @@ from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, Movement
 from ._aggregator import Aggregator
 from ._method import Method
 from ._scalarizer import Scalarizer, values_after
-from ._state import pack_padded, unpack_padded
+from ._state import in_order, pack_padded, unpack_padded
 from ._weights import check_parameters, find_weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from multi_loss_weighting.statistics._history import History
     from multi_loss_weighting.weighting._base import Weighted
@@ -168,6 +168,13 @@ class TorchJDWeighting(nn.Module):
         memory = self._method.read(saved, device)
         self._method.load_state_dict(saved, memory, device)
         self._by.load_state_dict(saved, device)
+
+    def state_for(self, names: Sequence[str], state: Tensor) -> Tensor | None:
+        """A saved extra state with the losses in the order of `names`; None if it cannot be."""
+        try:
+            return in_order(state, names, self._method.capacity)
+        except ValueError:  # loading it says what is wrong
+            return state
 
     def _load_from_state_dict(self, *args: Any) -> None:
         """A state that does not fit is one more key that strict loading refuses.
