@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loss_loggers.base._protocol import Metrics, Row
-    from loss_loggers.recording._append_only_file import AppendOnlyFile
+    from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 
 class JsonlLogger(Adapter):
@@ -116,7 +116,7 @@ class JsonlLogger(Adapter):
                 self._file.close()
 
     def _open(self) -> AppendOnlyFile:
-        from loss_loggers.recording._append_only_file import AppendOnlyFile
+        from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         file = AppendOnlyFile(self.path)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._append_only_file import AppendOnlyFile
 from ._row_template import quoted
 from ._run_folder import EPOCH_COLUMNS, EPOCHS
 from ._table import read_table
+from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._append_only_file import AppendOnlyFile
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
 from ._run_folder import part_path, parts
+from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
 from loss_loggers.base._pending import Span
-from loss_loggers.recording._append_only_file import AppendOnlyFile
 from loss_loggers.recording._run_folder import replace_file
+from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._sender_mark import SenderMark, read_mark
 from ._spans import numbers, span

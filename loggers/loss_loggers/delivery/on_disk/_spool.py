@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
-from loss_loggers.recording._append_only_file import AppendOnlyFile
+from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._spans import numbers, span
 

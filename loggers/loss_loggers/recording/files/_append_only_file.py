@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from ._row_template import quoted
-from ._table import cells_of
+from loss_loggers.recording._row_template import quoted
+from loss_loggers.recording._table import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
