@@ -464,3 +464,18 @@ def test_it_is_a_function_and_a_module(tmp_path: Path) -> None:
     assert sync(record(tmp_path / "gan", 3), memory).rows == 3
     assert module.sync(tmp_path / "gan", memory).rows == 0
     assert module.targets_of(tmp_path / "gan") == ["memory"]
+
+
+@pytest.mark.parametrize("odd", ["x", 3, None, [], [1], ["x"], [{"epochs": "x"}], [{"part": []}]])
+@pytest.mark.parametrize("key", ["hyperparameters", "resumed"])
+def test_a_run_json_that_somebody_edited_keeps_no_row_back(
+    tmp_path: Path, key: str, odd: object
+) -> None:
+    run = record(tmp_path / "gan")
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**info, key: odd}))
+    memory = MemoryLogger()
+
+    first, again = sync(run, memory), sync(run, memory)
+
+    assert (first.rows, again.rows, len(memory.rows)) == (10, 0, 10)
