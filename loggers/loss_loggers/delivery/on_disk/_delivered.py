@@ -77,6 +77,8 @@ class DeliveredFile:
         if not self._new:
             return
         with suppress(OSError):
+            if not self._file.is_whole:
+                self._restore()
             self._file.append(_line(self._new))
             self._lines += 1
             self._whole.add(self._new)
@@ -92,6 +94,14 @@ class DeliveredFile:
             self._file.append('{"closed": true}\n')
         self._file.close()
         self._lock.release()
+
+    def _restore(self) -> None:
+        """Write it again where the run folder was deleted, and is there again by its record."""
+        self.files.delivered.parent.mkdir(exist_ok=True)
+        with suppress(LocksMissingError):
+            self._lock.acquire()
+        old, self._file = self._file, self._written_anew()
+        old.close()
 
     def _written_anew(self) -> AppendOnlyFile:
         lines = _line(self._whole) if self._whole else ""
