@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loss_loggers import CsvLogger, Tee, read_run
+from loss_loggers import CsvLogger, JsonlLogger, Tee, read_run
 from loss_loggers.base._pending import Pending
 
 if TYPE_CHECKING:
@@ -142,3 +142,11 @@ def test_a_state_of_the_first_rank_stops_no_other_one(
 
     assert second.failed == second.withheld == 0
     assert rows(tmp_path) == {"gan": 1, "other": 2}
+
+
+def test_a_file_of_json_lines_comes_with_its_first_row(tmp_path: Path) -> None:
+    with Tee(JsonlLogger(tmp_path / "gan.jsonl")) as logger:
+        logger.log_hyperparams({"lr": 1})
+        logger.log_rows([])
+
+    assert list(tmp_path.iterdir()) == []
