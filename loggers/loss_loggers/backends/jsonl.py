@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._pending import Pending
+from loss_loggers.base._process import finalizer
 from loss_loggers.base._values import Names, floats, statistic_and_loss
-from loss_loggers.base._warn import warn
 
 from ._adapter import Adapter
 
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
     from pathlib import Path
+    from weakref import finalize
 
     from loss_loggers.base._protocol import Metrics, Row
-    from loss_loggers.recording._append_only_file import AppendOnlyFile
+
+    from ._json_lines import JsonLinesFile
 
 
 class JsonlLogger(Adapter):
@@ -32,7 +34,8 @@ class JsonlLogger(Adapter):
 
     A line is on its way to the disk when `log_metrics` returns. What is in the file stays: another
     run, or the same one resumed, goes on behind it, after the last whole line. The file is made
-    with the first row; one process writes it. For the settings, and for the dashboard, it takes a
+    with the first row; one process writes it. If it is deleted, replaced or cut meanwhile, a
+    warning says so, and rows go on there. For the settings, and for the dashboard, it takes a
     `CsvLogger`; `losses export --to jsonl` makes this file of its record.
 
     Args:
@@ -51,18 +54,32 @@ class JsonlLogger(Adapter):
 
     def __init__(self, path: str | PathLike[str]) -> None:
         super().__init__()
-        self.path = folder_at(path)
-        _check(self.path)
+        self._wanted = folder_at(path)
+        _check(self._wanted)
         self._names = Names()
-        self._file: AppendOnlyFile | None = None
+        self._file: JsonLinesFile | None = None
+        self._finalizer: finalize[Any, Any] | None = None
         self._is_closed = False
         # Reentrant, for a signal handler may close the logger in the middle of a row.
         self._lock = RLock()
 
     @property
+    def path(self) -> Path:
+        """The file: the one that was asked for, unless something else took its place."""
+        return self._file.path if self._file else self._wanted
+
+    @property
+    def failed(self) -> int:
+        """Rows that came after the end, in a forked process, or to a disk that is gone.
+
+        Others raise.
+        """
+        return super().failed + (self._file.lost if self._file else 0)
+
+    @property
     def target(self) -> str:
         """The file."""
-        return f"jsonl {self.path}"
+        return f"jsonl {self._wanted}"
 
     @staticmethod
     def line(row: Row) -> str:
@@ -99,8 +116,8 @@ class JsonlLogger(Adapter):
         if self._refuses(len(pending)):
             return
         with self._lock:
-            file = self._file or self._open()
             for row in pending:
+                file = self._file or self._open()
                 if pending.tries < 2 or not file.has(row):
                     step, time, metrics = row
                     file.append(self.line((int(step), float(time), self._plain(metrics))), row)
@@ -112,17 +129,15 @@ class JsonlLogger(Adapter):
             return
         with self._lock:
             self._is_closed = True
-            if self._file is not None:
-                self._file.close()
+            if self._finalizer is not None:
+                self._finalizer()
 
-    def _open(self) -> AppendOnlyFile:
-        from loss_loggers.recording._append_only_file import AppendOnlyFile
+    def _open(self) -> JsonLinesFile:
+        from ._json_lines import JsonLinesFile
 
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = AppendOnlyFile(self.path)
-        if dropped := file.mend():
-            warn(f"{self.path} ended in a half-written line: {dropped} bytes were dropped")
-        self._file = file
+        self._file = file = JsonLinesFile(self._wanted)
+        # Nothing waits to be written; but at the end, too, it is to be seen that the file is there.
+        self._finalizer = finalizer(self, file.close)
         return file
 
     def _plain(self, metrics: Metrics) -> Metrics:
@@ -140,8 +155,8 @@ class JsonlLogger(Adapter):
 def _check(path: Path) -> None:
     """Raise unless it may be a file of JSON lines: the end of another would be cut off."""
     if path.is_file():
-        with path.open("rb") as file:
-            start = file.read(1)
-        if start not in (b"", b"{"):
+        from ._json_lines import is_json_lines
+
+        if not is_json_lines(path):
             msg = f"path must be a new file, or one of JSON lines; {path} has something else"
             raise ValueError(msg)

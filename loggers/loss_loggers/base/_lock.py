@@ -66,6 +66,8 @@ class FileLock:
             LocksMissingError: If the file system has no locks.
             OSError: If the file cannot be written.
         """
+        if not self.is_ours():  # it may have been deleted, and another may hold a new one
+            self.forget()
         while self._file is None:
             file = _opened(self.path)
             try:

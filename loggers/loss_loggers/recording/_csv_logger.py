@@ -49,8 +49,8 @@ class CsvLogger(BaseLogger):
     all of it with `read_run`, or a file with `pandas.read_csv`.
 
     On another rank than the first of a distributed run there is no folder before the first row,
-    and a group reports none there unless it is told to. Eight trainings of their own under one
-    launcher so are eight runs.
+    and a group reports none there unless it is told to. Settings, and a state that is loaded, wait
+    for that row. Eight trainings of their own under one launcher so are eight runs.
 
     Args:
         path: The folder.
@@ -132,7 +132,7 @@ class CsvLogger(BaseLogger):
             self._refuses(len(pending))
             return
         with self._lock:
-            first = 0 if pending.tries < 2 else writer.open().written(pending)
+            first = 0 if pending.tries < 2 else writer.written(pending)
             try:
                 if pending.places is None:
                     for row in pending if not first else pending[first:]:
@@ -168,9 +168,7 @@ class CsvLogger(BaseLogger):
         if self._refuses(0):
             return
         with self._lock:
-            self._writer.info.add_hyperparameters(hyperparams)
-            self._writer.open()
-            self._writer.save()
+            self._writer.add_hyperparameters(hyperparams)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the record is now: the id of the run, its part and the byte offset in it."""
@@ -187,19 +185,13 @@ class CsvLogger(BaseLogger):
         self._finalizer.detach()
         if not self._writer.why_not():
             with self._lock:
-                self._close(error)
+                self._writer.close_or_warn(error)
 
     def _open(self) -> None:
         try:
             self._writer.open()
         except OSError as error:
             warn(f"cannot record in {self.path} yet ({error}); each row will try again")
-
-    def _close(self, error: BaseException | None) -> None:
-        try:
-            self._writer.close(error)
-        except OSError as problem:
-            warn(f"the run in {self.path} is over, but run.json could not say so ({problem})")
 
     def _refuses(self, rows: int) -> bool:
         reason = self._writer.why_not()

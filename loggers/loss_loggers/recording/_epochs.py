@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._append_only_file import AppendOnlyFile
 from ._row_template import quoted
 from ._run_folder import EPOCH_COLUMNS, EPOCHS
 from ._table import read_table
+from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,24 +58,32 @@ class Epochs:
     @property
     def is_whole(self) -> bool:
         """Whether the file, if there is one, still is in its folder, with all its lines."""
-        return self._file is None or (self._file.is_there() and not self._file.is_cut())
+        return self._file is None or self._file.is_whole
 
-    def find_again(self) -> None:
-        """Where the file was deleted, or another was put in its place, write a new one."""
+    def find_again(self) -> bool:
+        """Where the file was deleted, or another was put in its place, write a new one.
+
+        Whether epochs are lost: their file was cut, or cannot be written again.
+        """
         old = self._file
-        if old is None or self.is_whole:
-            return
+        if old is None or old.is_whole:
+            return False
         if old.is_there():
             old.refill()
-            return
+            return True
+        is_saved = False
         with suppress(OSError):
-            data = old.content()
-            self._path.unlink(missing_ok=True)
-            if data:
-                self._open().append(data)
+            self._write_again(old.content())
+            is_saved = True
         if self._file is old:
             self._file = None  # the next epoch makes another
         old.close()
+        return not is_saved
+
+    def _write_again(self, lines: bytes) -> None:
+        self._path.unlink(missing_ok=True)
+        if lines:
+            self._open().append(lines)
 
     def rewind(self, size: int) -> None:
         """Forget all that was written after this many bytes."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._append_only_file import AppendOnlyFile
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
 from ._run_folder import part_path, parts
+from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ class LossFiles:
         self.epochs = Epochs(folder)
         self.dropped = self.part.mend() + self.epochs.dropped
         self.part.read_columns()
-        self._seen = self.part.size
+        self.part.seen()
 
     @property
     def columns(self) -> list[str]:
@@ -72,45 +72,54 @@ class LossFiles:
     @property
     def is_whole(self) -> bool:
         """Whether the files that are written still are in their folder, with all their lines."""
-        return self.part.is_there() and not self.part.is_cut() and self.epochs.is_whole
+        return self.part.is_whole and self.epochs.is_whole
 
-    def find_again(self) -> bool:
-        """Go on in a file of the folder where ours is there no more; whether rows may be lost.
+    def find_again(self, rows: int) -> int:
+        """Go on in a file of the folder where ours is there no more; how many rows are lost.
 
         It was deleted, or another was put in its place, such as by an editor that saves. All that
         was written since is in the file that is still open, unless its disk is gone, or it is the
         same file that was cut.
+
+        Args:
+            rows: How many came since it was last seen.
         """
         old = self.part
         if is_cut := old.is_cut():
             old.refill()
-        try:
-            data = old.content()
-        except OSError:  # e.g. a stale handle of a network disk
-            data = None
+        lines = old.rescued()
         self._folder.mkdir(parents=True, exist_ok=True)
-        there = parts(self._folder)
-        path = part_path(self._folder, old.number)
-        saved = path.read_bytes() if path in there else None
-        if data is not None and saved and data.startswith(saved):
-            part = self._opened(old.number, old.columns)  # the same lines, up to the newest ones
-            part.append(data[len(saved) :])
-        else:
-            part = self._opened(len(there) + 1, old.columns)
-            lines = data or b""
-            if saved is not None:  # what came before the last look is in the other file
-                header = lines.find(b"\n") + 1
-                lines = lines[:header] + lines[max(header, self._seen) :]
-            if lines.count(b"\n") > 1:
-                part.append(lines)
+        part = self._place_for(lines or b"")
         self._replace(part)
         self.seen()
-        self.epochs.find_again()
-        return data is None or is_cut
+        is_lost = self.epochs.find_again()
+        return max(rows if lines is None or is_cut else 0, is_lost)
 
     def seen(self) -> None:
         """Remember how much was written when the file was last seen in its folder."""
-        self._seen = self.part.size
+        self.part.seen()
+
+    def _place_for(self, lines: bytes) -> AppendOnlyFile:
+        """A file with these lines, or with those that are in no other one."""
+        number, there = self.part.number, parts(self._folder)
+        path = part_path(self._folder, number)
+        known = path.read_bytes() if path.is_file() else None
+        if known is not None and lines.startswith(known):  # the same ones, up to the newest
+            return self._refilled(number, lines[len(known) :])
+        # What an earlier try left, which found no room for the lines, is empty.
+        is_left = bool(there) and there[-1].is_file() and not there[-1].stat().st_size
+        if known is not None:  # what came before the last look is in the other file
+            lines = self.part.unseen(lines)
+        return self._refilled(len(there) + (not is_left), lines if lines.count(b"\n") > 1 else b"")
+
+    def _refilled(self, number: int, lines: bytes) -> AppendOnlyFile:
+        part = self._opened(number, self.part.columns)
+        try:
+            part.append(lines)
+        except BaseException:
+            part.close()
+            raise
+        return part
 
     def rewind(self, number: int, size: int, epochs: int) -> None:
         """Forget all that was written after this position, and after this byte of the epochs."""

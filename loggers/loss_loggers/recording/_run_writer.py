@@ -29,16 +29,17 @@ from ._run_folder import (
     write_info,
 )
 from ._run_info import RunInfo
+from .files._watch import LOOK_ROWS, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from loss_loggers.base._protocol import Means, Metrics, Row
 
 _MANY = 64
 
-LOOK_ROWS, LOOK_SECONDS = 50, 1.0
-"""After so many rows, or so long, it looks whether the folder still is ours, and the file there."""
+_CLOSED = "it is closed"
 
 _PATIENCE = 5.0
 """Seconds that a takeover waits for the other process to let go."""
@@ -68,9 +69,8 @@ class RunWriter:
         self._saved: tuple[int, int] | None = None
         self._last: tuple[float, int] = (-inf, -1)
         self._shift = 0.0
-        self._unseen_rows, self._next_look = 0, 0.0
-        self._is_told = False
-        self.lost = 0
+        self._watch = Watch()
+        self._state_to_load: dict[str, Any] | None = None
         self.pid = os.getpid()
         self.reason = ""
 
@@ -94,12 +94,18 @@ class RunWriter:
             self._losses = LossFiles(self.path)
             self._report_resumption(self._losses)
             self.save()
+            self._load_late(self._losses)
         return self._losses
 
     @property
     def is_open(self) -> bool:
         """Whether the folder is claimed, and there are files to write to."""
         return self._losses is not None
+
+    @property
+    def lost(self) -> int:
+        """Rows that were written to a file that is gone, and could not be saved from it."""
+        return self._watch.lost
 
     @property
     def last_time(self) -> float:
@@ -126,8 +132,9 @@ class RunWriter:
         step, time, metrics = row
         if not metrics:
             return
-        losses = self._losses or self.open()
-        if self._unseen_rows >= LOOK_ROWS or monotonic() >= self._next_look:
+        losses, watch = self._losses or self.open(), self._watch
+        # What `is_due` asks, without its call: this is at every step.
+        if watch.rows >= LOOK_ROWS or monotonic() >= watch.next_look:
             self._look(losses)
         template = self._templates.get(tuple(metrics)) or self._new_template(metrics, losses)
         time += self._shift
@@ -142,18 +149,34 @@ class RunWriter:
             self._look(losses)
             losses.part.append(text, row)
         self._last = time, step
-        self._unseen_rows += 1
+        watch.rows += 1
         if self.info.changed:
             with suppress(OSError):  # the row is safe; the next one tries again
                 self.save()
 
+    def written(self, rows: Sequence[Row]) -> int:
+        """How many of the rows are written already; they are written in order."""
+        return self._losses.written(rows) if self._losses else 0
+
     def append_epoch(self, epoch: int, means: Means, step: int) -> None:
-        """Write the means of an epoch."""
+        """Write the means of an epoch, which may be none."""
+        if not means:
+            return
         named = {self._places.name(name): mean for name, mean in means.items()}
         losses = self.open()
         self._look(losses)
         if not (is_repeated(means) and losses.epochs.has(means)):
             losses.epochs.append(epoch, named, step, means)
+
+    def add_hyperparameters(self, hyperparameters: dict[str, Any]) -> None:
+        """Write them too; on a later rank without a folder they wait for its first row.
+
+        A rank that writes no rows gets no folder, and takes none from the one that does.
+        """
+        self.info.add_hyperparameters(hyperparameters)
+        if self.is_open or is_first_rank():
+            self.open()
+            self.save()
 
     def save(self) -> None:
         """Write what is known about the run."""
@@ -163,16 +186,32 @@ class RunWriter:
 
     def state(self) -> dict[str, Any]:
         """Where the record is, in words and numbers that any checkpoint takes."""
+        if self._state_to_load is not None:
+            return self._state_to_load
         part, offset = self.place
         epochs = self._losses.epochs.size if self._losses else 0
         return {"run": self.info.values["id"], "part": part, "offset": offset, "epochs": epochs}
 
     def rewind(self, state: dict[str, Any]) -> None:
-        """Go back to a state of this run."""
+        """Go back to a state of this run; a later rank without a folder does with its first row."""
         if reason := self.why_not():
             msg = f"a record that goes back must be ours to write; of {self.path}, {reason}"
             raise ValueError(msg)
-        losses = self.open()
+        if self.is_open or is_first_rank():
+            self._go_back(self.open(), state)
+        else:
+            self._state_to_load = state
+
+    def _load_late(self, losses: LossFiles) -> None:
+        """Go back now, if that had to wait; a step is no place for an error about it."""
+        state, self._state_to_load = self._state_to_load, None
+        if state is not None:
+            try:
+                self._go_back(losses, state)
+            except (OSError, ValueError) as error:
+                warn(f"{self.path} does not go back: {error}")
+
+    def _go_back(self, losses: LossFiles, state: dict[str, Any]) -> None:
         if state["run"] != self.info.values["id"]:
             msg = (
                 f"the state belongs to run {state['run']}, but {self.path} holds run "
@@ -192,24 +231,38 @@ class RunWriter:
         if self.why_not():
             return
         losses = self._losses
-        if losses is not None:
-            try:
-                self._look(losses)
-            except NotOursError:
-                return
-        self.reason = "it is closed"
-        if losses is not None:
-            losses.close()
-            self.info.finish(error, is_over=is_over)
-            try:
-                self.save()
-            finally:
-                self._lock.release()
+        if losses is None:
+            self.reason = _CLOSED
+            return
+        try:
+            self._look(losses)
+        except NotOursError:
+            return
+        except OSError:
+            self._end(losses, error, is_over=is_over)
+            raise
+        self._end(losses, error, is_over=is_over)
+
+    def close_or_warn(self, error: BaseException | None = None, *, is_over: bool = True) -> None:
+        """The same, where nobody is to be stopped by a disk that says no."""
+        try:
+            self.close(error, is_over=is_over)
+        except OSError as problem:
+            lost = f", and at least {self.lost} rows are lost" if self.lost else ""
+            warn(f"the run in {self.path} is over, but could not say so there ({problem}){lost}")
 
     def close_unasked(self, *, is_over: bool) -> None:
         """Close at the end of the process, or when nobody holds the logger any more."""
-        with suppress(OSError):
-            self.close(last_error() if is_over else None, is_over=is_over)
+        self.close_or_warn(last_error() if is_over else None, is_over=is_over)
+
+    def _end(self, losses: LossFiles, error: BaseException | None, *, is_over: bool) -> None:
+        self.reason = _CLOSED
+        losses.close()
+        self.info.finish(error, is_over=is_over)
+        try:
+            self.save()
+        finally:
+            self._lock.release()
 
     def give_up(self, reason: str) -> None:
         """Write nothing any more, since another one does."""
@@ -277,12 +330,11 @@ class RunWriter:
         if version != self._saved and version is not None:
             self._check_writer()
             self._saved = version
-        rows, self._unseen_rows = self._unseen_rows, 0
-        self._next_look = monotonic() + LOOK_SECONDS
         if losses.is_whole and version is not None:
             losses.seen()
         else:
-            self._find_again(losses, rows)
+            self._find_again(losses)
+        self._watch.seen()
 
     def _check_writer(self) -> None:
         writer = run_info(self.path).get("writer")
@@ -290,20 +342,16 @@ class RunWriter:
             self.give_up("another process has taken it over")
             raise NotOursError
 
-    def _find_again(self, losses: LossFiles, rows: int) -> None:
-        is_lost = losses.find_again()
+    def _find_again(self, losses: LossFiles) -> None:
+        watch = self._watch
+        watch.missing()
+        lost = losses.find_again(watch.rows)
+        watch.found(lost)
         self._templates.clear()
-        self.lost += rows if is_lost else 0
-        self._acquire()
         self.info.resumed_at(*losses.ends, self._shift)
+        self._acquire()
         self.save()
-        if not self._is_told:
-            self._is_told = True
-            how = f"at least {rows} rows are lost" if is_lost else "what was written is saved"
-            warn(
-                f"{self.path} or a file in it was deleted, replaced or cut; {how}, and rows go on"
-                " there"
-            )
+        watch.tell(f"{self.path} or a file in it", lost, "there")
 
     def _version(self) -> tuple[int, int] | None:
         """Tells apart two contents of `run.json`."""

@@ -9,6 +9,7 @@ from itertools import chain
 from itertools import count as count_from
 from typing import TYPE_CHECKING, Any
 
+from loss_dashboard.runs.summary import LAST_SECOND
 from loss_loggers import sync
 from loss_loggers.recording import folder_at, run_info
 from loss_loggers.sync import alone, targets_of
@@ -153,8 +154,11 @@ def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
 _MADE_HERE, _RUN = "loss_loggers.run_folder", "loss_loggers.run_id"
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else int(seconds * 1000)
+def _milliseconds(seconds: object) -> int | None:
+    """A time of `run.json` as MLflow takes it; None where the file says something else."""
+    if not isinstance(seconds, int | float) or not abs(seconds) < LAST_SECOND:  # nor nan
+        return None
+    return int(seconds * 1000)
 
 
 def _wandb(folder: Path, place: Place) -> Iterator[Logger]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from math import inf
 from os import SEEK_END
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import INFO, UnreadableError, parts, read_table, run_info
+
+from .run_json import settings_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,19 +25,43 @@ def check_run(folder: Path) -> list[str]:
     problems = [] if info else [f"{INFO} is missing or unreadable"]
     if not files:
         problems.append("losses.csv is missing")
+    elif _is_empty(files[-1]) and not (len(files) == 1 and _had_rows(info)):
+        files = files[:-1]  # it has no header before its first row
     order = _Order(info.get("resumed"))
     checked = (_check_part(part, number, order) for number, part in enumerate(files, 1))
     return problems + [problem for part in checked for problem in part]
 
 
+def _is_empty(part: Path) -> bool:
+    return part.is_file() and not part.stat().st_size
+
+
+def _had_rows(info: dict[str, Any]) -> bool:
+    """Whether `run.json` tells of rows: of losses that no settings name, unless it went back."""
+    places = _places(info.get("resumed"))
+    if places and places[-1].get("part") == 1 and places[-1].get("offset") == 0:
+        return False
+    losses, told = info.get("losses"), settings_in(info).get("losses")
+    told = told if isinstance(told, list) else []
+    return isinstance(losses, dict) and any(name not in told for name in losses)
+
+
+def _places(resumed: object) -> list[dict[str, Any]]:
+    """Where a run was resumed or went back, as `run.json` notes it."""
+    places = resumed if isinstance(resumed, list) else []
+    return [place for place in places if isinstance(place, dict)]
+
+
 def _check_part(part: Path, number: int, order: _Order) -> list[str]:
     """The same for one file, which is read once, a line at a time."""
     order.begin_part(number)
+    if _is_empty(part):
+        return [f"{part.name} is empty, and had rows"]
     torn: list[int] = []
     try:
         header, lines = read_table(part, torn=torn)
         problems = _check_lines(part.name, header, lines, order)
-        is_half = part.stat().st_size > 0 and not _ends_a_line(part)
+        is_half = not _ends_a_line(part)
     except OSError as error:
         return [f"{part.name} cannot be read: {error.strerror or error}"]
     except UnreadableError as error:
@@ -74,15 +100,14 @@ class _Order:
     """Whether steps and time go on, from line to line; a noted resume may go back."""
 
     def __init__(self, resumed: object) -> None:
-        self._resumed = resumed if isinstance(resumed, list) else []
+        self._resumed = _places(resumed)
         self._noted: list[int] = []
         self._time = -inf
         self._steps: dict[str, float] = {}
 
     def begin_part(self, number: int) -> None:
         """Go on with this part."""
-        places = [place for place in self._resumed if isinstance(place, dict)]
-        offsets = [place.get("offset") for place in places if place.get("part") == number]
+        offsets = [place.get("offset") for place in self._resumed if place.get("part") == number]
         self._noted = sorted(offset for offset in offsets if isinstance(offset, int))
 
     def goes_back(self, cells: dict[str, str], start: int) -> bool:

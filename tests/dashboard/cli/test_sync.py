@@ -61,6 +61,18 @@ def test_a_run_is_sent_to_mlflow_with_its_steps_and_times(tmp_path: Path, mlflow
     assert sent.info.start_time <= history[0].timestamp <= sent.info.end_time
 
 
+@pytest.mark.parametrize("time", ["x", [], {}, True, -1, 1e300, float("nan"), float("inf")])
+def test_a_time_that_somebody_edited_stops_nothing(tmp_path: Path, mlflow: Any, time: Any) -> None:
+    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+    (run / "run.json").write_text(json.dumps({**run_info(run), "start": time, "end": time}))
+
+    code, printed = losses("sync", run, "--to", "mlflow", "--uri", uri)
+
+    (sent,) = mlflow.MlflowClient(uri).search_runs(["0"])
+    assert code == 0, printed
+    assert (sent.info.status, "sent 20 rows" in printed) == ("FINISHED", True)
+
+
 def test_a_second_time_sends_what_is_new_to_the_same_run(tmp_path: Path, mlflow: Any) -> None:
     run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
     arguments = ("sync", run, "--to", "mlflow", "--uri", uri)

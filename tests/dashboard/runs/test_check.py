@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -151,3 +152,51 @@ def test_the_exit_code_tells_a_sound_run_from_a_broken_one(run: Path) -> None:
     assert (sound.exit_code, broken.exit_code) == (0, 1)
     assert "gan is sound\n  finished, losses G, last step 2\n" in sound.output
     assert "gan is not sound" in broken.output
+
+
+@pytest.mark.parametrize("is_over", [False, True])
+@pytest.mark.parametrize("settings", [{}, {"losses": ["G"], "lr": 0.1}])
+def test_a_run_without_rows_is_sound(
+    tmp_path: Path, settings: dict[str, object], *, is_over: bool
+) -> None:
+    logger = CsvLogger(tmp_path / "new")
+    logger.log_hyperparams(settings)
+    if is_over:
+        logger.close()
+
+    result = CliRunner().invoke(app, ["doctor", str(logger.path)])
+
+    assert (result.exit_code, check_run(logger.path)) == (0, [])
+    assert "new is sound\n" in result.output
+    logger.close()
+
+
+def test_a_run_of_epochs_alone_is_sound(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "new") as logger:
+        logger.log_epoch(0, {"G": (0.5, 100)}, step=9)
+
+    assert check_run(logger.path) == []
+
+
+def test_a_run_that_went_back_to_before_its_first_row_is_sound(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "new") as logger:
+        checkpoint = logger.state_dict()
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        logger.load_state_dict(checkpoint)
+
+    assert check_run(logger.path) == []
+
+
+def test_a_part_that_was_begun_and_has_no_lines_yet_is_sound(run: Path) -> None:
+    (run / "losses-2.csv").touch()
+
+    assert check_run(run) == []
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_file_that_lost_its_rows_is_found(run: Path, parts: int) -> None:
+    if parts == 2:
+        shutil.copy(run / "losses.csv", run / "losses-2.csv")
+    (run / "losses.csv").write_text("")
+
+    assert check_run(run) == ["losses.csv is empty, and had rows"]

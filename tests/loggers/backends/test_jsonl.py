@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,10 @@ from tests.loggers.delivery.http_backend import until
 from loss_loggers import Background, JsonlLogger, Tee
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.loggers.conftest import Caught, Script
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -163,3 +168,126 @@ def test_a_background_keeps_the_times(tmp_path: Path) -> None:
         background.log_rows([(step, 1e9 + step, {"loss/G": 1.0}) for step in range(500)])
 
     assert [line["time"] for line in lines(logger.path)] == [1e9 + step for step in range(500)]
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _delete_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def _move(path: Path) -> None:
+    path.rename(path.with_name("moved"))
+
+
+def _save_by_renaming(path: Path) -> None:
+    path.with_name("saved").write_bytes(path.read_bytes())
+    path.with_name("saved").replace(path)
+
+
+def _empty_by_renaming(path: Path) -> None:
+    path.with_name("new").touch()
+    path.with_name("new").replace(path)
+
+
+def write(logger: JsonlLogger | Tee, steps: range) -> None:
+    for step in steps:
+        logger.log_metrics({"loss/G": 0.5}, step=step)
+
+
+@pytest.mark.parametrize("steps", [1, 1000])
+@pytest.mark.parametrize(
+    "fault", [_delete, _delete_folder, _move, _save_by_renaming, _empty_by_renaming]
+)
+def test_a_file_that_is_taken_away_is_written_again_with_one_warning(
+    tmp_path: Path, fault: Callable[[Path], None], steps: int, caught: Caught
+) -> None:
+    logger = JsonlLogger(tmp_path / "runs" / "gan.jsonl")
+    tee = Tee(logger)
+    write(tee, range(3))
+
+    fault(logger.path)
+    write(tee, range(3, 3 + steps))
+    tee.close()
+
+    (told,) = caught
+    assert "gan.jsonl was deleted, replaced or cut; what was written is saved" in str(told.message)
+    assert tee.failed == 0
+    assert [line["step"] for line in lines(logger.path)] == list(range(3 + steps))
+
+
+@pytest.mark.parametrize("left", [0, 7, 60, 86])
+def test_rows_after_a_cut_can_be_read_and_those_before_are_counted(
+    tmp_path: Path, left: int
+) -> None:
+    logger = JsonlLogger(tmp_path / "gan.jsonl")
+    write(logger, range(3))
+
+    os.truncate(logger.path, left)
+    with pytest.warns(RuntimeWarning, match="at least 50 rows are lost, and rows go on there"):
+        write(logger, range(3, 100))
+    logger.close()
+
+    steps = [line["step"] for line in lines(logger.path)]
+    assert steps[-96:] == list(range(4, 100))  # 3 may end a torn line
+    assert logger.failed == 50
+
+
+def test_other_lines_in_its_place_stay_and_new_rows_come_behind_them(tmp_path: Path) -> None:
+    path = tmp_path / "gan.jsonl"
+    logger = JsonlLogger(path)
+    write(logger, range(60))
+
+    other = tmp_path / "other"
+    other.write_text('{"step": -1}\n{"step": -2}\n{"ha')
+    other.replace(path)
+    with pytest.warns(RuntimeWarning, match="was deleted, replaced"):
+        write(logger, range(60, 200))
+    logger.close()
+
+    steps = [line["step"] for line in lines(path)]
+    assert steps[:2] == [-1, -2]
+    assert steps[2:] == list(range(50, 200))  # what came since it was last seen
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_something_else_in_its_place_stays_and_rows_go_on_beside_it(
+    tmp_path: Path, is_folder: bool
+) -> None:
+    path = tmp_path / "gan.jsonl"
+    logger = JsonlLogger(path)
+    write(logger, range(3))
+
+    path.unlink()
+    if is_folder:
+        path.mkdir()
+    else:
+        path.write_text("a note")
+    with pytest.warns(RuntimeWarning, match=r"rows go on in .*gan-2.jsonl"):
+        write(logger, range(3, 100))
+    logger.close()
+
+    assert path.is_dir() or path.read_text() == "a note"
+    assert logger.path.name == "gan-2.jsonl"
+    assert [line["step"] for line in lines(logger.path)] == list(range(100))
+
+
+def test_a_file_that_is_taken_away_is_there_after_the_end_of_a_script(
+    tmp_path: Path, script: Script
+) -> None:
+    path = tmp_path / "gan.jsonl"
+    done = script(
+        "import os, sys; from loss_loggers import JsonlLogger\n"
+        "logger = JsonlLogger(sys.argv[1])\n"
+        "logger.log_metrics({'loss/G': 0.5}, step=0)\n"
+        "os.unlink(sys.argv[1])\n"
+        "logger.log_metrics({'loss/G': 0.5}, step=1)\n"
+        "if hasattr(os, 'fork') and os.fork() == 0: sys.exit()\n"
+        "if hasattr(os, 'fork'): os.wait()\n",
+        path,
+    )
+
+    assert done.stderr.count("was deleted, replaced or cut; what was written is saved") == 1
+    assert [line["step"] for line in lines(path)] == [0, 1]

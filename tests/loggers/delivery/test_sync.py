@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -464,3 +465,59 @@ def test_it_is_a_function_and_a_module(tmp_path: Path) -> None:
     assert sync(record(tmp_path / "gan", 3), memory).rows == 3
     assert module.sync(tmp_path / "gan", memory).rows == 0
     assert module.targets_of(tmp_path / "gan") == ["memory"]
+
+
+@pytest.mark.parametrize("odd", ["x", 3, None, [], [1], ["x"], [{"epochs": "x"}], [{"part": []}]])
+@pytest.mark.parametrize("key", ["hyperparameters", "resumed"])
+def test_a_run_json_that_somebody_edited_keeps_no_row_back(
+    tmp_path: Path, key: str, odd: object
+) -> None:
+    run = record(tmp_path / "gan")
+    info = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**info, key: odd}))
+    memory = MemoryLogger()
+
+    first, again = sync(run, memory), sync(run, memory)
+
+    assert (first.rows, again.rows, len(memory.rows)) == (10, 0, 10)
+
+
+def test_a_run_folder_that_was_deleted_and_is_there_again_knows_what_arrived(
+    tmp_path: Path, caught: Caught
+) -> None:
+    there = Fickle(60)
+    background = Background(there, interval=0.01)
+    run = tmp_path / "gan"
+    tee = Tee(CsvLogger(run), background)
+    send(tee, range(30))
+    background.flush(10)
+
+    shutil.rmtree(run)
+    send(tee, range(30, 90))  # the record has looked by then
+    background.flush(10)
+    for step in range(90, 120):
+        send(tee, range(step, step + 1))
+        background.flush(10)
+    tee.close()
+    sent, there.room = len(there.rows), math.inf
+    sync(run, there)
+
+    assert sent < 120
+    assert set(there.steps) == set(range(120))
+    assert len(there.steps) <= 121  # the row at which the folder was found again may come twice
+    assert any("what was written is saved" in str(one.message) for one in caught)
+
+
+def test_rows_that_are_kept_in_a_file_that_was_deleted_are_in_the_next_one(
+    tmp_path: Path, caught: Caught
+) -> None:
+    file = tmp_path / "kept" / "rows.jsonl"
+    background = Background(Fickle(0), undelivered=file, interval=0.01)
+    background.close()
+    send(background, range(3))
+    shutil.rmtree(file.parent)
+    send(background, range(3, 5))
+
+    assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == list(range(5))
+    assert background.failed == 5
+    assert len(caught) == 1

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
 from loss_loggers.base._pending import Span
-from loss_loggers.recording._append_only_file import AppendOnlyFile
 from loss_loggers.recording._run_folder import replace_file
+from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._sender_mark import SenderMark, read_mark
 from ._spans import numbers, span
@@ -77,6 +77,8 @@ class DeliveredFile:
         if not self._new:
             return
         with suppress(OSError):
+            if not self._file.is_whole:
+                self._restore()
             self._file.append(_line(self._new))
             self._lines += 1
             self._whole.add(self._new)
@@ -92,6 +94,14 @@ class DeliveredFile:
             self._file.append('{"closed": true}\n')
         self._file.close()
         self._lock.release()
+
+    def _restore(self) -> None:
+        """Write it again where the run folder was deleted, and is there again by its record."""
+        self.files.delivered.parent.mkdir(exist_ok=True)
+        with suppress(LocksMissingError):
+            self._lock.acquire()
+        old, self._file = self._file, self._written_anew()
+        old.close()
 
     def _written_anew(self) -> AppendOnlyFile:
         lines = _line(self._whole) if self._whole else ""

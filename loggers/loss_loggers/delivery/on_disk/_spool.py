@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
-from loss_loggers.recording._append_only_file import AppendOnlyFile
+from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._spans import numbers, span
 
@@ -42,6 +42,9 @@ class Spool:
     def append(self, items: Sequence[Item]) -> None:
         """Write all of them, or raise and write none."""
         file = self._file or self._open()
+        if not file.is_there():  # it comes so seldom that it can be asked each time
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = file = file.written_again(self.path, file.rescued() or b"")
         file.append("".join(self._encode(_named(item)) + "\n" for item in items))
 
     def close(self) -> None:

@@ -7,8 +7,8 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from ._row_template import quoted
-from ._table import cells_of
+from loss_loggers.recording._row_template import quoted
+from loss_loggers.recording._table import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ class AppendOnlyFile:
         self._written = _only((self._file.seek(0, os.SEEK_END), None))
         self._begun: tuple[int, object] | None = None
         self.columns, self._header = list(columns), _header(columns)
+        self._seen = self.size
 
     @property
     def size(self) -> int:
@@ -84,6 +85,11 @@ class AppendOnlyFile:
                 self._file.truncate(self._written[-1][0])
         self._begun = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it still is at its path, with all that was written."""
+        return self.is_there() and not self.is_cut()
+
     def is_there(self) -> bool:
         """Whether the file at its path still is the one that is written."""
         try:
@@ -112,6 +118,40 @@ class AppendOnlyFile:
         self._file.seek(0)
         return self._file.read()
 
+    def rescued(self) -> bytes | None:
+        """All that was written, or None where its disk is gone."""
+        try:
+            return self.content()
+        except OSError:  # e.g. a stale handle of a network disk
+            return None
+
+    def seen(self) -> None:
+        """Remember how much was written when the file was last seen at its path."""
+        self._seen = self.size
+
+    def unseen(self, lines: bytes) -> bytes:
+        """Of all that was written what came after that, below the header."""
+        header = lines.find(b"\n") + 1 if self._header else 0
+        return lines[:header] + lines[max(header, self._seen) :]
+
+    def written_again(self, path: Path, lines: bytes) -> AppendOnlyFile:
+        """A file at a path, in place of this one, with what it lacks of the lines of this one.
+
+        A file that is there and has other lines gets those that came since ours was last seen.
+        """
+        new = AppendOnlyFile(path, columns=self.columns)
+        try:
+            known = new.content()
+            if not lines.startswith(known):
+                new.mend()
+            new.append(lines[len(known) :] if lines.startswith(known) else self.unseen(lines))
+        except BaseException:
+            new.close()
+            raise
+        new.adopt(self)
+        self.close()
+        return new
+
     def adopt(self, other: AppendOnlyFile) -> None:
         """Know the marks of the file before this one."""
         self._written = deque([*other._written, self._written[-1]], maxlen=_REMEMBERED)
@@ -120,6 +160,7 @@ class AppendOnlyFile:
         """Forget what stands after the first `size` bytes."""
         self._file.truncate(size)
         self._written, self._begun = _only((size, None)), None
+        self._seen = min(self._seen, size)
 
     def mend(self) -> int:
         """Drop a last line that was not written to its end; the number of bytes dropped."""

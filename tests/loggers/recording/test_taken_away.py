@@ -1,0 +1,141 @@
+"""Rows that went to a file without a path are saved as soon as there is a place, or counted."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loss_loggers import CsvLogger, JsonlLogger, Tee, read_run
+from loss_loggers.base._lock import FileLock
+from loss_loggers.recording import parts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.loggers.conftest import Caught
+
+
+def write(logger: CsvLogger | JsonlLogger | Tee, steps: range) -> None:
+    for step in steps:
+        logger.log_metrics({"loss/a": float(step)}, step=step)
+
+
+def count(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+def a_file_in_place_of(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("as on a mount that is gone")
+
+
+@pytest.mark.parametrize("kind", [CsvLogger, JsonlLogger])
+@pytest.mark.parametrize("steps", [1, 200])
+def test_every_row_counts_where_nothing_can_be_written_again(
+    tmp_path: Path, kind: type[CsvLogger | JsonlLogger], steps: int, caught: Caught
+) -> None:
+    logger = kind(tmp_path / "runs" / "gan")
+    tee = Tee(logger)
+    write(tee, range(3))
+
+    a_file_in_place_of(tmp_path / "runs")
+    write(tee, range(3, 3 + steps))
+    tee.close()
+
+    assert tee.failed + tee.withheld == 3 + steps
+    assert re.search(r"at least \d+ rows (are lost|with it)", str(caught[-1].message))
+
+
+@pytest.mark.parametrize("kind", [CsvLogger, JsonlLogger])
+def test_rows_fail_one_by_one_until_there_is_a_place_and_the_others_are_saved(
+    tmp_path: Path, kind: type[CsvLogger | JsonlLogger], caught: Caught
+) -> None:
+    logger = kind(tmp_path / "runs" / "gan")
+    write(logger, range(3))
+    a_file_in_place_of(tmp_path / "runs")
+    write(logger, range(3, 50))
+    for step in range(50, 150):
+        with pytest.raises(OSError, match=r"exists|directory"):
+            write(logger, range(step, step + 1))
+    before = logger.failed
+
+    (tmp_path / "runs").unlink()
+    write(logger, range(150, 160))
+    logger.close()
+
+    saved = logger.path / "losses.csv" if kind is CsvLogger else logger.path
+    assert (before, logger.failed) == (50, 0)
+    assert count(saved) - (kind is CsvLogger) == 60
+    (told,) = caught
+    assert "what was written is saved" in str(told.message)
+
+
+def test_a_folder_in_the_place_of_the_file_stops_no_rows(tmp_path: Path, caught: Caught) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    write(logger, range(3))
+
+    (logger.path / "losses.csv").unlink()
+    (logger.path / "losses.csv").mkdir()
+    write(logger, range(3, 200))
+    logger.close()
+
+    assert len(caught) == 1
+    assert logger.failed == 0
+    assert count(logger.path / "losses-2.csv") == 1 + 200
+
+
+def test_an_empty_file_in_its_place_gets_all_rows(tmp_path: Path, caught: Caught) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    write(logger, range(3))
+
+    (logger.path / "new").touch()
+    (logger.path / "new").replace(logger.path / "losses.csv")
+    write(logger, range(3, 200))
+    logger.close()
+
+    assert len(caught) == 1
+    assert read_run(logger.path)["a"]["step"].tolist() == list(range(200))
+
+
+def test_a_part_that_began_late_is_saved_whole(tmp_path: Path, caught: Caught) -> None:
+    """Whatever the size of the part before it was."""
+    logger = CsvLogger(tmp_path / "gan")
+    write(logger, range(45))
+    logger.log_metrics({"loss/a": 1.0, "own/a": 1.0}, step=45)
+
+    other = logger.path / "other"
+    other.write_text("somebody's own\n")
+    other.replace(logger.path / "losses-2.csv")
+    logger.close()
+
+    assert len(caught) == 1
+    (late,) = parts(logger.path)[2:]
+    assert late.read_text().splitlines()[1].startswith("45,")
+
+
+def test_epochs_that_cannot_be_written_again_are_counted(tmp_path: Path, caught: Caught) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    logger.log_epoch(0, {"a": (1.0, 1)}, step=0)
+
+    (logger.path / "epochs.csv").unlink()
+    (logger.path / "epochs.csv").mkdir()
+    write(logger, range(60))
+    logger.close()
+
+    assert logger.failed == 1
+    assert ["rows are lost" in str(one.message) for one in caught] == [True]
+    assert count(logger.path / "losses.csv") == 1 + 60
+
+
+def test_a_run_that_is_found_again_is_held_again(tmp_path: Path, caught: Caught) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    write(logger, range(3))
+    shutil.rmtree(logger.path)
+    write(logger, range(3, 60))
+
+    assert FileLock(logger.path / ".lock").is_taken()
+    logger.close()
+    assert len(caught) == 1
