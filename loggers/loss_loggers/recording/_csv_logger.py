@@ -126,9 +126,9 @@ class CsvLogger(BaseLogger):
 
     def log_pending(self, pending: Pending) -> None:
         """Record rows that an interrupted delivery may bring again: each is recorded once."""
-        writer = self._writer
+        writer, claim = self._writer, self._writer.claim
         # What `_refuses` asks, without its calls: this is at every step.
-        if writer.reason or os.getpid() != writer.pid:
+        if claim.reason or os.getpid() != claim.pid:
             self._refuses(len(pending))
             return
         with self._lock:

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from math import inf, nextafter
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import is_repeated
-from loss_loggers.base._lock import FileLock, LocksMissingError
 from loss_loggers.base._process import is_first_rank, last_error
 from loss_loggers.base._warn import warn
 
+from ._folder_claim import FolderClaim
 from ._losses import LossFiles
 from ._row_template import Places, RowTemplate
-from ._run_folder import (
-    INFO,
-    LOCK,
-    NotOursError,
-    RunIsHeldError,
-    claim,
-    is_run,
-    last_time,
-    run_info,
-    write_info,
-)
+from ._run_folder import NotOursError, last_time
 from ._run_info import RunInfo
 from .files._watch import LOOK_ROWS, Watch
 
@@ -41,12 +29,6 @@ _MANY = 64
 
 _CLOSED = "it is closed"
 
-_PATIENCE = 5.0
-"""Seconds that a takeover waits for the other process to let go."""
-
-_writers: WeakValueDictionary[Path, RunWriter] = WeakValueDictionary()
-"""Who writes which folder in this process."""
-
 
 class RunWriter:
     """A run folder that is claimed or resumed, written, and closed once.
@@ -58,21 +40,17 @@ class RunWriter:
     """
 
     def __init__(self, wanted: Path, *, resume: bool, takeover: bool = False) -> None:
-        self.path = wanted
         self.info = RunInfo()
+        self.claim = FolderClaim(
+            wanted, self.info, resume=resume, takeover=takeover, let_go=self._close_files
+        )
         self._losses: LossFiles | None = None
         self._places = Places()
         self._templates: dict[tuple[str, ...], RowTemplate] = {}
-        self._resume, self._takeover = resume, takeover
-        self._claimed = False
-        self._lock = FileLock(wanted / LOCK)
-        self._saved: tuple[int, int] | None = None
         self._last: tuple[float, int] = (-inf, -1)
         self._shift = 0.0
         self._watch = Watch()
         self._state_to_load: dict[str, Any] | None = None
-        self.pid = os.getpid()
-        self.reason = ""
 
     def __getstate__(self) -> None:
         msg = (
@@ -81,16 +59,19 @@ class RunWriter:
         )
         raise TypeError(msg)
 
+    @property
+    def path(self) -> Path:
+        """The folder: the one that was asked for, or a sibling once it is claimed."""
+        return self.claim.path
+
     def why_not(self) -> str:
-        """Why nothing may be written, if so: a forked child shares the files of its parent."""
-        if self.reason:
-            return self.reason
-        return "" if os.getpid() == self.pid else "it belongs to the process that forked this one"
+        """Why nothing may be written, if so."""
+        return self.claim.why_not()
 
     def open(self) -> LossFiles:
         """The losses on disk; a step that failed before is tried again."""
         if self._losses is None:
-            self._claim()
+            self.claim.take()
             self._losses = LossFiles(self.path)
             self._report_resumption(self._losses)
             self.save()
@@ -180,9 +161,7 @@ class RunWriter:
 
     def save(self) -> None:
         """Write what is known about the run."""
-        write_info(self.path, self.info.values)
-        self._saved = self._version()
-        self.info.changed = False
+        self.claim.save()
 
     def state(self) -> dict[str, Any]:
         """Where the record is, in words and numbers that any checkpoint takes."""
@@ -232,7 +211,7 @@ class RunWriter:
             return
         losses = self._losses
         if losses is None:
-            self.reason = _CLOSED
+            self.claim.reason = _CLOSED
             return
         try:
             self._look(losses)
@@ -256,91 +235,28 @@ class RunWriter:
         self.close_or_warn(last_error() if is_over else None, is_over=is_over)
 
     def _end(self, losses: LossFiles, error: BaseException | None, *, is_over: bool) -> None:
-        self.reason = _CLOSED
+        self.claim.reason = _CLOSED
         losses.close()
         self.info.finish(error, is_over=is_over)
         try:
             self.save()
         finally:
-            self._lock.release()
+            self.claim.release()
 
-    def give_up(self, reason: str) -> None:
-        """Write nothing any more, since another one does."""
-        self.reason = reason
+    def _close_files(self) -> None:
         if self._losses is not None:
             self._losses.close()
-        self._lock.release()
 
-    # Whose the folder is.
-
-    def _claim(self) -> None:
-        if self._claimed:
-            return
-        is_there = self._resume and is_run(self.path)
-        if is_there and not self._is_taken_over():
-            is_there = False  # another rank of the run has it
-        if is_there:
-            self.info.resume(run_info(self.path))
-        else:
-            self._resume = False
-            self.path = claim(self.path)
-            self._lock = FileLock(self.path / LOCK)
-            self._acquire()
-        _writers[self.path] = self
-        self._claimed = True
-
-    def _is_taken_over(self) -> bool:
-        """Whether the run is ours now; False where this is a later rank, which takes a sibling."""
-        other = _writers.get(self.path)
-        if other is not None and not other.why_not():
-            other.give_up("another logger of this process goes on with it")
-            warn(f"{self.path} is written by a new logger of this process; the earlier one stops")
-        if self._acquire():
-            return True
-        where = self._lock.held_by()
-        if self._takeover:
-            self._ask_for_it()
-            warn(f"{self.path} is taken over from {where}")
-            return True
-        if not is_first_rank():
-            return False
-        msg = (
-            f"resume must wait until no other process writes the run, but {where} writes"
-            f" {self.path}: end it, or pass takeover=True"
-        )
-        raise RunIsHeldError(msg)
-
-    def _acquire(self) -> bool:
-        try:
-            return self._lock.acquire()
-        except LocksMissingError as error:
-            warn(f"{self.path} cannot be held against other processes: {error}")
-            return True
-
-    def _ask_for_it(self) -> None:
-        """Put our name into `run.json`, where the other process will see it, and wait for it."""
-        write_info(self.path, {**run_info(self.path), "writer": self.info.values["writer"]})
-        deadline = monotonic() + _PATIENCE
-        while not self._lock.acquire() and monotonic() < deadline:
-            sleep(0.05)
+    # Whether it still is there, and ours.
 
     def _look(self, losses: LossFiles) -> None:
         """See whether the folder still is ours, and our file still in it."""
-        version = self._version()
-        if version != self._saved and version is not None:
-            self._check_writer()
-            self._saved = version
-        if losses.is_whole and version is not None:
+        is_there = self.claim.is_there()
+        if losses.is_whole and is_there:
             losses.seen()
         else:
             self._find_again(losses)
         self._watch.seen()
-
-    def _check_writer(self) -> None:
-        writer = run_info(self.path).get("writer")
-        if writer is not None and writer != self.info.values["writer"]:
-            self.give_up("another process has taken it over")
-            raise NotOursError
 
     def _find_again(self, losses: LossFiles) -> None:
         watch = self._watch
@@ -349,17 +265,9 @@ class RunWriter:
         watch.found(lost)
         self._templates.clear()
         self.info.resumed_at(*losses.ends, self._shift)
-        self._acquire()
+        self.claim.hold_again()
         self.save()
         watch.tell(f"{self.path} or a file in it", lost, "there")
-
-    def _version(self) -> tuple[int, int] | None:
-        """Tells apart two contents of `run.json`."""
-        try:
-            stat = (self.path / INFO).stat()
-        except OSError:
-            return None
-        return stat.st_mtime_ns, stat.st_ino
 
     # Rows.
 
@@ -371,7 +279,7 @@ class RunWriter:
         return max(time, last)
 
     def _report_resumption(self, losses: LossFiles) -> None:
-        if not self._resume:
+        if not self.claim.is_resumed:
             return
         last = last_time(self.path)
         self._last = last, -1
