@@ -71,23 +71,29 @@ VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
 
 
 def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """Of the losses of a validation, each with that of the training beside which it stands.
+    """The losses of a validation, each with that of the training beside which it stands.
 
-    A group of its own has a scope, which is what it calls its weighting by. It is a validation if
-    its losses are called as those of a group without one, or if its scope is called so. Losses that
-    no group has told of, since somebody logs them by hand, are one if they are called so.
+    A group of its own has a scope, which is what it calls its weighting by. Its losses are those of
+    a validation if they are called as those of a group without one, or if its scope is called so.
+    Losses that no group has told of, since somebody logs them by hand, are if they are called so.
+    One that the training does not have stands for itself.
 
     >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
     {'val/kl': 'kl'}
     >>> followed_in({"weighting": {}, "losses": ["kl", "val/kl"]}, ["kl", "val/kl", "test/kl"])
     {'test/kl': 'kl'}
+    >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/error"])
+    {'val/error': 'val/error'}
     """
     weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
-    scopes = {key.rpartition("/")[0] for key in weighings} - {""}
+    scopes = {key.rpartition("/")[0]: None for key in weighings if "/" in key}
     told = [settings.get(f"{key.removesuffix('weighting')}losses") for key in weighings]
     by_hand = [name for name in names if not any(name in own for own in told if type(own) is list)]
     by_scope = dict.fromkeys(scopes, names)
-    for scope in {name.partition("/")[0] for name in by_hand} & {*VALIDATION} - scopes:
+    prefixes = {
+        end for name in by_hand for end in (name.partition("/")[0], name.rpartition("/")[0])
+    }
+    for scope in sorted(filter(_is_validation, prefixes - {*scopes})):
         by_scope[scope] = by_hand
     known = dict.fromkeys(names)
     return {
@@ -102,12 +108,17 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
 def _training_loss(
     scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
 ) -> str | None:
+    """What a loss of a scope stands beside; None if it is one of the training."""
     if own in known:
         return own
-    if scope.rpartition("/")[2] not in VALIDATION:
+    if not _is_validation(scope):
         return None
-    others = (f"{other}/{own}" for other in scopes if other != scope)
-    return next((name for name in others if name in known), None)
+    others = (f"{other}/{own}" for other in scopes if not _is_validation(other))
+    return next((name for name in others if name in known), f"{scope}/{own}")
+
+
+def _is_validation(scope: str) -> bool:
+    return scope.rpartition("/")[2] in VALIDATION
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
