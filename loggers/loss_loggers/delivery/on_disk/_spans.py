@@ -29,11 +29,14 @@ class Rewinds:
     >>> rewinds = Rewinds([{"part": 1, "offset": 70, "epochs": 9}, {"part": 1, "offset": 50}])
     >>> rewinds.place(0, (1, 60)), rewinds.place(1, (1, 40)), rewinds.place(2, (1, 60))
     ((1, 50), (1, 40), (1, 60))
+    >>> Rewinds([{"part": "1"}, 7]).place(0, (1, 60))  # as a user may have written it
+    (1, 60)
     """
 
-    def __init__(self, resumed: Sequence[Mapping[str, Any]]) -> None:
-        self._losses = _least_from_here([_place(entry) for entry in resumed])
-        self._epochs = _least_from_here([(EPOCHS, entry.get("epochs", inf)) for entry in resumed])
+    def __init__(self, resumed: Sequence[object]) -> None:
+        entries = [entry if isinstance(entry, dict) else {} for entry in resumed]
+        self._losses = _least_from_here([_place(entry) for entry in entries])
+        self._epochs = _least_from_here([_place_of_epochs(entry) for entry in entries])
 
     def place(self, generation: int, place: Place) -> Place:
         """The place, or where a record of this generation went back before it."""
@@ -91,6 +94,11 @@ def span(numbers: Sequence[int]) -> Span:
 def _place(entry: Mapping[str, Any]) -> Any:
     place = entry.get("part"), entry.get("offset")
     return place if all(isinstance(number, int) for number in place) else END
+
+
+def _place_of_epochs(entry: Mapping[str, Any]) -> Any:
+    offset = entry.get("epochs")
+    return EPOCHS, offset if isinstance(offset, int) else inf
 
 
 def _least_from_here(places: list[Any]) -> list[Any]:
