@@ -94,7 +94,8 @@ class PendingRows:
         cursor, record = self.cursor, self._record
         if record is not None and not cursor.is_introduced:
             cursor = cursor._replace(is_introduced=True)
-            if settings := record.info.get("hyperparameters"):
+            settings = record.info.get("hyperparameters")
+            if settings and isinstance(settings, dict):
                 yield PendingItem("settings", None, 0.0, settings), cursor
         for path in self._spools:
             for (step, time, content, _), offset in read_spool(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loss_loggers.base._paths import open_file
+
 from ._append_only_file import AppendOnlyFile
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
@@ -91,7 +93,7 @@ class LossFiles:
         self._folder.mkdir(parents=True, exist_ok=True)
         there = parts(self._folder)
         path = part_path(self._folder, old.number)
-        saved = path.read_bytes() if path in there else None
+        saved = _content(path) if path in there else None
         if data is not None and saved and data.startswith(saved):
             part = self._opened(old.number, old.columns)  # the same lines, up to the newest ones
             part.append(data[len(saved) :])
@@ -141,3 +143,12 @@ class LossFiles:
         # In this order, so that Ctrl-C leaves no closed file to write to.
         old, self.part = self.part, part
         old.close()
+
+
+def _content(path: Path) -> bytes | None:
+    """What is in a file; None where it cannot be read, as a pipe, at which nobody shall wait."""
+    try:
+        with open_file(path) as file:
+            return file.read()
+    except OSError:
+        return None
