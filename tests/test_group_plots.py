@@ -231,3 +231,21 @@ def test_a_folder_of_runs_is_drawn_without_groups_too(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     drawn = (tmp_path / "x.svg").read_text()
     assert drawn.index("seed-9") < drawn.index("seed-10")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_spike_of_a_single_run_has_its_height(tmp_path: Path, count: int) -> None:
+    values = np.full(6000, 0.5)
+    values[3001], values[4001] = 94.8, 0.001
+    spiky = record(tmp_path / "a", "A", {"G": values.tolist()})
+    calm = [record(tmp_path / f"b{n}", "A", {"G": [0.5] * 6000}) for n in range(count - 1)]
+
+    (panel,) = figure_of([spiky, *calm]).axes
+
+    strokes = [
+        np.asarray(way.vertices)[:, 1] for one in panel.collections for way in one.get_paths()
+    ]
+    drawn = np.concatenate(strokes)
+    assert {94.8, 0.001} <= set(drawn.tolist())
+    low, high = panel.get_ylim()
+    assert low <= 0.001 < 94.8 <= high

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
     from matplotlib.transforms import Bbox
+
+    from loss_dashboard._typing import Values
 
 pytest.importorskip("matplotlib", reason="plots are drawn with it")
 
@@ -248,6 +251,51 @@ def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     assert crosses == [[19_980.0]]
     assert max(len(steps_of(line)) for line in axes.lines) == 2000
     assert max(max(np.asarray(line.get_ydata())) for line in axes.lines) == 900
+
+
+def heights(axes: Axes) -> Values:
+    """Of all that is drawn in a panel: its lines and its strokes."""
+    lines = [np.asarray(line.get_ydata(), float) for line in axes.lines if line.get_marker() != "x"]
+    strokes = [
+        np.asarray(way.vertices)[:, 1] for one in axes.collections for way in one.get_paths()
+    ]
+    return np.concatenate([*lines, *strokes])
+
+
+@pytest.mark.parametrize("column", ["loss", "weight"])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_spike_of_any_run_has_its_height(tmp_path: Path, column: str, runs: int) -> None:
+    """Also below zero, also of the last run, also of its total."""
+    for run in range(2):
+        with CsvLogger(tmp_path / str(run)) as logger:
+            rows = [{"loss/G": 0.5, "loss/total": 0.5, "weight/G": 1.0} for _ in range(6000)]
+            rows[3001][f"{column}/G"], rows[4001][f"{column}/G"] = 94.8, 0.001
+            rows[2001]["loss/total"] = 200.0
+            logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    (tmp_path / "calm").mkdir()
+    with CsvLogger(tmp_path / "calm") as logger:
+        logger.log_rows([(s, 1.7e9 + s, {"loss/G": 0.5, "weight/G": 1.0}) for s in range(6000)])
+
+    first = [] if runs == 1 else [RunReader(tmp_path / "calm")]
+    figure = draw_runs([*first, RunReader(tmp_path / "1")])
+
+    losses, weights = (heights(axes) for axes in figure.axes)
+    shown = losses if column == "loss" else weights
+    assert {94.8, 0.001} <= set(shown.tolist())
+    assert losses.max() == 200.0
+    for axes, drawn in zip(figure.axes, (losses, weights), strict=True):
+        low, high = axes.get_ylim()
+        assert low <= np.nanmin(drawn) <= np.nanmax(drawn) <= high
+
+
+def test_the_noise_of_a_second_run_is_left_to_its_mean(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    runs = [record(tmp_path / name, {"G": rng.uniform(1, 2, 6000).tolist()}) for name in "ab"]
+
+    losses = draw_runs([RunReader(run) for run in runs]).axes[0]
+
+    strokes = [one for one in losses.collections if type(one).__name__ == "LineCollection"]
+    assert sum(len(one.get_paths()) for one in strokes) == 2  # to its smallest and its largest
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf", ""])

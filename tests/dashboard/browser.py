@@ -11,7 +11,7 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
-ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "val/deep/G", "🙂", "x" * 200, "__proto__"]
+ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "head/deep/G", "🙂", "x" * 200, "__proto__"]
 
 
 def browsers() -> Any:

@@ -1,10 +1,13 @@
-"""Paths, as a user gives them."""
+"""Paths, as a user gives them, and the files there."""
 
 from __future__ import annotations
 
+import stat
+from errno import EINVAL
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from io import BufferedReader
     from os import PathLike
     from pathlib import Path
 
@@ -14,3 +17,15 @@ def folder_at(path: str | PathLike[str]) -> Path:
     from pathlib import Path  # here, for it is a tenth of what importing this package costs
 
     return Path(path).expanduser().resolve()
+
+
+def open_file(path: Path) -> BufferedReader:
+    """A file, to read its bytes; not a pipe or a device, at which one may wait for ever.
+
+    Raises:
+        OSError: If it is none, or cannot be read.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):  # of a folder `open` says what it is
+        raise OSError(EINVAL, "it is no regular file", str(path))
+    return path.open("rb")

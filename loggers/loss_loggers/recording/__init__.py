@@ -4,6 +4,7 @@ This is all that other packages need to know of a run on disk.
 """
 
 from loss_loggers.base._paths import folder_at as folder_at
+from loss_loggers.base._paths import open_file as open_file
 
 from ._columns import Block as Block
 from ._columns import header_of as header_of

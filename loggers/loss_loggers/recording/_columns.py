@@ -6,6 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_loggers.base._paths import open_file
+
 from ._table import KEYS, LONGEST, csv_rows
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def parse_file(path: Path, header: Sequence[str]) -> list[Block]:
     blocks = []
     if path.stat().st_size < WORTH:
         raise UnparsableError
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.readline()
         while data := file.read(_AT_ONCE) + file.readline(LONGEST):
             lines = data[: data.rfind(b"\n") + 1]

@@ -15,7 +15,7 @@ from math import inf
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.base._paths import folder_at
+from loss_loggers.base._paths import folder_at, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,8 @@ def read_json(path: Path) -> dict[str, Any]:
     import json
 
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_file(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -150,7 +151,7 @@ def size_of_epochs(folder: Path) -> int:
 def last_time(folder: Path) -> float:
     """The time of the last row that was recorded whole; minus infinity if there is none."""
     for path in reversed(parts(folder)):
-        with path.open("rb") as file:
+        with open_file(path) as file:
             file.seek(max(0, path.stat().st_size - _BLOCK))
             lines = file.read().split(b"\n")[:-1]
         for line in reversed(lines):

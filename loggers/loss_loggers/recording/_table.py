@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from loss_loggers.base._paths import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
@@ -45,7 +47,7 @@ def read_table(
         UnreadableError: If it is no such file; the message names the file and the line. Lines raise
             it when they are read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         first = _line(path, 1, file)
         if b"\r" in first.rstrip(b"\r\n"):
             raise UnreadableError(path, 1, "lines must end with a line feed, got carriage returns")
@@ -101,7 +103,7 @@ def _line(path: Path, number: int, file: BinaryIO) -> bytes:
 
 
 def _lines(path: Path, offset: int, width: int, torn: list[int] | None) -> Iterator[Line]:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(offset)
         number = 1  # counted from the header, where the reading begins there
         begun = b""  # a name may go on in the next line, where another program wrote it

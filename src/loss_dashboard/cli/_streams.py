@@ -1,4 +1,4 @@
-"""Standard output and error as they may be: closed, full, narrow, or without most characters."""
+"""The standard streams as they may be: missing, closed, full, or without most characters."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ FAILED = 1
 
 @contextmanager
 def forgiving_streams() -> Iterator[None]:
-    """Run a command whose output may end early: one line says why, and there is no traceback."""
+    """Run a command whose output may end early: one line says why, and there is no traceback.
+
+    Without an input a question is not answered, as at the end of one.
+    """
     sys.stdout, sys.stderr = _usable(sys.stdout), _usable(sys.stderr)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: PTH123, SIM115  until the end
     try:
         try:
             yield

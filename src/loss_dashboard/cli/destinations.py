@@ -9,9 +9,9 @@ from itertools import chain
 from itertools import count as count_from
 from typing import TYPE_CHECKING, Any
 
-from loss_dashboard.runs.summary import LAST_SECOND
+from loss_dashboard.runs.run_json import shown_info
 from loss_loggers import sync
-from loss_loggers.recording import folder_at, run_info
+from loss_loggers.recording import folder_at
 from loss_loggers.sync import alone, targets_of
 from loss_loggers.text import printable
 
@@ -130,7 +130,7 @@ def _mlflow(folder: Path, place: Place) -> Iterator[Logger]:
     run_id = place.run_id or _new_mlflow_run(client, folder, place.experiment or "Default")
     yield MLflowLogger(run_id, client)
     if _MADE_HERE in client.get_run(run_id).data.tags:
-        info = run_info(folder)
+        info = shown_info(folder)
         status = "FINISHED" if info.get("state") == "finished" else "FAILED"
         client.set_terminated(run_id, status, _milliseconds(info.get("end")))
 
@@ -138,7 +138,7 @@ def _mlflow(folder: Path, place: Place) -> Iterator[Logger]:
 def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
     known = client.get_experiment_by_name(experiment)
     experiment_id = known.experiment_id if known else client.create_experiment(experiment)
-    info = run_info(folder)
+    info = shown_info(folder)
     # A file may say anything, and the id becomes a part of a query.
     tags = {_MADE_HERE: str(folder), _RUN: "".join(filter(str.isalnum, str(info.get("id"))))}
     # One that was killed as soon as it had made its run left a run that nobody knows.
@@ -154,11 +154,9 @@ def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:
 _MADE_HERE, _RUN = "loss_loggers.run_folder", "loss_loggers.run_id"
 
 
-def _milliseconds(seconds: object) -> int | None:
-    """A time of `run.json` as MLflow takes it; None where the file says something else."""
-    if not isinstance(seconds, int | float) or not abs(seconds) < LAST_SECOND:  # nor nan
-        return None
-    return int(seconds * 1000)
+def _milliseconds(seconds: float | None) -> int | None:
+    """A time of `run.json` as MLflow takes it."""
+    return None if seconds is None else int(seconds * 1000)
 
 
 def _wandb(folder: Path, place: Place) -> Iterator[Logger]:

@@ -25,6 +25,10 @@ TOGETHER = 1 << 16
 """So many lines are drawn at once, which saves time; of more, one loss at a time saves memory."""
 
 
+REACH = {"loss": "", "value": "", "weight": "weight_"}
+"""Of which rows it is told how far they reach, and how `low` and `high` of them begin."""
+
+
 def draw_curves(
     grid: Grid, losses: Mapping[str, Columns], options: ViewOptions
 ) -> dict[str, Curve]:
@@ -82,15 +86,17 @@ def _draw(grid: Grid, owns: Sequence[Columns], options: ViewOptions) -> Iterator
 
 
 def _curves(cells: Cells, rows: Sequence[str], each: Values) -> Iterator[Curve]:
-    """The rows of each curve, how far the first of them reaches, and where it was lost."""
+    """The rows of each curve, how far some of them reach, and where the first was lost."""
     import numpy as np
 
-    first = slice(0, 1)
-    shown = [cells.mean, cells.low[:, first], cells.high[:, first]]
+    reaching = [row for row in rows if row in REACH]
+    places = [rows.index(row) for row in reaching]
+    shown = [cells.mean, cells.low[:, places], cells.high[:, places]]
     told = _told(cells, np.concatenate(shown, axis=1))
+    names = [*rows, *(f"{REACH[row]}{end}" for end in ("low", "high") for row in reaching)]
     for lines, lost in zip(told, each.tolist(), strict=True):
         yield {
-            **dict(zip([*rows, "low", "high"], lines, strict=True)),
+            **dict(zip(names, lines, strict=True)),
             "lost": [[index, int(times)] for index, times in enumerate(lost) if times > 0],
         }
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 WINDOWS = (10, 30, 100, 300, 1000, 3000)
 """The means that the page offers, in steps."""
 
-COLUMNS = 7
+COLUMNS = 9
 """What each point tells without smoothing; each window adds two."""
 
 LEAST = 60
@@ -84,7 +84,7 @@ def plan(steps: int, losses: int, numbers: int) -> ReportCurves:
 
     >>> whole, long = plan(500, 3, 70_000), plan(1_000_000, 3, 70_000)
     >>> whole.points, whole.windows == WINDOWS, long.points, long.windows
-    (1228, True, 2121, (1000, 3000))
+    (1111, True, 1794, (1000, 3000))
     """
     for left_out in range(len(WINDOWS), -1, -1):
         windows = WINDOWS[left_out:]

@@ -119,12 +119,13 @@ class Memory:
         """The losses so far, and behind them their totals."""
         names = sorted(self._columns, key=is_total)
         followed = followed_in({}, names)
+        parts = [name for name in names if not (is_total(name) or name in followed)]
+        alone = [name for name, loss in followed.items() if loss == name]
         colors: dict[str, str] = {}
-        for name in names:
-            if not (is_total(name) or name in followed):
-                colors[name] = new_colour(name, colors.values())
+        for name in (*parts, *alone):
+            colors[name] = new_colour(name, colors.values())
         return [
-            self._curve(name, colors.get(followed.get(name, name), GREY), name in colors)
+            self._curve(name, colors.get(followed.get(name, name), GREY), name in parts)
             for name in names
         ]
 

@@ -25,6 +25,7 @@ from ._axes import (
     frame,
     mark_nonfinite,
 )
+from ._extremes import draw_extremes
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
 from ._scales import scale
 from ._text_width import TextMeasure
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from loss_dashboard._typing import Values
     from loss_dashboard.curves.decimate import Decimated
     from loss_dashboard.reading import RunReader
 
@@ -134,8 +136,7 @@ def _draw_losses(
     ends: dict[str, End] = {}
     for row, (name, run, style, losses, _, _) in enumerate(curves):
         mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
-        if run == 0:
-            draw_band(axes, losses, style.color)
+        _draw_reach(axes, run, losses, mean, style.color)
         draw_line(axes, losses.x, mean, style)
         mark_nonfinite(axes, losses.x[losses.nonfinite > 0], style.color, row)
         add_end(ends, name, losses.x, mean, style.color)
@@ -157,10 +158,19 @@ def _draw_totals(
             losses = _over(reader, decimate(own["step"], own["loss"], POINTS), x)
             style = Style(GREY, DASHES[run % len(DASHES)], 1.0)
             mean = smooth(losses.mean, window=max(1, len(losses.x) // SMOOTHED))
+            draw_extremes(axes, losses, mean, GREY)
             draw_line(axes, losses.x, mean, style)
             add_end(ends, name, losses.x, mean, GREY)
             drawn.append(losses)
     return drawn
+
+
+def _draw_reach(axes: Axes, run: int, values: Decimated, line: Values, color: str) -> None:
+    """How far the values reach: those of the first run as a band, of others where it is far."""
+    if run == 0:
+        draw_band(axes, values, color)
+    else:
+        draw_extremes(axes, values, line, color)
 
 
 def _named_smoothing(curves: list[_Curve]) -> str:
@@ -179,7 +189,8 @@ def _window(losses: Decimated) -> int:
 def _draw_weights(axes: Axes, curves: list[_Curve]) -> dict[str, End]:
     """The panel of weights; where they end."""
     ends: dict[str, End] = {}
-    for name, _, style, _, weights, _ in curves:
+    for name, run, style, _, weights, _ in curves:
+        _draw_reach(axes, run, weights, weights.mean, style.color)
         draw_line(axes, weights.x, weights.mean, style)
         add_end(ends, name, weights.x, weights.mean, style.color)
     clear(axes, "weights")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_dashboard.curves.decimate import Decimated
 from loss_dashboard.curves.groups import INTERVAL
 
 from ._axes import DASHES, GREY, INK, Style, clear, draw_line, mark_nonfinite
+from ._extremes import draw_extremes
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
 from ._scales import scale
 from ._text_width import TextMeasure, shortened
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from loss_dashboard._typing import Values
     from loss_dashboard.curves.groups import Group, GroupCurve, GroupedLoss
 
     from ._labels import End
@@ -88,7 +91,7 @@ def _lines(groups: Sequence[Group], loss: GroupedLoss) -> list[_Line]:
 def _draw_panel(axes: Axes, loss: GroupedLoss, lines: Sequence[_Line]) -> dict[str, End]:
     """Single runs faintly, then bands, then means; where these end."""
     ends: dict[str, End] = {}
-    note = scale(axes, [line.curve.runs.ravel() for line in lines])
+    note = scale(axes, _extremes(lines))
     bottom = _bottom(lines) if axes.get_yscale() == "log" else -float("inf")
     for row, (_, style, curve) in enumerate(lines):
         _draw_runs(axes, loss, curve, style)
@@ -108,9 +111,21 @@ def _draw_panel(axes: Axes, loss: GroupedLoss, lines: Sequence[_Line]) -> dict[s
 
 
 def _draw_runs(axes: Axes, loss: GroupedLoss, curve: GroupCurve, style: Style) -> None:
-    """Each run of several, over the cells in which it has a value."""
-    for run, seen in zip(curve.runs, curve.seen, strict=True) if len(curve.runs) > 1 else ():
-        axes.plot(loss.step[seen], run[seen], color=style.color, alpha=0.22, linewidth=0.6)
+    """Each run of several, over the cells in which it has a value, and its extremes.
+
+    One alone has the line of its group.
+    """
+    each = zip(curve.runs, curve.lows, curve.highs, curve.seen, strict=True)
+    for mean, low, high, seen in each:
+        run = Decimated(loss.step[seen], mean[seen], low[seen], high[seen], curve.lost[seen])
+        if len(curve.runs) > 1:
+            axes.plot(run.x, run.mean, color=style.color, alpha=0.22, linewidth=0.6)
+        draw_extremes(axes, run, run.mean, style.color)
+
+
+def _extremes(lines: Sequence[_Line]) -> list[Values]:
+    """How far the single runs reach."""
+    return [ends.ravel() for line in lines for ends in (line.curve.lows, line.curve.highs)]
 
 
 def _draw_interval(
@@ -134,14 +149,14 @@ def _draw_interval(
 def _bottom(lines: Sequence[_Line]) -> float:
     import numpy as np
 
-    return min(float(np.nanmin(line.curve.runs)) for line in lines if line.curve.mean.n.any()) / 10
+    return min(float(np.nanmin(line.curve.lows)) for line in lines if line.curve.mean.n.any()) / 10
 
 
 def _limit(axes: Axes, lines: Sequence[_Line]) -> None:
     """As far as single runs reach: the interval of two runs may be thirteen times as wide."""
     import numpy as np
 
-    known = [run[np.isfinite(run)] for line in lines for run in [line.curve.runs.ravel()]]
+    known = [ends[np.isfinite(ends)] for ends in _extremes(lines)]
     values = np.concatenate(known or [np.empty(0)])
     if not len(values) or axes.get_yscale() == "symlog":  # which has its limits
         return
@@ -177,7 +192,7 @@ def _note(groups: Sequence[Group], losses: Sequence[GroupedLoss], smoothing: int
         f"bands: {INTERVAL}" if any(len(group.members) > 1 for group in groups) else "",
         "lines: means over runs; faint: single runs" if len(groups[0].members) > 1 else "",
         f"mean of the last {smoothing:,} steps" if smoothing > 1 else "",
-        f"each point is the mean of {max(means):,.0f} steps" if means else "",
+        f"points: means of {max(means):,.0f} steps; strokes: extremes" if means else "",
     ]
     return "   ".join(filter(None, words))
 

@@ -7,9 +7,11 @@ from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from loss_loggers.recording import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import FileIO
+    from io import BufferedReader
     from pathlib import Path
 
 BLOCK = 1 << 22
@@ -40,7 +42,7 @@ class Tail:
 
     def why_changed(self) -> str:
         """Why what was read is no longer what the file says, if so."""
-        with self.path.open("rb") as file:
+        with open_file(self.path) as file:
             if file.seek(0, os.SEEK_END) < self.offset:
                 is_same = os.fstat(file.fileno()).st_ino == self._seen[0]
                 return "was truncated" if is_same else "was replaced"
@@ -51,14 +53,14 @@ class Tail:
         """Blocks of whole lines, up to a monotonic time; the next call goes on."""
         seen = self._now()
         self.size = seen[1]
-        with self.path.open("rb", buffering=0) as file:
+        with open_file(self.path) as file:
             while lines := self._lines(file):
                 yield lines
                 if monotonic() > until:
                     return
         self._seen = seen
 
-    def _lines(self, file: FileIO) -> memoryview:
+    def _lines(self, file: BufferedReader) -> memoryview:
         file.seek(self.offset)
         data = file.read(BLOCK)
         end = data.rfind(b"\n") + 1

@@ -67,7 +67,7 @@ class Throughput:
 
     def state(self, info: dict[str, Any]) -> str:
         """What has become of the run, as far as run.json and the times of its rows tell."""
-        recorded = state_of(info) if {"state", "host", "pid"} <= info.keys() else "running"
+        recorded = state_of(info) or "running"
         if recorded != "running":
             return recorded
         if not self._steps:
@@ -82,8 +82,11 @@ class Throughput:
     def elapsed(self, info: dict[str, Any]) -> float:
         """Seconds from the start to the end: the recorded one, now, or the last row.
 
-        Rows may be older than the run that they were written into later.
+        Rows may be older than the run that they were written into later. An end before the start is
+        none.
         """
         starts = [moment for moment in (info.get("start"), self._first) if moment]
+        start = min(starts, default=nan)
         end = time() if self.state(info) in ("live", "waiting") else self._last
-        return float((info.get("end") or end) - min(starts, default=nan))
+        recorded = info.get("end") or end
+        return float((recorded if recorded >= start else end) - start)

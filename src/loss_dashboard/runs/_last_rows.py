@@ -8,7 +8,7 @@ from math import hypot, isfinite
 from typing import TYPE_CHECKING
 
 from loss_loggers.alerts import is_total
-from loss_loggers.recording import UnreadableError, read_table
+from loss_loggers.recording import UnreadableError, open_file, read_table
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _marks(row: dict[str, float]) -> list[str]:
 
 def _header_and_tail(path: Path) -> tuple[list[str], list[list[str]]]:
     """The columns, and the whole lines of the last bytes, as far as they make sense."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
         start += len(file.readline(TAIL)) if start else 0
     header: list[str] = []

@@ -6,7 +6,7 @@ from math import inf
 from os import SEEK_END
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.recording import INFO, UnreadableError, parts, read_table, run_info
+from loss_loggers.recording import INFO, UnreadableError, open_file, parts, read_table, run_info
 
 from .run_json import settings_in
 
@@ -72,7 +72,7 @@ def _check_part(part: Path, number: int, order: _Order) -> list[str]:
 
 
 def _ends_a_line(part: Path) -> bool:
-    with part.open("rb") as file:
+    with open_file(part) as file:
         file.seek(-1, SEEK_END)
         return file.read() == b"\n"
 

@@ -10,17 +10,53 @@ from loss_loggers.recording import run_info
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+    from typing import TypeGuard
+
+
+LAST_SECOND = 2.5e11
+"""In the year 9892: what comes later no calendar of Python knows."""
 
 
 def shown_info(folder: Path) -> dict[str, Any]:
-    """What `run.json` says, as it may be shown: what could command a terminal is escaped."""
+    """What `run.json` says, as it may be shown: what could command a terminal is escaped.
+
+    A fact that is not of its kind, as a time that is a text, is left out: it hides no other.
+    """
     try:
         info: dict[str, Any] = _shown(run_info(folder))
     except RecursionError:
         return {}
-    return info
+    return {key: value for key, value in info.items() if key not in KINDS or KINDS[key](value)}
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a moment in Unix time at which a run may have been recorded; NaN is none."""
+    return _is_number(value) and 0 <= value < LAST_SECOND
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_process(value: object) -> bool:
+    """Whether a process may have this id: 0 and less stand for many of them."""
+    return _is_number(value) and isinstance(value, int) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+KINDS: dict[str, Callable[[object], bool]] = {
+    "state": _is_text,
+    "host": _is_text,
+    "pid": _is_process,
+    "start": _is_time,
+    "end": _is_time,
+}
+"""Whether a fact is of its kind; the others are checked where they are read."""
 
 
 def _shown(value: Any) -> Any:
@@ -71,23 +107,28 @@ VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
 
 
 def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    """Of the losses of a validation, each with that of the training beside which it stands.
+    """The losses of a validation, each with that of the training beside which it stands.
 
-    A group of its own has a scope, which is what it calls its weighting by. It is a validation if
-    its losses are called as those of a group without one, or if its scope is called so. Losses that
-    no group has told of, since somebody logs them by hand, are one if they are called so.
+    A group of its own has a scope, which is what it calls its weighting by. Its losses are those of
+    a validation if they are called as those of a group without one, or if its scope is called so.
+    Losses that no group has told of, since somebody logs them by hand, are if they are called so.
+    One that the training does not have stands for itself.
 
     >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/kl", "head/kl"])
     {'val/kl': 'kl'}
     >>> followed_in({"weighting": {}, "losses": ["kl", "val/kl"]}, ["kl", "val/kl", "test/kl"])
     {'test/kl': 'kl'}
+    >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/error"])
+    {'val/error': 'val/error'}
     """
     weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
-    scopes = {key.rpartition("/")[0] for key in weighings} - {""}
+    scopes = {key.rpartition("/")[0]: None for key in weighings if "/" in key}
     told = [settings.get(f"{key.removesuffix('weighting')}losses") for key in weighings]
     by_hand = [name for name in names if not any(name in own for own in told if type(own) is list)]
     by_scope = dict.fromkeys(scopes, names)
-    for scope in {name.partition("/")[0] for name in by_hand} & {*VALIDATION} - scopes:
+    prefixes = {name.partition("/")[0] for name in by_hand}
+    prefixes |= {name.rpartition("/")[0] for name in by_hand}
+    for scope in sorted(filter(_is_validation, prefixes - {*scopes})):
         by_scope[scope] = by_hand
     known = dict.fromkeys(names)
     return {
@@ -102,12 +143,17 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
 def _training_loss(
     scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
 ) -> str | None:
+    """What a loss of a scope stands beside; None if it is one of the training."""
     if own in known:
         return own
-    if scope.rpartition("/")[2] not in VALIDATION:
+    if not _is_validation(scope):
         return None
-    others = (f"{other}/{own}" for other in scopes if other != scope)
-    return next((name for name in others if name in known), None)
+    others = (f"{other}/{own}" for other in scopes if not _is_validation(other))
+    return next((name for name in others if name in known), f"{scope}/{own}")
+
+
+def _is_validation(scope: str) -> bool:
+    return scope.rpartition("/")[2] in VALIDATION
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

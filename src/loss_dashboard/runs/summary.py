@@ -12,6 +12,7 @@ from loss_loggers.recording import is_run, parts
 from loss_loggers.text import printable
 
 from ._last_rows import LastRows
+from .colours import colours_in
 from .notes import read_notes
 from .run_json import flat_settings, method_in, settings_in, shown_info
 
@@ -119,19 +120,17 @@ def _summary(folder: Path, name: str) -> Summary:
         steps_per_second=last.steps_per_second,
         last=last.values,
     )
-    try:
-        return _with_info(run, info, last)
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-        return run
+    return _with_info(run, info, last) if info else run
 
 
 def _with_info(run: Summary, info: dict[str, Any], last: LastRows) -> Summary:
-    losses = tuple(loss for loss in info["losses"] if not is_total(loss))
+    named = tuple(loss for loss in colours_in(info) if not is_total(loss))
+    losses = named if isinstance(info.get("losses"), dict) else run.losses
     settings = settings_in(info)
     return replace(
         run,
-        state=state_of(info),
-        start=start_of(info),
+        state=state_of(info) or run.state,
+        start=info.get("start", 0.0),
         losses=losses,
         marks=tuple(last.marks(losses)),
         weighting=method_in(settings),
@@ -158,23 +157,6 @@ def name_in(folder: Path, directory: Path | None) -> str:
         return printable(folder.name)
 
 
-def start_of(info: Mapping[str, Any]) -> float:
-    """When a run started, in Unix time.
-
-    Raises:
-        ValueError: If that is no time of this world.
-    """
-    start = float(info["start"])
-    if not abs(start) < LAST_SECOND:  # nor nan
-        msg = f"start must be a time in seconds, got {start}"
-        raise ValueError(msg)
-    return start
-
-
-LAST_SECOND = 2.5e11
-"""In the year 9892: what comes later no calendar of Python knows."""
-
-
 def _holds_run(folder: Path) -> bool:
     try:
         return folder.is_dir() and is_run(folder)
@@ -182,11 +164,14 @@ def _holds_run(folder: Path) -> bool:
         return True  # it may: the list shows it as unreadable
 
 
-def state_of(info: dict[str, object]) -> str:
-    """The state, where a run whose process is gone, and said nothing, has crashed."""
-    if info["state"] == "running" and _is_gone(info["host"], info["pid"]):
-        return "crashed"
-    return str(info["state"])
+def state_of(info: Mapping[str, Any]) -> str:
+    """The state, where a run whose process is gone, and said nothing, has crashed.
+
+    It is empty where the run does not say.
+    """
+    state: str = info.get("state", "")
+    is_gone = state == "running" and _is_gone(info.get("host"), info.get("pid"))
+    return "crashed" if is_gone else state
 
 
 def _is_gone(host: object, pid: object) -> bool:

@@ -160,6 +160,22 @@ def test_rm_asks_and_moves_to_a_trash_that_no_list_shows(here: Path) -> None:
     assert losses("rm", "gan", "--yes")[0] == 1  # it is no run any more
 
 
+@pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes the input")
+@pytest.mark.parametrize("stdin", ["<&-", "</dev/null"], ids=["without one", "at its end"])
+def test_rm_removes_nothing_where_no_answer_can_come(here: Path, stdin: str) -> None:
+    record(here / "runs/gan")
+
+    done = subprocess.run(
+        ["sh", "-c", f'exec "{sys.executable}" -m loss_dashboard rm gan {stdin}'],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (1, "Aborted!\n")
+    assert (here / "runs/gan/losses.csv").exists()
+
+
 def test_rm_of_a_namesake_leaves_the_one_in_the_trash(here: Path) -> None:
     for _ in range(3):
         record(here / "runs/gan")

@@ -117,7 +117,7 @@ def test_stacks_bands_and_equal_weights_are_in_the_picture(
     dotted = [
         line for line in pictures["weight"].iter(f"{SVG}line") if line.get("stroke-dasharray")
     ]
-    assert filled == {"loss": 3, "weight": 0, "part": 3}
+    assert filled == {"loss": 3, "weight": 3, "part": 3}
     assert len(dotted) == 1
 
 
@@ -591,3 +591,15 @@ def test_small_multiples_show_all_runs_and_fill_their_place(
     assert dashed == 1
     assert filled[0] > 0.95
     assert filled[1] > 80
+
+
+def test_a_weight_keeps_its_spike(tmp_path: Path, show: Callable[..., Any]) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        rows = [{"loss/G": 0.5, "weight/G": 94.8 if s == 3001 else 1.0} for s in range(6000)]
+        logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    page = show(tmp_path)
+    ready(page, 1)
+
+    highest = "Math.max(...plots.get('weight').model.lines[0].band[1].filter(isNumber))"
+    assert page.evaluate(highest) == pytest.approx(94.8)
+    assert page.evaluate("plots.get('weight').chart.scales.y.max") >= 94.8

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
+from loss_loggers.base._paths import open_file
 from loss_loggers.base._pending import Span
 from loss_loggers.recording._run_folder import replace_file
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
@@ -144,7 +145,10 @@ def read_delivered(path: Path) -> Delivered:
 
 
 def _contents(path: Path) -> Iterator[dict[str, Any]]:
-    lines = path.read_bytes().splitlines() if path.exists() else []
+    if not path.exists():
+        return
+    with open_file(path) as file:
+        lines = file.read().splitlines()
     for line in lines:
         # The last one may be half there, as that of a process that was killed while it wrote it.
         with suppress(ValueError):

@@ -29,6 +29,8 @@ class Rewinds:
     >>> rewinds = Rewinds([{"part": 1, "offset": 70, "epochs": 9}, {"part": 1, "offset": 50}])
     >>> rewinds.place(0, (1, 60)), rewinds.place(1, (1, 40)), rewinds.place(2, (1, 60))
     ((1, 50), (1, 40), (1, 60))
+    >>> Rewinds([{"part": "1"}, 7]).place(0, (1, 60))  # as a user may have written it
+    (1, 60)
     """
 
     def __init__(self, resumed: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
+from loss_loggers.base._paths import open_file
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._spans import numbers, span
@@ -70,7 +71,7 @@ def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
 
     if not path.exists():
         return
-    with path.open("rb") as file:
+    with open_file(path) as file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):

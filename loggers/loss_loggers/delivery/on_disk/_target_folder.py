@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_loggers.base._paths import open_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -46,7 +48,8 @@ def targets_in(run: Path) -> list[str]:
 def _target_in(file: Path) -> str:
     import json
 
-    text = file.read_text(encoding="utf-8")
+    with open_file(file) as opened:
+        text = opened.read().decode("utf-8")
     # A document, or a line of its own that is the first.
     try:
         content = json.loads(text if file.name == SENT else text.partition("\n")[0])

@@ -66,20 +66,36 @@ class GroupCurve(NamedTuple):
     Attributes:
         mean: of its runs, in each cell.
         runs: the mean of each run in each cell, a row each; NaN where it has no finite value.
+        lows: the smallest value of each run in each cell, likewise.
+        highs: the largest one.
         seen: whether a run has any row there.
-        low: the smallest value of any run, in each cell.
-        high: the largest one.
         lost: how many values of its runs were not finite, in each cell.
         final: how it ended; None if no run of the group has the loss.
     """
 
     mean: Mean
     runs: Values
+    lows: Values
+    highs: Values
     seen: NDArray[bool_]
-    low: Values
-    high: Values
     lost: Values
     final: Final | None
+
+    @property
+    def low(self) -> Values:
+        """The smallest value of any run, in each cell."""
+        import numpy as np
+
+        low: Values = np.fmin.reduce(self.lows, initial=np.nan)
+        return low
+
+    @property
+    def high(self) -> Values:
+        """The largest one."""
+        import numpy as np
+
+        high: Values = np.fmax.reduce(self.highs, initial=np.nan)
+        return high
 
 
 class GroupedLoss(NamedTuple):
@@ -168,13 +184,12 @@ def _curve(owns: Sequence[Columns], cells: Cells, window: int) -> GroupCurve:
     ]
     runs = _rows([one.mean for one in reduced], shape)
     seen = np.array([one.seen for one in reduced], bool).reshape(shape)
-    low = np.fmin.reduce(_rows([one.low for one in reduced], shape), initial=np.nan)
-    high = np.fmax.reduce(_rows([one.high for one in reduced], shape), initial=np.nan)
+    lows, highs = (_rows([getattr(one, end) for one in reduced], shape) for end in ("low", "high"))
     if window > 1:  # a mean is finite where a value in it was not
         reduced = [cells.grid.reduce(own["step"], own["loss"]) for own in owns]
     lost = np.nansum(_rows([one.nonfinite for one in reduced], shape), axis=0)
     final = _final(owns, each) if owns else None
-    return GroupCurve(mean_over(runs), runs, seen, low, high, lost, final)
+    return GroupCurve(mean_over(runs), runs, lows, highs, seen, lost, final)
 
 
 def _rows(each: Sequence[Values], shape: tuple[int, int]) -> Values:

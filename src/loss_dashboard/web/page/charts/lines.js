@@ -4,6 +4,7 @@
 
 const RUN_DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 2]];
 const SHOWS_LOST = ["loss", "part", "extra"];
+const REACH = { loss: ["low", "high"], extra: ["low", "high"], weight: ["weight_low", "weight_high"] };
 
 function modelOf(key, title, views, choice) {
   const model = { key, title, choice, stacked: isStacked(key, choice, views), ...linesOf(key, views, choice) };
@@ -68,7 +69,7 @@ function linesOf(key, views, choice) {
       const line = { name: told.name, told, run, view, ...look, raw, values: raw, near: (index) => near(index, run), own: (index) => own(index, run) };
       if (run) line.dash = RUN_DASHES[run];
       if (key === "extra") line.near = nearestIn(raw, x);
-      if (key === "loss" || key === "extra") addReach(line, curve, spread);
+      if (REACH[key] && !shares) addReach(line, curve, key, spread);
       if (SHOWS_LOST.includes(key) && curve.lost.length) lost.push([line, curve.lost]);
       lines.push(line);
     });
@@ -93,14 +94,15 @@ function nearestIn(values, x) {
   return (index) => nearestOf(places, x, index);
 }
 
-// A loss is drawn smoothed, over what it is smoothed from: all points, or how far they reach.
-function addReach(line, curve, spread) {
-  const { run, view } = line;
-  if (curve.smooth) line.values = spread(curve.smooth, run);
-  if (!view.curves.whole) line.reach = [spread(curve.low, run), spread(curve.high, run)];
+// A loss is drawn smoothed, over what it is smoothed from: all points, or how far they reach. A
+// weight is not, and reaches as far.
+function addReach(line, curve, key, spread) {
+  const { run, view } = line, isSmooth = key !== "weight" && Boolean(curve.smooth);
+  if (isSmooth) line.values = spread(curve.smooth, run);
+  if (!view.curves.whole) line.reach = REACH[key].map((column) => spread(curve[column], run));
   if (run) return;
   if (line.reach) line.band = line.reach;
-  else line.faint = Boolean(curve.smooth);
+  else line.faint = isSmooth;
 }
 
 // The first and the last step that a point of curves tells of.
