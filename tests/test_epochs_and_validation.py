@@ -185,6 +185,24 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.parametrize("late", [None, 2])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_a_method_without_weights_before_it_sees_losses_stops_no_validation(
+    steps: int, late: int | None
+) -> None:
+    scalarization = pytest.importorskip("torchjd.scalarization", reason="needs the torchjd extra")
+    weighting = TorchJDWeighting(scalarization.GeometricMean())
+    group = LossGroup(["a", "b"], weighting=weighting, log_every=late)
+    follower = group.follower()
+    train(group, range(steps))
+
+    validate(follower)
+
+    expected = {name: group[name].last_weight if steps else 1.0 for name in group}
+    assert group.next_weights() == pytest.approx(expected)
+    assert follower.weights == pytest.approx(expected)
+
+
 def train(group: LossGroup, steps: range) -> None:
     for step in steps:
         parameter = torch.ones((), requires_grad=True)

@@ -274,6 +274,26 @@ def test_validation_measures_nothing() -> None:
     assert weighting.norms.known(NAMES, torch.device("cpu")) is None
 
 
+@pytest.mark.parametrize("max_loss", [math.inf, 100.0, 3.0])
+@pytest.mark.parametrize("log_every", [None, 1, 4])
+def test_a_loss_of_a_given_name_is_not_measured_before_it_comes(
+    log_every: int | None, max_loss: float
+) -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    weighting = GradientShareWeighting([parameter], every=10)
+    group = LossGroup(["recon", "adv"], weighting=weighting, log_every=log_every, max_loss=max_loss)
+    weights = []
+    for step in range(12):
+        losses = {"recon": parameter[0] * 2}
+        if step >= 3:
+            losses["adv"] = parameter[1] * 8
+        group.update(losses)
+        weights.append(group["adv"].last_weight)
+
+    assert weighting.vanished == {"recon": 0, "adv": 0}
+    assert all(weight != 1 for weight in weights[3:])
+
+
 def test_a_loss_that_comes_late_is_measured_at_once() -> None:
     parameter = torch.ones(3, requires_grad=True)
     weighting = GradientShareWeighting(parameter, reference="a", every=100)

@@ -120,6 +120,17 @@ def test_it_may_be_the_mean_weights_of_a_recorded_run(tmp_path: Path) -> None:
     assert totals(LossGroup(AB, weighting=whole), 1) == [3.0]
 
 
+def test_a_loss_that_joined_late_is_among_the_weights_of_a_recorded_run(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        group = LossGroup(logger=logger, weighting=StaticWeighting(a=2.0, b=0.25))
+        for step in range(6):
+            group.record({"a": 1.0, **({"b": 2.0} if step > 3 else {})}, extra={"lr": 0.1})
+
+    frozen = StaticWeighting.from_run(tmp_path / "run")
+
+    assert frozen.hyperparams() == {"weights": {"a": 2.0, "b": 0.25}}
+
+
 def test_a_run_without_such_weights_is_an_error(tmp_path: Path) -> None:
     recorded_run(tmp_path / "run")
 

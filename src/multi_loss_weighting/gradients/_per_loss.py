@@ -59,14 +59,16 @@ class Start(NamedTuple):
 def roots(losses: Tensor) -> list[Start | None]:
     """Where the backward of each element of `losses` [K] begins; None for one without gradient.
 
-    For a stack, or one that was divided by sizes, that is in the losses it was made of. A backward
-    from an element of the stack would go through the graphs of all the others too, with zeros.
+    For a stack, or one that was clamped or divided by sizes, that is in the losses it was made of.
+    A backward from an element of the stack would go through the graphs of all the others too, with
+    zeros.
     """
     node: Any = losses.grad_fn
     sizes: Tensor | None = None
     while node is not None:
-        if node.name() == "DivBackward0" and node.next_functions[1][0] is None:
-            own = node._saved_other  # noqa: SLF001  which needs no gradient
+        own = _constant(node)
+        if own is not None:
+            own = own if node.name() == "DivBackward0" else own.reciprocal()
             sizes = own if sizes is None else sizes * own
         elif node.name() != "ToCopyBackward0":  # to another dtype
             break
@@ -78,6 +80,14 @@ def roots(losses: Tensor) -> list[Start | None]:
         None if loss is None else Start(GradientEdge(loss, number), size)
         for (loss, number), size in zip(node.next_functions, each, strict=True)
     ]
+
+
+def _constant(node: Any) -> Tensor | None:
+    """What a node divides by, or multiplies with, if that is a tensor without gradient."""
+    if node.name() not in ("DivBackward0", "MulBackward0") or node.next_functions[1][0] is not None:
+        return None
+    other = node._saved_other  # noqa: SLF001
+    return other if isinstance(other, Tensor) else None
 
 
 def gradient_matrix(roots: Iterable[Start | None], parameters: Iterable[Tensor]) -> Tensor | None:

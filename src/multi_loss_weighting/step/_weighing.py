@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from multi_loss_weighting.batch._value import checked_step
 from multi_loss_weighting.statistics._history import shown
+from multi_loss_weighting.statistics._record import LossRecord
 from multi_loss_weighting.statistics._widest import widest
 from multi_loss_weighting.weighting._base import Weighted, checked_weighted
 
@@ -126,10 +128,20 @@ class Weighing:
         return self.weigh(self.reading.read_vector(losses), step).weights
 
     def next_weights(self) -> dict[str, float]:
-        """The weights that the next step will have, of losses that are all there."""
+        """The weights that the next step will have, of losses that are all there.
+
+        A method may have none for losses that it does not know yet, as a geometric mean: those of
+        the last step then, or 1.
+        """
         state = self.recorder.state
         zeros = torch.zeros(len(state.losses), device="cpu", dtype=torch.float32)
         weights = as_list(self.weights(zeros, state.step))
+        if not math.isfinite(sum(weights)):
+            records = map(LossRecord._make, self.recorder.wait())
+            weights = [
+                next(filter(math.isfinite, (weight, record.last_weight, 1.0)))
+                for weight, record in zip(weights, records, strict=True)
+            ]
         return dict(zip(state.losses.names, weights, strict=True))
 
     def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:

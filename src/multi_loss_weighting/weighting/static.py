@@ -143,7 +143,8 @@ def _mean_weights(run: Run, scope: str, start: int) -> dict[str, float]:
     scopes = [key.removesuffix("weighting") for key in settings if key.endswith("/weighting")]
     prefix = f"{scope}/" if scope else ""
     weights = {}
-    for label in settings.get("losses", run.names):
+    # The settings have the losses in order, but for those that came later.
+    for label in dict.fromkeys([*settings.get("losses", ()), *run.names]):
         is_other = not scope and label.startswith(tuple(scopes))
         if is_other or not label.startswith(prefix) or label not in run.names:
             continue
