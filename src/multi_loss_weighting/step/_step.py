@@ -137,11 +137,13 @@ class Step:
         with self.recorder.lock:
             try:
                 try:
-                    own = self.checked_extra(extra) if extra is not None else {}
+                    own = read_metrics(extra) if extra is not None else {}
                     if type(samples) is not int or samples < 1:
                         samples = checked_samples(samples)
                     step = None if step is None else checked_step(step)
                     batch = None if losses is None else self.reading.read_detached(losses)
+                    if own:  # with the losses that have joined
+                        self._check_extra(own)
                 except Exception as error:
                     self._tell_ranks(error)
                     raise
