@@ -9,8 +9,9 @@ BIN := $(VENV)/$(SCRIPTS)
 # /dev/null for the newest of everything; WITH adds requirements to those of the wheel's tests.
 CONSTRAINTS ?= constraints.txt
 WITH ?=
-# A worker for each core, so one thread in each. Whoever has no test left takes some of another's.
-WORKERS := --numprocesses logical --dist worksteal
+# A worker for each core, so one thread in each, and one more, for many tests wait for a process or a
+# browser. Whoever has no test left takes some of another's.
+WORKERS := --numprocesses $(shell $(PYTHON) -c "import os; print(1 + (os.cpu_count() or 1))") --dist worksteal
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
 PIP := $(BIN)/python $(PIP_INSTALL)
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
