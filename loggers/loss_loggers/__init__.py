@@ -7,6 +7,7 @@ from .base._clock import row_time as row_time
 from .base._pending import Pending
 from .base._process import finalizer as finalizer
 from .base._protocol import Logger, Loggers, Means, Metrics, Row, check_logger
+from .base._values import is_validation as is_validation
 
 if TYPE_CHECKING:
     from .alerts import Advice as Advice

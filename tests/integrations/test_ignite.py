@@ -82,6 +82,26 @@ def test_each_iteration_is_one_row_at_the_step_of_ignite() -> None:
     assert logger["weight/kl"][-1][1] != 0.5
 
 
+def test_an_evaluator_that_calls_the_group_of_the_training_records_nothing() -> None:
+    logger = MemoryLogger()
+    training = Training(cov_group(logger))
+    LossHandler(training.group).attach(training.engine, Events.ITERATION_COMPLETED(every=2))
+
+    def evaluate(_: Engine, batch: tuple[Tensor, Tensor]) -> None:
+        training.group({name: 100 * loss for name, loss in losses_of(*(2 * [batch[1]])).items()})
+
+    evaluator = Engine(evaluate)
+    training.engine.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda: evaluator.run(batches(3)) and None
+    )
+    training.engine.run(batches(3), max_epochs=2)
+
+    raw = [losses["kl"] for losses in training.raw]
+    means = [(raw[index] + raw[index + 1]) / 2 for index in (0, 2, 4)]
+    assert logger.values("loss/kl") == pytest.approx(means, rel=1e-6)
+    assert training.group["kl"].count == 3
+
+
 def test_a_schedule_is_asked_for_the_iteration_and_its_row_shows_what_it_gave() -> None:
     logger, asked = MemoryLogger(), []
 

@@ -420,6 +420,73 @@ def test_validate_and_test_without_training_record_the_scoped_group_alone(tmp_pa
     assert model.losses["kl"].count == 0
 
 
+class Players(GAN):
+    """Each player has a group with a scope, which its evaluations call too."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logger)
+        del self.players
+        self.losses = LossGroup(["adv", "size"], logger, scope="G", weighting=CoVWeighting())
+        self.others = LossGroup(["adv"], logger, scope="D")
+        self.follower = self.losses.follower("holdout")
+        self.own = LossGroup(["adv"], logger, scope="G/val")
+
+    def losses_of(self, batch: list[Tensor]) -> dict[str, Tensor]:
+        fake = self.generator(batch[0])
+        return {"adv": -self.critic(fake).mean(), "size": fake.square().mean()}
+
+    def training_step(self, batch: list[Tensor], _: int) -> None:
+        critic, generator = self.optimizers()  # type: ignore[attr-defined]
+        for group, optimizer in ((self.others, critic), (self.losses, generator)):
+            losses = self.losses_of(batch)
+            optimizer.zero_grad()
+            self.manual_backward(group({name: losses[name] for name in group.names}))
+            optimizer.step()
+
+    def validation_step(self, batch: list[Tensor], _: int) -> None:
+        losses = self.losses_of(batch)
+        for group in (self.losses, self.others, self.follower, self.own):
+            group({name: losses[name] for name in group.names})
+
+    test_step = validation_step
+
+
+def test_an_evaluation_before_or_after_a_fit_records_no_group_of_the_training(
+    tmp_path: Path,
+) -> None:
+    memory = MemoryLogger()
+    model, batches = Players(memory), loader(4)
+    trainer = make_trainer(tmp_path, enable_checkpointing=True)
+
+    trainer.validate(model, batches, verbose=False)
+    assert not any("loss/G/adv" in row or "loss/D/adv" in row for _, _, row in memory.rows)
+    trainer.fit(model, batches, batches)
+    state, weights = model.losses.get_extra_state(), model.losses.next_weights()
+    trainer.test(model, batches, verbose=False)
+    trainer.validate(model, batches, verbose=False)
+
+    assert model.losses.get_extra_state().equal(state)
+    assert model.losses.next_weights() == weights
+    assert [step for step, _ in memory["loss/G/adv"]] == [0, 1, 2, 3]
+    assert [step for step, _ in memory["loss/D/adv"]] == [0, 1, 2, 3]
+    assert [step for step, _ in memory["loss/holdout/size"]] == [0, 3, 4, 4]
+    assert len(memory["loss/G/val/adv"]) == 4
+
+
+def test_an_evaluation_of_a_checkpoint_records_no_group_of_the_training(tmp_path: Path) -> None:
+    trainer = make_trainer(tmp_path, enable_checkpointing=True)
+    trained, again = Players(None), Players(None)
+    trainer.fit(trained, loader(4))
+    trainer.save_checkpoint(tmp_path / "players.ckpt")
+
+    make_trainer(tmp_path).test(
+        again, loader(4), ckpt_path=tmp_path / "players.ckpt", verbose=False
+    )
+
+    assert again.losses.get_extra_state().equal(trained.losses.get_extra_state())
+    assert (again.losses["adv"].count, again.follower["adv"].count) == (4, 1)
+
+
 @pytest.mark.filterwarnings("ignore:.*dataloader is not resumable", "ignore:Be aware that")
 @pytest.mark.parametrize("when", ["at the end of an epoch", "in the middle"])
 def test_a_run_that_a_checkpoint_resumes_gives_the_same_numbers(tmp_path: Path, when: str) -> None:

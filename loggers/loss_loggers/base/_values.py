@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from ._protocol import Metrics
 
+_VALIDATION = frozenset(("val", "valid", "validation", "eval", "dev", "test"))
+"""What a scope is called whose losses are no part of what is optimised."""
+
 _NO_STATISTICS = frozenset(("step", "time", "name", "value"))
 """What no loss has a number in: a table has these columns for each line, or for other numbers."""
 
@@ -65,6 +68,15 @@ def statistic_and_loss(metric: str) -> tuple[str, str]:
     if not loss or not statistic or statistic in _NO_STATISTICS:
         return "value", metric
     return statistic, loss
+
+
+def is_validation(scope: str) -> bool:
+    """Whether a scope is called as that of a validation, whose losses nobody optimises.
+
+    >>> is_validation("val"), is_validation("G/test"), is_validation("G")
+    (True, True, False)
+    """
+    return scope.rpartition("/")[2] in _VALIDATION
 
 
 def floats(metrics: Metrics, names: Names) -> dict[str, float]:

@@ -15,7 +15,9 @@ from ._read_run import Run as Run
 from ._read_run import read_run as read_run
 from ._row_template import KEYS as KEYS
 from ._row_template import STATISTICS as STATISTICS
+from ._rows import read_logged as read_logged
 from ._rows import read_rows as read_rows
+from ._run_folder import EPOCH_COLUMNS as EPOCH_COLUMNS
 from ._run_folder import EPOCHS as EPOCHS
 from ._run_folder import INFO as INFO
 from ._run_folder import RunIsHeldError as RunIsHeldError

@@ -5,8 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
+from loss_loggers.base._epoch_row import epoch_row
+
 from ._row_template import quoted
-from ._run_folder import EPOCH_COLUMNS, EPOCHS
+from ._run_folder import EPOCH_COLUMNS, EPOCHS, run_info
 from ._table import read_table
 from .files._append_only_file import AppendOnlyFile
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from loss_loggers.base._epoch_row import EpochRow
     from loss_loggers.base._protocol import Means
 
 
@@ -25,6 +28,14 @@ class EpochLine(NamedTuple):
     name: str
     mean: float
     samples: float
+    end: int
+
+
+class LoggedEpoch(NamedTuple):
+    """An epoch of one group, as a logger without `log_epoch` gets it, and where its lines end."""
+
+    step: int
+    row: EpochRow
     end: int
 
 
@@ -111,6 +122,29 @@ def read_epochs(folder: Path) -> Iterator[EpochLine]:
             epoch, step, name, *means = cells
             mean, samples = map(float, means)
             yield EpochLine(int(epoch), int(step), name, mean, samples, end)
+
+
+def read_epoch_rows(folder: Path) -> Iterator[LoggedEpoch]:
+    """The epochs of a run folder, each group with one of its own, as it was logged.
+
+    What tells the groups apart is their scope, which `run.json` knows; the second mean of a loss is
+    of another epoch.
+    """
+    settings = run_info(folder).get("hyperparameters")
+    keys = settings if isinstance(settings, dict) else ()  # it may have been edited
+    scopes = [key.removesuffix("weighting") for key in keys if key.endswith("/weighting")]
+    key: tuple[int, int, str] | None = None
+    means: dict[str, tuple[float, float]] = {}
+    end = 0
+    for epoch, step, name, mean, samples, line_end in read_epochs(folder):
+        scope = max((scope for scope in scopes if name.startswith(scope)), key=len, default="")
+        if key is not None and (key != (epoch, step, scope) or name in means):
+            yield LoggedEpoch(key[1], epoch_row(key[0], means), end)
+            means = {}
+        key, end = (epoch, step, scope), line_end
+        means[name] = mean, samples
+    if key is not None:
+        yield LoggedEpoch(key[1], epoch_row(key[0], means), end)
 
 
 def _number(value: float) -> str:

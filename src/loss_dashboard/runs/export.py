@@ -9,10 +9,18 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from loss_loggers import JsonlLogger
-from loss_loggers.recording import KEYS, parts, read_rows, read_table, run_info
+from loss_loggers.recording import (
+    EPOCH_COLUMNS,
+    EPOCHS,
+    KEYS,
+    parts,
+    read_logged,
+    read_table,
+    run_info,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 Format = Literal["csv", "json", "jsonl", "parquet"]
@@ -23,8 +31,10 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
     """Write a run into an open binary file; lines that are not whole are left out.
 
     CSV puts all parts of the record below one header. JSON has the content of `run.json` and an
-    object for each line, without its empty cells; what is not finite is a string there, "nan" or
-    "inf". JSON lines are those of a `JsonlLogger`, one a row. Parquet has a null for an empty cell.
+    object for each line, without its empty cells, and for each of `epochs.csv`; what is not finite
+    is a string there, "nan" or "inf". JSON lines are those of a `JsonlLogger`, one a row, with the
+    rows of epochs. Parquet has a null for an empty cell. The tables have no epochs: these are one
+    in `epochs.csv` already.
 
     Raises:
         ImportError: If it is Parquet, and neither pyarrow nor polars is installed.
@@ -67,14 +77,27 @@ def _write_csv(folder: Path, file: StreamWriter) -> None:
 
 def _write_json(folder: Path, file: StreamWriter) -> None:
     file.write(f'{{"run": {json.dumps(run_info(folder))}, "rows": [')
-    for index, row in enumerate(rows(folder)):
-        line = {name: _plain(name, cell) for name, cell in row.items() if cell}
-        file.write((",\n" if index else "\n") + json.dumps(line))
+    _write_objects(rows(folder), file)
+    file.write('\n], "epochs": [')
+    _write_objects(_epochs(folder), file)
     file.write("\n]}\n")
 
 
+def _write_objects(lines: Iterable[Row], file: StreamWriter) -> None:
+    for index, row in enumerate(lines):
+        line = {name: _plain(name, cell) for name, cell in row.items() if cell}
+        file.write((",\n" if index else "\n") + json.dumps(line))
+
+
+def _epochs(folder: Path) -> Iterator[Row]:
+    path = folder / EPOCHS
+    if path.exists():
+        header, lines = read_table(path, default=EPOCH_COLUMNS)
+        yield from (dict(zip(header, line.cells, strict=True)) for line in lines)
+
+
 def _write_jsonl(folder: Path, file: StreamWriter) -> None:
-    file.writelines(JsonlLogger.line(row) for row, _ in read_rows(folder))
+    file.writelines(map(JsonlLogger.line, read_logged(folder)))
 
 
 _WRITERS = {"csv": _write_csv, "json": _write_json, "jsonl": _write_jsonl}

@@ -6,6 +6,7 @@ import json
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers import is_validation
 from loss_loggers.recording import run_info
 from loss_loggers.text import printable
 
@@ -102,10 +103,6 @@ def limit_in(settings: Mapping[str, Any], loss: str) -> float:
     return next((float(limit) for limit in known if isinstance(limit, float | int)), inf)
 
 
-VALIDATION = ("val", "valid", "validation", "eval", "dev", "test")
-"""What a scope is called whose losses are no part of what is optimised."""
-
-
 def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
     """The losses of a validation, each with that of the training beside which it stands.
 
@@ -128,7 +125,7 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     by_scope = dict.fromkeys(scopes, names)
     prefixes = {name.partition("/")[0] for name in by_hand}
     prefixes |= {name.rpartition("/")[0] for name in by_hand}
-    for scope in sorted(filter(_is_validation, prefixes - {*scopes})):
+    for scope in sorted(filter(is_validation, prefixes - {*scopes})):
         by_scope[scope] = by_hand
     known = dict.fromkeys(names)
     return {
@@ -146,14 +143,10 @@ def _training_loss(
     """What a loss of a scope stands beside; None if it is one of the training."""
     if own in known:
         return own
-    if not _is_validation(scope):
+    if not is_validation(scope):
         return None
-    others = (f"{other}/{own}" for other in scopes if not _is_validation(other))
+    others = (f"{other}/{own}" for other in scopes if not is_validation(other))
     return next((name for name in others if name in known), f"{scope}/{own}")
-
-
-def _is_validation(scope: str) -> bool:
-    return scope.rpartition("/")[2] in VALIDATION
 
 
 def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:

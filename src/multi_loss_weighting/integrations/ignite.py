@@ -35,11 +35,13 @@ class LossHandler:
 
     The step of a row is the iteration, from 1, as in Ignite's own rows. The optimizer has stepped
     by then, so learned weights are shown as they are after it. An epoch of the engine ends that of
-    the group (`LossGroup.end_epoch`).
+    the group (`LossGroup.end_epoch`). What another engine calls the group for is weighed, and not
+    recorded.
     """
 
     def __init__(self, group: LossGroup) -> None:
         self.group = group
+        self._in_step: set[Engine] = set()
 
     def attach(
         self,
@@ -54,9 +56,14 @@ class LossHandler:
             event: When to record.
             trainer: Whose iteration is the step of a row; by default the engine's own.
         """
-        calls, clock = RecordedCalls(self.group), trainer or engine
+        calls = RecordedCalls(self.group, lambda: int(engine in self._in_step))
+        clock = trainer or engine
         engine.add_event_handler(Events.STARTED, calls.clear)
         engine.add_event_handler(Events.ITERATION_STARTED, self._set_step, clock)
+        # Between its steps an evaluator may call the group, whose losses are none of the training.
+        engine.add_event_handler(Events.ITERATION_STARTED, self._begin_step)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._end_step)
+        engine.add_event_handler(Events.STARTED, self._end_step)  # of one that failed
         engine.add_event_handler(event, self._record, calls, clock)
         if clock is engine:
             engine.add_event_handler(Events.EPOCH_COMPLETED, calls.end_epoch)
@@ -64,6 +71,12 @@ class LossHandler:
     def _set_step(self, clock: Engine) -> None:
         """Schedules of weights go by it."""
         self.group.step = clock.state.iteration
+
+    def _begin_step(self, engine: Engine) -> None:
+        self._in_step.add(engine)
+
+    def _end_step(self, engine: Engine) -> None:
+        self._in_step.discard(engine)
 
     def _record(self, calls: RecordedCalls, clock: Engine) -> None:
         calls.record(clock.state.iteration)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from loss_loggers import is_validation
 from multi_loss_weighting import LossGroup
 from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.step._follow import FollowedWeights
 
 from ._recorded_calls import RecordedCalls
 from ._reporting import reporting
@@ -47,8 +49,10 @@ class LossCallback(Callback):
     ends that of the groups (`LossGroup.end_epoch`).
 
     For validation and tests, `self.validation = self.losses.follower("val")` weighs as training
-    does. It, and any group with a `scope` that was not called in training, gets one row a run, of
-    the mean over the samples; another group is weighed there and not recorded.
+    does. A follower, and any group whose `scope` is called "val", "valid", "validation", "eval",
+    "dev" or "test", or ends with "/" and such a word, gets one row a run, of the mean over the
+    samples, unless it was called in training. Another group is weighed there and not recorded, also
+    before and after `fit`.
 
     Rows go to the loggers of the trainer beside those of the group, from rank 0 alone.
     """
@@ -91,7 +95,7 @@ class LossCallback(Callback):
             self._trained.add(group)
             return 1
         is_evaluated = trainer.validating or trainer.testing
-        is_own = bool(group.scope) and group not in self._trained
+        is_own = _is_of_evaluations(group) and group not in self._trained
         return self._batch_size if is_evaluated and is_own else 0
 
     def teardown(self, *_: Any, **__: Any) -> None:
@@ -165,6 +169,11 @@ class LossCallback(Callback):
                 calls.record(_step(trainer))
 
     on_test_epoch_end = on_validation_epoch_end
+
+
+def _is_of_evaluations(group: LossGroup) -> bool:
+    """Whether it is made for them; whether it was trained is not known before, and after, `fit`."""
+    return isinstance(group.weighting, FollowedWeights) or is_validation(group.scope)
 
 
 def _step(trainer: Trainer) -> int:

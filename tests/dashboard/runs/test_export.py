@@ -6,7 +6,7 @@ import json
 import math
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from loss_dashboard.cli.losses import app
 from loss_dashboard.runs.export import export_run
 from loss_loggers import CsvLogger, JsonlLogger
+from multi_loss_weighting import CoVWeighting, LossGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,6 +84,120 @@ def test_json_lines_are_those_of_a_logger(tmp_path: Path) -> None:
         file.write("7,1.5,c,0")
 
     assert exported(record.path, "jsonl") == logger.path.read_bytes()
+
+
+def as_logged(lines: bytes) -> list[dict[str, Any]]:
+    """What the lines of a `JsonlLogger` say, but for the time of an epoch, which no record has."""
+    rows = [json.loads(line) for line in lines.splitlines()]
+    return [row if "epoch" not in row["values"] else row | {"time": None} for row in rows]
+
+
+class Recorded:
+    """A record, and beside it what a `JsonlLogger` made of the same rows and epochs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.record, self.lines = CsvLogger(folder / "gan"), JsonlLogger(folder / "gan.jsonl")
+        self.time = 1e9
+
+    def row(self, step: int, name: str = "kl") -> None:
+        self.time += 1
+        for logger in (self.record, self.lines):
+            logger.log_rows([(step, self.time, {f"loss/{name}": step / 3})])
+
+    def epoch(self, epoch: int, step: int, name: str = "kl") -> None:
+        means = {name: (1 / 3, 7)}
+        self.record.log_epoch(epoch, means, step=step)
+        self.lines.log_metrics({"epoch": epoch, f"epoch_loss/{name}": 1 / 3}, step=step)
+
+    def resume(self) -> None:
+        self.record.close()
+        self.record = CsvLogger(self.record.path, resume=True)
+
+    def is_exported(self) -> bool:
+        found = as_logged(exported(self.record.path, "jsonl"))
+        return found == as_logged(self.lines.path.read_bytes())
+
+
+def test_json_lines_have_the_epochs_of_groups_where_a_logger_has_them(tmp_path: Path) -> None:
+    record, lines = CsvLogger(tmp_path / "gan"), JsonlLogger(tmp_path / "gan.jsonl")
+    group = LossGroup(["recon", "kl"], [record, lines], weighting=CoVWeighting())
+    validation, critic = group.follower(), LossGroup(["D"], [record, lines], scope="critic")
+    for epoch in range(3):
+        for step in range(2):
+            group.record({"recon": 0.5 + epoch, "kl": step / 3})
+            critic.record({"D": step / 7})
+        validation.record({"recon": 0.25, "kl": epoch / 3}, samples=7)
+        for one in (group, critic, validation):
+            one.end_epoch()
+
+    found, logged = exported(record.path, "jsonl"), lines.path.read_bytes()
+    assert sum(b"epoch_loss" in line for line in found.splitlines()) == 9
+    without_times = [
+        [json.loads(line) | {"time": None} for line in lines.splitlines()]
+        for lines in (found, logged)
+    ]
+    assert without_times[0] == without_times[1]
+
+
+def test_json_lines_have_the_epochs_of_a_run_that_was_resumed(tmp_path: Path) -> None:
+    run = Recorded(tmp_path)
+    for step in range(5):
+        run.row(step)
+        if step == 2:
+            run.epoch(0, 2)
+    run.resume()  # without a checkpoint: its steps begin anew
+    for step in range(4):
+        run.row(step)
+        if step % 2:
+            run.epoch(step // 2, step)
+    run.resume()
+    run.row(4)
+    run.epoch(2, 4)
+
+    assert run.is_exported()
+
+
+def test_json_lines_have_no_epoch_that_a_checkpoint_took_back(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as record:
+        for step in range(4):
+            record.log_rows([(step, 1e9 + step, {"loss/kl": 0.5})])
+            if step == 1:
+                state = record.state_dict()
+        record.log_epoch(0, {"kl": (0.5, 4)}, step=3)
+        record.load_state_dict(state)
+        record.log_rows([(2, 2e9, {"loss/kl": 0.25})])
+        record.log_epoch(0, {"kl": (0.25, 3)}, step=2)
+        record.log_rows([(3, 3e9, {"loss/kl": 0.25})])
+
+    found = as_logged(exported(record.path, "jsonl"))
+    assert [row["step"] for row in found] == [0, 1, 2, 2, 3]
+    assert found[3]["losses"] == {"kl": {"epoch_loss": 0.25}}
+
+
+def test_json_lines_have_the_epochs_of_two_fits_and_of_thinned_rows(tmp_path: Path) -> None:
+    run = Recorded(tmp_path)
+    for epoch in range(2):  # a second fit, whose steps begin anew
+        for step in range(3):
+            run.row(step)
+        run.epoch(epoch, 2)
+    for step in (10, 20):
+        run.epoch(step // 5, step - 7)
+        run.epoch(step // 5 + 1, step - 2)
+        run.row(step)
+
+    assert run.is_exported()
+
+
+def test_json_has_the_lines_of_the_epochs(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/kl": 0.1}, step=0)
+        assert json.loads(exported(logger.path, "json"))["epochs"] == []
+        logger.log_epoch(0, {"kl": (0.1 + 0.2, 7), "val/a, b": (math.inf, 2.5)}, step=0)
+
+    assert json.loads(exported(logger.path, "json"), parse_constant=pytest.fail)["epochs"] == [
+        {"epoch": 0, "step": 0, "name": "kl", "mean": 0.1 + 0.2, "samples": 7},
+        {"epoch": 0, "step": 0, "name": "val/a, b", "mean": "inf", "samples": 2.5},
+    ]
 
 
 def test_parquet_tells_an_empty_cell_from_a_nan(run: Path) -> None:
