@@ -70,7 +70,11 @@ def _write(results: dict[str, Any], folder: Path | None) -> None:
     """Into the repository, or all into one folder."""
     data, docs = (TOP / "evidence", TOP / "docs") if folder is None else (folder, folder)
     docs.mkdir(parents=True, exist_ok=True)
-    (data / "results.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
+    file = data / "results.json"
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if "published" in known:  # which has a command of its own
+        results["published"] = known["published"]
+    file.write_text(json.dumps(results) + "\n", encoding="utf-8")
     print(os.path.relpath(write(results, docs)))
 
 

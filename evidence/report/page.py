@@ -223,6 +223,7 @@ make evidence ARGS=--quick   # a minute, into .evidence/page/
 make evidence ARGS=--full    # long fits: more than a day on two cores
 make evidence ARGS="--problems circuit_raw --methods cov,shares --to mine"
 make evidence ARGS="--full --problems helmholtz --methods annealing,weighted,constant"
+.venv/bin/python -m evidence.published  # the line beside the published table, 40,000 steps
 ```
 
 Each fit is kept in `.evidence/`, so that a run that was stopped goes on. `evidence/problems/` has

@@ -211,3 +211,15 @@ def test_hits_and_misses_of_the_predictor_are_counted() -> None:
     assert "does not win would have 1 of the same claims right." in text
     assert "by its advice 1 hit, 1 miss, 0 without a claim" in in_short(RESULTS)
     assert "always the same answer would be right 1 and 2 times" in in_short(RESULTS)
+
+
+def test_a_published_line_is_told_as_means_with_the_worst_seed() -> None:
+    errors = {"plain": [0.1, 0.3], "shares": [0.01, 0.02]}
+    line = {"problem": "helmholtz", "steps": 40_000, "rate": 1e-3, "errors": errors}
+
+    told, without = page(RESULTS | {"published": line}), page(RESULTS)
+
+    assert "Ours, Helmholtz, 40,000 steps**, Adam at 0.001, means of 2 runs: " in told
+    assert "0.2 (seeds 0.1 to 0.3); `shares` 0.015 (seeds 0.01 to 0.02)." in told
+    assert "Helmholtz was not run" not in told
+    assert "Helmholtz was not run" in without
