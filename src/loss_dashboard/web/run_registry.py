@@ -98,7 +98,10 @@ def is_within(folder: Path, place: Path) -> bool:
     A run that is gone is within: what was read of it before may be shown.
     """
     links = [file for file in (folder / INFO, *parts(folder)) if file.is_symlink()]
-    return all(path.resolve().is_relative_to(place) for path in (folder, *links))
+    try:
+        return all(path.resolve().is_relative_to(place) for path in (folder, *links))
+    except (OSError, RuntimeError):  # a link was taken away just now, or leads in circles
+        return False
 
 
 def _start(run: Summary) -> float:

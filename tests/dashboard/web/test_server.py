@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import as_file
@@ -65,8 +66,8 @@ def changes_of(address: str, query: str) -> Generator[list[dict[str, Any]]]:
     stream = connection.getresponse()
     assert stream.headers["content-type"].startswith("text/event-stream")
     try:
-        while True:
-            if (line := stream.readline()).startswith(b"data:"):
+        while line := stream.readline():
+            if line.startswith(b"data:"):
                 yield json.loads(line.removeprefix(b"data:"))
     finally:
         connection.close()
@@ -505,6 +506,30 @@ def test_a_stream_tells_nothing_of_a_run_that_became_a_link(
             changes.close()
 
     assert {view["step"] for (view,) in told} <= {0, 7}
+
+
+def test_a_link_that_is_taken_away_just_now_leads_nowhere(
+    tmp_path: Path, record: Callable[..., Path]
+) -> None:
+    pytest.importorskip("orjson", reason="the page is served with it")
+    from loss_dashboard.web.run_registry import is_within
+
+    secret = record(tmp_path / "secret", steps=5) / "losses.csv"
+    run = record(tmp_path / "runs" / "gan", steps=5)
+    table, is_over = run / "losses.csv", threading.Event()
+
+    def relink() -> None:
+        while not is_over.is_set():
+            table.unlink()
+            table.symlink_to(secret)
+
+    linking = threading.Thread(target=relink)
+    linking.start()
+    answers = {is_within(run, tmp_path / "runs") for _ in range(3000)}
+    is_over.set()
+    linking.join()
+
+    assert False in answers
 
 
 def test_what_is_known_of_a_run_that_has_ended_changes_when_it_goes_on(
