@@ -220,6 +220,7 @@ def test_a_published_line_is_told_as_means_with_the_worst_seed() -> None:
     told, without = page(RESULTS | {"published": line}), page(RESULTS)
 
     assert "Ours, Helmholtz, 40,000 steps**, Adam at 0.001, means of 2 runs: " in told
-    assert "0.2 (seeds 0.1 to 0.3); `shares` 0.015 (seeds 0.01 to 0.02)." in told
+    assert "0.2 (seeds 0.1 to 0.3); `GradientShareWeighting` 0.015 (seeds 0.01 to 0.02)." in told
+    assert "becomes 4.5 times smaller, here 13.3 times." in told
     assert "Helmholtz was not run" not in told
     assert "Helmholtz was not run" in without
