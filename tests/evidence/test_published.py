@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evidence import cache, published
 from evidence.report.published import STEPS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_fits_that_are_done_are_not_trained_again(tmp_path: Path) -> None:
