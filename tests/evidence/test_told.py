@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from evidence.report.findings import claims_by_advice, claims_by_bounds, same_answer
+from evidence.report.published import PUBLISHED
 from evidence.report.tables import comparisons, in_name, others, verdicts
 
 from loss_loggers.alerts import FAR
@@ -71,6 +72,17 @@ def test_pages_say_how_much_is_gained_and_where() -> None:
     assert f"{RESULTS['problems']['inverse_heat']['advice']['ratio']:.0f} times" in readme
     assert f"collapses: {ratio('vae_mean', 'constant'):.2f})".replace("0.", ".") in readme
     assert 4.5 < ratio("adversarial", "frozen") / ratio("adversarial", "upgrad") < 5.5
+
+
+def test_the_page_on_weightings_tells_the_published_line() -> None:
+    line = RESULTS["published"]
+    plain, annealing = (np.mean(line["errors"][method]) for method in ("plain", "annealing"))
+    _, theirs, theirs_annealed = PUBLISHED[0]
+
+    told = words_of("docs/weightings.md")
+    assert f"its {line['steps']:,} steps, the error of the plain sum" in told
+    assert f"becomes {plain / annealing:.1f} times smaller" in told
+    assert f"its authors have {theirs / theirs_annealed:.1f} for a network" in told
 
 
 def test_the_page_on_weightings_counts_what_goes_by_how_losses_change() -> None:
