@@ -23,18 +23,8 @@ NAMES = ["fit", "size", "calm"]
 
 
 @pytest.fixture(scope="module")
-def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Path]:
-    return run_once(tmp_path_factory, "everything", 2)
-
-
-@pytest.fixture
-def two(run_of_two: tuple[list[Any], Path]) -> list[Any]:
-    return run_of_two[0]
-
-
-@pytest.fixture
-def folder(run_of_two: tuple[list[Any], Path]) -> Path:
-    return run_of_two[1]
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return run_once(tmp_path_factory, "everything", 2)[0]
 
 
 def losses_at(step: int, rank: int) -> list[float]:
@@ -127,8 +117,11 @@ def test_what_one_rank_does_alone_waits_for_nobody(two: list[Any]) -> None:
     assert [rank["alone"]["count"] for rank in two] == [1, 0]
 
 
-def test_each_rank_has_a_record_where_that_is_wanted(two: list[Any], folder: Path) -> None:
-    assert len(two) == 2
+def test_each_rank_has_a_record_where_that_is_wanted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    results, folder = run_once(tmp_path_factory, "everything", 2)
+    assert len(results) == 2
     recorded = {path.parent.name for path in folder.glob("*/losses.csv")}
 
     assert recorded == {"shared", "rank-0", "rank-1"}

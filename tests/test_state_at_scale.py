@@ -226,18 +226,8 @@ def test_a_checkpoint_loads_in_place_so_it_refuses_a_group_of_other_losses(
 
 
 @pytest.fixture(scope="module")
-def run_of_two(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], Path]:
-    return run_once(tmp_path_factory, "checkpoint", 2)
-
-
-@pytest.fixture
-def two(run_of_two: tuple[list[Any], Path]) -> list[Any]:
-    return run_of_two[0]
-
-
-@pytest.fixture
-def folder(run_of_two: tuple[list[Any], Path]) -> Path:
-    return run_of_two[1]
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    return run_once(tmp_path_factory, "checkpoint", 2)[0]
 
 
 @pytest.mark.parametrize("path", ["cpu", "device"])
@@ -259,8 +249,9 @@ def test_ddp_changes_no_name(two: list[Any], path: str) -> None:
 
 @pytest.mark.parametrize("path", ["cpu", "device"])
 def test_one_process_goes_on_from_the_checkpoint_of_two(
-    two: list[Any], folder: Path, path: str
+    tmp_path_factory: pytest.TempPathFactory, path: str
 ) -> None:
+    two, folder = run_once(tmp_path_factory, "checkpoint", 2)
     group = LossGroup(NAMES, weighting=CoVWeighting(), log_every=PATHS[path])
     state = {"group": group.state_dict()}
     load(state, checkpoint_id=folder / f"{path}-checkpoint")
