@@ -114,6 +114,8 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path: Path) -> None:
 
     assert numbers(tmp_path / "first") == numbers(tmp_path / "again")
     assert numbers(tmp_path / "first") != numbers(tmp_path / "other")
+    settings = [read_run(tmp_path / name).info["hyperparameters"] for name in ("first", "other")]
+    assert [own["seed"] for own in settings] == [0, 1]
 
 
 def test_the_network_learns(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def run_demo(
     before = problem.quality()
 
     with CsvLogger(out) as logger, serve(logger.path) if serve else nullcontext() as page:
+        logger.log_hyperparams({"seed": seed})  # by which runs are told apart, or grouped
         with Interrupt() as interrupt, progress(steps, console) as show:
             group = LossGroup([*problem.static], logger, weighting=WEIGHTINGS[weighting](problem))
             for done in train(problem, group, steps):
