@@ -580,7 +580,7 @@ class LossGroup(nn.Module):
     @property
     def reporter(self) -> Reporter | None:
         """Who gets the rows."""
-        return self._step.recorder.reporter
+        return self._step.recorder.outbox.reporter
 
     # What survives a restart; the learned weights are parameters, as everywhere in torch.
 

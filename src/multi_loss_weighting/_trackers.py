@@ -14,10 +14,11 @@ from ._tracker import AS_IT_WAS, LossTracker
 from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
+from .step.report._outbox import Outbox
 from .step.report._reporter import Pending, PendingEpoch, make_reporter
 
 if TYPE_CHECKING:
-    from loss_loggers import Loggers, Row
+    from loss_loggers import Loggers
 
     from .statistics._record import Numbers
 
@@ -70,24 +71,20 @@ class Trackers(Mapping[str, LossTracker]):
             for name, value in by_name(setting, names, key).items():
                 own[name][key] = value
         self._trackers = {name: LossTracker(name, **own[name]) for name in names}
-        self._reporter = make_reporter(logger, self.hyperparams)
         self._state = _State(0, {name: self._numbers(name) for name in names})
-        self._pending: tuple[int, Pending] | None = None
-        self._pending_late: tuple[list[Row], Pending] | None = None
-        self._pending_epoch: PendingEpoch | None = None
-        self._last_row: tuple[int, Row | None] = (0, None)
         self._lost = 0
         first = self._trackers[names[0]].recorder
         self._ranks = first.ranks
+        self._outbox = Outbox(make_reporter(logger, self.hyperparams))
         # A step leaves one entry for each loss, and one for itself.
-        self._readback = Readback(first.readback.every * (len(self) + 1), self._report_late)
+        self._readback = Readback(first.readback.every * (len(self) + 1), self._resume)
         for tracker in self.values():
             tracker.join(self._readback)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
-        if self._reporter is not None:
-            self._readback.come_before_the_end_of(self._reporter.logger)
+        if self._outbox.reporter is not None:
+            self._readback.come_before_the_end_of(self._outbox.reporter.logger)
 
     def _numbers(self, name: str) -> Numbers:
         return self._trackers[name].recorder.state.records[0]
@@ -128,38 +125,28 @@ class Trackers(Mapping[str, LossTracker]):
         number = self._state.number + 1
         if self._reports:
             row |= {name: float(value) for name, value in own.items()}
-            self._pending = number, Pending([(step, row_time(), row)])
+            self._outbox.row = number, Pending([(step, row_time(), row)])
         self._state = _State(step + 1, seen, number, number)
         self._resume()
 
     def _resume(self) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
-        step = self._state.step
         for tracker in self.values():
-            if tracker.step != step:
-                tracker.step = step
-        if self._pending is not None and self._reporter is not None:
-            if self._pending[0] <= self._state.number:
-                self._reporter.report(self._pending[1])
-            self._pending = None
-        if self._pending_epoch is not None:
+            if tracker.step != self._state.step:
+                tracker.step = self._state.step
+        ended = 0
+        for means in self._outbox.epochs:
             if self._readback:
                 self._readback.wait()  # which calls this, too
-            self._end_pending_epoch()
-
-    def _end_pending_epoch(self) -> None:
-        pending = self._pending_epoch
-        if pending is not None:
             for tracker in self.values():
-                if tracker.recorder.state.epoch == pending.epoch:
+                if tracker.recorder.state.epoch == means.epoch:
                     tracker.end_epoch()
-            if self._reports and pending.means:
-                self._reporter.report_epoch(pending)  # type: ignore[union-attr]
-            self._pending_epoch = None
+            ended = means.epoch + 1
+        self._outbox.send(self._state.taken, ended)
 
     @property
     def _reports(self) -> bool:
-        return self._reporter is not None and self._ranks.is_reporter
+        return self._outbox.reporter is not None and self._ranks.is_reporter
 
     def _row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
         """What there is to report since the last row, and what was reported with it."""
@@ -185,19 +172,16 @@ class Trackers(Mapping[str, LossTracker]):
         self._resume()
         self._readback.proceed()
 
-    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
-        """Make the row of a step that was read back; asked twice, it gives the same row again."""
+    def complete(self, entry: Entry, values: list[list[float]]) -> None:
+        """Make the row of a step that was read back."""
         if entry.number <= self._state.taken:
-            return self._last_row[1] if self._last_row[0] == entry.number else None
+            return
         metrics, seen = self._row()
         own, later = entry.details
-        row: Row | None = None
         if self._reports:
             known = {name: value for name, (value,) in zip(later, values, strict=True)}
-            row = entry.step, entry.time, metrics | own | known
-        self._last_row = entry.number, row
+            self._outbox.put_late(entry.number, (entry.step, entry.time, metrics | own | known))
         self._state = self._state._replace(reported=seen, taken=entry.number)
-        return row
 
     def has(self, entry: Entry) -> bool:
         """Whether the step counts: it was not interrupted before."""
@@ -208,16 +192,6 @@ class Trackers(Mapping[str, LossTracker]):
         if entry.number > self._state.taken:
             self._state = self._state._replace(taken=entry.number)
             self._lost += 1
-
-    def _report_late(self, rows: list[Row]) -> None:
-        self._resume()
-        if self._reporter is None or not rows:
-            return
-        if self._pending_late is None or self._pending_late[0] is not rows:
-            pending = Pending(rows)
-            pending.late = True
-            self._pending_late = rows, pending
-        self._reporter.report(self._pending_late[1])
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows."""
@@ -241,14 +215,15 @@ class Trackers(Mapping[str, LossTracker]):
             epoch = self._trackers[next(iter(self))].recorder.state.epoch
             numbers = {name: self._numbers(name) for name in self}
             means = {name: (own[13], own[14]) for name, own in numbers.items() if own[14]}
-            self._pending_epoch = PendingEpoch(epoch, means, max(self._state.step - 1, 0))
+            told = means if self._reports else {}
+            self._outbox.epochs.append(PendingEpoch(epoch, told, max(self._state.step - 1, 0)))
             self._resume()
         return {name: mean for name, (mean, _) in means.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Wait for what is on its way, so that the copy is complete."""
         self.flush()
-        return self.__dict__ | {"_pending_late": None}
+        return self.__dict__
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -309,5 +284,5 @@ class Trackers(Mapping[str, LossTracker]):
                 updates, blocks = own["reported"][name]
                 rare = numbers[16]._replace(blocks_completed=blocks)
                 reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
-            self._pending = self._pending_epoch = None
+            self._outbox.row, self._outbox.epochs = None, []
             self._state = self._state._replace(step=own["step"], reported=reported)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from loss_loggers import BaseLogger, Row
+    from loss_loggers import BaseLogger
 
 READ_EVERY = 50
 """Steps between two reads, where the host waits for a read."""
@@ -33,8 +33,8 @@ _waiting: set[Readback] = set()
 class Owner(Protocol):
     """Whose step it is that is read back."""
 
-    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
-        """Take the step into the statistics; asked twice, it gives the same row again."""
+    def complete(self, entry: Entry, values: list[list[float]]) -> None:
+        """Take the step into the statistics, once, however often it is asked."""
         ...
 
     def has(self, entry: Entry) -> bool:
@@ -75,26 +75,19 @@ class Readback:
 
     Args:
         every: Steps between two reads.
-        deliver: Gets the rows of the steps that were taken in; called again with the same list
-            if it was interrupted, and with an empty one at the end.
+        deliver: Called after steps were taken in: their rows can be reported.
     """
 
-    def __init__(self, every: int, deliver: Callable[[list[Row]], None]) -> None:
+    def __init__(self, every: int, deliver: Callable[[], None]) -> None:
         self.every: int = checked_count(every, 1, "log_every", "steps")
         self.lock = RLock()
         self._deliver = deliver
         # One attribute, so that no step is in both or in none, whoever interrupts.
         self._held: tuple[list[Entry], tuple[Transfer, list[Entry]] | None] = [], None
         self._arrived: deque[tuple[Entry, list[list[float]]]] = deque()
-        self._rows: list[Row] = []
         self._failures = 0
         self._has_warned = False
-        self._is_busy = False
         self._is_awaited = False
-
-    def __bool__(self) -> bool:
-        """Whether there is anything that the host does not know, and is not just taking in."""
-        return not self._is_busy and bool(len(self) or self._rows)
 
     def __len__(self) -> int:
         """How many steps the host does not know."""
@@ -153,7 +146,7 @@ class Readback:
                 self._take_in()
             except Exception as error:  # whatever a device that is gone raises
                 self._let_go(error)
-            self._deliver([])
+            self._deliver()
 
     def _send(self) -> None:
         self._take_in()  # What was sent before, if there is any: it left `every` steps ago.
@@ -165,24 +158,20 @@ class Readback:
             self._held = [], None
 
     def _take_in(self) -> None:
-        entries, sent = self._held
-        if sent is not None and not self._arrived:
+        sent = self._held[1]
+        if not self._arrived:
+            if sent is None:
+                return
             self._arrived = deque(zip(sent[1], sent[0].open(), strict=True))
             self._failures, self._has_warned = 0, False
-        self._is_busy = True
-        try:
-            while self._arrived:  # Whoever interrupts it finds the rest there.
-                entry, own = self._arrived[0]
-                row = entry.owner.complete(entry, own)
-                if row is not None and not (self._rows and self._rows[-1] is row):
-                    self._rows.append(row)
+        while self._arrived:  # Whoever interrupts it finds the rest there, and so who calls back.
+            entry, own = self._arrived[0]
+            entry.owner.complete(entry, own)
+            if self._arrived and self._arrived[0][0] is entry:
                 self._arrived.popleft()
-            self._held = entries, None
-            if self._rows:
-                self._deliver(self._rows)
-                self._rows = []
-        finally:
-            self._is_busy = False
+        if self._held[1] is sent:
+            self._held = self._held[0], None
+        self._deliver()
         if not self:
             _waiting.discard(self)
 

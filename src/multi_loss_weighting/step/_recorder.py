@@ -18,12 +18,12 @@ from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 from ._memory import as_list
 from ._step_state import StepState, taken_in, with_clamped
+from .report._outbox import Outbox
 from .report._reporter import Pending, PendingEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from loss_loggers import Row
     from multi_loss_weighting.batch._batch import Batch
     from multi_loss_weighting.batch._nonfinite import OnNonfinite
     from multi_loss_weighting.statistics._record import Numbers
@@ -72,7 +72,7 @@ class Recorder:
         self.state = StepState(0, losses, losses.numbers_from((), ()))
         self.stride = stride
         every = READ_EVERY if log_every is None else log_every
-        self.use_readback(Readback(every, self._report_late))
+        self.use_readback(Readback(every, self.resume))
         self.lost = 0
         self.ranks = Ranks(
             report.process_group,
@@ -83,22 +83,20 @@ class Recorder:
         self._on_nonfinite = on_nonfinite
         self._keeps_nonfinite = keeps_nonfinite
         self.error: Exception | None = None
-        self._pending: tuple[int, Pending] | None = None
-        self._pending_late: tuple[list[Row], Pending] | None = None
-        self._pending_epoch: tuple[int, PendingEpoch] | None = None
-        self._late_row: tuple[int, Row | None] = (0, None)
+        self.outbox = Outbox(reporter)
         self.report_to(reporter)
 
     def __getstate__(self) -> dict[str, Any]:
-        self.wait()
+        with self.lock:
+            self.wait()
+            self.resume()
         state = self.state._replace(finite=bool(self.finite), buffer=0, untold=None)
-        own = {"lock": None, "state": state, "_pending_late": None, "_pending_epoch": None}
-        return self.__dict__ | own
+        return self.__dict__ | {"lock": None, "state": state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.use_readback(self.readback)
-        self.report_to(self.reporter)
+        self.report_to(self.outbox.reporter)
 
     def use_readback(self, readback: Readback) -> None:
         """What reads the losses on an accelerator, perhaps those of others with them."""
@@ -107,14 +105,14 @@ class Recorder:
 
     def report_to(self, reporter: Reporter | None) -> None:
         """Who gets the rows from now on."""
-        self.reporter = reporter
+        self.outbox.reporter = reporter
         if reporter is not None:
             self.readback.come_before_the_end_of(reporter.logger)
 
     @property
     def reports(self) -> bool:
-        """Whether there is somebody to report to."""
-        return self.reporter is not None and self.ranks.is_reporter
+        """Whether there is somebody to report to, and this rank does."""
+        return self.outbox.reporter is not None and self.ranks.is_reporter
 
     @property
     def finite(self) -> Tensor:
@@ -154,7 +152,7 @@ class Recorder:
             step: The step.
             untold: What the weighting is to be told.
         """
-        if self._pending is not None:
+        if self.outbox.row is not None:
             self.resume()
         state = self.state
         if type(weights) is not list:
@@ -182,7 +180,7 @@ class Recorder:
     ) -> None:
         """Take in a step of the one loss that there is, whose value is known."""
         with self.lock:
-            if self._pending is not None:
+            if self.outbox.row is not None:
                 self.resume()
             state = self.state
             step = state.step if step is None else step
@@ -216,8 +214,9 @@ class Recorder:
     ) -> None:
         """Take over what a step made of the records, by one store, and report its row."""
         number = state.number + 1
-        pending = None
-        if self.reporter is not None and self.ranks.is_reporter:
+        outbox = self.outbox
+        reports = outbox.reporter is not None and self.ranks.is_reporter  # without a call
+        if reports:
             row = state.losses.template.row(state.records, records, given)
             if state.losses.template.total:
                 row[state.losses.template.total] = (
@@ -225,8 +224,7 @@ class Recorder:
                 )
             for name, value in extra.items():
                 row[name] = float(value)
-            pending = Pending(((step, row_time(), row),))
-            self._pending = number, pending
+            outbox.row = number, Pending(((step, row_time(), row),))
         # A tuple of its own class, without the call of its name.
         self.state = _new(
             StepState,
@@ -246,24 +244,14 @@ class Recorder:
                 state.empty + (given is not None and not any(given)),
             ),
         )
-        if pending is not None:
-            self.reporter.report(pending)  # type: ignore[union-attr]
-            self._pending = None
+        if reports:
+            outbox.send(number, state.epoch)
         if bad:
             self._complain(bad, step)
 
     def resume(self) -> None:
         """Report what an interrupt kept back of a step, or of an epoch, that was taken in."""
-        if self._pending is not None:
-            number, pending = self._pending
-            if number <= self.state.number and self.reporter is not None:
-                self.reporter.report(pending)
-            self._pending = None
-        if self._pending_epoch is not None:
-            epoch, means = self._pending_epoch
-            if epoch < self.state.epoch and self.reporter is not None:
-                self.reporter.report_epoch(means)
-            self._pending_epoch = None
+        self.outbox.send(self.state.taken, self.state.epoch)
 
     # Losses that are read back later.
 
@@ -294,7 +282,7 @@ class Recorder:
             finite: Whether all losses are finite.
             untold: What the weighting is to be told.
         """
-        if self._pending is not None:
+        if self.outbox.row is not None:
             self.resume()
         state = self.state
         number = state.number + 1
@@ -318,11 +306,11 @@ class Recorder:
         )
         self.readback.proceed()
 
-    def complete(self, entry: Entry, values: list[list[float]]) -> Row | None:
-        """Take in a step that was read back; asked twice, it gives the same row again."""
+    def complete(self, entry: Entry, values: list[list[float]]) -> None:
+        """Take in a step that was read back."""
         state = self.state
         if entry.number <= state.taken:
-            return self._late_row[1] if self._late_row[0] == entry.number else None
+            return
         details: Later = entry.details
         numbers, (total,), *more = values
         weights = more[-1] if details.weights is None else details.weights
@@ -334,7 +322,6 @@ class Recorder:
             measured = details.samples
             batch = state.losses.reader.known(numbers, details.given)
         records, bad = taken_in(state, batch, weights, measured, entry.step)
-        row: Row | None = None
         if self.reports:
             own = dict(details.extra)
             own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
@@ -342,11 +329,10 @@ class Recorder:
             reported = template.row(state.records, records, batch.given)
             objective = {template.total: total} if template.total else {}
             row = entry.step, entry.time, reported | objective | own
-        self._late_row = entry.number, row
+            self.outbox.put_late(entry.number, row)
         self.state = state._replace(records=records, taken=entry.number)
         if bad:
             self._complain(bad, entry.step)
-        return row
 
     def has(self, entry: Entry) -> bool:
         """Whether the step counts: it was not interrupted before."""
@@ -357,16 +343,6 @@ class Recorder:
         if entry.number > self.state.taken:
             self.state = self.state._replace(taken=entry.number)
             self.lost += 1
-
-    def _report_late(self, rows: list[Row]) -> None:
-        self.resume()
-        if self.reporter is None or not rows:
-            return
-        if self._pending_late is None or self._pending_late[0] is not rows:
-            pending = Pending(rows)
-            pending.late = True
-            self._pending_late = rows, pending
-        self.reporter.report(self._pending_late[1])
 
     # Epochs.
 
@@ -381,11 +357,10 @@ class Recorder:
                 for name, numbers in zip(state.losses.names, state.records, strict=True)
                 if numbers[14]
             }
-            if self.reports and means:
+            if self.reports:
                 labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
                 own = {labels[name]: mean for name, mean in means.items()}
-                pending = PendingEpoch(state.epoch, own, max(state.step - 1, 0))
-                self._pending_epoch = state.epoch, pending
+                self.outbox.epochs.append(PendingEpoch(state.epoch, own, max(state.step - 1, 0)))
             records = [begin_epoch(numbers) for numbers in state.records]
             self.state = state._replace(records=records, epoch=state.epoch + 1)
             self.resume()

@@ -1,0 +1,98 @@
+"""Outbox: the rows of steps until the loggers have them, whoever interrupts in between."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from loss_loggers import Pending
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from loss_loggers import Row
+
+    from ._reporter import PendingEpoch, Reporter
+
+
+class Outbox:
+    """Holds a row from before its step counts until the loggers have it.
+
+    Ctrl-C may come at any moment. What was put here goes out with the next `send` after its step
+    came to count. A logger may call back, e.g. to save a checkpoint: it does not get the row again
+    that it is just taking.
+
+    Attributes:
+        reporter: Who gets the rows; None for nobody.
+        row: The number of a step, and its row.
+        epochs: The means of epochs.
+
+    Args:
+        reporter: Who gets the rows.
+    """
+
+    def __init__(self, reporter: Reporter | None) -> None:
+        self.reporter = reporter
+        self.row: tuple[int, Pending] | None = None
+        self.epochs: list[PendingEpoch] = []
+        # One attribute, so that no row is in both or in none.
+        self._late: tuple[list[tuple[int, Row]], Pending | None] = [], None
+        self._counted = 0, 0
+        self._sender: FrameType | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy does not send what is held here once more."""
+        empty: dict[str, Any] = {"row": None, "epochs": [], "_late": ([], None), "_sender": None}
+        return self.__dict__ | empty
+
+    def put_late(self, number: int, row: Row) -> None:
+        """Hold the row of a step that was read back, in place of one that it had before."""
+        held = self._late[0]
+        if held and held[-1][0] == number:
+            held.pop()
+        held.append((number, row))
+
+    def send(self, number: int, ended: int) -> None:
+        """Report what is held of steps up to this number, and of epochs before `ended`."""
+        self._counted = number, ended
+        if self._sender is not None and self._is_sending():
+            return
+        try:
+            self._sender = sys._getframe()
+            while True:
+                if self._late[0] or self._late[1]:
+                    self._send_late()
+                elif self.epochs:
+                    self._send_epoch()
+                elif (held := self.row) is not None:
+                    if held[0] <= self._counted[0] and self.reporter is not None:
+                        self.reporter.report(held[1])
+                    if self.row is held:  # A logger may have recorded another step.
+                        self.row = None
+                else:
+                    break
+        finally:
+            self._sender = None
+
+    def _is_sending(self) -> bool:
+        """Whether it is a logger that asks; an interrupt may leave a sender that has gone."""
+        frame: FrameType | None = sys._getframe()
+        while frame is not None and frame is not self._sender:
+            frame = frame.f_back
+        return frame is not None
+
+    def _send_late(self) -> None:
+        held, pending = self._late
+        if pending is None:
+            pending = Pending(row for number, row in held if number <= self._counted[0])
+            pending.late = True
+            self._late = [], pending
+        if self.reporter is not None:
+            self.reporter.report(pending)
+        self._late = self._late[0], None
+
+    def _send_epoch(self) -> None:
+        means = self.epochs[0]
+        if means.epoch < self._counted[1] and means.means and self.reporter is not None:
+            self.reporter.report_epoch(means)
+        self.epochs = self.epochs[1:]
