@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ._epochs import read_epoch_rows
 from ._row_template import KEYS
-from ._run_folder import parts, run_info
+from ._run_folder import readable_parts, run_info
 from ._table import read_table
 
 if TYPE_CHECKING:
@@ -46,9 +46,10 @@ def read_rows(
     [(7, 0.5, {'loss/G': 0.25, 'loss/D': 1, 'lr': 0.001})]
     """
     first, offset = place
-    for number, path in list(enumerate(parts(run), 1))[first - 1 :]:
-        for row, end in _rows(path, offset if number == first else 0, number, is_known):
-            yield row, (number, end)
+    for number, path in readable_parts(run):
+        if number >= first:
+            for row, end in _rows(path, offset if number == first else 0, number, is_known):
+                yield row, (number, end)
 
 
 def read_logged(run: Path) -> Iterator[Row]:
