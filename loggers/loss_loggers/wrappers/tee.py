@@ -114,7 +114,6 @@ class Tee(BaseLogger):
             pending = pending.child()
             pending.tee = self
         if self._asked is not None and not pending.tries:
-            pending.generation = len(self._asked.resumed)
             pending.places, pending.moments = [None] * len(pending), {}
             pending.covered = None
         pending.tries += 1
