@@ -202,6 +202,7 @@ class RunWriter:
         losses.rewind(state["part"], state["offset"], state.get("epochs", 0))
         self._templates.clear()
         if losses.ends != before:
+            self.info.set_has_rows(losses.position > (1, 0))
             self.info.resumed_at(*losses.ends, self._shift)
             self.save()
 
@@ -305,5 +306,6 @@ class RunWriter:
             losses.widen(new)
         # What has no value of its own, such as the cosine between two losses, is no loss.
         self.info.add_losses(loss for loss, column in places if column == "loss")
+        self.info.set_has_rows(True)
         template = self._templates[tuple(metrics)] = RowTemplate(places, losses.columns)
         return template
