@@ -13,9 +13,9 @@ from loss_loggers.recording import (
     EPOCH_COLUMNS,
     EPOCHS,
     KEYS,
-    readable_parts,
     read_logged,
     read_table,
+    readable_parts,
     run_info,
 )
 
