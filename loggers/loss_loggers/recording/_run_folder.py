@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
-from math import inf
+from math import inf, isfinite
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -165,7 +165,8 @@ def last_time(folder: Path) -> float:
             lines = file.read().split(b"\n")[:-1]
         for line in reversed(lines):
             with suppress(ValueError, IndexError):
-                return float(line.split(b",")[1])
+                if isfinite(time := float(line.split(b",")[1])):
+                    return time
     return -inf
 
 

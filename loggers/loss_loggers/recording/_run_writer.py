@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from math import inf, nextafter
+from math import inf, isfinite, nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,7 @@ class RunWriter:
             self._look(losses)
         template = self._templates.get(tuple(metrics)) or self._new_template(metrics, losses)
         time += self._shift
-        if time <= self._last[0]:
+        if not self._last[0] < time < inf:
             time = self._later(time, step)
         text = template.text(step, time, metrics)
         try:
@@ -275,9 +275,11 @@ class RunWriter:
     def _later(self, time: float, step: int) -> float:
         """A time that does not go back; the rows of one step are told apart by it."""
         last, last_step = self._last
-        if step == last_step:
-            return nextafter(last, inf)
-        return max(time, last)
+        if not isfinite(time):  # as from a file that somebody edited
+            time = row_time() + self._shift
+        if time > last:
+            return time
+        return nextafter(last, inf) if step == last_step else last
 
     def _report_resumption(self, losses: LossFiles) -> None:
         if not self.claim.is_resumed:

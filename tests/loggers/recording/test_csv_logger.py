@@ -392,6 +392,22 @@ def test_a_run_is_resumed_after_its_last_whole_line(tmp_path: Path) -> None:
     assert info["id"] == logger.state_dict()["run"] == resumed.state_dict()["run"]
 
 
+@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])
+def test_a_time_that_is_none_does_not_spread(tmp_path: Path, time: float) -> None:
+    """It was logged so, or is in a file that somebody edited."""
+    with CsvLogger(tmp_path) as logger:
+        logger.log_rows([(0, time, {"loss/G": 0.5}), (1, 1.5e9, {"loss/G": 0.5})])
+    with (tmp_path / "losses.csv").open("a") as file:
+        file.write(f"2,{time},G,0.5{',' * 11}\n")
+    with CsvLogger(tmp_path, resume=True) as logger:
+        write(logger, range(3, 5))
+
+    times = read_run(tmp_path).columns["time"].tolist()
+    known = times[:2] + times[3:]
+    assert known == sorted(known)
+    assert 1.5e9 < known[0] <= known[-1] < 1e10
+
+
 def test_a_run_that_lost_its_header_gets_it_again(tmp_path: Path) -> None:
     CsvLogger(tmp_path).close()
     (tmp_path / "losses.csv").write_text("step,time,na")
