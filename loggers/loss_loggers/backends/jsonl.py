@@ -52,6 +52,8 @@ class JsonlLogger(Adapter):
     {"step": 0, "time": 1500000000.0, "losses": {"G": {"loss": 0.5}}, "values": {"lr": 0.001}}
     """
 
+    is_bound_to_process = True
+
     def __init__(self, path: str | PathLike[str]) -> None:
         super().__init__()
         self._wanted = folder_at(path)

@@ -45,6 +45,8 @@ class MetricsEndpoint(Adapter):
     losses_weight{loss="G",run="gan"} 0.25
     """
 
+    is_bound_to_process = True
+
     def __init__(self, port: int = 0, *, run: str = "", host: str = "127.0.0.1") -> None:
         super().__init__()
         if not isinstance(port, int) or not 0 <= port < 1 << 16:

@@ -70,6 +70,8 @@ class CsvLogger(BaseLogger):
     0,1500000000.0,lr,,,,,,,,,,,,0.001
     """
 
+    is_bound_to_process = True
+
     def __init__(
         self, path: str | PathLike[str], *, resume: bool = False, takeover: bool = False
     ) -> None:

@@ -52,13 +52,6 @@ class RunWriter:
         self._watch = Watch()
         self._state_to_load: dict[str, Any] | None = None
 
-    def __getstate__(self) -> None:
-        msg = (
-            f"one process writes {self.path}, so its logger cannot be pickled: make one where it"
-            " is used, and save state_dict() instead of the whole object"
-        )
-        raise TypeError(msg)
-
     @property
     def path(self) -> Path:
         """The folder: the one that was asked for, or a sibling once it is claimed."""

@@ -19,7 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loss_loggers import CsvLogger, MemoryLogger, Tee, read_run, row_time, run_info, sync
+from loss_loggers import (
+    Background,
+    CsvLogger,
+    JsonlLogger,
+    MemoryLogger,
+    Tee,
+    read_run,
+    row_time,
+    run_info,
+    sync,
+)
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -623,8 +633,9 @@ def test_a_forked_child_leaves_the_record_to_its_parent(tmp_path: Path, script: 
 def test_to_pickle_it_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         write(logger, range(1))
-        with pytest.raises(TypeError, match=rf"one process writes {tmp_path}, .* state_dict\(\)"):
-            pickle.dumps(Tee(logger))
+        for other in (Tee(logger), Background(MemoryLogger()), JsonlLogger(tmp_path / "gan.jsonl")):
+            with pytest.raises(TypeError, match=r"(Logger|Background) works in .* state_dict\(\)"):
+                pickle.dumps(other)
         write(logger, range(1, 2))
 
     assert losses(tmp_path) == [0.0, 1 / 3]
