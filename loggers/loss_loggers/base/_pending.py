@@ -59,7 +59,7 @@ class Pending(list[Row]):
     """For each row what it sums up of the record, where the rows are no rows of the record."""
 
     tee: object = None
-    """The `Tee` that delivers these rows."""
+    """Which `Tee` delivers these rows, by its key."""
 
     tries = 0
     """How often it began to: from the second try on a logger may have them already."""
