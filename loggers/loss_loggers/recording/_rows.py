@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ._epochs import read_epoch_rows
 from ._row_template import KEYS
 from ._run_folder import readable_parts, run_info
-from ._table import read_table
+from ._table import read_table, senseless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,12 +128,15 @@ def _rows(
             row = None
         if known:
             continue
-        if row is None:
-            key, seen = cells[:2], set()
-            row = int(key[0]), float(key[1]), {}
-        seen.add(name)
         metrics = names.get(name) or names.setdefault(name, _metrics(name, columns))
-        row[2].update(_numbers(metrics, cells[len(KEYS) :]))
+        try:
+            if row is None:
+                key, seen = cells[:2], set()
+                row = int(key[0]), float(key[1]), {}
+            row[2].update(_numbers(metrics, cells[len(KEYS) :]))
+        except ValueError as error:
+            raise senseless(path, offset, error) from None
+        seen.add(name)
         end = offset
     if row is not None:
         yield row, end
