@@ -135,7 +135,7 @@ class WandbLogger(Adapter):
             self._run.define_metric(self._step_metric, hidden=True)
         for name in row.keys() - self._defined:
             self._defined.add(name)
-            if "*" not in name:  # which W&B takes for a pattern
+            if name and "*" not in name:  # which W&B takes for a pattern
                 self._run.define_metric(name, step_metric=self._step_metric)
         row[self._step_metric] = int(step)
         return row
