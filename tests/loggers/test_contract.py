@@ -41,6 +41,7 @@ KINDS: dict[str, Any] = {
     "loss/text": "much",
 }
 NAMES = (
+    "",
     "loss/ü b.c",
     "loss/line\nbreak",
     "loss/a=b",

@@ -59,6 +59,8 @@ class AlertLogger(BaseLogger):
     Alert(kind='nonfinite', loss='G', step=7, text='G was NaN or infinite at step 7')
     """
 
+    is_bound_to_process = True
+
     def __init__(self, on_alert: Callable[[Alert], object] | str, *, run: str = "") -> None:
         # Imported when it is used, so that importing this package costs nothing more.
         from ._running_alerts import RunningAlerts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from contextlib import suppress
 from queue import Queue
 from threading import Event, Thread
 from time import monotonic
@@ -117,12 +118,14 @@ class Webhook:
 def _host_of(url: str) -> str:
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not url.isprintable():
-        wanted = "on_alert must be a function, or a URL that begins with http:// or https://"
-        msg = f"{wanted}; got one that begins with {url[:8]!r}"
-        raise ValueError(msg)
-    return parts.hostname
+    with suppress(ValueError):  # of a port, or of brackets
+        parts = urlsplit(url)
+        is_one = url.isprintable() and " " not in url and parts.port != 0
+        if is_one and parts.scheme in ("http", "https") and parts.hostname:
+            return parts.hostname
+    wanted = "on_alert must be a function, or a URL that begins with http:// or https://"
+    msg = f"{wanted}; got one that begins with {url[:8]!r}"
+    raise ValueError(msg)
 
 
 def _post(url: str, message: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from loss_loggers.base._values import is_validation, statistic_and_loss
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -21,21 +23,26 @@ class Purge:
         self._last: dict[str, int] = {}
         self._goes_on = _is_put_after_others(writer)
 
-    def is_due(self, tags: Collection[str], step: int) -> bool:
-        """Whether what charts have from this step on is to be forgotten before these numbers come.
+    def due(self, tags: Collection[str], step: int) -> int | None:
+        """From which step on charts are to forget what they have before these numbers come, if so.
 
         It is where a tag goes back, and at the first row in a folder with event files of before;
-        unless that counts from 0, as another training does whose tags may be others.
+        unless that counts from 0, as another training does whose tags may be others. A validation
+        is at the last step of its training, whose own row does not come again.
         """
+        first = None
         with self._lock:
             goes_back = any(self._last.get(tag, step) > step for tag in tags)
-            if goes_back:
-                self._last = {tag: last for tag, last in self._last.items() if last < step}
-            elif self._goes_on and step > 0:
-                goes_back = True
+            if goes_back or (self._goes_on and step > 0):
+                first = step + any(map(_is_validation, tags))
+                self._last = {tag: last for tag, last in self._last.items() if last < first}
             self._goes_on = False
             self._last.update(dict.fromkeys(tags, step))
-        return goes_back
+        return first
+
+
+def _is_validation(tag: str) -> bool:
+    return is_validation(statistic_and_loss(tag)[1].rpartition("/")[0])
 
 
 _MAKING = Lock()

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from loss_loggers.base._protocol import Means, Metrics
@@ -67,7 +68,7 @@ class ConsoleLogger(BaseLogger):
     def _print(self, step: int, words: dict[str, str]) -> None:
         line = " | ".join([f"step {step:7d}", *(f"{name} {text}" for name, text in words.items())])
         # Looked up now, for notebooks and tests put another stream there.
-        print(line, file=self._stream or sys.stderr)
+        print(printable(line), file=self._stream or sys.stderr)
 
 
 def _words(metrics: Metrics) -> dict[str, str]:

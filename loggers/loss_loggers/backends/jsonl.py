@@ -52,6 +52,8 @@ class JsonlLogger(Adapter):
     {"step": 0, "time": 1500000000.0, "losses": {"G": {"loss": 0.5}}, "values": {"lr": 0.001}}
     """
 
+    is_bound_to_process = True
+
     def __init__(self, path: str | PathLike[str]) -> None:
         super().__init__()
         self._wanted = folder_at(path)
@@ -94,6 +96,8 @@ class JsonlLogger(Adapter):
         losses: dict[str, dict[str, Any]] = {}
         values: dict[str, Any] = {}
         line: dict[str, Any] = {"step": step, "time": time, "losses": losses, "values": values}
+        if not isfinite(time):
+            line |= {"time": None, "nonfinite": {"time": str(time)}}
         for metric, value in metrics.items():
             statistic, loss = statistic_and_loss(metric)
             place = values if statistic == "value" else losses.setdefault(loss, {})
@@ -154,7 +158,7 @@ class JsonlLogger(Adapter):
 
 def _check(path: Path) -> None:
     """Raise unless it may be a file of JSON lines: the end of another would be cut off."""
-    if path.is_file():
+    if path.exists():
         from ._json_lines import is_json_lines
 
         if not is_json_lines(path):

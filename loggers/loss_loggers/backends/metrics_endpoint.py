@@ -45,6 +45,8 @@ class MetricsEndpoint(Adapter):
     losses_weight{loss="G",run="gan"} 0.25
     """
 
+    is_bound_to_process = True
+
     def __init__(self, port: int = 0, *, run: str = "", host: str = "127.0.0.1") -> None:
         super().__init__()
         if not isinstance(port, int) or not 0 <= port < 1 << 16:
@@ -113,7 +115,7 @@ class LastValues:
         self.run = run
         self._last: dict[str, float] = {}
         self._step, self._time = -1, 0.0
-        self._families = Names(_family)
+        self._families = Names(_family, reserved=["losses_last_step", "losses_last_step_seconds"])
 
     def take(self, step: int, moment: float, row: dict[str, float]) -> None:
         """Remember a row. Nobody waits: a dict is changed, and copied, in one go."""
@@ -124,11 +126,12 @@ class LastValues:
         """The gauges, as prometheus_client asks for them."""
         from prometheus_client.core import GaugeMetricFamily
 
+        for name, value in (("last_step", self._step), ("last_step_seconds", self._time)):
+            if self._last:
+                gauge = GaugeMetricFamily(f"losses_{name}", name, labels=["run"])
+                gauge.add_metric([self.run], value)
+                yield gauge
         families: dict[str, Any] = {}
-        if self._last:
-            for name, value in (("last_step", self._step), ("last_step_seconds", self._time)):
-                families[name] = GaugeMetricFamily(f"losses_{name}", name, labels=["run"])
-                families[name].add_metric([self.run], value)
         for metric, value in self._last.copy().items():
             statistic, loss = statistic_and_loss(metric)
             if statistic not in families:

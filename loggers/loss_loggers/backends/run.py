@@ -45,7 +45,7 @@ class RunLogger(Adapter):
         run: The run, which you start and finish.
 
     Raises:
-        TypeError: If it has no `log`, or is a run of W&B.
+        TypeError: If it has no `log` that takes a step, or is a run of W&B.
 
     >>> class Run:
     ...     def log(self, row, step=None):
@@ -56,7 +56,7 @@ class RunLogger(Adapter):
 
     def __init__(self, run: LogsSteps) -> None:
         super().__init__()
-        fits = not isinstance(run, type) and callable(getattr(run, "log", None))
+        fits = not isinstance(run, type) and _takes_step(getattr(run, "log", None))
         check_kind(fits and not is_a(run, *_OWN), "a run with log(dict, step=...)", run)
         self._run = run
         self._names = Names()
@@ -79,3 +79,15 @@ class RunLogger(Adapter):
         update = getattr(getattr(self._run, "config", None), "update", None)
         if callable(update) and not self._refuses(0):
             update(flat(self._with_earlier(hyperparams)))
+
+
+def _takes_step(log: Any) -> bool:
+    from inspect import signature  # here, for it is a tenth of what importing this package costs
+
+    try:
+        signature(log).bind({}, step=0)
+    except TypeError:
+        return False
+    except ValueError:  # it is not written in Python
+        return True
+    return True

@@ -144,7 +144,8 @@ class TensorBoardLogger(Adapter):
         if self._protos is not None:
             start = self._protos.session_log(status=self._protos.session_log.START)
             file = self._writer._get_file_writer()  # noqa: SLF001
-            file.add_event(self._protos.event(session_log=start), step, moment)
+            for _ in range(2):  # TensorBoard's server takes the first one of a run for its start
+                file.add_event(self._protos.event(session_log=start), step, moment)
 
     def _write(self, values: dict[str, float], step: int, moment: float) -> None:
         if self._protos is None:
@@ -153,8 +154,9 @@ class TensorBoardLogger(Adapter):
             return
         summary = self._protos.summary
         numbers = [summary.Value(tag=name, simple_value=value) for name, value in values.items()]
-        if self._purge is not None and self._purge.is_due(values, step):
-            self._forget(step, moment)
+        first = self._purge.due(values, step) if self._purge is not None else None
+        if first is not None:
+            self._forget(first, moment)
         # One event with all numbers; add_scalar writes one for each.
         file = self._writer._get_file_writer()  # noqa: SLF001
         file.add_summary(summary(value=numbers), step, moment)

@@ -32,8 +32,7 @@ class TrackioLogger(Adapter):
 
     NaN and infinity arrive. Trackio keeps the names `project`, `run`, `timestamp`, `step`, `time`
     and `metrics` for itself: a number that is called so gets a `_` behind it. Hyperparameters go
-    with the next rows, and those that come after the first row only with rows of a batch. A row
-    after `run.finish()` still arrives.
+    with the next row. A row after `run.finish()` still arrives.
 
     Example::
 
@@ -75,9 +74,14 @@ class TrackioLogger(Adapter):
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Add them to the configuration of the run."""
-        if not self._refuses(0):
-            self._run.config.update(flat(self._with_earlier(hyperparams)))
-            self._has_news = True
+        if self._refuses(0):
+            return
+        run, self._has_news = self._run, True
+        run.config.update(flat(self._with_earlier(hyperparams)))
+        # Trackio sends it with its first row alone, and takes but one of the rows it has not sent.
+        for entry in list(run._queued_logs):  # noqa: SLF001
+            entry["config"] = dict(run.config) if entry["config"] else None
+        run._config_logged = False  # noqa: SLF001
 
     def _is_direct(self) -> bool:
         """Whether this process writes the database of the run."""

@@ -23,6 +23,11 @@ _RESERVED = ("_step", "_timestamp", "_runtime", "_wandb")
 """What W&B writes into each row itself."""
 
 
+def _clean(name: str) -> str:
+    """The name as W&B takes it: it drops a number without a name."""
+    return name or "_"
+
+
 class WandbLogger(Adapter):
     """Log to a W&B run that you started.
 
@@ -44,7 +49,7 @@ class WandbLogger(Adapter):
     time, none of yours. NaN and infinity arrive. After `run.finish()` no row is sent.
 
     Names stay as they are, but for four that W&B writes itself: `_step` becomes `_step_2`, and so
-    do `_timestamp`, `_runtime` and `_wandb`.
+    do `_timestamp`, `_runtime` and `_wandb`. An empty name becomes `_`.
 
     Args:
         run: The run.
@@ -79,7 +84,7 @@ class WandbLogger(Adapter):
             raise ValueError(msg)
         self._run = run
         self._step_metric = step_metric
-        self._names = Names(reserved=[step_metric, *_RESERVED])
+        self._names = Names(_clean, reserved=[step_metric, *_RESERVED])
         self._defined: set[str] = set()
         self._steps = steps_in(run)
         self._is_disabled = run.disabled

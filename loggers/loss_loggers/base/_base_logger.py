@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ._epoch_row import epoch_row
 from ._faults import is_the_users
@@ -33,6 +33,9 @@ class BaseLogger:
 
     must_stay_on_thread: ClassVar[str] = ""
     """Why it has to be called on the thread that trains, if so; `Background` then refuses it."""
+
+    is_bound_to_process: ClassVar[bool] = False
+    """Whether it has a file, a port or a thread of its own, which cannot be sent elsewhere."""
 
     _before_close: tuple[Callable[[], object], ...] = ()
 
@@ -108,6 +111,18 @@ class BaseLogger:
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
         # A copy of a model, such as its moving average, has no other file or run to write to.
         return self
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.is_bound_to_process:
+            msg = (
+                f"{type(self).__name__} works in the process that made it, so it cannot be pickled:"
+                " make one where it is used, and save state_dict() instead of a whole object"
+            )
+            raise TypeError(msg)
+        return self.__dict__
 
     def __enter__(self) -> Self:
         return self

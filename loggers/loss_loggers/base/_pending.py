@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 Place = tuple[int, int]
 """A place in a local record: the number of a part, from 1, and a byte offset in it."""
 
-Range = tuple[Place, Place]
-"""What is between two places."""
-
 Span = tuple[int, Place, Place]
 """Between which two places of a record rows are, or epochs, which are in part 0.
 
@@ -52,11 +49,8 @@ class Pending(list[Row]):
 
     late = False
 
-    places: list[Range | None] | None = None
+    places: list[Span | None] | None = None
     """Between which places of the local record each row is, where somebody asks for it."""
-
-    generation = 0
-    """How often the record that is asked had been resumed, or had gone back."""
 
     moments: Mapping[int, float] = MappingProxyType({})
     """The times that the record gave to rows instead of theirs: its time never goes back."""
@@ -65,7 +59,7 @@ class Pending(list[Row]):
     """For each row what it sums up of the record, where the rows are no rows of the record."""
 
     tee: object = None
-    """The `Tee` that delivers these rows."""
+    """Which `Tee` delivers these rows, by its key."""
 
     tries = 0
     """How often it began to: from the second try on a logger may have them already."""
@@ -87,8 +81,7 @@ class Pending(list[Row]):
             child = Pending(self if rows is None else rows())
             child.late = self.late
             if len(child) == len(self):
-                child.generation, child.covered = self.generation, self.covered
-                child.moments = self.moments
+                child.covered, child.moments = self.covered, self.moments
                 # A list of its own, for there may be another record behind this guard.
                 child.places = self.places and [*self.places]
             self.note = (self.done, child)
@@ -106,7 +99,7 @@ class Pending(list[Row]):
         if self.places is None:
             return None
         where = self.places[index]
-        return () if where is None else ((self.generation, *where),)
+        return () if where is None else (where,)
 
     def remaining(self) -> Iterator[tuple[Row, tuple[Span, ...] | None]]:
         """The rows that the logger at this guard lacks, and what the record has of each.

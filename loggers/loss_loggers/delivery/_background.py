@@ -47,6 +47,8 @@ class Background(Tee):
     ([(0, 0.5)], 1, 0)
     """
 
+    is_bound_to_process = True
+
     def __init__(
         self,
         logger: Loggers,

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._epoch_row import epoch_row
+from loss_loggers.base._warn import in_short
 from loss_loggers.recording._epochs import read_epochs
 from loss_loggers.recording._rows import START, read_rows
 from loss_loggers.recording._run_folder import (
@@ -19,6 +20,7 @@ from loss_loggers.recording._run_folder import (
     run_info,
     size_of_epochs,
 )
+from loss_loggers.recording._table import UnreadableError
 
 from .on_disk._senders import Senders
 from .on_disk._spans import EPOCHS, Rewinds
@@ -134,15 +136,28 @@ class PendingRows:
         replace_file(self._sent, json.dumps({"target": self.target, **cursor._asdict()}) + "\n")
 
     def _load(self) -> Cursor:
-        known = read_json(self._sent)
-        known = {name: known[name] for name in Cursor._fields if name in known}
-        known |= {name: tuple(known[name]) for name in ("rows", "epochs") if name in known}
-        cursor = Cursor(**known)
+        cursor = _cursor(self._sent)
         if self._record is None:
             return cursor
         cut = self._record.cut(cursor)
         self._went_back = cut.rows < cursor.rows
         return cut
+
+
+def _cursor(path: Path) -> Cursor:
+    """The one that a file has; the first where there is none."""
+    file = read_json(path)
+    known = {name: file[name] for name in Cursor._fields if name in file}
+    try:
+        for name in ("rows", "epochs"):
+            part, offset = map(int, known.get(name, getattr(Cursor(), name)))
+            known[name] = part, offset
+        known["generation"] = int(known.get("generation", 0))
+        known["undelivered"] = dict(known.get("undelivered", {}))
+    except (TypeError, ValueError) as error:
+        msg = f"it is not as sync wrote it ({in_short(error)}): delete it to send all again"
+        raise UnreadableError(path, 1, msg) from None
+    return Cursor(**known)
 
 
 class _Record:

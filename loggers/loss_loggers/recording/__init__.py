@@ -26,6 +26,7 @@ from ._run_folder import is_run as is_run
 from ._run_folder import move_run as move_run
 from ._run_folder import parts as parts
 from ._run_folder import read_json as read_json
+from ._run_folder import readable_parts as readable_parts
 from ._run_folder import run_info as run_info
 from ._run_folder import write_json as write_json
 from ._run_info import GREY as GREY

@@ -70,6 +70,8 @@ class CsvLogger(BaseLogger):
     0,1500000000.0,lr,,,,,,,,,,,,0.001
     """
 
+    is_bound_to_process = True
+
     def __init__(
         self, path: str | PathLike[str], *, resume: bool = False, takeover: bool = False
     ) -> None:
@@ -145,13 +147,17 @@ class CsvLogger(BaseLogger):
     def _record_places(self, pending: Pending, first: int) -> None:
         """Record rows, and say in which places they are, and with which times."""
         writer, places = self._writer, pending.places
+        if any(metrics for _, _, metrics in pending):
+            writer.open()
         for index in range(first, len(pending)):
-            start = writer.place
+            start, resumed = writer.place, len(writer.resumed)
             writer.append(pending[index])
-            end, moment = writer.place, writer.last_time
+            end, moment, new = writer.place, writer.last_time, writer.resumed[resumed:]
+            for place in new:  # it found its file again, which may be shorter now
+                start = min(start, (place["part"], place["offset"]))
             if start < end and moment != pending[index][1]:
                 pending.moments = {**pending.moments, index: moment}
-            places[index] = start, end  # type: ignore[index]
+            places[index] = resumed + len(new), start, end  # type: ignore[index]
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Record the means of an epoch in `epochs.csv`."""

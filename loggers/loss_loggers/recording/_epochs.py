@@ -9,7 +9,7 @@ from loss_loggers.base._epoch_row import epoch_row
 
 from ._row_template import quoted
 from ._run_folder import EPOCH_COLUMNS, EPOCHS, run_info
-from ._table import read_table
+from ._table import read_table, senseless
 from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
@@ -117,11 +117,15 @@ class Epochs:
 def read_epochs(folder: Path) -> Iterator[EpochLine]:
     """The lines of a run folder, but for one that is being written."""
     path = folder / EPOCHS
-    for cells, _, end, _ in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
-        if len(cells) == len(EPOCH_COLUMNS):
-            epoch, step, name, *means = cells
-            mean, samples = map(float, means)
-            yield EpochLine(int(epoch), int(step), name, mean, samples, end)
+    for line in read_table(path, default=EPOCH_COLUMNS)[1] if path.exists() else ():
+        if len(line.cells) == len(EPOCH_COLUMNS):
+            epoch, step, name, *means = line.cells
+            try:
+                mean, samples = map(float, means)
+                known = EpochLine(int(epoch), int(step), name, mean, samples, line.end)
+            except ValueError as error:
+                raise senseless(path, line.end, error) from None
+            yield known
 
 
 def read_epoch_rows(folder: Path) -> Iterator[LoggedEpoch]:

@@ -10,7 +10,7 @@ from loss_loggers.base._paths import folder_at
 
 from ._columns import UnparsableError, parse_file
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, parts, run_info
+from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, readable_parts, run_info
 from ._table import UnreadableError, read_table
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.info = run_info(path)
-        self.columns = _joined([_read(part) for part in parts(path)])
+        self.columns = _joined([_read(part) for _, part in readable_parts(path)])
         self.epochs = _epochs(path / EPOCHS)
         self.note = "" if self.info else f"{path / INFO} is missing or unreadable"
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from ._epochs import read_epoch_rows
 from ._row_template import KEYS
-from ._run_folder import parts, run_info
-from ._table import read_table
+from ._run_folder import readable_parts, run_info
+from ._table import read_table, senseless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,9 +46,10 @@ def read_rows(
     [(7, 0.5, {'loss/G': 0.25, 'loss/D': 1, 'lr': 0.001})]
     """
     first, offset = place
-    for number, path in list(enumerate(parts(run), 1))[first - 1 :]:
-        for row, end in _rows(path, offset if number == first else 0, number, is_known):
-            yield row, (number, end)
+    for number, path in readable_parts(run):
+        if number >= first:
+            for row, end in _rows(path, offset if number == first else 0, number, is_known):
+                yield row, (number, end)
 
 
 def read_logged(run: Path) -> Iterator[Row]:
@@ -127,12 +128,15 @@ def _rows(
             row = None
         if known:
             continue
-        if row is None:
-            key, seen = cells[:2], set()
-            row = int(key[0]), float(key[1]), {}
-        seen.add(name)
         metrics = names.get(name) or names.setdefault(name, _metrics(name, columns))
-        row[2].update(_numbers(metrics, cells[len(KEYS) :]))
+        try:
+            if row is None:
+                key, seen = cells[:2], set()
+                row = int(key[0]), float(key[1]), {}
+            row[2].update(_numbers(metrics, cells[len(KEYS) :]))
+        except ValueError as error:
+            raise senseless(path, offset, error) from None
+        seen.add(name)
         end = offset
     if row is not None:
         yield row, end

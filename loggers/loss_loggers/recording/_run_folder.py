@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from itertools import count, takewhile
-from math import inf
+from math import inf, isfinite
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,15 @@ def parts(folder: Path) -> list[Path]:
     return list(takewhile(lambda path: path.exists(), paths))
 
 
+def readable_parts(folder: Path) -> list[tuple[int, Path]]:
+    """Those that can be read, with their numbers.
+
+    What took the place of a file, such as a folder, has its lines in a later one.
+    """
+    there = parts(folder)
+    return [(n, path) for n, path in enumerate(there, 1) if path.is_file() or n == len(there)]
+
+
 def size_of_epochs(folder: Path) -> int:
     """The size of the file of epochs, if there is one."""
     path = folder / EPOCHS
@@ -156,7 +165,8 @@ def last_time(folder: Path) -> float:
             lines = file.read().split(b"\n")[:-1]
         for line in reversed(lines):
             with suppress(ValueError, IndexError):
-                return float(line.split(b",")[1])
+                if isfinite(time := float(line.split(b",")[1])):
+                    return time
     return -inf
 
 

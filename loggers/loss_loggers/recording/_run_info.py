@@ -53,6 +53,7 @@ class RunInfo:
             **_running(),
             "start": row_time(),
             "end": None,
+            "has_rows": False,
             "losses": {},
             "hyperparameters": {},
         }
@@ -73,6 +74,11 @@ class RunInfo:
         losses = known.get("losses")  # a user may call something else so
         if isinstance(losses, list):
             self.add_losses(name for name in losses if isinstance(name, str))
+
+    def set_has_rows(self, has_rows: bool) -> None:
+        """Say whether rows were recorded: a file that is empty may have had some."""
+        self.changed |= self.values["has_rows"] != has_rows
+        self.values["has_rows"] = has_rows
 
     def resume(self, old: dict[str, Any]) -> None:
         """Become the run that is on disk, running again."""

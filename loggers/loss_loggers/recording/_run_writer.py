@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from math import inf, nextafter
+from math import inf, isfinite, nextafter
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +51,6 @@ class RunWriter:
         self._shift = 0.0
         self._watch = Watch()
         self._state_to_load: dict[str, Any] | None = None
-
-    def __getstate__(self) -> None:
-        msg = (
-            f"one process writes {self.path}, so its logger cannot be pickled: make one where it"
-            " is used, and save state_dict() instead of the whole object"
-        )
-        raise TypeError(msg)
 
     @property
     def path(self) -> Path:
@@ -119,7 +112,7 @@ class RunWriter:
             self._look(losses)
         template = self._templates.get(tuple(metrics)) or self._new_template(metrics, losses)
         time += self._shift
-        if time <= self._last[0]:
+        if not self._last[0] < time < inf:
             time = self._later(time, step)
         text = template.text(step, time, metrics)
         try:
@@ -202,6 +195,7 @@ class RunWriter:
         losses.rewind(state["part"], state["offset"], state.get("epochs", 0))
         self._templates.clear()
         if losses.ends != before:
+            self.info.set_has_rows(losses.position > (1, 0))
             self.info.resumed_at(*losses.ends, self._shift)
             self.save()
 
@@ -274,9 +268,11 @@ class RunWriter:
     def _later(self, time: float, step: int) -> float:
         """A time that does not go back; the rows of one step are told apart by it."""
         last, last_step = self._last
-        if step == last_step:
-            return nextafter(last, inf)
-        return max(time, last)
+        if not isfinite(time):  # as from a file that somebody edited
+            time = row_time() + self._shift
+        if time > last:
+            return time
+        return nextafter(last, inf) if step == last_step else last
 
     def _report_resumption(self, losses: LossFiles) -> None:
         if not self.claim.is_resumed:
@@ -305,5 +301,6 @@ class RunWriter:
             losses.widen(new)
         # What has no value of its own, such as the cosine between two losses, is no loss.
         self.info.add_losses(loss for loss, column in places if column == "loss")
+        self.info.set_has_rows(True)
         template = self._templates[tuple(metrics)] = RowTemplate(places, losses.columns)
         return template

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from loss_loggers.base._paths import open_file
+from loss_loggers.base._warn import in_short
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,6 +65,13 @@ class UnreadableError(ValueError):
 
     def __init__(self, path: Path, line: int, why: str) -> None:
         super().__init__(f"{path}, line {line}: {why}")
+
+
+def senseless(path: Path, end: int, error: Exception) -> UnreadableError:
+    """What to raise at a line that ends at this byte offset, after the error that it brought."""
+    with open_file(path) as file:  # lines are counted anew, for the reading may have begun anywhere
+        number = file.read(end).count(b"\n")
+    return UnreadableError(path, number, f"it makes no sense ({in_short(error)})")
 
 
 def _text(path: Path, number: int, line: bytes) -> str:

@@ -42,6 +42,8 @@ class Tee(BaseLogger):
         self.guards: tuple[Guard, ...] = tuple(sorted(_guards(loggers), key=_is_no_record))
         records = [g.logger for g in self.guards if isinstance(g.logger, CsvLogger)]
         asked = [self.set_record(record) for record in records]
+        # What rows know it by: windows remember rows, and are not to keep a forgotten Tee alive.
+        self._key = object()
         # With several records, those that ask go by how far theirs has come.
         self._asked = records[0] if asked == [True] else None
 
@@ -109,12 +111,11 @@ class Tee(BaseLogger):
     def log_pending(self, pending: Pending) -> None:
         """Send rows to each that does not have them from an earlier, interrupted call."""
         if pending.tee is None:
-            pending.tee = self
-        elif pending.tee is not self:  # it is behind another one
+            pending.tee = self._key
+        elif pending.tee is not self._key:  # it is behind another one
             pending = pending.child()
-            pending.tee = self
+            pending.tee = self._key
         if self._asked is not None and not pending.tries:
-            pending.generation = len(self._asked.resumed)
             pending.places, pending.moments = [None] * len(pending), {}
             pending.covered = None
         pending.tries += 1

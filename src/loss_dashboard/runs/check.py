@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import INFO, UnreadableError, open_file, parts, read_table, run_info
 
-from .run_json import settings_in
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -25,7 +23,7 @@ def check_run(folder: Path) -> list[str]:
     problems = [] if info else [f"{INFO} is missing or unreadable"]
     if not files:
         problems.append("losses.csv is missing")
-    elif _is_empty(files[-1]) and not (len(files) == 1 and _had_rows(info)):
+    elif _is_empty(files[-1]) and not (len(files) == 1 and info.get("has_rows")):
         files = files[:-1]  # it has no header before its first row
     order = _Order(info.get("resumed"))
     checked = (_check_part(part, number, order) for number, part in enumerate(files, 1))
@@ -34,16 +32,6 @@ def check_run(folder: Path) -> list[str]:
 
 def _is_empty(part: Path) -> bool:
     return part.is_file() and not part.stat().st_size
-
-
-def _had_rows(info: dict[str, Any]) -> bool:
-    """Whether `run.json` tells of rows: of losses that no settings name, unless it went back."""
-    places = _places(info.get("resumed"))
-    if places and places[-1].get("part") == 1 and places[-1].get("offset") == 0:
-        return False
-    losses, told = info.get("losses"), settings_in(info).get("losses")
-    told = told if isinstance(told, list) else []
-    return isinstance(losses, dict) and any(name not in told for name in losses)
 
 
 def _places(resumed: object) -> list[dict[str, Any]]:

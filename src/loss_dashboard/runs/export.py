@@ -13,9 +13,9 @@ from loss_loggers.recording import (
     EPOCH_COLUMNS,
     EPOCHS,
     KEYS,
-    parts,
     read_logged,
     read_table,
+    readable_parts,
     run_info,
 )
 
@@ -49,13 +49,13 @@ def export_run(folder: Path, file: BinaryIO, form: Format) -> None:
 
 def columns(folder: Path) -> list[str]:
     """The columns of all parts, beginning with the keys of a line."""
-    headers = [read_table(part)[0] for part in parts(folder)]
+    headers = [read_table(part)[0] for _, part in readable_parts(folder)]
     return list(dict.fromkeys(name for header in [KEYS, *headers] for name in header))
 
 
 def rows(folder: Path) -> Iterator[Row]:
     """The cells of each whole line, as text, by the names of their columns."""
-    for part in parts(folder):
+    for _, part in readable_parts(folder):
         header, lines = read_table(part)
         yield from (dict(zip(header, line.cells, strict=True)) for line in lines)
 

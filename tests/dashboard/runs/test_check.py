@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from loss_dashboard.cli.losses import app
 from loss_dashboard.runs.check import check_run
 from loss_loggers import CsvLogger
+from multi_loss_weighting import LossGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -200,3 +201,19 @@ def test_a_file_that_lost_its_rows_is_found(run: Path, parts: int) -> None:
     (run / "losses.csv").write_text("")
 
     assert check_run(run) == ["losses.csv is empty, and had rows"]
+
+
+@pytest.mark.filterwarnings("ignore:.*was deleted, replaced or cut")
+@pytest.mark.parametrize("is_over", [False, True])
+def test_a_file_that_lost_the_rows_of_given_losses_is_found(
+    tmp_path: Path, *, is_over: bool
+) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    LossGroup(["G"], logger).record({"G": 1.0})
+    if is_over:
+        logger.close()
+
+    (logger.path / "losses.csv").write_text("")
+
+    assert check_run(logger.path) == ["losses.csv is empty, and had rows"]
+    logger.close()

@@ -277,6 +277,9 @@ def test_one_that_is_forgotten_is_let_go(receiver: Receiver) -> None:
         ("ftp://host/x", ValueError, r"begins with http:// or https://; got one .* 'ftp://ho'"),
         ("http:///path", ValueError, "got one that begins with 'http:///'"),
         ("http://host/\n", ValueError, "got one that begins with 'http://h'"),
+        ("http://a host/", ValueError, "got one that begins with 'http://a'"),
+        ("http://host:99999/", ValueError, "got one that begins with 'http://h'"),
+        ("https://[host", ValueError, r"got one that begins with 'https://'"),
     ],
 )
 def test_what_nobody_can_call_is_an_error(on_alert: Any, error: Any, said: str) -> None:

@@ -69,3 +69,11 @@ def test_a_loss_and_a_number_may_share_a_name() -> None:
 def test_never_is_not_an_interval() -> None:
     with pytest.raises(ValueError, match="every counts steps, so it is 1 or more; got 0"):
         ConsoleLogger(every=0)
+
+
+def test_names_cannot_speak_to_the_terminal() -> None:
+    stream = io.StringIO()
+
+    ConsoleLogger(every=1, stream=stream).log_metrics({"loss/\x1b[2J\nG": 0.5}, step=0)
+
+    assert stream.getvalue() == "step       0 | \\x1b[2J\\nG    0.5000\n"

@@ -62,11 +62,13 @@ def test_what_json_cannot_say_is_null_and_told_beside_it(tmp_path: Path) -> None
 
     logger.log_metrics({"loss/G": math.nan, "loss/D": 1.0, "lr": -math.inf}, step=0)
     logger.log_metrics({"loss/G": 1.0}, step=1)
+    logger.log_rows([(2, math.inf, {"lr": 0.5})])
 
-    first, second = lines(logger.path)
+    first, second, third = lines(logger.path)
     assert first["losses"] == {"G": {"loss": None}, "D": {"loss": 1.0}}
     assert first["nonfinite"] == {"loss/G": "nan", "lr": "-inf"}
     assert "nonfinite" not in second
+    assert (third["time"], third["nonfinite"]) == (None, {"time": "inf"})
 
 
 def test_duckdb_reads_columns_of_numbers(tmp_path: Path) -> None:
@@ -144,6 +146,8 @@ def test_a_file_of_something_else_is_an_error_and_stays_as_it_was(tmp_path: Path
         JsonlLogger(path)
 
     assert path.read_text() == "a note without an end of line"
+    with pytest.raises(ValueError, match="path must be a new file, or one of JSON lines"):
+        JsonlLogger(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:

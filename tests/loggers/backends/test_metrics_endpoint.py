@@ -88,6 +88,17 @@ def test_names_of_any_kind_can_be_scraped(endpoint: MetricsEndpoint) -> None:
     assert found["losses_top_5_3", "\\ud800"] == 3.0
 
 
+def test_a_statistic_called_as_one_of_its_own_gauges_gets_another_name(
+    endpoint: MetricsEndpoint,
+) -> None:
+    endpoint.log_metrics({"last_step/a": 1.0, "last_step/b": 2.0}, step=7)
+
+    found = scrape(endpoint)
+    assert found["losses_last_step",] == 7
+    assert found["losses_last_step_2", "a"] == 1.0
+    assert found["losses_last_step_2", "b"] == 2.0
+
+
 def test_it_has_the_name_of_the_run_beside_it(tmp_path: Path) -> None:
     endpoint = MetricsEndpoint()
     with Tee(CsvLogger(tmp_path / "gan"), endpoint) as logger:

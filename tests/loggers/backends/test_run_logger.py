@@ -94,6 +94,13 @@ def test_what_is_no_such_run_is_an_error() -> None:
     with pytest.raises(TypeError, match="got the class Run, not an instance of it"):
         RunLogger(Run)  # type: ignore[arg-type]
 
+    class WithoutSteps:
+        def log(self, row: dict[str, Any]) -> None:
+            """Take a row."""
+
+    with pytest.raises(TypeError, match=r"log\(dict, step=...\), is needed; got .*Without"):
+        RunLogger(WithoutSteps())  # type: ignore[arg-type]
+
 
 def test_for_a_run_of_wandb_there_is_its_own() -> None:
     wandb = pytest.importorskip("wandb", reason="needs the wandb extra")

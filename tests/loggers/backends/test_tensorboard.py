@@ -112,6 +112,36 @@ def test_each_step_is_there_once_after_a_checkpoint(writer: Any, tmp_path: Path)
     assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 14, 19, 24, 29, 34, 39]
 
 
+def test_the_server_of_tensorboard_heeds_the_first_purge_too(writer: Any, tmp_path: Path) -> None:
+    """It reads files in its own way, which takes the first start of a session for that of the run.
+
+    So `purge_step` of a writer does nothing there.
+    """
+    server = import_module("tensorboard.backend.event_processing.plugin_event_accumulator")
+    log(writer, range(20), 1.0)
+    writer.close()
+    with type(writer)(str(tmp_path), filename_suffix=".2") as another:
+        log(another, range(10, 30), 2.0)
+
+    accumulator = server.EventAccumulator(str(tmp_path), size_guidance={"tensors": 0})
+    accumulator.Reload()
+
+    assert [event.step for event in accumulator.Tensors("loss/G")] == list(range(30))
+
+
+def test_a_validation_that_comes_first_hides_no_row_of_its_training(
+    writer: Any, tmp_path: Path
+) -> None:
+    log(writer, range(14), 1.0)
+    writer.close()
+    with type(writer)(str(tmp_path), filename_suffix=".2") as another:
+        TensorBoardLogger(another).log_metrics({"loss/val/G": 2.0}, step=12)
+        log(another, range(13, 20), 2.0)
+
+    assert curves(tmp_path)["loss/G"] == [*line(range(13), 1.0), *line(range(13, 20), 2.0)]
+    assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 12, 14, 19]
+
+
 def test_the_newer_file_is_read_last_whatever_the_clock_did(writer: Any, tmp_path: Path) -> None:
     """It was set back between two sessions, as names of files tell; or both began in one second."""
     log(writer, range(20), 1.0)

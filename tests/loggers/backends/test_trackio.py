@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,20 @@ def test_groups_are_introduced_beside_what_the_user_configured(run: Any) -> None
     config = storage.SQLiteStorage.get_run_config("gan", "first")
     assert config["mine"] == 1
     assert config["loss_weighting/weighting/method"] == "StaticWeighting"
+
+
+@pytest.mark.parametrize("pause", [0.0, 1.0])
+def test_a_group_that_joins_later_is_introduced_too(run: Any, pause: float) -> None:
+    """Before and after Trackio has sent its first rows."""
+    logger = TrackioLogger(run)
+    LossGroup(["recon", "kl"], logger).record({"recon": 1.0, "kl": 2.0})
+    time.sleep(pause)
+    LossGroup(["D"], logger, scope="D").record({"D": 1.0})
+    run.finish()
+
+    config = storage.SQLiteStorage.get_run_config("gan", "first")
+    losses = [value for name, value in config.items() if "/losses/" in name]
+    assert losses == ["recon", "kl", "D/D"]
 
 
 def test_a_database_that_cannot_be_written_does_not_stop_training(

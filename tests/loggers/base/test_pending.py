@@ -145,9 +145,11 @@ def test_ctrl_c_at_any_operation_loses_and_doubles_no_row(
 
 @pytest.mark.parametrize("reduce", ["last", "mean"])
 def test_ctrl_c_at_any_operation_counts_a_step_once_in_a_mean(reduce: Any) -> None:
+    kept = []  # for what is collected meanwhile would swallow the Ctrl-C
     for number in count(1):
         memory = MemoryLogger()
         tee = Tee(every := Every(2, memory, reduce=reduce))
+        kept.append(tee)
         tee.log_pending(pending(row(1)))
 
         here = pending(row(2))

@@ -134,6 +134,37 @@ kill()
     assert sent_by_sync(tmp_path) == Counter(["epoch0=2.0"])
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "(record.path / 'losses.csv').unlink()",
+        "os.truncate(record.path / 'losses.csv', 500)",
+        "record.path.rename(folder + '/elsewhere')",
+    ],
+)
+@pytest.mark.parametrize("rows_at_once", [1, 30])
+def test_a_record_that_finds_its_file_again_leaves_nothing_to_repeat(
+    tmp_path: Path, fault: str, rows_at_once: int
+) -> None:
+    run(
+        f"""
+tee = Tee(record, background)
+def log_late(steps):
+    for first in steps[:: {rows_at_once}]:
+        batch = range(first, first + {rows_at_once})
+        tee.log_rows([(step, 1.5e9, {{"loss/a": 0.0}}) for step in batch])
+log_late(range(120))
+{fault}
+log_late(range(120, 240))
+settled(background)
+kill()
+""",
+        tmp_path,
+    )
+
+    assert sent_by_sync(tmp_path) == Counter()
+
+
 def test_the_rows_of_a_slower_tracker_in_an_open_window_are_sent(tmp_path: Path) -> None:
     run(
         """

@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -521,3 +523,37 @@ def test_rows_that_are_kept_in_a_file_that_was_deleted_are_in_the_next_one(
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == list(range(5))
     assert background.failed == 5
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "line"),
+    [
+        ("undelivered.jsonl", "[1]\n", 11),
+        ("undelivered.jsonl", '{"step": 1}\n', 11),
+        ("undelivered.jsonl", "half\n", 11),
+        ("../losses.csv", "x,1.0,G" + "," * 12 + "\n", 12),
+        ("../epochs.csv", "1,x,G,0.5,1\n", 1),
+        ("sent.json", '{"rows": "xy"}', 1),
+        ("sent.json", '{"rows": null, "undelivered": 3}', 1),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_named_with_its_line(
+    tmp_path: Path, file: str, text: str, line: int
+) -> None:
+    class Down:
+        target = "memory"
+
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            raise OSError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Tee(CsvLogger(tmp_path / "gan"), Background(Down(), timeout=0.1)) as tee:
+            for step in range(10):
+                tee.log_metrics({"loss/G": 0.5}, step=step)
+    broken = (tmp_path / "gan" / "memory" / file).resolve()
+    with broken.open("a") as opened:
+        opened.write(text)
+
+    with pytest.raises(ValueError, match=rf"{re.escape(str(broken))}, line {line}: it "):
+        sync(tmp_path / "gan", MemoryLogger())

@@ -19,7 +19,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loss_loggers import CsvLogger, MemoryLogger, Tee, read_run, row_time, run_info, sync
+from loss_loggers import (
+    Background,
+    CsvLogger,
+    JsonlLogger,
+    MemoryLogger,
+    Tee,
+    read_run,
+    row_time,
+    run_info,
+    sync,
+)
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -392,6 +402,22 @@ def test_a_run_is_resumed_after_its_last_whole_line(tmp_path: Path) -> None:
     assert info["id"] == logger.state_dict()["run"] == resumed.state_dict()["run"]
 
 
+@pytest.mark.parametrize("time", [math.nan, math.inf, -math.inf])
+def test_a_time_that_is_none_does_not_spread(tmp_path: Path, time: float) -> None:
+    """It was logged so, or is in a file that somebody edited."""
+    with CsvLogger(tmp_path) as logger:
+        logger.log_rows([(0, time, {"loss/G": 0.5}), (1, 1.5e9, {"loss/G": 0.5})])
+    with (tmp_path / "losses.csv").open("a") as file:
+        file.write(f"2,{time},G,0.5{',' * 11}\n")
+    with CsvLogger(tmp_path, resume=True) as logger:
+        write(logger, range(3, 5))
+
+    times = read_run(tmp_path).columns["time"].tolist()
+    known = times[:2] + times[3:]
+    assert known == sorted(known)
+    assert 1.5e9 < known[0] <= known[-1] < 1e10
+
+
 def test_a_run_that_lost_its_header_gets_it_again(tmp_path: Path) -> None:
     CsvLogger(tmp_path).close()
     (tmp_path / "losses.csv").write_text("step,time,na")
@@ -607,8 +633,9 @@ def test_a_forked_child_leaves_the_record_to_its_parent(tmp_path: Path, script: 
 def test_to_pickle_it_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         write(logger, range(1))
-        with pytest.raises(TypeError, match=rf"one process writes {tmp_path}, .* state_dict\(\)"):
-            pickle.dumps(Tee(logger))
+        for other in (Tee(logger), Background(MemoryLogger()), JsonlLogger(tmp_path / "gan.jsonl")):
+            with pytest.raises(TypeError, match=r"(Logger|Background) works in .* state_dict\(\)"):
+                pickle.dumps(other)
         write(logger, range(1, 2))
 
     assert losses(tmp_path) == [0.0, 1 / 3]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import shutil
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import pytest
 
+from loss_dashboard.runs.export import export_run
 from loss_loggers import CsvLogger, JsonlLogger, Tee, read_run
 from loss_loggers.base._lock import FileLock
-from loss_loggers.recording import parts
+from loss_loggers.recording import parts, read_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -84,7 +86,10 @@ def test_a_folder_in_the_place_of_the_file_stops_no_rows(tmp_path: Path, caught:
 
     assert len(caught) == 1
     assert logger.failed == 0
-    assert count(logger.path / "losses-2.csv") == 1 + 200
+    assert read_run(logger.path)["a"]["step"].tolist() == list(range(200))
+    assert [row[0] for row, _ in read_rows(logger.path)] == list(range(200))
+    export_run(logger.path, file := BytesIO(), "csv")
+    assert file.getvalue().count(b"\n") == 1 + 200
 
 
 def test_an_empty_file_in_its_place_gets_all_rows(tmp_path: Path, caught: Caught) -> None:

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import gc
 import math
+import time
 from typing import Any
 
 import pytest
 
-from loss_loggers import Every, MemoryLogger, Tee
+from loss_loggers import Background, Every, MemoryLogger, Tee
 
 
 def rows(logger: MemoryLogger) -> list[tuple[int, dict[str, Any]]]:
@@ -184,3 +185,19 @@ def test_an_unknown_reduction_is_an_error() -> None:
 def test_never_is_not_an_interval() -> None:
     with pytest.raises(ValueError, match="n counts steps, so it is 1 or more; got 0"):
         Every(0, MemoryLogger())
+
+
+@pytest.mark.parametrize("kind", [Tee, Background])
+def test_what_is_forgotten_around_it_lets_its_last_window_go(kind: Any) -> None:
+    memory = MemoryLogger()
+    around = kind(Every(4, memory))
+    for step in range(6):
+        around.log_metrics({"loss/G": float(step)}, step=step)
+
+    del around
+    gc.collect()
+
+    deadline = time.monotonic() + 10
+    while len(memory.rows) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert memory["loss/G"] == [(0, 0.0), (4, 4.0), (5, 5.0)]

@@ -29,7 +29,7 @@ class Rewinds:
     >>> rewinds = Rewinds([{"part": 1, "offset": 70, "epochs": 9}, {"part": 1, "offset": 50}])
     >>> rewinds.place(0, (1, 60)), rewinds.place(1, (1, 40)), rewinds.place(2, (1, 60))
     ((1, 50), (1, 40), (1, 60))
-    >>> Rewinds([{"part": "1"}, 7]).place(0, (1, 60))  # as a user may have written it
+    >>> Rewinds([{"part": "1"}, {"part": -1, "offset": 0}, 7]).place(0, (1, 60))  # written by hand
     (1, 60)
     """
 
@@ -88,13 +88,13 @@ def numbers(span: Span) -> list[int]:
 
 def span(numbers: Sequence[int]) -> Span:
     """The span that a file has so."""
-    generation, part, start, last, end = numbers
+    generation, part, start, last, end = map(int, numbers)
     return generation, (part, start), (last, end)
 
 
 def _place(entry: Mapping[str, Any]) -> Any:
     place = entry.get("part"), entry.get("offset")
-    return place if all(isinstance(number, int) for number in place) else END
+    return place if all(isinstance(number, int) and number >= 0 for number in place) else END
 
 
 def _place_of_epochs(entry: Mapping[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._paths import open_file
+from loss_loggers.recording._table import senseless
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._spans import numbers, span
@@ -77,7 +78,11 @@ def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
             if not line.endswith(b"\n"):
                 return  # it is being written, or was when the process was killed
             offset += len(line)
-            yield _item(json.loads(line)), offset
+            try:
+                item = _item(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise senseless(path, offset, error) from None
+            yield item, offset
 
 
 def _named(item: Item) -> dict[str, Any]:
