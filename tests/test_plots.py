@@ -264,13 +264,16 @@ def heights(axes: Axes) -> Values:
 
 @pytest.mark.parametrize("column", ["loss", "weight"])
 @pytest.mark.parametrize("runs", [1, 2])
-def test_a_spike_of_any_run_has_its_height(tmp_path: Path, column: str, runs: int) -> None:
-    """Also below zero, also of the last run, also of its total."""
+@pytest.mark.parametrize("steps", [300, 1500, 6000])
+def test_a_spike_of_any_run_has_its_height(
+    tmp_path: Path, column: str, runs: int, steps: int
+) -> None:
+    """Also below zero, also of the last run, also of its total, and however it is smoothed."""
     for run in range(2):
         with CsvLogger(tmp_path / str(run)) as logger:
-            rows = [{"loss/G": 0.5, "loss/total": 0.5, "weight/G": 1.0} for _ in range(6000)]
-            rows[3001][f"{column}/G"], rows[4001][f"{column}/G"] = 94.8, 0.001
-            rows[2001]["loss/total"] = 200.0
+            rows = [{"loss/G": 0.5, "loss/total": 0.5, "weight/G": 1.0} for _ in range(steps)]
+            rows[steps // 2 + 1][f"{column}/G"], rows[steps - 99][f"{column}/G"] = 94.8, 0.001
+            rows[steps // 3 + 1]["loss/total"] = 200.0
             logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
     (tmp_path / "calm").mkdir()
     with CsvLogger(tmp_path / "calm") as logger:

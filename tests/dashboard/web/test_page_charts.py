@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
@@ -603,3 +604,59 @@ def test_a_weight_keeps_its_spike(tmp_path: Path, show: Callable[..., Any]) -> N
     highest = "Math.max(...plots.get('weight').model.lines[0].band[1].filter(isNumber))"
     assert page.evaluate(highest) == pytest.approx(94.8)
     assert page.evaluate("plots.get('weight').chart.scales.y.max") >= 94.8
+
+
+@pytest.mark.parametrize("query", ["", "&smooth=100"], ids=["as recorded", "smoothed"])
+@pytest.mark.parametrize("steps", [400, 6000])
+@pytest.mark.parametrize("column", ["loss", "weight", "extra"])
+def test_a_spike_of_a_second_run_has_its_height(
+    tmp_path: Path, show: Callable[..., Any], column: str, steps: int, query: str
+) -> None:
+    """Also downwards; what is not far is left to the line, for noise would hide the first run."""
+    key = "lr" if column == "extra" else f"{column}/G"
+    for run in ("calm", "odd"):
+        noise = np.random.default_rng(0).uniform(1, 2, (steps, 3)).tolist()
+        rows = [dict(zip(("loss/G", "weight/G", "lr"), own, strict=True)) for own in noise]
+        if run == "odd":
+            rows[steps // 2][key], rows[steps // 3][key] = 94.8, 0.01
+        with CsvLogger(tmp_path / run) as logger:
+            logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    page = show(tmp_path, f"?run=calm&run=odd{query}")
+    ready(page, 2)
+    figure = "plots.get('extra').cells.get('lr')" if column == "extra" else f"plots.get('{column}')"
+
+    drawn = page.evaluate(
+        f"""(() => {{
+            const {{ lines: [calm, odd] }} = {figure}.model, {{ min, max }} = {figure}.chart.scales.y;
+            const strokes = odd.strokes.map(([, , to]) => to);
+            const values = [...odd.values, ...strokes].filter(isNumber);
+            return [Math.min(...values), Math.max(...values), min, max, strokes.length, calm.strokes];
+        }})()"""
+    )
+
+    lowest, highest, bottom, top, strokes, of_first = drawn
+    assert (lowest, highest) == pytest.approx((0.01, 94.8))
+    assert bottom <= 0.01
+    assert top >= 94.8
+    assert strokes < steps / 10
+    assert of_first is None
+
+
+def test_a_spike_of_a_second_run_is_in_a_saved_picture_and_in_small_multiples(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    for run, spike in (("gan", 1.0), ("odd", 94.8)):
+        rows = [{"loss/G": spike if step == 3001 else 1.0} for step in range(6000)]
+        with CsvLogger(tmp_path / run) as logger:
+            logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    page = show(tmp_path, "?run=gan&run=odd")
+    ready(page, 2)
+    with page.expect_download() as download:
+        page.click("[data-chart=loss] button:text('SVG')")
+    paths = ElementTree.parse(download.value.path()).iter(f"{SVG}path")
+    upright = [one.get("d", "") for one in paths if "V" in one.get("d", "")]
+    assert len(upright) == 1
+
+    page.check("#grid")
+    wait(page, "document.querySelector('.many .ends i')?.textContent === '94.8'")
+    assert page.locator(".many path[d*=V]").count() == 1

@@ -112,11 +112,21 @@ function layersOf(model) {
       const high = add(line.band[1], { label: `${line.name} high`, width: 0, auto });
       bands.push({ series: [high, low], fill: faded(line.colour, isMany ? 0.07 : 0.18) });
     }
+    if (line.strokes?.length) for (const ends of endsOf(line, model)) add(ends, { label: `${line.name} extremes`, width: 0 });
     if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
     const [width, alpha] = strengthOf(line, model);
     line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line, model.key), size: 6, fill: line.colour } });
   }
   return { data, series, bands };
+}
+
+// The lowest and the highest ends of strokes, for the scale to reach them.
+function endsOf({ strokes }, { x }) {
+  return [Math.min, Math.max].map((choose) => {
+    const ends = new Array(x.length).fill(undefined);
+    for (const [at, , to] of strokes) ends[at] = choose(ends[at] ?? to, to);
+    return ends;
+  });
 }
 
 // Of many runs each is fainter, so that their mean stays clear.
@@ -149,7 +159,7 @@ function optionsOf(figure, model, series, bands, choice, change) {
       setSelect: [(u) => zoomToSelection(u, change)],
       setCursor: [(u) => pointAt(u)],
       drawClear: [(u) => drawReference(u)],
-      draw: [(u) => drawMarks(u), (u) => drawLabels(u)],
+      draw: [(u) => drawStrokes(u), (u) => drawMarks(u), (u) => drawLabels(u)],
       ready: [(u) => listenTo(u, change)],
     },
   };

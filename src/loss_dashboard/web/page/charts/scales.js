@@ -11,7 +11,7 @@ function scaleOf(model) {
   if (!["loss", "epoch"].includes(model.key)) return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
-    for (const value of [...line.values, ...(line.band?.[0] ?? line.raw)]) {
+    for (const value of [...line.values, ...(line.band?.[0] ?? line.raw), ...(line.strokes ?? []).map(([, , to]) => to)]) {
       if (value == null) continue;
       if (value < low) low = value;
       if (value && Math.abs(value) < floor) floor = Math.abs(value);
@@ -30,7 +30,7 @@ function scaleIfWide({ key, lines, choice }) {
   for (const line of lines) {
     const values = line.values.filter((value) => value > 0).sort((a, b) => a - b);
     if (!values.length) continue;
-    highest = Math.max(highest, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber));
+    highest = Math.max(highest, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber), ...(line.strokes ?? []).map(([, , to]) => to));
     top = Math.min(highest, most);
     floor = Math.min(floor, values[Math.floor(values.length / 10)]); // the first few say little yet
   }

@@ -15,6 +15,7 @@ function noteOf(model, views, choice) {
   if (key === "loss" && choice.smooth > 1) notes.push(`mean of ${grouped(choice.smooth)} steps`);
   if (key === "loss" && isRough(model)) notes.push("smooth to compare");
   if (lines.some((line) => line.band)) notes.push("band: min–max");
+  if (lines.some((line) => line.strokes?.length)) notes.push("strokes: far extremes");
   if (key === "loss" && model.scale.kind === "symlog") notes.push("symlog: some are ≤ 0");
   if (key === "loss" && views[0].told) notes.push(views[0].told);
   if (model.stacked && key === "weight") notes.push("share of each");
