@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,36 @@ def test_the_newest_step_is_the_largest_and_the_pace_is_of_the_training(tmp_path
     (summary,) = find_runs(tmp_path)
     assert summary.last_step == 1999
     assert RunReader(tmp_path).steps_per_second == pytest.approx(100, rel=0.05)
+
+
+@pytest.mark.parametrize("first", [190, 100])
+def test_a_run_that_was_resumed_has_one_step_and_one_pace_everywhere(
+    tmp_path: Path, first: int
+) -> None:
+    """It went back to its checkpoint, a day later; its largest step counts, and no pause."""
+    pytest.importorskip("click", reason="needs the cli extra")
+    from click.testing import CliRunner
+
+    from loss_dashboard.cli.losses import app
+
+    def told(*command: str) -> Any:
+        return json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
+
+    run, now = tmp_path / "gan", time.time()
+    for begin, steps in ((now - 86_400, range(200)), (now + 100, range(first, first + 60))):
+        with CsvLogger(run, resume=True) as logger:
+            rows = [(step, begin + step / 4, {"loss/G": 1.0, "weight/G": 1.0}) for step in steps]
+            logger.log_rows(rows)
+    reader, (listed,) = RunReader(run), told("ls", str(tmp_path))["runs"]
+    watched, (brief,) = told("watch", str(run), "--once"), find_runs(tmp_path)
+    shown = view(reader, _NoCurves())
+
+    largest = max(199, first + 59)
+    steps = [one["step"] for one in (listed, watched, shown, told("doctor", str(run))["run"])]
+    assert {*steps, brief.last_step, reader.last_step} == {largest}
+    assert compared([{"G": reader.series("G")}] * 2)[0]["last"] == largest
+    paces = [one["steps_per_second"] for one in (listed, watched, shown)]
+    assert [*paces, brief.steps_per_second] == pytest.approx([4.0] * 4)
 
 
 def trained(folder: Path, scope: str = "val") -> RunReader:

@@ -72,7 +72,6 @@ def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
 
 def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
     settings = settings_in(reader.info)
-    steps = [float(own["step"][-1]) for own in losses.values()]
     return {
         "name": reader.name,
         "path": printable(reader.path),
@@ -82,7 +81,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "settings": {key: value for key, value in settings.items() if key != "losses"},
         "hyperparameters": flat_settings(settings),
         "start": reader.info.get("start"),
-        "step": max(steps, default=None),
+        "step": None if reader.last_step is None else float(reader.last_step),
         "steps_per_second": plain(reader.steps_per_second),
         "elapsed": plain(reader.elapsed),
         "silent": plain(reader.silent),
