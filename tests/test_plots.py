@@ -291,6 +291,14 @@ def test_a_spike_of_any_run_has_its_height(
         assert low <= np.nanmin(drawn) <= np.nanmax(drawn) <= high
 
 
+def test_a_value_between_two_that_were_lost_is_a_dot(tmp_path: Path) -> None:
+    values = [1.0, 1.0, math.nan, 5.0, math.nan, 1.0, 1.0]
+    axes = draw_runs([RunReader(record(tmp_path / "run", {"G": values}))]).axes[0]
+
+    dots = [line.get_xydata() for line in axes.lines if line.get_marker() == "o"]
+    assert np.concatenate(dots).tolist() == [[3.0, 5.0], [6.0, 1.0]]
+
+
 def test_the_noise_of_a_second_run_is_left_to_its_mean(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     runs = [record(tmp_path / name, {"G": rng.uniform(1, 2, 6000).tolist()}) for name in "ab"]

@@ -208,6 +208,17 @@ def test_a_validation_has_the_colour_of_its_loss_in_every_picture(tmp_path: Path
     assert member_of(reader).colours["val/kl"] == own
 
 
+def test_an_objective_that_was_lost_from_the_first_step_on_is_told(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        for step in range(3):
+            logger.log_metrics({"loss/kl": 1.0, "weight/kl": nan, "loss/total": nan}, step=step)
+
+    reader = RunReader(tmp_path)
+
+    assert reader.totals == ["total"]
+    assert [one["last"] for one in view(reader, _NoCurves())["totals"]] == ["nan"]
+
+
 class _NoCurves:
     def draw(self, *_: object) -> dict[str, Any]:
         return {}

@@ -122,7 +122,7 @@ def far_ends(line: Values, low: Values, high: Values) -> tuple[NDArray[bool_], N
     All of them would be noise over other lines; without any a spike has the height of its mean.
 
     >>> import numpy as np
-    >>> low, high = np.array([0.9, 0.9, 0.9]), np.array([1.1, 9.0, 1.1])
+    >>> low, high = np.array([0.9, 0.8, 0.9]), np.array([1.1, 9.0, 1.1])
     >>> [ends.tolist() for ends in far_ends(np.array([1.0, 5.0, 1.0]), low, high)]
     [[False, True, False], [False, True, False]]
     """

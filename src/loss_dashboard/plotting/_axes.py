@@ -50,9 +50,14 @@ def clear(axes: Axes, title: str, note: str = "") -> None:
 
 
 def draw_line(axes: Axes, steps: Values, values: Values, style: Style) -> None:
-    """A line, and a dot where it ends, which shows a single step, too."""
+    """A line, and a dot where it ends, or between two values that were lost, where it has none."""
+    import numpy as np
+
     axes.plot(steps, values, **style._asdict())
-    axes.plot(steps[-1:], values[-1:], "o", color=style.color, markersize=4, clip_on=False)
+    finite = np.isfinite(np.concatenate([[np.nan], values, [np.nan]]))
+    is_dot = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    is_dot[-1:] = True
+    axes.plot(steps[is_dot], values[is_dot], "o", color=style.color, markersize=4, clip_on=False)
 
 
 def draw_band(axes: Axes, values: Decimated, color: str) -> None:

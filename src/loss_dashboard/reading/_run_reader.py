@@ -107,7 +107,7 @@ class RunReader:
     @property
     def totals(self) -> list[str]:
         """The objectives: what a group calls the weighted sum of its losses."""
-        return self._rows.totals()
+        return self._rows.totals(self.colours)
 
     @property
     def extras(self) -> dict[str, dict[str, Values]]:

@@ -52,7 +52,7 @@ def view(
     extras = extras_of(reader)
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
-            **_head(reader, losses),
+            **_head(reader),
             "explained": explained if reader.names else "",
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
@@ -70,7 +70,7 @@ def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
     return dict(islice(reader.extras.items(), MOST))
 
 
-def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
+def _head(reader: RunReader) -> dict[str, Any]:
     settings = settings_in(reader.info)
     return {
         "name": reader.name,

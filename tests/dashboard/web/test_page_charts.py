@@ -530,7 +530,8 @@ def test_a_picture_says_what_it_is_of(
     svg = ElementTree.fromstring(save(page, "loss", "-mean-of-2-steps")["SVG"])
 
     words = {text.text for text in svg.iter(f"{SVG}text")}
-    assert {"Losses", "gan", "other", "mean of 10 steps · band: min\u2013max"} <= words
+    note = "mean of 10 steps · band: min\u2013max · strokes: far extremes"
+    assert {"Losses", "gan", "other", note} <= words
     samples = [line for line in svg.iter(f"{SVG}line") if line.get("stroke-width") == "2"]
     assert [line.get("stroke-dasharray") for line in samples] == [None, "8 5"]
 
@@ -627,10 +628,12 @@ def test_a_spike_of_a_second_run_has_its_height(
 
     drawn = page.evaluate(
         f"""(() => {{
-            const {{ lines: [calm, odd] }} = {figure}.model, {{ min, max }} = {figure}.chart.scales.y;
+            const {{ lines: [calm, odd] }} = {figure}.model;
+            const {{ min, max }} = {figure}.chart.scales.y;
             const strokes = odd.strokes.map(([, , to]) => to);
             const values = [...odd.values, ...strokes].filter(isNumber);
-            return [Math.min(...values), Math.max(...values), min, max, strokes.length, calm.strokes];
+            const ends = [Math.min(...values), Math.max(...values)];
+            return [...ends, min, max, strokes.length, calm.strokes];
         }})()"""
     )
 
@@ -660,3 +663,55 @@ def test_a_spike_of_a_second_run_is_in_a_saved_picture_and_in_small_multiples(
     page.check("#grid")
     wait(page, "document.querySelector('.many .ends i')?.textContent === '94.8'")
     assert page.locator(".many path[d*=V]").count() == 1
+
+
+@pytest.mark.parametrize("query", ["", "?log=0"], ids=["log", "linear"])
+@pytest.mark.parametrize("low", [0.0, 1e-30, 1e-20, 1.0], ids=str)
+@pytest.mark.parametrize("high", [1e-18, 2.0, 1e17, 1e37], ids=str)
+def test_an_axis_of_any_size_has_its_numbers(
+    tmp_path: Path, show: Callable[..., Any], low: float, high: float, query: str
+) -> None:
+    """Also while a run explodes: that is when one looks."""
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(9):
+            row = {"loss/G": high if step == 5 else low, "weight/G": high if step == 5 else low}
+            logger.log_metrics({**row, "norm": row["loss/G"]}, step=step)
+    page = show(tmp_path, query)
+    ready(page, 1)
+
+    charts = ["plots.get('loss')", "plots.get('weight')", "plots.get('extra').cells.get('norm')"]
+    for chart in charts:
+        numbers = page.evaluate(f"{chart}.chart.axes[1]._values.filter((one) => one)")
+        assert 2 <= len(numbers) == len({*numbers}) < 12, chart
+
+
+def test_losses_that_are_all_zero_have_a_line_and_say_why_there_are_no_contributions(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(9):
+            logger.log_metrics({"loss/G": 0.0, "weight/G": 1.0}, step=step)
+    page = show(tmp_path)
+    wait_for_text(page, "[data-chart=part]", "The total is 0")
+
+    scale = page.evaluate("plots.get('loss').chart.scales.y")
+    assert scale["min"] < 0 < scale["max"] < 10
+    assert page.evaluate("plots.get('loss').chart.axes[1]._values[0]") == "0"
+
+
+def test_a_value_between_two_that_were_lost_is_a_dot(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    """A line has none there, and it may be the spike before the end."""
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step, loss in enumerate([1.0, 1.0, math.nan, 5.0, math.nan, 1.0, 1.0]):
+            logger.log_metrics({"loss/G": loss, "weight/G": 1.0}, step=step)
+    page = show(tmp_path)
+    ready(page, 1)
+    dots = "plots.get('loss').chart.series.filter(({ points }) => points?._paths).length"
+    assert page.evaluate("aloneIn(plots.get('loss').chart.data[1])") == [3]
+    assert page.evaluate(dots) == 1
+    with page.expect_download() as download:
+        page.click("[data-chart=loss] button:text('SVG')")
+    paths = ElementTree.parse(download.value.path()).iter(f"{SVG}path")
+    assert sum(path.get("d", "").count("h2") for path in paths) == 1

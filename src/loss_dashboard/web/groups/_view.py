@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loss_dashboard.curves.decimate import far_ends
 from loss_dashboard.curves.groups import (
     INTERVAL,
     about_key,
@@ -12,7 +13,6 @@ from loss_dashboard.curves.groups import (
     grouped,
     keys_to_group_by,
 )
-from loss_dashboard.curves.decimate import far_ends
 from loss_dashboard.curves.numbers import numbers, plain
 
 if TYPE_CHECKING:
@@ -86,7 +86,11 @@ def _far(means: Values, low: Values, high: Values) -> list[tuple[int, float | No
     known = np.flatnonzero(np.isfinite(means))
     ends = low[known], high[known]
     each = zip(ends, far_ends(means[known], *ends), strict=True)
-    return [(int(at), plain(it)) for end, far in each for at, it in zip(known[far], end[far])]
+    return [
+        (int(at), plain(it))
+        for end, far in each
+        for at, it in zip(known[far], end[far], strict=True)
+    ]
 
 
 def _told(values: Values, seen: Any) -> Any:

@@ -50,6 +50,7 @@ function blankOf({ key, lines, x }, views, choice) {
   if (lines.some((line) => line.values.some(isNumber))) return null;
   if (key === "extra") return lines.some(({ values }) => values.includes(null)) ? NOT_RECORDED.loss : `No value ${windowText(choice)}`;
   if (x.length < 3 && key === "cov") return "No CoV yet";
+  if (key === "part" && views.some(isZero)) return "The total is 0";
   return key === "part" && views.some(isWeighed) ? NOT_RECORDED.loss : NOT_RECORDED[key];
 }
 
@@ -60,6 +61,10 @@ function isUnknown(views, choice) {
 function windowText({ first, last }) {
   if (first === null) return last === null ? "yet" : `up to step ${grouped(last)}`;
   return last === null ? `from step ${grouped(first)} on` : `between step ${grouped(first)} and ${grouped(last)}`;
+}
+
+function isZero(view) {
+  return Object.values(view.curves.each).some((curve) => curve.part.includes(0));
 }
 
 function isWeighed(view) {
