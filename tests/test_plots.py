@@ -332,6 +332,20 @@ def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     assert not (tmp_path / output).exists()
 
 
+@pytest.mark.parametrize("output", ["", ".", ".."])
+def test_a_picture_needs_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    record(tmp_path / "run", {"G": [1.0]})
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(app, ["plot", "run", "-o", output])
+
+    assert result.exit_code == 1
+    assert "a picture needs a name, such as losses.png" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_a_run_that_is_named_twice_is_drawn_once(tmp_path: Path) -> None:
     folder = record(tmp_path / "run", {"G": [1.0, 2.0]})
     again = folder / ".." / folder.name

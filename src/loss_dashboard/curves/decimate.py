@@ -142,4 +142,5 @@ def _is_far(distances: Values, ends: Values) -> NDArray[bool_]:
     usual = np.median(known) if len(known) else np.inf
     outermost = np.max(ends, where=np.isfinite(ends), initial=-np.inf)
     far: NDArray[bool_] = distances > FAR * usual
-    return far | ((ends == outermost) & (distances > 0))
+    far |= (ends == outermost) & (distances > 0)
+    return far

@@ -81,7 +81,7 @@ def resumed_at(info: Mapping[str, Any]) -> float:
     (5.0, -inf)
     """
     times = (place.get("time") for place in resumptions(info))
-    return max((time for time in times if _is_time(time)), default=-inf)
+    return max((float(time) for time in times if _is_number(time) and _is_time(time)), default=-inf)
 
 
 def settings_in(info: Mapping[str, Any]) -> dict[str, Any]:

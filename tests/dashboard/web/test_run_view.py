@@ -213,5 +213,5 @@ def test_what_two_rows_of_a_step_make_is_told_as_their_mean(tmp_path: Path) -> N
         assert (told["whole"], told["step"]) == (False, [0, 1, 2, 3])
         assert [of_g[key][1] for key in ("loss", "low", "high")] == [2.0, 1.0, 3.0]
     member = member_of(reader)
-    (loss,) = grouped([member], form_groups(["gan"], [member.settings], ""), ViewOptions())
-    assert not loss.whole
+    (of_group,) = grouped([member], form_groups(["gan"], [member.settings], ""), ViewOptions())
+    assert not of_group.whole
