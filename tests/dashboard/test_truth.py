@@ -148,8 +148,8 @@ def test_a_run_that_was_resumed_has_one_step_and_one_pace_everywhere(
     shown = view(reader, _NoCurves())
 
     largest = max(199, first + 59)
-    steps = [one["step"] for one in (listed, watched, shown, told("doctor", str(run))["run"])]
-    assert {*steps, brief.last_step, reader.last_step} == {largest}
+    ends = [one["step"] for one in (listed, watched, shown, told("doctor", str(run))["run"])]
+    assert {*ends, brief.last_step, reader.last_step} == {largest}
     assert compared([{"G": reader.series("G")}] * 2)[0]["last"] == largest
     paces = [one["steps_per_second"] for one in (listed, watched, shown)]
     assert [*paces, brief.steps_per_second] == pytest.approx([4.0] * 4)
@@ -270,6 +270,12 @@ def test_another_site_gets_nothing_but_the_page(tmp_path: Path) -> None:
     assert {status("/api/runs", site) for site in ("cross-site", "same-site")} == {403}
     assert {status("/api/runs", site) for site in ("same-origin", "none")} == {200}
     assert status("/", "cross-site") == 200
+
+    def status_of(origin: str) -> int:
+        return served.get("/api/runs", headers={"Origin": origin}).status_code
+
+    assert {status_of(origin) for origin in ("null", "http://evil", "https://localhost:1")} == {403}
+    assert status_of("http://localhost") == 200
 
 
 def test_what_asks_for_too_much_is_refused(tmp_path: Path) -> None:

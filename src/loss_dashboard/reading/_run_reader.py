@@ -271,7 +271,8 @@ class RunReader:
         each = prefetch if tail.has_much() else map
         for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
             self._rows.add(block, series, ahead, self.colours)
-            self._throughput.add(*block.values[:2], since=resumed_at(self.info))
+            steps, times = block.values[:2]
+            self._throughput.add(steps, times, resumed_at(self.info))
         self._problems.say("refused", refused(self._rows.refused))
 
     def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:
