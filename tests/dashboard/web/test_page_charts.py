@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
+from loss_dashboard.curves.decimate import decimate, far_ends
+from loss_dashboard.curves.smooth import smooth
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -715,3 +717,32 @@ def test_a_value_between_two_that_were_lost_is_a_dot(
         page.click("[data-chart=loss] button:text('SVG')")
     paths = ElementTree.parse(download.value.path()).iter(f"{SVG}path")
     assert sum(path.get("d", "").count("h2") for path in paths) == 1
+
+
+def test_the_page_and_the_plot_agree_on_what_is_far(
+    tmp_path: Path, show: Callable[..., Any], record: Any
+) -> None:
+    record(tmp_path / "gan")
+    page = show(tmp_path)
+    ready(page, 3)
+    rng = np.random.default_rng(0)
+
+    for values in (
+        rng.lognormal(size=4000),
+        rng.normal(size=3001),
+        np.ones(50),
+        rng.normal(size=1),
+    ):
+        values[len(values) // 2 :: 700] *= 50
+        points = decimate(values, np.where(rng.random(len(values)) < 0.9, values, np.nan), 400)
+        line = smooth(points.mean, 7)
+        ends = points.low, points.high
+        asked = [np.where(np.isfinite(one), one, None).tolist() for one in (line, *ends)]
+        strokes = page.evaluate("([line, ...reach]) => strokesOf(line, reach)", asked)
+
+        expected = [
+            [at, line[at], end[at]]
+            for end, far in zip(ends, far_ends(line, *ends), strict=True)
+            for at in np.flatnonzero(far).tolist()
+        ]
+        assert strokes == expected
