@@ -291,6 +291,18 @@ def test_a_spike_of_any_run_has_its_height(
         assert low <= np.nanmin(drawn) <= np.nanmax(drawn) <= high
 
 
+def test_no_line_leads_back_to_where_a_run_was_resumed(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        for step in (*range(5), *range(2, 4)):
+            logger.log_metrics({"loss/G": 1.0 + step, "weight/G": 1.0}, step=step)
+
+    for axes in draw_runs([RunReader(logger.path)]).axes:
+        lines = [steps_of(line) for line in axes.lines if len(steps_of(line)) > 1]
+        assert lines
+        for steps in lines:
+            np.testing.assert_equal(steps, [0, 1, 2, 3, 4, math.nan, 2, 3])
+
+
 def test_a_value_between_two_that_were_lost_is_a_dot(tmp_path: Path) -> None:
     values = [1.0, 1.0, math.nan, 5.0, math.nan, 1.0, 1.0]
     axes = draw_runs([RunReader(record(tmp_path / "run", {"G": values}))]).axes[0]
