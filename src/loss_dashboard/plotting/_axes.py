@@ -70,8 +70,8 @@ def draw_band(axes: Axes, values: Decimated, color: str) -> None:
         steps = np.repeat(values.x, 2)
         reach = np.stack([values.low, values.high], axis=1).ravel()
     axes.plot(*_parted(steps, reach), color=color, alpha=0.25, linewidth=0.6)
-    parted = _parted(values.x, values.low, values.high)
-    axes.fill_between(*parted, color=color, alpha=0.12, linewidth=0)
+    x, low, high = _parted(values.x, values.low, values.high)
+    axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
 
 
 def _parted(steps: Values, *values: Values) -> list[Values]:

@@ -14,6 +14,7 @@ import pytest
 from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
 from loss_dashboard.curves.decimate import decimate, far_ends
+from loss_dashboard.curves.numbers import numbers
 from loss_dashboard.curves.smooth import smooth
 from loss_loggers import CsvLogger
 
@@ -737,11 +738,11 @@ def test_the_page_and_the_plot_agree_on_what_is_far(
         points = decimate(values, np.where(rng.random(len(values)) < 0.9, values, np.nan), 400)
         line = smooth(points.mean, 7)
         ends = points.low, points.high
-        asked = [np.where(np.isfinite(one), one, None).tolist() for one in (line, *ends)]
+        asked = [numbers(one).tolist() for one in (line, *ends)]
         strokes = page.evaluate("([line, ...reach]) => strokesOf(line, reach)", asked)
 
         expected = [
-            [at, line[at], end[at]]
+            pytest.approx([at, line[at], end[at]], rel=1e-5)
             for end, far in zip(ends, far_ends(line, *ends), strict=True)
             for at in np.flatnonzero(far).tolist()
         ]
