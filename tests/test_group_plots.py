@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from loss_dashboard.curves.groups import form_groups, grouped, member_of
 from loss_dashboard.curves.numbers import DASH
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.plotting._group_figure import draw_groups
+from loss_dashboard.plotting.group_plots import plot_groups
 from loss_dashboard.reading import RunReader
 from loss_loggers import CsvLogger
 
@@ -249,3 +251,12 @@ def test_a_spike_of_a_single_run_has_its_height(tmp_path: Path, count: int) -> N
     assert {94.8, 0.001} <= set(drawn.tolist())
     low, high = panel.get_ylim()
     assert low <= 0.001 < 94.8 <= high
+
+
+def test_any_name_is_drawn_without_a_word(tmp_path: Path) -> None:
+    strange = ("\N{FIRE}", "損失", "a\tb", "$\\frac$ of $")
+    runs = [record(tmp_path / name, name, {own: [1.0, 2.0] for own in strange}) for name in strange]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_groups(runs, tmp_path / "x.png", METHOD)

@@ -264,13 +264,16 @@ def heights(axes: Axes) -> Values:
 
 @pytest.mark.parametrize("column", ["loss", "weight"])
 @pytest.mark.parametrize("runs", [1, 2])
-def test_a_spike_of_any_run_has_its_height(tmp_path: Path, column: str, runs: int) -> None:
-    """Also below zero, also of the last run, also of its total."""
+@pytest.mark.parametrize("steps", [300, 1500, 6000])
+def test_a_spike_of_any_run_has_its_height(
+    tmp_path: Path, column: str, runs: int, steps: int
+) -> None:
+    """Also below zero, also of the last run, also of its total, and however it is smoothed."""
     for run in range(2):
         with CsvLogger(tmp_path / str(run)) as logger:
-            rows = [{"loss/G": 0.5, "loss/total": 0.5, "weight/G": 1.0} for _ in range(6000)]
-            rows[3001][f"{column}/G"], rows[4001][f"{column}/G"] = 94.8, 0.001
-            rows[2001]["loss/total"] = 200.0
+            rows = [{"loss/G": 0.5, "loss/total": 0.5, "weight/G": 1.0} for _ in range(steps)]
+            rows[steps // 2 + 1][f"{column}/G"], rows[steps - 99][f"{column}/G"] = 94.8, 0.001
+            rows[steps // 3 + 1]["loss/total"] = 200.0
             logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
     (tmp_path / "calm").mkdir()
     with CsvLogger(tmp_path / "calm") as logger:
@@ -286,6 +289,26 @@ def test_a_spike_of_any_run_has_its_height(tmp_path: Path, column: str, runs: in
     for axes, drawn in zip(figure.axes, (losses, weights), strict=True):
         low, high = axes.get_ylim()
         assert low <= np.nanmin(drawn) <= np.nanmax(drawn) <= high
+
+
+def test_no_line_leads_back_to_where_a_run_was_resumed(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "run") as logger:
+        for step in (*range(5), *range(2, 4)):
+            logger.log_metrics({"loss/G": 1.0 + step, "weight/G": 1.0}, step=step)
+
+    for axes in draw_runs([RunReader(logger.path)]).axes:
+        lines = [steps_of(line) for line in axes.lines if len(steps_of(line)) > 1]
+        assert lines
+        for steps in lines:
+            np.testing.assert_equal(steps, [0, 1, 2, 3, 4, math.nan, 2, 3])
+
+
+def test_a_value_between_two_that_were_lost_is_a_dot(tmp_path: Path) -> None:
+    values = [1.0, 1.0, math.nan, 5.0, math.nan, 1.0, 1.0]
+    axes = draw_runs([RunReader(record(tmp_path / "run", {"G": values}))]).axes[0]
+
+    dots = [line.get_xydata() for line in axes.lines if line.get_marker() == "o"]
+    assert np.concatenate(dots).tolist() == [[3.0, 5.0], [6.0, 1.0]]
 
 
 def test_the_noise_of_a_second_run_is_left_to_its_mean(tmp_path: Path) -> None:
@@ -319,6 +342,20 @@ def test_an_impossible_picture_is_one_line(tmp_path: Path, output: str) -> None:
     assert result.output.startswith(f"cannot draw {tmp_path / output}: ")
     assert result.output.count("\n") == 1
     assert not (tmp_path / output).exists()
+
+
+@pytest.mark.parametrize("output", ["", ".", ".."])
+def test_a_picture_needs_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    record(tmp_path / "run", {"G": [1.0]})
+    monkeypatch.chdir(tmp_path)
+
+    result = CliRunner().invoke(app, ["plot", "run", "-o", output])
+
+    assert result.exit_code == 1
+    assert "a picture needs a name, such as losses.png" in result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_a_run_that_is_named_twice_is_drawn_once(tmp_path: Path) -> None:

@@ -26,10 +26,8 @@ def hints(commands: dict[str, str]) -> str:
 
 def short(path: Path) -> str:
     """The path as one would type it from here."""
-    try:
-        return printable(path.relative_to(Path.cwd()))
-    except ValueError:
-        return printable(path)
+    is_below = path != Path.cwd() and path.is_relative_to(Path.cwd())
+    return printable(path.relative_to(Path.cwd()) if is_below else path)
 
 
 def _program() -> str:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from math import inf, nan
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +125,36 @@ def test_the_newest_step_is_the_largest_and_the_pace_is_of_the_training(tmp_path
     assert RunReader(tmp_path).steps_per_second == pytest.approx(100, rel=0.05)
 
 
+@pytest.mark.parametrize("first", [190, 100])
+def test_a_run_that_was_resumed_has_one_step_and_one_pace_everywhere(
+    tmp_path: Path, first: int
+) -> None:
+    """It went back to its checkpoint, a day later; its largest step counts, and no pause."""
+    pytest.importorskip("click", reason="needs the cli extra")
+    from click.testing import CliRunner
+
+    from loss_dashboard.cli.losses import app
+
+    def told(*command: str) -> Any:
+        return json.loads(CliRunner().invoke(app, [*command, "--json"]).output)
+
+    run, now = tmp_path / "gan", time.time()
+    for begin, steps in ((now - 86_400, range(200)), (now + 100, range(first, first + 60))):
+        with CsvLogger(run, resume=True) as logger:
+            rows = [(step, begin + step / 4, {"loss/G": 1.0, "weight/G": 1.0}) for step in steps]
+            logger.log_rows(rows)
+    reader, (listed,) = RunReader(run), told("ls", str(tmp_path))["runs"]
+    watched, (brief,) = told("watch", str(run), "--once"), find_runs(tmp_path)
+    shown = view(reader, _NoCurves())
+
+    largest = max(199, first + 59)
+    ends = [one["step"] for one in (listed, watched, shown, told("doctor", str(run))["run"])]
+    assert {*ends, brief.last_step, reader.last_step} == {largest}
+    assert compared([{"G": reader.series("G")}] * 2)[0]["last"] == largest
+    paces = [one["steps_per_second"] for one in (listed, watched, shown)]
+    assert [*paces, brief.steps_per_second] == pytest.approx([4.0] * 4)
+
+
 def trained(folder: Path, scope: str = "val") -> RunReader:
     with CsvLogger(folder) as logger:
         train = LossGroup(["recon", "kl"], logger, weighting=EqualWeighting())
@@ -177,6 +208,17 @@ def test_a_validation_has_the_colour_of_its_loss_in_every_picture(tmp_path: Path
     assert member_of(reader).colours["val/kl"] == own
 
 
+def test_an_objective_that_was_lost_from_the_first_step_on_is_told(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        for step in range(3):
+            logger.log_metrics({"loss/kl": 1.0, "weight/kl": nan, "loss/total": nan}, step=step)
+
+    reader = RunReader(tmp_path)
+
+    assert reader.totals == ["total"]
+    assert [one["last"] for one in view(reader, _NoCurves())["totals"]] == ["nan"]
+
+
 class _NoCurves:
     def draw(self, *_: object) -> dict[str, Any]:
         return {}
@@ -228,6 +270,12 @@ def test_another_site_gets_nothing_but_the_page(tmp_path: Path) -> None:
     assert {status("/api/runs", site) for site in ("cross-site", "same-site")} == {403}
     assert {status("/api/runs", site) for site in ("same-origin", "none")} == {200}
     assert status("/", "cross-site") == 200
+
+    def status_of(origin: str) -> int:
+        return served.get("/api/runs", headers={"Origin": origin}).status_code
+
+    assert {status_of(origin) for origin in ("null", "http://evil", "https://localhost:1")} == {403}
+    assert status_of("http://localhost") == 200
 
 
 def test_what_asks_for_too_much_is_refused(tmp_path: Path) -> None:

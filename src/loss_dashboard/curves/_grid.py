@@ -46,6 +46,7 @@ class Grid:
         times: when.
         length: of how many steps the buckets are.
         lines: how many lines of each loss there are at most.
+        once: whether each loss has a step once: a run that was resumed may have gone back.
     """
 
     def __init__(
@@ -56,7 +57,9 @@ class Grid:
         cut: Callable[[int], NDArray[intp]],
     ) -> None:
         self.lines = max((len(own["step"]) for own in losses), default=0)
-        steps, times = _union(distinct(losses))
+        different = distinct(losses)
+        self.once = all(is_ordered(own["step"]) for own in different)
+        steps, times = _union(different)
         self._first, self._last = first, last
         window = _between(steps, first, last)
         self.length = len(steps[window])
@@ -104,7 +107,7 @@ def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
 
     if not losses:
         return np.empty(0), np.empty(0)
-    if len(losses) == 1 and _is_ordered(losses[0]["step"]):
+    if len(losses) == 1 and is_ordered(losses[0]["step"]):
         return losses[0]["step"], losses[0]["time"]
     steps = np.concatenate([own["step"] for own in losses])
     steps, places = np.unique(steps, return_index=True)
@@ -113,13 +116,14 @@ def _union(losses: Sequence[Columns]) -> tuple[Values, Values]:
 
 def _in_order(steps: Values, values: Values) -> tuple[Values, Values]:
     """A run that was resumed may have gone back a few steps."""
-    if _is_ordered(steps):
+    if is_ordered(steps):
         return steps, values
     order = steps.argsort(kind="stable")
     return steps[order], values[..., order]
 
 
-def _is_ordered(steps: Values) -> bool:
+def is_ordered(steps: Values) -> bool:
+    """Whether each step is larger than the one before."""
     return bool((steps[1:] > steps[:-1]).all())
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from numpy import intp
+    from numpy import bool_, intp
     from numpy.typing import NDArray
 
     from loss_dashboard._typing import Values
 
+
+FAR = 3.0
+"""An extreme is far from its line that is so many times as far from it as they usually are."""
 
 AT_ONCE = 1 << 18
 """So many values are looked at together; more would not fit in a processor's memory."""
@@ -111,3 +114,33 @@ def reduce(values: Values, starts: NDArray[intp]) -> Buckets:
     mean = np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
     # Of huge values the sum may overflow, and of equal ones the mean may differ in its last digit.
     return Buckets(np.clip(mean, low, high), low, high, lost)
+
+
+def far_ends(line: Values, low: Values, high: Values) -> tuple[NDArray[bool_], NDArray[bool_]]:
+    """Which extremes, low and high, a line of means leaves out that matter: far ones and outermost.
+
+    All of them would be noise over other lines; without any a spike has the height of its mean.
+
+    >>> import numpy as np
+    >>> low, high = np.array([0.9, 0.8, 0.9]), np.array([1.1, 9.0, 1.1])
+    >>> [ends.tolist() for ends in far_ends(np.array([1.0, 5.0, 1.0]), low, high)]
+    [[False, True, False], [False, True, False]]
+    """
+    import numpy as np
+
+    scaled = np.log if (low[np.isfinite(low)] > 0).all() else np.positive
+    with np.errstate(over="ignore"):
+        below, above = scaled(line) - scaled(low), scaled(high) - scaled(line)
+    return _is_far(below, -low), _is_far(above, high)
+
+
+def _is_far(distances: Values, ends: Values) -> NDArray[bool_]:
+    """Which extremes are as far as that; what the line has reached is not."""
+    import numpy as np
+
+    known = np.abs(distances[~np.isnan(distances)])
+    usual = np.median(known) if len(known) else np.inf
+    outermost = np.max(ends, where=np.isfinite(ends), initial=-np.inf)
+    far: NDArray[bool_] = distances > FAR * usual
+    far |= (ends == outermost) & (distances > 0)
+    return far

@@ -74,7 +74,7 @@ class LiveCurves:
             drawn = self._draw_on(series, points)
         return {
             **drawn,
-            "whole": self._size <= 1,
+            "whole": self._size <= 1 and self._once,
             "range": reach(series.values()),
             "drawing": self._drawing,
             "full": len(self._full["step"]),
@@ -85,7 +85,7 @@ class LiveCurves:
         first = self._options.first
         self._from = -inf if first is None else first
         self._lines: dict[Key, int] | None = None
-        self._size = 0
+        self._size, self._once = 0, True
         self._full: dict[str, Any] = {"step": [], "time": [], **{kind: {} for kind in DRAWS}}
 
     def _goes_on(self, series: Drawn) -> bool:
@@ -106,6 +106,7 @@ class LiveCurves:
             cut or partial(bucket_starts, buckets=points),
         )
         self._size = self._size or ceil(grid.length / points)
+        self._once &= grid.once
         fresh: dict[str, Any] = {
             "step": [float(step) for step in grid.steps.tolist()],
             "time": [round(moment, 3) for moment in grid.times.tolist()],

@@ -54,7 +54,7 @@ class ReportCurves:
             "time": [round(moment, 3) for moment in grid.times.tolist()],
             "each": self._curves(grid, losses),
             "extras": self._extras(grid, extras),
-            "whole": size <= 1,
+            "whole": size <= 1 and grid.once,
             "size": size,
             "range": reach(all_of_them),
         }

@@ -43,16 +43,26 @@ def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
 
 
 def by_size(losses: Mapping[str, dict[str, Values]]) -> str:
-    """That shares go by size, where a loss is ever negative; a short note beside them.
+    """That shares go by size, where a loss or its weight is negative; a short note beside them.
 
     >>> import numpy as np
-    >>> by_size({"nll": {"loss": np.array([0.5, -0.5])}, "kl": {"loss": np.ones(2)}})
+    >>> def loss(value, weight): return {"loss": np.array(value), "weight": np.full(2, weight)}
+    >>> by_size({"nll": loss([0.5, -0.5], 1.0), "kl": loss([1.0, 1.0], 1.0)})
     'by size: nll is negative at times'
+    >>> by_size({"policy": loss([0.5, 0.5], 1.0), "entropy": loss([1.0, 1.0], -0.01)})
+    'by size: the weight of entropy is negative at times'
     """
-    signed = [name for name, own in losses.items() if (own["loss"] < 0).any()]
+    kinds = {"loss": "", "weight": "the weight of "}
+    signed = {
+        name: words
+        for name, own in losses.items()
+        for key, words in reversed(kinds.items())
+        if (own[key] < 0).any()
+    }
     if not signed:
         return ""
-    who = f"{signed[0]} is" if len(signed) == 1 else f"{len(signed)} losses are"
+    (name, words), *others = signed.items()
+    who = f"{len(signed)} losses or their weights are" if others else f"{words}{name} is"
     return f"by size: {who} negative at times"
 
 

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 
 class Curve(NamedTuple):
-    """One loss, as a figure shows it; `is_part` says whether it is a part of the objective."""
+    """One loss, as a figure shows it.
+
+    Attributes:
+        is_part: whether it is a part of the objective.
+        statistics: its mean, std and CoV as they were recorded, which may be of its last values
+            alone; without them they are those of all losses that are shown.
+    """
 
     name: str
     color: str
@@ -27,6 +33,7 @@ class Curve(NamedTuple):
     losses: Values
     weights: Values
     is_part: bool = True
+    statistics: Mapping[str, float] = {}
 
 
 class Source(Protocol):
@@ -79,7 +86,9 @@ class RunSource:
 
     def _curve(self, name: str, is_part: bool) -> Curve:
         own, colour = self.reader.series(name), self.reader.colour_of(name)
-        return Curve(name, colour, own["step"], own["loss"], own["weight"], is_part)
+        last = {key: float(own[key.lower()][-1]) for key in ("mean", "std", "CoV")}
+        known = {key: number for key, number in last.items() if number == number}
+        return Curve(name, colour, own["step"], own["loss"], own["weight"], is_part, known)
 
 
 class Memory:

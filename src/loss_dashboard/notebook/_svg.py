@@ -179,14 +179,14 @@ def _numbers(curve: Curve) -> dict[str, float]:
     import numpy as np
 
     finite = curve.losses[np.isfinite(curve.losses)]
-    weights = curve.weights[np.isfinite(curve.weights)]
     mean, std = (finite.mean(), finite.std()) if len(finite) else (np.nan, np.nan)
     return {
-        "weight": float(weights[-1]) if len(weights) else float("nan"),
+        "weight": float(curve.weights[-1]),
         "last": float(curve.losses[-1]),
         "mean": float(mean),
         "std": float(std),
         "CoV": float(std / abs(mean)) if mean else float("nan"),
+        **curve.statistics,
     }
 
 

@@ -50,9 +50,14 @@ def clear(axes: Axes, title: str, note: str = "") -> None:
 
 
 def draw_line(axes: Axes, steps: Values, values: Values, style: Style) -> None:
-    """A line, and a dot where it ends, which shows a single step, too."""
-    axes.plot(steps, values, **style._asdict())
-    axes.plot(steps[-1:], values[-1:], "o", color=style.color, markersize=4, clip_on=False)
+    """A line, and a dot where it ends, or between two values that were lost, where it has none."""
+    import numpy as np
+
+    axes.plot(*_parted(steps, values), **style._asdict())
+    finite = np.isfinite(np.concatenate([[np.nan], values, [np.nan]]))
+    is_dot = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+    is_dot[-1:] = True
+    axes.plot(steps[is_dot], values[is_dot], "o", color=style.color, markersize=4, clip_on=False)
 
 
 def draw_band(axes: Axes, values: Decimated, color: str) -> None:
@@ -64,8 +69,17 @@ def draw_band(axes: Axes, values: Decimated, color: str) -> None:
         # From the least to the greatest value of each part, so that a spike keeps its height.
         steps = np.repeat(values.x, 2)
         reach = np.stack([values.low, values.high], axis=1).ravel()
-    axes.plot(steps, reach, color=color, alpha=0.25, linewidth=0.6)
-    axes.fill_between(values.x, values.low, values.high, color=color, alpha=0.12, linewidth=0)
+    axes.plot(*_parted(steps, reach), color=color, alpha=0.25, linewidth=0.6)
+    x, low, high = _parted(values.x, values.low, values.high)
+    axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
+
+
+def _parted(steps: Values, *values: Values) -> list[Values]:
+    """The same with a gap where a run went back, as one that was resumed may have."""
+    import numpy as np
+
+    back = 1 + np.flatnonzero(steps[1:] < steps[:-1])
+    return [np.insert(one, back, np.nan) for one in (steps, *values)]
 
 
 def mark_nonfinite(axes: Axes, steps: Values, color: str, row: int) -> None:

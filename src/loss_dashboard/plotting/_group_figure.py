@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, sqrt
+from math import ceil, inf, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_dashboard.curves.decimate import Decimated
@@ -12,7 +12,7 @@ from ._axes import DASHES, GREY, INK, Style, clear, draw_line, mark_nonfinite
 from ._extremes import draw_extremes
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
 from ._scales import scale
-from ._text_width import TextMeasure, shortened
+from ._text_width import TextMeasure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def _draw_panel(axes: Axes, loss: GroupedLoss, lines: Sequence[_Line]) -> dict[s
             continue
         draw_line(axes, loss.step[seen], curve.mean.mean[seen], style)
         add_end(ends, name, loss.step, curve.mean.mean, style.color)
-    clear(axes, shortened(loss.name, LETTERS), note)
+    clear(axes, TextMeasure(11).fitted(loss.name, inf, LETTERS), note)
     axes.title.set_parse_math(False)
     _limit(axes, lines)
     axes.set_xlabel("step", color=GREY, fontsize=9)

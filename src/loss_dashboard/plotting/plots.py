@@ -100,8 +100,11 @@ def with_format(output: Path) -> Path:
     """Where to write: a name without a suffix gets that of the first format.
 
     Raises:
-        ValueError: If it has another one.
+        ValueError: If it has another one, or there is no name.
     """
+    if not output.name.strip("."):
+        msg = f"a picture needs a name, such as losses{FORMATS[0]}; got {output}"
+        raise ValueError(msg)
     written = output if output.suffix else Path(f"{output}{FORMATS[0]}")
     if written.suffix.lower() not in FORMATS:
         msg = f"a picture ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}; got {output.suffix}"

@@ -72,10 +72,10 @@ class Rows:
         columns = ("loss",) if colours else ("loss", "weight")
         return [name for name in names if name in colours or self._has_any(columns, name)]
 
-    def totals(self) -> list[str]:
-        """The objectives that were recorded beside the losses."""
+    def totals(self, colours: Collection[str]) -> list[str]:
+        """The objectives that were recorded beside the losses; one that was ever lost, too."""
         names = [name for name in self.series if is_total(name)]
-        return [name for name in names if self._has_any(("loss",), name)]
+        return [name for name in names if name in colours or self._has_any(("loss",), name)]
 
     def best(self, name: str) -> float:
         """The smallest finite value of a loss or total; infinite if there is none."""

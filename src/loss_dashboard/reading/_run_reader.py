@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loss_dashboard.runs.cache import stamp
 from loss_dashboard.runs.colours import colours_in
-from loss_dashboard.runs.run_json import followed_in, settings_in, shown_info
+from loss_dashboard.runs.run_json import followed_in, resumed_at, settings_in, shown_info
 from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
 from loss_loggers.text import printable
 
@@ -107,7 +107,7 @@ class RunReader:
     @property
     def totals(self) -> list[str]:
         """The objectives: what a group calls the weighted sum of its losses."""
-        return self._rows.totals()
+        return self._rows.totals(self.colours)
 
     @property
     def extras(self) -> dict[str, dict[str, Values]]:
@@ -150,8 +150,13 @@ class RunReader:
         return str(recorded or KILLED) if self.state == "crashed" else None
 
     @property
+    def last_step(self) -> int | None:
+        """The largest step of any row; None while there are none."""
+        return self._throughput.last_step
+
+    @property
     def steps_per_second(self) -> float:
-        """The pace of the last steps; NaN before the second one."""
+        """The pace of the last steps; NaN before the second one, also since it was resumed."""
         return self._throughput.steps_per_second
 
     @property
@@ -266,7 +271,8 @@ class RunReader:
         each = prefetch if tail.has_much() else map
         for block, series, ahead in each(partial(self._parse, tail), self._below_header(tail)):
             self._rows.add(block, series, ahead, self.colours)
-            self._throughput.add(*block.values[:2])
+            steps, times = block.values[:2]
+            self._throughput.add(steps, times, resumed_at(self.info))
         self._problems.say("refused", refused(self._rows.refused))
 
     def _below_header(self, tail: Tail) -> Iterator[tuple[memoryview, float]]:

@@ -26,6 +26,7 @@ class Throughput:
 
     Attributes:
         patience: after so many seconds without a row the run is stale.
+        last_step: the largest one; None before the first.
 
     >>> import numpy as np
     >>> pace = Throughput()
@@ -39,6 +40,7 @@ class Throughput:
         self.patience = PATIENCE
         self._first: float | None = None
         self._last = nan
+        self.last_step: int | None = None
 
     @property
     def steps_per_second(self) -> float:
@@ -48,14 +50,25 @@ class Throughput:
         (first, start), (last, end) = self._steps[0], self._steps[-1]
         return (last - first) / (end - start) if end > start else nan
 
-    def add(self, steps: Values, times: Values) -> None:
-        """Take the steps and times of new lines, of which several belong to one step."""
+    def add(self, steps: Values, times: Values, since: float = -inf) -> None:
+        """Take the steps and times of new lines, of which several belong to one step.
+
+        Args:
+            steps: The steps.
+            times: The times.
+            since: When the run was last resumed: the pause before it is no part of the pace.
+        """
         import numpy as np
 
         if not len(times):
             return
-        if not self._steps:
+        if self._first is None:
             self._first = float(times[0])
+        largest = int(steps.max())
+        self.last_step = largest if self.last_step is None else max(self.last_step, largest)
+        if not self._last >= since and (is_after := times >= since).any():
+            self._steps.clear()
+            steps, times = steps[is_after.argmax() :], times[is_after.argmax() :]
         self._last = float(times[-1])
         # A validation may record at a step of its own, far behind that of the training.
         last = self._steps[-1][0] if self._steps else -inf

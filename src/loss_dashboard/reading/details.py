@@ -28,12 +28,11 @@ def with_details(run: Summary, reader: RunReader) -> Summary:
     names = [*reader.losses, *reader.totals]
     best = {name: reader.best(name) for name in names}
     numbers = list(reader.extras.items())[:MOST_NUMBERS]
-    steps = [int(reader.series(name)["step"][-1]) for name in names]
-    known = [] if run.last_step is None else [run.last_step]
+    steps = [step for step in (run.last_step, reader.last_step) if step is not None]
     pace = reader.steps_per_second
     return replace(
         run,
-        last_step=max([*known, *steps], default=None),
+        last_step=max(steps, default=None),
         steps_per_second=pace if isfinite(pace) else None,
         last={name: float(reader.series(name)["loss"][-1]) for name in names},
         best={name: value for name, value in best.items() if isfinite(value)},

@@ -32,21 +32,15 @@ def facts(reader: RunReader) -> dict[str, str]:
 
 def progress(reader: RunReader) -> str:
     """The last step of any loss."""
-    step = last_step(reader)
+    step = reader.last_step
     return "no rows yet" if step is None else f"step {step}"
-
-
-def last_step(reader: RunReader) -> int | None:
-    """The same as a number; None while there are no rows."""
-    steps = [reader.series(name)["step"][-1] for name in reader.names]
-    return int(max(steps)) if steps else None
 
 
 def _epoch(reader: RunReader) -> str:
     """How many epochs had passed with the last step, where the run has some."""
     import numpy as np
 
-    step = last_step(reader)
+    step = reader.last_step
     if step is None or not reader.losses or not reader.epochs.ends:
         return ""
     return f"epoch {reader.epochs_at(np.array([float(step)]))[0]:.4g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from math import hypot, isfinite
+from math import hypot, inf, isfinite
 from typing import TYPE_CHECKING
 
 from loss_loggers.alerts import is_total
@@ -21,15 +21,20 @@ TAIL = 16_384  # bytes, enough for the last rows of some dozen losses
 class LastRows:
     """The last whole line of each loss that is near the end.
 
+    Args:
+        files: The parts of the record.
+        since: When the run was last resumed: the pause before it is no part of the pace.
+
     Attributes:
         step: The largest one near the end; None if there is none.
         rows: for each name its cells that are numbers, by column.
         steps_per_second: The pace of the steps near the end; None where there are not two.
     """
 
-    def __init__(self, files: list[Path]) -> None:
+    def __init__(self, files: list[Path], since: float = -inf) -> None:
         self.step: int | None = None
         self.rows: dict[str, dict[str, float]] = {}
+        self._since, self._time = since, -inf
         self._first: tuple[int, float] | None = None
         self._last: tuple[int, float] | None = None
         for path in reversed(files):
@@ -48,9 +53,13 @@ class LastRows:
             step = int(row["step"])
         except (KeyError, ValueError, OverflowError):
             return
-        if self.step is None or step > self.step:  # a validation may record at a step behind it
-            self.step, self._last = step, (step, row["time"])
+        if self._time < self._since <= row["time"]:
+            self._first = self._last = None
+        self._time = row["time"]
+        if self._last is None or step > self._last[0]:  # a validation may record at a step behind
+            self._last = step, row["time"]
             self._first = self._first or self._last
+        self.step = step if self.step is None else max(step, self.step)
         self.rows[name] = row
 
     @property

@@ -14,7 +14,7 @@ from loss_loggers.recording import INFO, parts, write_json
 from .notes import read_notes
 from .summary import Summary, name_in, newest_first, run_folders, summarize
 
-FORMAT = 1
+FORMAT = 2
 """Another one, as soon as a summary has other fields, or they mean something else."""
 
 KEPT = [one.name for one in fields(Summary) if one.name not in ("path", "name", "note", "tags")]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from loss_loggers.recording import INFO, UnreadableError, open_file, parts, read_table, run_info
 
+from .run_json import resumptions
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -25,19 +27,13 @@ def check_run(folder: Path) -> list[str]:
         problems.append("losses.csv is missing")
     elif _is_empty(files[-1]) and not (len(files) == 1 and info.get("has_rows")):
         files = files[:-1]  # it has no header before its first row
-    order = _Order(info.get("resumed"))
+    order = _Order(resumptions(info))
     checked = (_check_part(part, number, order) for number, part in enumerate(files, 1))
     return problems + [problem for part in checked for problem in part]
 
 
 def _is_empty(part: Path) -> bool:
     return part.is_file() and not part.stat().st_size
-
-
-def _places(resumed: object) -> list[dict[str, Any]]:
-    """Where a run was resumed or went back, as `run.json` notes it."""
-    places = resumed if isinstance(resumed, list) else []
-    return [place for place in places if isinstance(place, dict)]
 
 
 def _check_part(part: Path, number: int, order: _Order) -> list[str]:
@@ -87,8 +83,8 @@ def _check_lines(name: str, header: list[str], lines: Iterator[Line], order: _Or
 class _Order:
     """Whether steps and time go on, from line to line; a noted resume may go back."""
 
-    def __init__(self, resumed: object) -> None:
-        self._resumed = _places(resumed)
+    def __init__(self, resumed: list[dict[str, Any]]) -> None:
+        self._resumed = resumed
         self._noted: list[int] = []
         self._time = -inf
         self._steps: dict[str, float] = {}

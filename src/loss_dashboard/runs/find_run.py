@@ -64,7 +64,10 @@ def _no_run(name: str | Path, directory: Path) -> str:
 
     inside = run_names(Path(name))[1:]
     if inside:
-        return f"{name} holds {len(inside)} runs, such as {Path(name) / inside[0]}: name one"
+        one = Path(name) / inside[0]
+        if len(inside) == 1:
+            return f"{Path(name)} holds one run, {one}: name it"
+        return f"{Path(name)} holds {len(inside)} runs, such as {one}: name one"
     names = run_names(directory)
     close = get_close_matches(str(name), names, n=3) or [*names[:3], *["…"] * (len(names) > 3)]
     there_is = f"there is {', '.join(close)}" if close else f"{directory}/ has no runs"

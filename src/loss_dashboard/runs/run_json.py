@@ -68,6 +68,22 @@ def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
 
 
+def resumptions(info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Where a run was resumed or went back, in the order in which it was noted."""
+    noted = info.get("resumed")
+    return [place for place in noted if isinstance(place, dict)] if isinstance(noted, list) else []
+
+
+def resumed_at(info: Mapping[str, Any]) -> float:
+    """When a run was last resumed; minus infinity for never.
+
+    >>> resumed_at({"resumed": [{"time": 5.0}, {"time": "soon"}]}), resumed_at({"resumed": 5})
+    (5.0, -inf)
+    """
+    times = (place.get("time") for place in resumptions(info))
+    return max((float(time) for time in times if _is_number(time) and _is_time(time)), default=-inf)
+
+
 def settings_in(info: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of the losses and their weighting, among those of the user."""
     settings = info.get("hyperparameters")

@@ -14,7 +14,7 @@ from loss_loggers.text import printable
 from ._last_rows import LastRows
 from .colours import colours_in
 from .notes import read_notes
-from .run_json import flat_settings, method_in, settings_in, shown_info
+from .run_json import flat_settings, method_in, resumed_at, settings_in, shown_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -108,7 +108,8 @@ def summarize(folder: Path, directory: Path | None = None) -> Summary:
 
 
 def _summary(folder: Path, name: str) -> Summary:
-    last, info, (note, tags) = LastRows(parts(folder)), shown_info(folder), read_notes(folder)
+    info, (note, tags) = shown_info(folder), read_notes(folder)
+    last = LastRows(parts(folder), resumed_at(info))
     run = Summary(
         folder,
         name,

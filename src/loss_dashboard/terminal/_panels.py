@@ -29,8 +29,8 @@ NARROW_BAR, SHORTEST_NAME = 4, 4
 NARROW = 48
 """In fewer characters a table has short bars."""
 
-FIRST = 2
-"""So many numbers are always there: the weight and the last value."""
+FIRST = ("weight", "last")
+"""Numbers that are there wherever both have room, for none is ever cut; else the last value is."""
 
 MANY = 8
 """Of more losses than these each weight is small, so the bars compare them with the largest."""
@@ -85,6 +85,9 @@ def loss_table(
     size = NARROW_BAR if width < NARROW else BAR
     names = list(rows)
     room = width - len(str(len(names))) - size - 2
+    if room < SHORTEST_NAME + 1 + sum(_needed(column, cells[column]) for column in FIRST):
+        room, size = room + size, 0
+        cells = {"last": cells["last"]}
     shown, name_width = _layout(cells, room, [*names, *reader.totals])
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("", style="dim", no_wrap=True, min_width=len(str(len(rows))))
@@ -134,12 +137,17 @@ def _layout(cells: dict[str, list[str]], width: int, names: Sequence[str]) -> tu
     room = width - longest - 1
     shown: list[str] = []
     for column, numbers in cells.items():
-        needed = 1 + max(map(len, [column, *numbers]))
-        if len(shown) >= FIRST and needed > room:
+        needed = _needed(column, numbers)
+        if column not in FIRST and needed > room:
             break
         room -= needed
         shown.append(column)
     return shown, max(SHORTEST_NAME, longest + min(0, room))
+
+
+def _needed(column: str, numbers: Sequence[str]) -> int:
+    """How many characters a column takes."""
+    return 1 + max(map(len, [column, *numbers]))
 
 
 def extras_line(reader: RunReader, width: int) -> Text:

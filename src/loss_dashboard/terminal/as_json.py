@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from loss_dashboard.alerts import explain, find_alerts, in_words
 from loss_dashboard.curves.shares import objective, shares
 from loss_dashboard.reading.extras import VALUE
-from loss_dashboard.reading.headline import last_step
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 from ._panels import last_row
@@ -31,7 +30,7 @@ def run_as_json(reader: RunReader) -> dict[str, Any]:
         "state": reader.state,
         "error": reader.error,
         "weighting": method_in(settings),
-        "step": last_step(reader),
+        "step": reader.last_step,
         "steps_per_second": known(reader.steps_per_second),
         "elapsed": known(reader.elapsed),
         "text": in_words(explain(reader, alerts)),

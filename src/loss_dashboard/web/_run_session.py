@@ -107,10 +107,8 @@ class RunSession:
 
     @property
     def last_step(self) -> float | None:
-        """The step of its last row."""
-        with self._lock:
-            series = map(self.reader.series, self.reader.losses)
-            return max((float(own["step"][-1]) for own in series), default=None)
+        """The largest step of its rows."""
+        return self.reader.last_step
 
     def losses(self) -> dict[str, dict[str, Values]]:
         """The losses as they have been read."""

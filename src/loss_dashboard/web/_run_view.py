@@ -52,7 +52,7 @@ def view(
     extras = extras_of(reader)
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
         return {
-            **_head(reader, losses),
+            **_head(reader),
             "explained": explained if reader.names else "",
             "alerts": [alert._asdict() for alert in alerts],
             "losses": _table(reader, losses, sparklines or Sparklines()),
@@ -70,9 +70,8 @@ def extras_of(reader: RunReader) -> dict[str, dict[str, Values]]:
     return dict(islice(reader.extras.items(), MOST))
 
 
-def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, Any]:
+def _head(reader: RunReader) -> dict[str, Any]:
     settings = settings_in(reader.info)
-    steps = [float(own["step"][-1]) for own in losses.values()]
     return {
         "name": reader.name,
         "path": printable(reader.path),
@@ -82,7 +81,7 @@ def _head(reader: RunReader, losses: dict[str, dict[str, Values]]) -> dict[str, 
         "settings": {key: value for key, value in settings.items() if key != "losses"},
         "hyperparameters": flat_settings(settings),
         "start": reader.info.get("start"),
-        "step": max(steps, default=None),
+        "step": None if reader.last_step is None else float(reader.last_step),
         "steps_per_second": plain(reader.steps_per_second),
         "elapsed": plain(reader.elapsed),
         "silent": plain(reader.silent),

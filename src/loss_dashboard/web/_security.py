@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http.cookies import SimpleCookie
 from secrets import compare_digest
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote
@@ -11,6 +10,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LONGEST_QUERY = 32_000
@@ -72,9 +73,8 @@ class Limits:
 
 
 def _refusal(scope: Scope) -> PlainTextResponse | None:
-    site = dict(scope["headers"]).get(b"sec-fetch-site", b"none")
     # A link to the page may be anywhere; its answers are for the page alone.
-    if site not in (b"none", b"same-origin") and scope["path"] != "/":
+    if _is_of_another_site(dict(scope["headers"])) and scope["path"] != "/":
         return PlainTextResponse("Another site asks for this.", 403)
     query: bytes = scope["query_string"]
     if len(query) > LONGEST_QUERY:
@@ -82,6 +82,14 @@ def _refusal(scope: Scope) -> PlainTextResponse | None:
     if len(parse_qs(query.decode("latin-1")).get("run", [])) > MOST_RUNS:
         return PlainTextResponse(f"At most {MOST_RUNS} runs can be asked for at once.", 400)
     return None
+
+
+def _is_of_another_site(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser says so; an old one has no more than the origin to say."""
+    site, host = headers.get(b"sec-fetch-site", b"none"), headers.get(b"host", b"")
+    origin = headers.get(b"origin")
+    is_ours = origin is None or origin.partition(b"://")[2] == host
+    return site not in (b"none", b"same-origin") or not is_ours
 
 
 class Token:
@@ -129,8 +137,7 @@ def _cookie(scope: Scope) -> str:
 
 
 def _in_cookie(scope: Scope) -> str:
-    headers = dict(scope["headers"])
-    cookies = SimpleCookie(headers.get(b"cookie", b"").decode("latin-1"))
-    name = _cookie(scope)
-    value: str = cookies[name].value if name in cookies else ""
-    return unquote(value)
+    """The value of ours; those of other servers of the machine may be as odd as they like."""
+    cookies = dict(scope["headers"]).get(b"cookie", b"").decode("latin-1").split(";")
+    pairs = (cookie.strip().partition("=") for cookie in cookies)
+    return next((unquote(value) for name, _, value in pairs if name == _cookie(scope)), "")

@@ -276,3 +276,19 @@ def test_a_total_and_a_validation_are_shown_and_have_no_share(tmp_path: Path) ->
         assert curves["val/G"].color == curves["G"].color
         bars = ElementTree.fromstring(svg).iter(f"{SVG}rect")
         assert [float(bar.get("width", "")) for bar in bars] == [40, 40, 0, 0, 0, 0]
+
+
+def test_the_numbers_of_a_run_are_those_that_it_recorded(tmp_path: Path) -> None:
+    """Statistics may be of the last values alone, and a weight may be lost."""
+    with CsvLogger(tmp_path / "run") as logger:
+        for step in range(3):
+            row = {"loss/G": 3.0, "weight/G": math.nan if step == 2 else 0.5}
+            row |= {"mean/G": 4.5, "std/G": 0.75, "cov/G": 0.125, "loss/D": 2.0}
+            logger.log_metrics(row, step=step)
+
+    source = RunSource(RunReader(logger.path))
+    shown = texts(draw(source.title(), source.curves()))
+
+    of_g, of_d = (shown[shown.index(name) + 1 :][:5] for name in ("G", "D"))
+    assert of_g == ["\u2013", "3.00", "4.50", "0.750", "0.125"]
+    assert of_d == ["\u2013", "2.00", "2.00", "0.00", "0.00"]

@@ -12,8 +12,8 @@ from loss_loggers import CsvLogger
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs in `runs`, the newer one called vae."""
     monkeypatch.chdir(tmp_path)
-    for name in ("gan", "vae"):
-        with CsvLogger(f"runs/{name}") as logger:
+    for name in ("other/gan", "runs/gan", "runs/vae"):
+        with CsvLogger(name) as logger:
             logger.log_metrics({"loss/G": 1.0}, step=0)
 
 
@@ -35,6 +35,7 @@ def test_names_complete_with_the_newest_first() -> None:
     [
         ("gam", "no run gam: a path, a name in runs/ or `latest` is needed; there is gan"),
         ("runs", "runs holds 2 runs, such as runs/vae: name one"),
+        ("other", "other holds one run, other/gan: name it"),
     ],
 )
 def test_a_wrong_name_says_what_there_is(name: str, said: str) -> None:

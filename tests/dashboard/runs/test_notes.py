@@ -190,6 +190,14 @@ def test_rm_of_a_run_elsewhere_goes_into_a_trash_beside_it(here: Path) -> None:
     assert "is in elsewhere/.trash/gan" in losses("rm", "elsewhere/gan", "--yes")[1]
 
 
+def test_rm_of_where_one_is_says_where_that_went(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(record(here / "elsewhere/gan"))
+
+    assert losses("rm", ".", "--yes")[1] == f". is in {here / 'elsewhere/.trash/gan'}\n"
+
+
 def test_rm_refuses_a_run_that_is_written_and_moves_the_others(here: Path) -> None:
     record(here / "runs/gan")
     code = (

@@ -152,7 +152,7 @@ def test_a_run_is_read_once_and_again_when_its_files_have_changed(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"format": 1, "runs": {"a": [1]}}', "[" * 9999]
+    "content", ["", "[]", "{}", '{"format": 2, "runs": {"a": [1]}}', "[" * 9999]
 )
 def test_a_cache_that_makes_no_sense_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str

@@ -293,7 +293,7 @@ def test_a_small_terminal_tells_the_weight_and_the_last_value_of_each_loss(run: 
     drive(run, (80, 24), steps)
 
 
-@pytest.mark.parametrize("width", [30, 38, 60, 100])
+@pytest.mark.parametrize("width", [20, 29, 30, 38, 60, 100])
 def test_no_number_in_the_table_is_cut(tmp_path: Path, width: int) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         for step in range(3):
@@ -304,7 +304,7 @@ def test_no_number_in_the_table_is_cut(tmp_path: Path, width: int) -> None:
     with console.capture() as capture:
         console.print(table)
 
-    assert "0.00905" in capture.get()
+    assert ("0.00905" in capture.get()) == (width >= 30)  # or else the last value alone
     assert "-0.000585" in capture.get()
     assert all(len(line.rstrip()) <= width for line in capture.get().splitlines())
 

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from tests.dashboard.browser import Tab, ready, wait, wait_for_text
 
+from loss_dashboard.curves.decimate import decimate, far_ends
+from loss_dashboard.curves.numbers import numbers
+from loss_dashboard.curves.smooth import smooth
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -529,7 +533,8 @@ def test_a_picture_says_what_it_is_of(
     svg = ElementTree.fromstring(save(page, "loss", "-mean-of-2-steps")["SVG"])
 
     words = {text.text for text in svg.iter(f"{SVG}text")}
-    assert {"Losses", "gan", "other", "mean of 10 steps · band: min\u2013max"} <= words
+    note = "mean of 10 steps · band: min\u2013max · strokes: far extremes"
+    assert {"Losses", "gan", "other", note} <= words
     samples = [line for line in svg.iter(f"{SVG}line") if line.get("stroke-width") == "2"]
     assert [line.get("stroke-dasharray") for line in samples] == [None, "8 5"]
 
@@ -603,3 +608,142 @@ def test_a_weight_keeps_its_spike(tmp_path: Path, show: Callable[..., Any]) -> N
     highest = "Math.max(...plots.get('weight').model.lines[0].band[1].filter(isNumber))"
     assert page.evaluate(highest) == pytest.approx(94.8)
     assert page.evaluate("plots.get('weight').chart.scales.y.max") >= 94.8
+
+
+@pytest.mark.parametrize("query", ["", "&smooth=100"], ids=["as recorded", "smoothed"])
+@pytest.mark.parametrize("steps", [400, 6000])
+@pytest.mark.parametrize("column", ["loss", "weight", "extra"])
+def test_a_spike_of_a_second_run_has_its_height(
+    tmp_path: Path, show: Callable[..., Any], column: str, steps: int, query: str
+) -> None:
+    """Also downwards; what is not far is left to the line, for noise would hide the first run."""
+    key = "lr" if column == "extra" else f"{column}/G"
+    for run in ("calm", "odd"):
+        noise = np.random.default_rng(0).uniform(1, 2, (steps, 3)).tolist()
+        rows = [dict(zip(("loss/G", "weight/G", "lr"), own, strict=True)) for own in noise]
+        if run == "odd":
+            rows[steps // 2][key], rows[steps // 3][key] = 94.8, 0.01
+        with CsvLogger(tmp_path / run) as logger:
+            logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    page = show(tmp_path, f"?run=calm&run=odd{query}")
+    ready(page, 2)
+    figure = "plots.get('extra').cells.get('lr')" if column == "extra" else f"plots.get('{column}')"
+
+    drawn = page.evaluate(
+        f"""(() => {{
+            const {{ lines: [calm, odd] }} = {figure}.model;
+            const {{ min, max }} = {figure}.chart.scales.y;
+            const strokes = odd.strokes.map(([, , to]) => to);
+            const values = [...odd.values, ...strokes].filter(isNumber);
+            const ends = [Math.min(...values), Math.max(...values)];
+            return [...ends, min, max, strokes.length, calm.strokes];
+        }})()"""
+    )
+
+    lowest, highest, bottom, top, strokes, of_first = drawn
+    assert (lowest, highest) == pytest.approx((0.01, 94.8))
+    assert bottom <= 0.01
+    assert top >= 94.8
+    assert strokes < steps / 10
+    assert of_first is None
+
+
+def test_a_spike_of_a_second_run_is_in_a_saved_picture_and_in_small_multiples(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    for run, spike in (("gan", 1.0), ("odd", 94.8)):
+        rows = [{"loss/G": spike if step == 3001 else 1.0} for step in range(6000)]
+        with CsvLogger(tmp_path / run) as logger:
+            logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
+    page = show(tmp_path, "?run=gan&run=odd")
+    ready(page, 2)
+    with page.expect_download() as download:
+        page.click("[data-chart=loss] button:text('SVG')")
+    paths = ElementTree.parse(download.value.path()).iter(f"{SVG}path")
+    upright = [one.get("d", "") for one in paths if "V" in one.get("d", "")]
+    assert len(upright) == 1
+
+    page.check("#grid")
+    wait(page, "document.querySelector('.many .ends i')?.textContent === '94.8'")
+    assert page.locator(".many path[d*=V]").count() == 1
+
+
+@pytest.mark.parametrize("query", ["", "?log=0"], ids=["log", "linear"])
+@pytest.mark.parametrize("low", [0.0, 1e-30, 1e-20, 1.0], ids=str)
+@pytest.mark.parametrize("high", [1e-18, 2.0, 1e17, 1e37], ids=str)
+def test_an_axis_of_any_size_has_its_numbers(
+    tmp_path: Path, show: Callable[..., Any], low: float, high: float, query: str
+) -> None:
+    """Also while a run explodes: that is when one looks."""
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(9):
+            row = {"loss/G": high if step == 5 else low, "weight/G": high if step == 5 else low}
+            logger.log_metrics({**row, "norm": row["loss/G"]}, step=step)
+    page = show(tmp_path, query)
+    ready(page, 1)
+
+    charts = ["plots.get('loss')", "plots.get('weight')", "plots.get('extra').cells.get('norm')"]
+    for chart in charts:
+        numbers = page.evaluate(f"{chart}.chart.axes[1]._values.filter((one) => one)")
+        assert 2 <= len(numbers) == len({*numbers}) < 12, chart
+
+
+def test_losses_that_are_all_zero_have_a_line_and_say_why_there_are_no_contributions(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(9):
+            logger.log_metrics({"loss/G": 0.0, "weight/G": 1.0}, step=step)
+    page = show(tmp_path)
+    wait_for_text(page, "[data-chart=part]", "The total is 0")
+
+    scale = page.evaluate("plots.get('loss').chart.scales.y")
+    assert scale["min"] < 0 < scale["max"] < 10
+    assert page.evaluate("plots.get('loss').chart.axes[1]._values[0]") == "0"
+
+
+def test_a_value_between_two_that_were_lost_is_a_dot(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    """A line has none there, and it may be the spike before the end."""
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step, loss in enumerate([1.0, 1.0, math.nan, 5.0, math.nan, 1.0, 1.0]):
+            logger.log_metrics({"loss/G": loss, "weight/G": 1.0}, step=step)
+    page = show(tmp_path)
+    ready(page, 1)
+    dots = "plots.get('loss').chart.series.filter(({ points }) => points?._paths).length"
+    assert page.evaluate("aloneIn(plots.get('loss').chart.data[1])") == [3]
+    assert page.evaluate(dots) == 1
+    with page.expect_download() as download:
+        page.click("[data-chart=loss] button:text('SVG')")
+    paths = ElementTree.parse(download.value.path()).iter(f"{SVG}path")
+    assert sum(path.get("d", "").count("h2") for path in paths) == 1
+
+
+def test_the_page_and_the_plot_agree_on_what_is_far(
+    tmp_path: Path, show: Callable[..., Any], record: Any
+) -> None:
+    record(tmp_path / "gan")
+    page = show(tmp_path)
+    ready(page, 3)
+    rng = np.random.default_rng(0)
+
+    for values in (
+        rng.lognormal(size=4000),
+        rng.normal(size=3001),
+        np.ones(50),
+        rng.normal(size=1),
+    ):
+        values[len(values) // 2 :: 700] *= 50
+        points = decimate(values, np.where(rng.random(len(values)) < 0.9, values, np.nan), 400)
+        line = smooth(points.mean, 7)
+        ends = points.low, points.high
+        asked = [numbers(one).tolist() for one in (line, *ends)]
+        strokes = page.evaluate("([line, ...reach]) => strokesOf(line, reach)", asked)
+
+        expected = [
+            pytest.approx([at, line[at], end[at]], rel=1e-5)
+            for end, far in zip(ends, far_ends(line, *ends), strict=True)
+            for at in np.flatnonzero(far).tolist()
+        ]
+        assert strokes == expected

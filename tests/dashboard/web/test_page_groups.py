@@ -247,6 +247,32 @@ def test_a_spike_of_one_run_is_told_where_points_are_means(
     wait_for_text(page, "#tip", "all runs: 1 not finite")
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_spike_of_one_run_has_its_height(
+    tmp_path: Path, show: Callable[..., Any], tab: Callable[..., Tab], seeds: int
+) -> None:
+    """Also in a report, and also where it is zoomed."""
+    for seed in range(seeds):
+        values = [1.0] * 2000
+        if not seed:
+            values[501], values[1501] = 94.8, 0.001
+        write(tmp_path / "runs" / f"r{seed}", {"kl": values}, seed=seed)
+    report = tmp_path / "x.html"
+    arguments = ["report", str(tmp_path / "runs"), "--group", "", "-o", str(report)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    chart = "plots.get('of kl')"
+    ends = f"{chart}.model.lines.flatMap((line) => line.strokes.map(([, , to]) => to))"
+
+    for page in (show(tmp_path / "runs", "?group="), tab().open(report.as_uri())):
+        drawn(page, 1)
+        assert {0.001, 94.8} <= {*page.evaluate(ends)}
+        assert page.evaluate(f"{chart}.chart.scales.y.max") >= 94.8
+        assert page.evaluate(f"{chart}.chart.scales.y.min") <= 0.001
+        page.evaluate("change.zoom(1000, 1999)")
+        wait(page, f"{chart}.chart.data[0][0] >= 1000")
+        assert {0.001, 94.8} & {*page.evaluate(ends)} == {0.001}
+
+
 def test_rows_appear_while_a_run_goes_on(
     tmp_path: Path, serve: Any, tab: Callable[..., Tab]
 ) -> None:

@@ -49,6 +49,22 @@ def test_the_page_says_that_shares_go_by_size(run: Path, show: Callable[..., Any
     assert min(parts) > 0
 
 
+def test_a_negative_weight_is_told_where_shares_go_by_size(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    """As of an entropy that is to grow."""
+    with CsvLogger(tmp_path / "ppo") as logger:
+        for step in range(9):
+            row = {"loss/policy": 1.0, "weight/policy": 1.0, "loss/entropy": 2.0}
+            logger.log_metrics(row | {"weight/entropy": -0.5}, step=step)
+    said = "by size: the weight of entropy is negative at times"
+    page = show(logger.path)
+    ready(page, 2)
+
+    wait_for_text(page, "[data-chart=part] .note", said)
+    assert said in CliRunner().invoke(app, ["watch", str(logger.path), "--once"]).output
+
+
 def test_a_cov_near_a_mean_of_zero_is_cut_and_the_tip_has_its_number(
     run: Path, show: Callable[..., Any]
 ) -> None:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from loss_dashboard.curves.groups import form_groups, grouped, member_of
 from loss_dashboard.curves.live_curves import Known, LiveCurves, without
+from loss_dashboard.curves.report_curves import ReportCurves
 from loss_dashboard.curves.smooth import smooth
 from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
@@ -191,3 +193,25 @@ def test_a_huge_loss_is_forgotten_by_the_mean_of_the_steps_after_it() -> None:
     losses = np.array([1.0, 1e300, 2.0, 3.0, 4.0, 5.0])
 
     assert smooth(losses, window=2)[3:].tolist() == [2.5, 3.5, 4.5]
+
+
+def test_what_two_rows_of_a_step_make_is_told_as_their_mean(tmp_path: Path) -> None:
+    """A run that was resumed may have gone back: no drawn value is taken for one of a row."""
+    with CsvLogger(tmp_path / "gan") as logger:
+        reader, live = RunReader(logger.path), LiveCurves(ViewOptions())
+        for step, loss in enumerate([1.0, 1.0, 1.0]):
+            logger.log_metrics({"loss/G": loss}, step=step)
+        reader.poll()
+        assert view(reader, live)["curves"]["whole"] is True
+        for step, loss in enumerate([3.0, 1.0, 1.0], 1):
+            logger.log_metrics({"loss/G": loss}, step=step)
+        reader.poll()
+
+    for curves in (live, LiveCurves(ViewOptions()), ReportCurves(600, ())):
+        told = view(reader, curves)["curves"]
+        of_g = told["each"]["G"]
+        assert (told["whole"], told["step"]) == (False, [0, 1, 2, 3])
+        assert [of_g[key][1] for key in ("loss", "low", "high")] == [2.0, 1.0, 3.0]
+    member = member_of(reader)
+    (of_group,) = grouped([member], form_groups(["gan"], [member.settings], ""), ViewOptions())
+    assert not of_group.whole

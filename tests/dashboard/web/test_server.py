@@ -250,7 +250,8 @@ def test_another_address_needs_a_token(
         status, _, headers = ask(address, f"/?token={quote(token)}")
         assert status == 200
         cookie = headers["set-cookie"].split("; HttpOnly")[0]
-        assert ask(address, "/api/runs", Cookie=cookie)[0] == 200
+        for others in ("", "a@b=1; ", 'x={"a": [1, 2]}; '):
+            assert ask(address, "/api/runs", Cookie=f"{others}{cookie}")[0] == 200
 
 
 def test_two_servers_of_a_machine_have_a_cookie_each(

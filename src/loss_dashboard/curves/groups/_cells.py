@@ -6,7 +6,7 @@ from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, NamedTuple
 
-from loss_dashboard.curves._grid import Grid, distinct
+from loss_dashboard.curves._grid import Grid, distinct, is_ordered
 from loss_dashboard.curves.decimate import bucket_starts, starts_of_size
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Cells(NamedTuple):
-    """Cells, and whether each is one step that was recorded."""
+    """Cells, and whether each is one step that was recorded, of each run one row."""
 
     grid: Grid
     whole: bool
@@ -45,7 +45,8 @@ def cells_of(owns: Sequence[Columns], options: ViewOptions, points: int) -> Cell
         starts = _even(union, max(map(_interval, each)), points)
     edges = {"step": starts, "time": starts}
     grid = Grid([edges], options.first, options.last, partial(starts_of_size, size=1))
-    return Cells(grid, is_shared and len(union) <= points)
+    once = all(is_ordered(own["step"]) for own in owns)
+    return Cells(grid, is_shared and once and len(union) <= points)
 
 
 def have_same_steps(owns: Sequence[Columns], others: Sequence[Columns]) -> bool:
@@ -61,7 +62,7 @@ def _in_window(steps: Values, options: ViewOptions) -> Values:
     """The steps that are looked at, once each."""
     import numpy as np
 
-    if not (steps[1:] > steps[:-1]).all():  # a run that was resumed may have gone back
+    if not is_ordered(steps):  # a run that was resumed may have gone back
         steps = np.unique(steps)
     start = 0 if options.first is None else int(steps.searchsorted(options.first))
     end = len(steps) if options.last is None else steps.searchsorted(options.last, side="right")

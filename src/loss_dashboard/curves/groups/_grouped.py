@@ -204,7 +204,7 @@ def _final(owns: Sequence[Columns], each: Sequence[Values]) -> Final:
     import numpy as np
 
     last = np.array([values[-1] for values in each])
-    steps = [float(own["step"][-1]) for own in owns]
+    steps = [float(own["step"].max()) for own in owns]
     known = last[np.isfinite(last)]
     least, greatest = (known.min(), known.max()) if len(known) else (np.nan, np.nan)
     mean = mean_over(last[:, np.newaxis])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loss_dashboard.curves.decimate import far_ends
 from loss_dashboard.curves.groups import (
     INTERVAL,
     about_key,
@@ -12,7 +13,7 @@ from loss_dashboard.curves.groups import (
     grouped,
     keys_to_group_by,
 )
-from loss_dashboard.curves.numbers import numbers
+from loss_dashboard.curves.numbers import numbers, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,8 +74,23 @@ def _curve(curve: GroupCurve, *, whole: bool) -> dict[str, Any]:
         "n": curve.mean.n.astype(int).tolist(),
         "runs": _told(curve.runs, curve.seen) if several else [],
         "reach": [] if whole else [_told(curve.low, seen), _told(curve.high, seen)],
+        "far": [] if whole else list(map(_far, curve.runs, curve.lows, curve.highs)),
         "lost": [[int(at), int(curve.lost[at])] for at in np.flatnonzero(curve.lost)],
     }
+
+
+def _far(means: Values, low: Values, high: Values) -> list[tuple[int, float | None]]:
+    """Where the line of a run leaves out an extreme that matters, and that extreme."""
+    import numpy as np
+
+    known = np.flatnonzero(np.isfinite(means))
+    ends = low[known], high[known]
+    each = zip(ends, far_ends(means[known], *ends), strict=True)
+    return [
+        (int(at), plain(it))
+        for end, far in each
+        for at, it in zip(known[far], end[far], strict=True)
+    ]
 
 
 def _told(values: Values, seen: Any) -> Any:

@@ -95,6 +95,7 @@ function clearFigure(figure) {
 function layersOf(model) {
   const data = [model.x], series = [{}], bands = [];
   const add = (values, options) => { data.push(values); series.push({ points: { show: false }, spanGaps: false, ...options }); return data.length - 1; };
+  const dots = (fill, size, isShown = false) => ({ show: isShown, size, fill, filter: (u, at, all) => (all ? null : aloneIn(u.data[at])) });
   if (model.stacked) {
     stacksOf(model).forEach((top, index) => {
       const line = model.lines[index], fill = faded(line.colour, 0.72);
@@ -104,7 +105,7 @@ function layersOf(model) {
     return { data, series, bands };
   }
   const isMany = model.lines.length > MANY;
-  for (const line of model.lines) for (const values of line.behind ?? []) add(values, { label: `${line.name} run`, stroke: faded(line.colour, faintness(line)), width: 1 });
+  for (const line of model.lines) for (const values of line.behind ?? []) add(values, { label: `${line.name} run`, stroke: faded(line.colour, faintness(line)), width: 1, points: dots(line.colour, 2) });
   for (const line of model.lines) {
     if (line.band) {
       const auto = !line.behind; // an interval may be wider than all that was recorded
@@ -112,11 +113,28 @@ function layersOf(model) {
       const high = add(line.band[1], { label: `${line.name} high`, width: 0, auto });
       bands.push({ series: [high, low], fill: faded(line.colour, isMany ? 0.07 : 0.18) });
     }
-    if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1 });
+    if (line.strokes?.length) for (const ends of endsOf(line, model)) add(ends, { label: `${line.name} extremes`, width: 0 });
+    if (line.faint) add(line.raw, { label: `${line.name} raw`, stroke: faded(line.colour, 0.35), width: 1, points: dots(line.colour, 2) });
     const [width, alpha] = strengthOf(line, model);
-    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: { show: isPoint(line, model.key), size: 6, fill: line.colour } });
+    line.layer = add(line.values, { label: line.name, stroke: faded(line.colour, alpha), width, dash: line.dash, points: dots(line.colour, isPoint(line, model.key) ? 6 : 3, isPoint(line, model.key)) });
   }
   return { data, series, bands };
+}
+
+// The places of values between two that were lost: a line has none there. Null for nowhere.
+function aloneIn(values) {
+  const told = values.map((_, at) => at).filter((at) => values[at] !== undefined);
+  const alone = told.filter((at, place) => isNumber(values[at]) && !isNumber(values[told[place - 1]]) && !isNumber(values[told[place + 1]]));
+  return alone.length ? alone : null;
+}
+
+// The lowest and the highest ends of strokes, for the scale to reach them.
+function endsOf({ strokes }, { x }) {
+  return [Math.min, Math.max].map((choose) => {
+    const ends = new Array(x.length).fill(undefined);
+    for (const [at, , to] of strokes) ends[at] = choose(ends[at] ?? to, to);
+    return ends;
+  });
 }
 
 // Of many runs each is fainter, so that their mean stays clear.
@@ -149,7 +167,7 @@ function optionsOf(figure, model, series, bands, choice, change) {
       setSelect: [(u) => zoomToSelection(u, change)],
       setCursor: [(u) => pointAt(u)],
       drawClear: [(u) => drawReference(u)],
-      draw: [(u) => drawMarks(u), (u) => drawLabels(u)],
+      draw: [(u) => drawStrokes(u), (u) => drawMarks(u), (u) => drawLabels(u)],
       ready: [(u) => listenTo(u, change)],
     },
   };

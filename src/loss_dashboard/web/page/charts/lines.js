@@ -3,6 +3,7 @@
 // those of the user's own numbers.
 
 const RUN_DASHES = [[], [8, 5], [2, 4], [12, 4, 2, 4], [5, 3], [2, 2]];
+const FAR = 3; // times as far from its line as it usually is
 const SHOWS_LOST = ["loss", "part", "extra"];
 const REACH = { loss: ["low", "high"], extra: ["low", "high"], weight: ["weight_low", "weight_high"] };
 
@@ -100,9 +101,27 @@ function addReach(line, curve, key, spread) {
   const { run, view } = line, isSmooth = key !== "weight" && Boolean(curve.smooth);
   if (isSmooth) line.values = spread(curve.smooth, run);
   if (!view.curves.whole) line.reach = REACH[key].map((column) => spread(curve[column], run));
-  if (run) return;
-  if (line.reach) line.band = line.reach;
+  if (run) line.strokes = strokesOf(line.values, line.reach ?? [line.raw, line.raw]);
+  else if (line.reach) line.band = line.reach;
   else line.faint = isSmooth;
+}
+
+// From a line to what it leaves out that matters: [place, from, to]. This is `far_ends` of
+// curves/decimate.py.
+function strokesOf(values, reach) {
+  const scaled = reach[0].every((low) => !isNumber(low) || low > 0) ? Math.log : Number;
+  return reach.flatMap((ends, side) => {
+    const sign = side ? 1 : -1, places = ends.map((_, at) => at).filter((at) => isNumber(ends[at]) && isNumber(values[at]));
+    const beyond = places.map((at) => sign * (scaled(ends[at]) - scaled(values[at])));
+    const usual = medianOf(beyond.map(Math.abs)), outermost = places.reduce((most, at) => Math.max(most, sign * ends[at]), -Infinity);
+    const isFar = (away, at) => away > FAR * usual || (away > 0 && sign * ends[at] === outermost);
+    return places.filter((at, index) => isFar(beyond[index], at)).map((at) => [at, values[at], ends[at]]);
+  });
+}
+
+function medianOf(values) {
+  const sorted = [...values].sort((a, b) => a - b), half = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 }
 
 // The first and the last step that a point of curves tells of.

@@ -1,6 +1,8 @@
 "use strict";
-// What is drawn beside the lines: equal weights, crosses where losses were lost, names at the ends.
+// What is drawn beside the lines: equal weights, strokes to what they leave out, crosses where losses
+// were lost, names at the ends.
 
+const STROKE = 0.5; // how faint a stroke to an extreme is
 const LABEL = 11, LABEL_GAP = LABEL + 3;
 
 function drawReference(u) {
@@ -15,6 +17,25 @@ function drawReference(u) {
   ctx.moveTo(bbox.left, y);
   ctx.lineTo(bbox.left + bbox.width, y);
   ctx.stroke();
+  ctx.restore();
+}
+
+// From lines of means to their far extremes.
+function drawStrokes(u) {
+  const { ctx } = u, at = (value, axis) => u.valToPos(value, axis, true);
+  ctx.save();
+  ctx.lineWidth = devicePixelRatio;
+  ctx.setLineDash([]);
+  for (const line of u.model.lines) {
+    ctx.strokeStyle = faded(line.colour, STROKE);
+    ctx.beginPath();
+    for (const [place, from, to] of line.strokes ?? []) {
+      const x = at(u.model.x[place], "x");
+      ctx.moveTo(x, at(from, "y"));
+      ctx.lineTo(x, at(to, "y"));
+    }
+    ctx.stroke();
+  }
   ctx.restore();
 }
 

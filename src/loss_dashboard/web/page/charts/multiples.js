@@ -84,7 +84,7 @@ function placeText({ choice }, place) {
 }
 
 function reachOf(lines) {
-  return lines.flatMap((line) => [line.values, ...(line.band ?? [])]).flat();
+  return lines.flatMap((line) => [line.values, ...(line.band ?? []), (line.strokes ?? []).map(([, , to]) => to)]).flat();
 }
 
 function cellPicture(lines, model, { width, height }, more = {}) {
@@ -97,7 +97,8 @@ function cellPicture(lines, model, { width, height }, more = {}) {
     const [strong, alpha] = strengthOf(line, model), dashes = line.run ? line.dash.join(" ") : null;
     const path = curve(line, pathOf(line.values, inBox), { "stroke-width": Math.min(1.5, strong), "stroke-opacity": alpha, "stroke-dasharray": dashes });
     const band = line.band ? drawn("path", { d: bandPath(...line.band, inBox) || "M0 0", fill: line.colour, "fill-opacity": 0.2 }) : null;
-    return [band, path, lost ? curve(line, lost, { "stroke-width": 1.6 }) : null];
+    const far = strokePath(line, inBox);
+    return [band, path, far ? curve(line, far, { "stroke-width": 1, "stroke-opacity": STROKE }) : null, lost ? curve(line, lost, { "stroke-width": 1.6 }) : null];
   });
   return drawn("svg", { width, height, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true", ...more }, ...parts);
 }

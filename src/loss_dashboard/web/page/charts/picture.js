@@ -123,8 +123,13 @@ function linePaths(line, model, places) {
   const band = line.band && drawn("path", { d: bandPath(...line.band, places), fill: line.colour, "fill-opacity": 0.18 });
   const lineOf = (values, more) => drawn("path", { d: pathOf(values, places) || "M0 0", fill: "none", stroke: line.colour, "stroke-linejoin": "round", ...more });
   const behind = (line.behind ?? []).map((values) => lineOf(values, { "stroke-opacity": faintness(line) }));
+  const strokes = strokePath(line, places), far = strokes && drawn("path", { d: strokes, stroke: line.colour, "stroke-opacity": STROKE });
   const raw = line.faint && lineOf(line.raw, { "stroke-opacity": 0.35 });
-  return [...behind, band, raw, lineOf(line.values, { "stroke-width": width, "stroke-opacity": alpha === 1 ? null : alpha, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
+  return [...behind, band, raw, far, lineOf(line.values, { "stroke-width": width, "stroke-opacity": alpha === 1 ? null : alpha, "stroke-dasharray": line.dash.join(" ") || null })].filter(Boolean);
+}
+
+function strokePath({ strokes = [] }, { across, down }) {
+  return strokes.map(([at, from, to]) => `M${across(at).toFixed(1)} ${down(from).toFixed(1)}V${down(to).toFixed(1)}`).join("");
 }
 
 function manyPicture(figure) {

@@ -1,6 +1,7 @@
 "use strict";
 // Scales of the charts: linear, logarithmic, and both ways from zero; and the numbers beside them.
 
+const SPACE = 30; // pixels from one number to the next, at least
 const DAY = 86400;
 const WIDE = 100; // times the smallest
 const NEARLY_ALL = 0.95, ABOVE = 1.5; // of what a robust scale shows, and times that
@@ -11,7 +12,7 @@ function scaleOf(model) {
   if (!["loss", "epoch"].includes(model.key)) return { kind: "linear" };
   let low = Infinity, floor = Infinity, top = 1e-300;
   for (const line of model.lines) {
-    for (const value of [...line.values, ...(line.band?.[0] ?? line.raw)]) {
+    for (const value of [...line.values, ...(line.band?.[0] ?? line.raw), ...(line.strokes ?? []).map(([, , to]) => to)]) {
       if (value == null) continue;
       if (value < low) low = value;
       if (value && Math.abs(value) < floor) floor = Math.abs(value);
@@ -19,7 +20,7 @@ function scaleOf(model) {
     }
   }
   if (!model.choice.log || low === Infinity) return { kind: "linear" };
-  return low > 0 ? { kind: "log" } : { kind: "symlog", floor: Math.max(floor, top / 1000) };
+  return low > 0 ? { kind: "log" } : { kind: "symlog", floor: floor < Infinity ? Math.max(floor, top / 1000) : 1 };
 }
 
 // Logarithmic if one would hide another. A mean close to zero makes the CoV as large as one likes, so
@@ -30,7 +31,7 @@ function scaleIfWide({ key, lines, choice }) {
   for (const line of lines) {
     const values = line.values.filter((value) => value > 0).sort((a, b) => a - b);
     if (!values.length) continue;
-    highest = Math.max(highest, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber));
+    highest = Math.max(highest, values[values.length - 1], ...(line.band?.[1] ?? []).filter(isNumber), ...(line.strokes ?? []).map(([, , to]) => to));
     top = Math.min(highest, most);
     floor = Math.min(floor, values[Math.floor(values.length / 10)]); // the first few say little yet
   }
@@ -52,20 +53,28 @@ function verticalOf(model) {
   const values = (_, splits) => splits.map((value) => (value === null ? "" : isShare ? percent(value) : figures(value, 3)));
   if (kind === "log") return {
     scale: { distr: 3, range: (_, low, high) => logRange(low, high) },
-    axis: { values, splits: (u, _, low, high) => logSplits(low, high), filter: (_, splits) => splits },
+    axis: { values, incrs, splits: (u, _, low, high) => logSplits(low, high), filter: (_, splits) => splits },
   };
   if (kind === "symlog") return {
     scale: { distr: 100, fwd: (value) => symlog(value, floor), bwd: (value) => unsymlog(value, floor), range: (_, low, high) => [low < 0 ? low * 1.3 : -floor / 2, high > 0 ? Math.min(high * 1.3, top) : floor] },
-    axis: { values, splits: (u, _, low, high) => symlogSplits(low, high, floor), filter: apart },
+    axis: { values, incrs, splits: (u, _, low, high) => symlogSplits(low, high, floor), filter: apart },
   };
   if (isShare) return { scale: model.stacked ? { range: [0, 1] } : {}, axis: { values } };
   const scale = top < Infinity ? { range: (_, low) => [Math.min(0, low), top] } : {};
-  return { scale, axis: { values: (u, splits, axis, room, step) => splits.map((value) => figures(value, digitsOf(splits, step))) } };
+  return { scale, axis: { values: (u, splits) => splits.map((value) => figures(value, digitsOf(splits))), incrs, splits: linearSplits } };
+}
+
+// One that fits any scale, for uPlot leaves out the numbers of one that is larger than its own; where
+// they stand is ours to say.
+function incrs(u, axis, low, high) { return [Math.max(5, high - low)]; }
+
+function linearSplits(u, axis, low, high, incr, room) {
+  return evenSplits(low, high, (room * (high - low)) / incr / SPACE);
 }
 
 // As many as tell one number of an axis from the next.
-function digitsOf(splits, step) {
-  const largest = Math.max(...splits.map(Math.abs));
+function digitsOf(splits) {
+  const largest = Math.max(...splits.map(Math.abs)), step = splits[1] - splits[0];
   return Math.max(3, 1 + Math.ceil(Math.log10(largest / step))) || 3;
 }
 
@@ -90,7 +99,7 @@ function clock(moment, step) {
 function logRange(low, high) {
   if (!(low > 0) || !(high > 0)) return [0.1, 1];
   const room = Math.pow(high / low, 0.06) * 1.03;
-  return [low / room, high * room];
+  return [low / room, Math.min(high * room, Number.MAX_VALUE)];
 }
 
 function logSplits(low, high) {
@@ -106,11 +115,11 @@ function logSplits(low, high) {
   return found;
 }
 
-function evenSplits(low, high) {
-  const rough = (high - low) / 4, size = 10 ** Math.floor(Math.log10(rough));
+function evenSplits(low, high, count = 4) {
+  const rough = (high - low) / count, size = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((digit) => digit * size).find((one) => one >= rough);
   const found = [];
-  for (let value = Math.ceil(low / step) * step; value <= high; value += step) found.push(value);
+  for (let at = Math.ceil(low / step); at * step <= high; at++) found.push(Number((at * step).toPrecision(12)));
   return found;
 }
 
@@ -119,7 +128,7 @@ function unsymlog(value, floor) { return Math.sign(value) * floor * (10 ** Math.
 
 function symlogSplits(low, high, floor) {
   const top = Math.floor(Math.log10(Math.max(Math.abs(low), Math.abs(high))));
-  const bottom = Math.max(Math.ceil(Math.log10(floor)), top - 14);
+  const bottom = Math.min(top, Math.max(Math.ceil(Math.log10(floor)), top - 14));
   const stride = Math.max(1, Math.round((top - bottom) / 3));
   const found = [0];
   for (let power = top; power >= bottom; power -= stride) found.push(10 ** power, -(10 ** power));

@@ -39,6 +39,6 @@ function asChosen(view) {
   };
   const all = (kind) => Object.fromEntries(Object.entries(kind).map(([name, own]) => [name, curveOf(own)]));
   const curves = { ...view.curves, step: part(step), time: part(time), each: all(each), extras: all(extras) };
-  const told = view.curves.whole ? null : `a point for ${grouped(view.curves.size)} steps`;
+  const told = view.curves.size > 1 && `a point for ${grouped(view.curves.size)} steps`;
   return { ...view, told, curves };
 }

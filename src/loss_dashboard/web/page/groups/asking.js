@@ -52,9 +52,10 @@ function lossInWindow(loss) {
   const isInside = (step) => (choice.first === null || step >= choice.first) && (choice.last === null || step <= choice.last);
   const first = Math.max(0, loss.step.findIndex(isInside)), count = loss.step.filter(isInside).length;
   const part = (values) => values.slice(first, first + count);
+  const within = (places) => places.map(([at, told]) => [at - first, told]).filter(([at]) => at >= 0 && at < count);
   const cut = (curve) => curve && {
     mean: part(curve.mean), half: part(curve.half), n: part(curve.n), runs: curve.runs.map(part), reach: curve.reach.map(part),
-    lost: curve.lost.map(([at, times]) => [at - first, times]).filter(([at]) => at >= 0 && at < count),
+    lost: within(curve.lost), far: curve.far.map(within),
   };
   return { ...loss, step: part(loss.step), curves: loss.curves.map(cut) };
 }

@@ -37,7 +37,7 @@ function groupModel(loss, title, groups, choice, by) {
     const colour = onPage(groups.length > 1 ? group.colour : loss.colour);
     return [groupLine(group.name, curve, { colour, dash: groupDash(at), view })];
   });
-  const every = lines.flatMap((line) => [line.values, ...line.behind]).map((values) => ({ values, raw: values }));
+  const every = lines.flatMap((line) => [line.values, ...line.behind, line.strokes.map(([, , to]) => to)]).map((values) => ({ values, raw: values }));
   const model = { key: "loss", title, choice, stacked: false, equal: null, x: loss.step, lines, scale: scaleOf({ key: "loss", lines: every, choice }) };
   model.marks = lines.flatMap((line, row) => line.lost.map(([at, count]) => ({ at, count, row, run: 0, colour: line.colour, name: line.name })));
   model.letters = LETTERS;
@@ -50,11 +50,12 @@ function groupDash(at) {
   return DASHES[at % DASHES.length];
 }
 
-function groupLine(name, { mean, half, n, runs, reach, lost }, look) {
+function groupLine(name, { mean, half, n, runs, reach, far, lost }, look) {
   const values = known(mean), end = (sign) => values.map((value, at) => (half[at] == null || value == null ? value && null : value + sign * half[at]));
   const beside = (at) => [half[at] == null ? null : `± ${figures(half[at], 3)}`, `n ${n[at]}`].filter(Boolean).join("  ");
   const band = half.length ? [end(-1), end(1)] : null;
-  return { name, ...look, run: 0, told: null, lost, values, raw: values, band, half, n, reach: reach.length ? reach.map(known) : null, behind: runs.map(known), beside, near: (at) => at, own: (at) => at };
+  const strokes = far.flatMap((ends, run) => ends.map(([at, to]) => [at, (runs[run] ?? values)[at], to]));
+  return { name, ...look, run: 0, told: null, lost, values, raw: values, band, strokes, half, n, reach: reach.length ? reach.map(known) : null, behind: runs.map(known), beside, near: (at) => at, own: (at) => at };
 }
 
 // On a logarithmic scale nothing is below zero: there a band is cut far below all runs.
@@ -75,7 +76,7 @@ function noteOfGroups({ marks, lines, scale }, loss, smoothing) {
   const size = loss.whole ? 0 : Math.round((loss.step.at(-1) - loss.step[0]) / Math.max(1, loss.step.length - 1));
   return [
     lost && `× ${grouped(lost)} not finite`, smoothing > 1 && `mean of ${grouped(smoothing)} steps`,
-    lines.some((line) => line.band) && "band: 95 % t interval", scale.kind === "symlog" && "symlog: some are ≤ 0",
+    lines.some((line) => line.band) && "band: 95 % t interval", lines.some((line) => line.strokes.length) && "strokes: far extremes", scale.kind === "symlog" && "symlog: some are ≤ 0",
     size > 1 && `a point for ${grouped(size)} steps`,
   ].filter(Boolean).join(" · ");
 }

@@ -15,6 +15,7 @@ function noteOf(model, views, choice) {
   if (key === "loss" && choice.smooth > 1) notes.push(`mean of ${grouped(choice.smooth)} steps`);
   if (key === "loss" && isRough(model)) notes.push("smooth to compare");
   if (lines.some((line) => line.band)) notes.push("band: min–max");
+  if (lines.some((line) => line.strokes?.length)) notes.push("strokes: far extremes");
   if (key === "loss" && model.scale.kind === "symlog") notes.push("symlog: some are ≤ 0");
   if (key === "loss" && views[0].told) notes.push(views[0].told);
   if (model.stacked && key === "weight") notes.push("share of each");
@@ -49,6 +50,7 @@ function blankOf({ key, lines, x }, views, choice) {
   if (lines.some((line) => line.values.some(isNumber))) return null;
   if (key === "extra") return lines.some(({ values }) => values.includes(null)) ? NOT_RECORDED.loss : `No value ${windowText(choice)}`;
   if (x.length < 3 && key === "cov") return "No CoV yet";
+  if (key === "part" && views.some(isZero)) return "The total is 0";
   return key === "part" && views.some(isWeighed) ? NOT_RECORDED.loss : NOT_RECORDED[key];
 }
 
@@ -59,6 +61,10 @@ function isUnknown(views, choice) {
 function windowText({ first, last }) {
   if (first === null) return last === null ? "yet" : `up to step ${grouped(last)}`;
   return last === null ? `from step ${grouped(first)} on` : `between step ${grouped(first)} and ${grouped(last)}`;
+}
+
+function isZero(view) {
+  return Object.values(view.curves.each).some((curve) => curve.part.includes(0));
 }
 
 function isWeighed(view) {

@@ -24,13 +24,15 @@ function scaleInto(values, width, height) {
   };
 }
 
-// A gap where a value was lost (null); over what is not there (undefined) the line goes on.
+// A gap where a value was lost (null); over what is not there (undefined) the line goes on. A value
+// between two gaps is a dot.
 function pathOf(values, { across, down }) {
   let path = "", pen = false;
+  const alone = new Set(aloneIn(values));
   values.forEach((value, index) => {
     if (value === null) pen = false;
     if (value == null) return;
-    path += `${pen ? "L" : "M"}${across(index).toFixed(1)} ${down(value).toFixed(1)}`;
+    path += `${pen ? "L" : "M"}${across(index).toFixed(1)} ${down(value).toFixed(1)}${alone.has(index) ? "h2" : ""}`;
     pen = true;
   });
   return path;
