@@ -169,8 +169,8 @@ class Readback:
         if sent is not None and not self._arrived:
             self._arrived = deque(zip(sent[1], sent[0].open(), strict=True))
             self._failures, self._has_warned = 0, False
-        self._is_busy = True
         try:
+            self._is_busy = True
             while self._arrived:  # Whoever interrupts it finds the rest there.
                 entry, own = self._arrived[0]
                 row = entry.owner.complete(entry, own)
