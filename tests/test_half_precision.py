@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -176,15 +177,15 @@ def test_cov_weights_are_those_of_the_same_losses_in_float64(
     assert groups[0]["b"].std == pytest.approx(groups[1]["b"].std, rel=1e-9)
 
 
-def by_aggregator(name: str) -> Callable[[nn.Module], Any]:
+def by_aggregator(name: str, net: nn.Module) -> TorchJDWeighting:
     aggregation = pytest.importorskip("torchjd.aggregation", reason="needs the torchjd extra")
-    return lambda net: TorchJDWeighting(getattr(aggregation, name)(), net.parameters())
+    return TorchJDWeighting(getattr(aggregation, name)(), net.parameters())
 
 
-GRADIENTS: dict[str, Callable[[], Callable[[nn.Module], Any]]] = {
-    "share": lambda: lambda net: GradientShareWeighting(net.parameters(), every=1),
-    "gradnorm": lambda: lambda net: GradNorm(net.parameters()),
-    **{name: lambda name=name: by_aggregator(name) for name in ("MGDA", "AlignedMTL", "ConFIG")},
+GRADIENTS: dict[str, Callable[[nn.Module], Any]] = {
+    "share": lambda net: GradientShareWeighting(net.parameters(), every=1),
+    "gradnorm": lambda net: GradNorm(net.parameters()),
+    **{name: partial(by_aggregator, name) for name in ("MGDA", "AlignedMTL", "ConFIG")},
 }
 
 
@@ -192,8 +193,7 @@ def measured(kind: str, log_every: int | None, *, under_autocast: bool) -> Any:
     """The weights of some steps, and what the diagnostics say of the last."""
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
-    weighting = GRADIENTS[kind]()(net)
-    group, used = LossGroup(["a", "b"], weighting=weighting, log_every=log_every), []
+    group, used = LossGroup(["a", "b"], weighting=GRADIENTS[kind](net), log_every=log_every), []
     gradients = GradientDiagnostics(net.parameters(), every=1)
     for _ in range(4):
         out = net(torch.randn(8, 3))

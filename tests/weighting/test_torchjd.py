@@ -525,9 +525,11 @@ def test_a_tangent_of_forward_mode_goes_through_a_scalarizer(
 ) -> None:
     group = LossGroup(weighting=TorchJDWeighting(make(SCALARIZERS, name)), log_every=log_every)
     with forward_ad.dual_level():
-        loss = forward_ad.make_dual(torch.tensor(2.0), torch.tensor(1.0))
+        make_dual: Any = forward_ad.make_dual
+        unpack_dual: Any = forward_ad.unpack_dual
+        loss = make_dual(torch.tensor(2.0), torch.tensor(1.0))
         losses = {"a": loss, "b": 3 * loss, "c": 2 + loss}
-        tangent = forward_ad.unpack_dual(group.weigh(losses)).tangent
+        tangent = unpack_dual(group.weigh(losses)).tangent
         group.record(losses)
 
     used = group.weights
