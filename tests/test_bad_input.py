@@ -58,6 +58,7 @@ LOSSES: list[Any] = [
     {"a": 1.0, "b": None},
     {"a": 1.0, "b": 1j},
     {"a": torch.ones((), dtype=torch.complex64), "b": 2.0},
+    {"a": torch.ones(1).to_sparse(), "b": 2.0},
     {"a": 1.0, "b": [2.0, 3.0]},
 ]
 
@@ -220,6 +221,7 @@ def test_a_bad_option_is_an_error_that_names_it(
         (lambda: ANY.LossGroup(["a"], scope=3), "scope"),
         (lambda: ANY.LossGroup(["a"], scope="a\nb"), "scope"),
         (lambda: ANY.LossGroup(["a"], ignore=3), "ignore"),
+        (lambda: ANY.LossGroup(["a"], ignore=[["a"]]), "ignore"),
         (lambda: ANY.LossGroup(["a"], weighting=CoVWeighting), "weighting"),
         (lambda: ANY.LossGroup(["a"], weighting=3), "weighting"),
         *((lambda value=value: ANY.LossTracker(value), "name") for value in ("", 3, None, "a\nb")),
@@ -270,6 +272,23 @@ def test_a_bad_option_is_an_error_that_names_it(
             for value in (math.nan, math.inf, "x", None, [1.0])
         ),
         (lambda: ANY.StaticWeighting([1.0]), "weights"),
+        *(
+            (lambda value=value: ANY.TargetWeighting(a=1.0, limits=value), "limits")
+            for value in (3, (1, 2, 3), ("x", "y"), (2, 1), (0, 1), (1, math.inf), (math.nan, 1))
+        ),
+        *(
+            (lambda value=value: ANY.GradNorm(value), "parameters")
+            for value in (3, "ab", [3], [], torch.nn.Linear(1, 1), torch.nn.ReLU)
+        ),
+        *(
+            (
+                lambda value=value: ANY.GradientDiagnostics(
+                    torch.nn.Linear(1, 1).weight, every=value
+                ),
+                "every",
+            )
+            for value in (0, 1.5, "x", None)
+        ),
         (lambda: ANY.Statistics(block_size=0), "block_size"),
         (lambda: ANY.Statistics(3), "settings"),
     ],
@@ -311,3 +330,18 @@ def test_how_many_values_is_a_whole_number(count: Any) -> None:
     tracker = tracker_of(None)
     with pytest.raises((TypeError, ValueError), match="count"):
         tracker.get_history(count)
+
+
+def test_a_whole_number_may_be_a_float() -> None:
+    group = LossGroup(["a", "b"], statistics=StatisticsSettings(history=2e0), block_size=2.0)  # type: ignore[arg-type]
+    for step in range(3):
+        group.record({"a": 1.0 + step, "b": 2.0})
+
+    assert group["a"].get_history() == [2.0, 3.0]
+    assert group["a"].recent.mean(1.0) == 3.0  # type: ignore[arg-type]
+    assert ANY.UncertaintyWeighting(2.0).params.shape == (2,)
+
+
+def test_no_loss_at_all_is_an_error_before_names_are_known() -> None:
+    with pytest.raises(ValueError, match="losses must be one or more, got none"):
+        LossGroup().record({})

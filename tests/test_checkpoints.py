@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -438,3 +439,18 @@ def test_the_default_dtype_makes_no_difference(dtype: torch.dtype) -> None:
         torch.set_default_dtype(default)
 
     assert state.equal(before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_warnings_are_errors_an_average_loads_all_that_can_be(kind: str) -> None:
+    net, new = trained(kind, SAVED_AT), trained(kind, 0)
+    state = net.state_dict()
+    state |= {key: value * 1.5 for key, value in state.items() if "_extra_state" in key}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeError, match="in loading state_dict") as raised:
+            new.load_state_dict(state)
+
+    assert str(raised.value).count("averaged or otherwise changed") >= 1
+    assert network(new) == network(net)

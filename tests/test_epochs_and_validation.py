@@ -312,3 +312,17 @@ def test_a_validation_may_be_recorded_batch_by_batch_at_steps_of_its_own() -> No
     assert logger["loss/test/a"] == [(0, 1.0), (1, 3.0), (77, 5.0)]
     assert follower["a"].mean == 3.0
     assert follower.end_epoch() == {"a": 3.0, "b": 2.0}
+
+
+def test_a_follower_of_a_follower_follows_the_training() -> None:
+    logger = MemoryLogger()
+    group = LossGroup(logger=logger, weighting=StaticWeighting(a=5.0))
+    for _ in range(4):
+        group.record({"a": 1.0})
+
+    test = group.follower().follower("test")  # the one between has no step
+    test.accumulate({"a": 2.0})
+    test.record()
+
+    assert logger["loss/test/a"] == [(3, 2.0)]
+    assert logger["weight/test/a"] == [(3, 5.0)]

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from enum import Enum
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from multi_loss_weighting import (
     CoVWeighting,
     EqualWeighting,
     LossGroup,
+    LossTracker,
     NormalizedWeighting,
     PlainSum,
     StaticWeighting,
@@ -1183,3 +1185,37 @@ def test_losses_without_names_are_an_error(losses: Any, names: Any, ignore: Any)
         group.update(losses, do_backwards=False)
 
     assert group.step == 0
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_weights_are_those_of_the_last_step_whatever_number_it_had(log_every: int | None) -> None:
+    group = LossGroup(["a", "b"], weighting=CoVWeighting(), log_every=log_every)
+    group.step = 100
+    assert group.weights == {"a": 0.5, "b": 0.5}  # of the step to come, since none was
+    for step in range(4):
+        group.record({"a": 1.0 + step % 2, "b": 5.0}, step=step - 4)
+
+    assert group.step == 0
+    assert group.weights == {name: group[name].last_weight for name in ("a", "b")}
+    assert group.weights != group.next_weights()
+    group.reset()
+    assert group.weights == {"a": 0.5, "b": 0.5}
+
+
+class Name(str, Enum):
+    RECON = "recon"
+    KL = "kl"
+
+
+@pytest.mark.parametrize("names", [None, list(Name)])
+def test_names_may_be_members_of_an_enum(names: Any) -> None:
+    logger = MemoryLogger()
+    group = LossGroup(names, logger, scope=Name.KL, max_loss={Name.KL: 1.5})
+    group.record({Name.RECON: 1.0, Name.KL: 2.0})
+    LossTracker(Name.RECON, logger).update(3.0, do_backwards=False)
+
+    assert group.names == ("recon", "kl")
+    assert (group[Name.KL].value, group["kl"].weighted) == (2.0, 1.5)
+    assert logger.values("loss/kl/recon") == [1.0]
+    assert logger.values("loss/recon") == [3.0]
+    assert all(type(name) is str for name in group.names)

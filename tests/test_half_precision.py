@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch import nn
 
 from loss_loggers import MemoryLogger
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
+    GradientDiagnostics,
+    GradientShareWeighting,
+    GradNorm,
     LossGroup,
     LossTracker,
     StaticWeighting,
+    TorchJDWeighting,
     Trackers,
     UncertaintyWeighting,
     Weighted,
@@ -169,3 +175,41 @@ def test_cov_weights_are_those_of_the_same_losses_in_float64(
     weights = [list(group.next_weights().values()) for group in groups]
     assert weights[0] == pytest.approx(weights[1], rel=1e-9)
     assert groups[0]["b"].std == pytest.approx(groups[1]["b"].std, rel=1e-9)
+
+
+def by_aggregator(name: str, net: nn.Module) -> TorchJDWeighting:
+    aggregation = pytest.importorskip("torchjd.aggregation", reason="needs the torchjd extra")
+    return TorchJDWeighting(getattr(aggregation, name)(), net.parameters())
+
+
+GRADIENTS: dict[str, Callable[[nn.Module], Any]] = {
+    "share": lambda net: GradientShareWeighting(net.parameters(), every=1),
+    "gradnorm": lambda net: GradNorm(net.parameters()),
+    **{name: partial(by_aggregator, name) for name in ("MGDA", "AlignedMTL", "ConFIG")},
+}
+
+
+def measured(kind: str, log_every: int | None, *, under_autocast: bool) -> Any:
+    """The weights of some steps, and what the diagnostics say of the last."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2))
+    group, used = LossGroup(["a", "b"], weighting=GRADIENTS[kind](net), log_every=log_every), []
+    gradients = GradientDiagnostics(net.parameters(), every=1)
+    for _ in range(4):
+        out = net(torch.randn(8, 3))
+        losses = {"a": out[:, 0].square().mean(), "b": 9 * (out[:, 1] - 1).abs().mean()}
+        with torch.autocast("cpu", torch.bfloat16, enabled=under_autocast):
+            diagnosed = gradients.measure(losses)
+            group.update(losses)
+        used.append(group.weights)
+    return used, diagnosed
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", GRADIENTS)
+def test_autocast_takes_no_digit_from_what_goes_by_gradients(
+    kind: str, log_every: int | None
+) -> None:
+    expected = measured(kind, log_every, under_autocast=False)
+
+    assert measured(kind, log_every, under_autocast=True) == expected

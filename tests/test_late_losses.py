@@ -320,7 +320,7 @@ def test_a_backward_that_raises_lets_nothing_join(log_every: int | None) -> None
 
 
 @pytest.mark.parametrize("log_every", [None, 3])
-@pytest.mark.parametrize("way", ["update", "record", "accumulate"])
+@pytest.mark.parametrize("way", ["update", "record", "accumulate", "accumulate after"])
 def test_extra_cannot_replace_a_number_of_a_loss_that_joins(
     way: str, log_every: int | None
 ) -> None:
@@ -331,13 +331,14 @@ def test_extra_cannot_replace_a_number_of_a_loss_that_joins(
     calls: dict[str, Callable[[], Any]] = {
         "update": lambda: group.update(losses, do_backwards=False, extra=extra),
         "record": lambda: group.record(losses, extra=extra),
-        "accumulate": group.record,
+        "accumulate": lambda: group.accumulate(losses, extra=extra),
+        "accumulate after": lambda: group.accumulate(losses),
     }
-    if way == "accumulate":
+    if way == "accumulate after":
         group.accumulate({"a": 1.0}, extra=extra)
-        group.accumulate(losses)
     with pytest.raises(ValueError, match="loss/b"):
         calls[way]()
+    assert group.names == ("a",)
     group.forget_accumulated()
     group.record(losses)
     group.flush()

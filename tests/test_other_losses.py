@@ -281,3 +281,17 @@ def test_the_group_alone_says_the_same() -> None:
         new.load_state_dict(old.state_dict())
 
     assert "'kl'" in "".join(new.load_state_dict(old.state_dict(), strict=False).unexpected_keys)
+
+
+@pytest.mark.parametrize(
+    ("saved", "own"), [("automatic", "uncertainty"), ("uncertainty", "automatic")]
+)
+def test_what_another_method_has_learned_is_not_taken(saved: str, own: str) -> None:
+    old, new = Net(("recon", "kl"), saved).record(), Net(("recon", "kl"), own)
+    before = learned(new)
+
+    keys = new.load_state_dict(old.state_dict(), strict=False)
+
+    assert learned(new) == before != learned(old)
+    assert "losses.weighting.params" in keys.missing_keys
+    assert new.losses["kl"].count == 6

@@ -210,6 +210,10 @@ def test_ranks_share_a_validation_as_they_share_the_training(two: list[Any]) -> 
     assert two[0]["follow"]["alone"] == 7.0
 
 
+def test_extra_gives_way_to_a_loss_that_another_rank_brings(two: list[Any]) -> None:
+    assert two[0]["name of another"] == [99.0, 7.0]
+
+
 def test_a_copy_agrees_anew(two: list[Any]) -> None:
     assert two[0]["copy"] == two[1]["copy"] == [["a"], ["b"], ["c"]]
 

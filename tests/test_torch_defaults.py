@@ -16,6 +16,8 @@ from multi_loss_weighting import (
     CoVWeighting,
     EqualWeighting,
     GradientDiagnostics,
+    GradientShareWeighting,
+    GradNorm,
     History,
     LossGroup,
     LossTracker,
@@ -26,6 +28,7 @@ from multi_loss_weighting import (
     weighted_sum,
 )
 
+from .methods import methods
 from .states import plain
 
 if TYPE_CHECKING:
@@ -82,14 +85,15 @@ def rising(step: int) -> float:
     return step / 7
 
 
+X = torch.tensor([1.0, 2.0], requires_grad=True)
 WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "plain": lambda: None,
     "equal": EqualWeighting,
     "static": lambda: StaticWeighting(a=0.1, b=rising),
     "cov": CoVWeighting,
+    **{kind: make for kind, make in methods("a b").items() if "learned" not in kind},
     "user's own": InverseMean,
 }
-X = torch.tensor([1.0, 2.0], requires_grad=True)
 NAN = torch.tensor(float("nan"))
 HALF = torch.tensor(1.5, dtype=torch.float16)
 
@@ -152,6 +156,33 @@ def test_a_group_has_the_same_numbers(context: str, kind: str, log_every: int | 
 
     with CONTEXTS[context]():
         inside = all_of(kind, log_every)
+
+    assert inside == expected
+
+
+def weights_by_gradients(make: Callable[[], Any], log_every: int | None) -> Any:
+    group = LossGroup(weighting=make(), log_every=log_every)
+    for step in range(5):
+        losses = losses_of(0)
+        group.update(losses | ({"late": (X * step).sum()} if step > 2 else {}))
+    again = LossGroup(weighting=make(), log_every=log_every)
+    again.load_state_dict(group.state_dict())
+    again.update(losses_of(1))
+    return group.weights, again.weights
+
+
+@pytest.mark.parametrize("log_every", [None, 3])
+@pytest.mark.parametrize(
+    "make", [lambda: GradNorm([X]), lambda: GradientShareWeighting([X], every=2)]
+)
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_gradients_weigh_alike(
+    context: str, make: Callable[[], Any], log_every: int | None
+) -> None:
+    expected = weights_by_gradients(make, log_every)
+
+    with CONTEXTS[context]():
+        inside = weights_by_gradients(make, log_every)
 
     assert inside == expected
 

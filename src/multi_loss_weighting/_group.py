@@ -121,7 +121,7 @@ class LossGroup(nn.Module):
             block_size,
             checked_kind(settings, StatisticsSettings, "statistics"),
             tuple(reported.statistics),
-            scope,
+            self.scope,
             has_total=True,
             are_given=names is not None,
         )
@@ -220,7 +220,7 @@ class LossGroup(nn.Module):
     @property
     def weights(self) -> dict[str, float]:
         """The weights of the last step; before the first, those that it will have."""
-        if not self.names or self.step:
+        if not self.names or self._step.recorder.state.number:
             return {name: self[name].last_weight for name in self.names}
         return self.next_weights()
 
@@ -500,7 +500,7 @@ class LossGroup(nn.Module):
         >>> validation["recon"].value
         2.0
         """
-        own = self.reporter
+        own, leader = self.reporter, self._leader or self._step
         losses = self._step.recorder.state.losses
         if not isinstance(report, ReportSettings):
             ranks = self._step.recorder.ranks
@@ -508,14 +508,14 @@ class LossGroup(nn.Module):
         follower = LossGroup(
             losses.names if losses.options.are_given else None,
             own.logger if logger is None and own is not None else logger,
-            weighting=FollowedWeights(self._step),
+            weighting=FollowedWeights(leader),
             max_loss=losses.options.max_loss,
             nonfinite=self._on_nonfinite,
             ignore=self._ignored,
             scope=scope,
             report=report,
         )
-        follower._leader = self._step
+        follower._leader = leader
         return follower
 
     def _own(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -620,8 +620,11 @@ class LossGroup(nn.Module):
         missing_keys += [f"{key}: {text}" for text in loaded.missing]
         unexpected_keys += [f"{key}: {text}" for text in loaded.unexpected]
         error_msgs += [f"{key}: {text}" for text in loaded.errors]
-        if loaded.names:
-            own = f"{prefix}weighting."
+        own = f"{prefix}weighting."
+        if loaded.is_of_other_method:  # what one has learned says nothing to another
+            for name in [name for name in state_dict if name.startswith(own)]:
+                del state_dict[name]
+        elif loaded.names:
             follow_names(self.weighting, self.names, loaded.names, state_dict, own)
 
 
@@ -638,7 +641,8 @@ def _listed(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:
-    if not isinstance(ignore, Iterable):
+    try:
+        return frozenset([ignore] if isinstance(ignore, str) else ignore)
+    except TypeError as error:
         msg = f"ignore must be a list of keys, got {ignore!r}"
-        raise TypeError(msg)
-    return frozenset([ignore] if isinstance(ignore, str) else ignore)
+        raise TypeError(msg) from error

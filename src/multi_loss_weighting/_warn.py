@@ -24,3 +24,12 @@ def warn_user(message: str) -> None:
     while frame.f_back and frame.f_globals.get("__name__", "").split(".")[0] in _INSIDE:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
+def warned(message: str) -> list[str]:
+    """Warn the user; where warnings are errors, the message, for an error when all is done."""
+    try:
+        warn_user(message)
+    except RuntimeWarning:
+        return [message]
+    return []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
+from loss_loggers import MemoryLogger
 from multi_loss_weighting import LossGroup, ReportSettings, UncertaintyWeighting
 from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import read_tally, tally
@@ -212,6 +213,8 @@ def take_step(group: LossGroup, way: str, fault: str) -> None:
         losses = {name: loss.detach() for name, loss in losses.items()}
     options: dict[str, Any] = {"extra": {"loss/a": 1.0}} if fault == "extra" else {}
     options |= {"samples": -1} if fault == "samples" else {}
+    if fault == "extra of a new loss":
+        losses["zzz"], options["extra"] = weight[1] * 3.0, {"loss/zzz": 1.0}
     if way == "accumulate":
         group.accumulate(losses, **options)
         group.record()
@@ -220,9 +223,9 @@ def take_step(group: LossGroup, way: str, fault: str) -> None:
 
 
 FAULTS = {
-    "update": ("name", "extra", "samples", "gradient", "backward"),
-    "record": ("name", "extra", "samples"),
-    "accumulate": ("name", "extra", "samples"),
+    "update": ("name", "extra", "samples", "gradient", "backward", "extra of a new loss"),
+    "record": ("name", "extra", "samples", "extra of a new loss"),
+    "accumulate": ("name", "extra", "samples", "extra of a new loss"),
 }
 
 
@@ -232,7 +235,8 @@ def stop_a_group(rank: int) -> Any:
     for late in (None, 2):
         for way, faults in FAULTS.items():
             for fault in faults:
-                group = LossGroup(["a", "b"], log_every=late)
+                names = None if fault == "extra of a new loss" else ["a", "b"]
+                group = LossGroup(names, log_every=late)
                 for _ in range(3):
                     take_step(group, way, "")
                 try:
@@ -244,6 +248,17 @@ def stop_a_group(rank: int) -> Any:
                 take_step(group, way, "")
                 results[f"{way}, {fault}, {late}"] = error, group.step, group["b"].mean
     return results
+
+
+def name_of_another(rank: int) -> Any:
+    """A number of rank 0's own, before rank 1 brings a loss with the name that it has."""
+    logger = MemoryLogger()
+    group = LossGroup(logger=logger)
+    group.record({"a": 1.0}, extra={"loss/b": 99.0})
+    group.record(
+        {"a": 1.0, "b": 7.0} if rank else {"a": 1.0}, extra={"loss/b": 99.0} if not rank else {}
+    )
+    return logger.values("loss/b") if rank == 0 else []
 
 
 def copy_ranks() -> Any:
@@ -302,6 +317,7 @@ def two(rank: int) -> dict[str, Any]:
         "stop a group": stop_a_group(rank),
         "given": give_names(rank),
         "late": share_late(rank),
+        "name of another": name_of_another(rank),
         "copy": copy_ranks(),
         "alone": wait_for_nobody(rank),
         "follow": follow(rank),

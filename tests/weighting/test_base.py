@@ -247,8 +247,13 @@ def test_what_was_accumulated_outlives_an_objective_that_is_refused(log_every: i
     assert (group.step, group["a"].value, group["a"].count) == (1, 2.0, 1)
 
 
+def live(weights: list[float]) -> list[Any]:
+    """A plain number, and one with a graph."""
+    return [weights[0], torch.tensor(float(weights[1]), requires_grad=True) * 1]
+
+
 @pytest.mark.parametrize("log_every", [None, 1], ids=["cpu", "device"])
-@pytest.mark.parametrize("make_weights", [list, tuple, np.float32, torch.tensor])
+@pytest.mark.parametrize("make_weights", [list, tuple, np.float32, torch.tensor, live])
 def test_weights_may_be_any_sequence_of_numbers(
     make_weights: Callable[[Any], Any], log_every: int | None
 ) -> None:
@@ -258,6 +263,7 @@ def test_weights_may_be_any_sequence_of_numbers(
     group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
 
     assert group.weights == {"a": 0.5, "b": 2.0}
+    assert not any(isinstance(weight, Tensor) for weight in group.weights.values())
 
 
 def test_a_weight_may_be_nan_where_a_loss_is_that_stays_in() -> None:

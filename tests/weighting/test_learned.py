@@ -278,3 +278,13 @@ def test_it_can_be_derived_twice(method: type[Method]) -> None:
         return weighting.terms_and_weights(params, losses)[0].sum()
 
     assert torch.autograd.gradgradcheck(total, (weighting.params, losses))
+
+
+def test_a_copy_that_was_made_in_inference_mode_is_recorded() -> None:
+    group = LossGroup(["a", "b"], weighting=AutomaticWeightedLoss(2))
+    with torch.inference_mode():
+        mean = copy.deepcopy(group)
+
+    mean.record({"a": 1.0, "b": 2.0})
+
+    assert (mean.step, mean.weights) == (1, group.next_weights())

@@ -284,3 +284,20 @@ def test_measuring_goes_through_the_graph_of_each_loss_once(by: Any, log_every: 
     sizes = {"a": 5.0, "b": 5e3, "c": 5e-3}
     weighted = [group.weights[name] * size for name, size in sizes.items()]
     assert weighted == pytest.approx([total.item() / 3] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("by", ["mean", "first"])
+@pytest.mark.parametrize("value", [1e-40, 5e-324])
+def test_a_loss_too_small_to_divide_by_counts_as_zero(
+    value: float, by: Any, log_every: int | None
+) -> None:
+    dtype = torch.float32 if value > 1e-45 else torch.float64
+    parameter = nn.Parameter(torch.ones(2, dtype=dtype))
+    group = LossGroup(AB, weighting=NormalizedWeighting(by=by), log_every=log_every)
+    for _ in range(3):
+        group.update({"a": parameter[0] * value, "b": parameter[1] * 4.0})
+
+    assert group.weights == {"a": 1.0, "b": 0.25}
+    assert parameter.grad is not None
+    assert parameter.grad.isfinite().all()

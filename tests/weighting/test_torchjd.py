@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from loss_loggers import CsvLogger, read_run
 from multi_loss_weighting import LossGroup, TorchJDWeighting
@@ -515,3 +516,22 @@ def test_each_loss_has_one_backward_of_its_own_graph_only() -> None:
     LossGroup(NAMES, weighting=weighting).update({name: loss(name) for name in NAMES})
 
     assert sorted(calls) == ["a", "a", "b", "b", "c", "c"]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("name", SCALARIZERS)
+def test_a_tangent_of_forward_mode_goes_through_a_scalarizer(
+    name: str, log_every: int | None
+) -> None:
+    group = LossGroup(weighting=TorchJDWeighting(make(SCALARIZERS, name)), log_every=log_every)
+    with forward_ad.dual_level():
+        make_dual: Any = forward_ad.make_dual
+        unpack_dual: Any = forward_ad.unpack_dual
+        loss = make_dual(torch.tensor(2.0), torch.tensor(1.0))
+        losses = {"a": loss, "b": 3 * loss, "c": 2 + loss}
+        tangent = unpack_dual(group.weigh(losses)).tangent
+        group.record(losses)
+
+    used = group.weights
+    expected = used["a"] + 3 * used["b"] + used["c"]
+    assert tangent.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)

@@ -167,7 +167,7 @@ class BatchReader:
             )
             raise ValueError(msg)
         if not losses:
-            msg = f"losses must be one or more of {names}, got none"
+            msg = f"losses must be one or more{names and f' of {names}'}, got none"
             raise ValueError(msg)
 
 

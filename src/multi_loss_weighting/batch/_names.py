@@ -9,14 +9,14 @@ from multi_loss_weighting.statistics._checked import checked
 
 
 def checked_name(name: str, what: str = "the name of a loss") -> str:
-    """`name` itself, if it can stand in a row."""
+    """`name` as a plain str, if it can stand in a row."""
     if not isinstance(name, str):
         msg = f"{what} must be a str, got {name!r}"
         raise TypeError(msg)
     if not name or not name.isprintable():
         msg = f"{what} must be one line of printable characters, got {name!r}"
         raise ValueError(msg)
-    return name
+    return str.__str__(name)  # a member of an Enum is shown as something else
 
 
 def checked_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -55,7 +55,9 @@ def _explained(loss: Any, label: str, error: Exception) -> Exception:
             f" got the shape {tuple(shape)}"
         )
         return ValueError(msg)
-    kind = f"a tensor of {loss.dtype}" if isinstance(loss, torch.Tensor) else repr(type(loss))
+    kind = repr(type(loss))
+    if isinstance(loss, torch.Tensor):
+        kind = f"a tensor of {loss.dtype}, {loss.layout}"
     msg = f"{label} must be a number, a numpy scalar or a tensor of one element, got {kind}"
     return TypeError(f"{msg} ({error})" if str(error) else msg)
 
@@ -95,10 +97,10 @@ def check_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
     """Raise unless it is one plain number on this device. That is seen without reading it.
 
     Raises:
-        TypeError: If it is complex, a batch of `torch.func`, or spread over devices.
+        TypeError: If it is complex or sparse, a batch of `torch.func`, or spread over devices.
         ValueError: If it has no or more than one element, or is on another device.
     """
-    if loss.numel() != 1 or loss.is_complex():
+    if loss.numel() != 1 or loss.is_complex() or loss.layout != torch.strided:
         raise _explained(loss, f"loss {name!r}", TypeError())
     # Nothing public tells such a tensor from a plain one.
     if torch._C._functorch.is_functorch_wrapped_tensor(loss):  # noqa: SLF001

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ._per_loss import Start, gradient_matrix, scaled, watched, widened
+from multi_loss_weighting.statistics._checked import checked_count
+
+from ._per_loss import Start, gradient_matrix, scaled, watched, widened, without_autocast
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,10 +54,7 @@ class GradientDiagnostics:
     def __init__(
         self, parameters: Iterable[Tensor] | Tensor, *, every: int = 100, scope: str = ""
     ) -> None:
-        if every < 1 or every % 1:
-            msg = f"every must be a whole number of 1 or more calls, got {every}"
-            raise ValueError(msg)
-        self.every = every
+        self.every = checked_count(every, 1, "every", "calls")
         self.scope = scope
         self._watched = watched(parameters)
         self._calls = 0
@@ -116,7 +115,8 @@ class GradientDiagnostics:
 def compare(gradients: Tensor) -> Tensor:
     """K norms, K shares and the K (K - 1) / 2 cosines of gradients [K, n], in one vector."""
     units, largest = scaled(widened(gradients))
-    products = units @ units.T
+    with without_autocast(units.device):
+        products = units @ units.T
     lengths = products.diagonal().sqrt()
     norms = lengths * largest
     one, other = torch.triu_indices(len(norms), len(norms), offset=1, device=norms.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -11,7 +13,8 @@ from torch.autograd.graph import GradientEdge
 from ._recomputed import Root, check_all_visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
 
 _STACKS = {"StackBackward0", "_FiniteBackward"}
@@ -38,7 +41,8 @@ def watched(parameters: Iterable[Tensor] | Tensor) -> Watched:
         TypeError: If one of them is no tensor.
         ValueError: If none of them requires a gradient.
     """
-    found = Watched([parameters] if isinstance(parameters, Tensor) else parameters)
+    given: Any = [parameters] if isinstance(parameters, Tensor) else parameters
+    found = Watched(given if isinstance(given, Iterable) else [given])
     for parameter in found:
         if not isinstance(parameter, Tensor):
             msg = f"parameters must be tensors, e.g. model.parameters(), got {parameter!r}"
@@ -135,7 +139,10 @@ def _is_live(start: Start | None) -> bool:
 
 def _gradient(start: Start, parameters: Sequence[Tensor]) -> Tensor | None:
     """The gradient on all parameters in one vector [n]; None where there is no way to them."""
-    gradients = torch.autograd.grad(start.root, parameters, retain_graph=True, allow_unused=True)
+    with without_autocast(parameters[0].device):
+        gradients = torch.autograd.grad(
+            start.root, parameters, retain_graph=True, allow_unused=True
+        )
     if all(gradient is None for gradient in gradients):
         return None
     row = torch.cat(
@@ -145,6 +152,14 @@ def _gradient(start: Start, parameters: Sequence[Tensor]) -> Tensor | None:
         ]
     )
     return row if start.over is None else row / start.over.to(row)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Where the user weighs under autocast, products of matrices would be in half precision."""
+    has_autocast = torch.amp.is_autocast_available(device.type)
+    if has_autocast and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def widened(tensor: Tensor) -> Tensor:

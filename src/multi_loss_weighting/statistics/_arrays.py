@@ -23,6 +23,8 @@ Number = float | Array
 
 _FAR = 100.0
 """A start so many times below the root mean square says nothing of the size."""
+_TINY = 2.0**-126
+"""Below it counts as 0: what a float32 is divided by must have an inverse."""
 
 
 class LossStatistics(NamedTuple):
@@ -103,8 +105,8 @@ def sizes(start: Array, mean: Array, variance: Array, losses: Array) -> Array:
     xp = arrays_of(losses)
     least = xp.sqrt(mean * mean + variance) / _FAR
     size = xp.where(abs(start) < least, least, abs(start))
-    size = xp.where((size > 0) & (size < math.inf), size, abs(losses))
-    return xp.where((size > 0) & (size < math.inf), size, xp.zeros_like(size) + 1.0)
+    size = xp.where((size >= _TINY) & (size < math.inf), size, abs(losses))
+    return xp.where((size >= _TINY) & (size < math.inf), size, xp.zeros_like(size) + 1.0)
 
 
 def add_losses(

@@ -39,13 +39,13 @@ def checked(
     raise kind(msg)
 
 
-def checked_count(value: Any, least: int, argument: str, of_what: str) -> Any:
-    """`value` itself, if it is a whole number, `least` or more."""
+def checked_count(value: Any, least: int, argument: str, of_what: str) -> int:
+    """`value` as a plain int, if it is a whole number, `least` or more."""
 
     def is_right(count: Any) -> bool:
         return bool(count >= least and count % 1 == 0)
 
-    return checked(value, is_right, argument, f"a whole number of {of_what}, {least} or more")
+    return int(checked(value, is_right, argument, f"a whole number of {of_what}, {least} or more"))
 
 
 def checked_kind(value: Any, kind: type, argument: str) -> Any:

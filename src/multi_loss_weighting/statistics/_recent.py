@@ -30,7 +30,7 @@ class Recent:
     def values(self, count: int | None = None) -> list[float]:
         """The last `count` values, oldest first."""
         if count is not None:
-            checked_count(count, 0, "count", "values")
+            count = checked_count(count, 0, "count", "values")
         start = 0 if count is None else max(0, len(self._kept) - count)
         return list(self._kept[start:])
 

@@ -87,7 +87,8 @@ class StatisticsSettings:
     ratio: RatioSettings = field(default_factory=RatioSettings)
 
     def __post_init__(self) -> None:
-        checked_count(self.history, 0, "history", "values")
+        history = checked_count(self.history, 0, "history", "values")
+        object.__setattr__(self, "history", history)
         checked_kind(self.ratio, RatioSettings, "ratio")
         if self.decay is not None:
             checked_decay(self.decay)

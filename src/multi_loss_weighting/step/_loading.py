@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import nn
 
-from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting._warn import warned
 from multi_loss_weighting.weighting.normalized import NormalizedWeighting, innermost
 
 from ._packing import ADVICE, differences, names_after, parsed, take_over
@@ -26,6 +26,7 @@ class Loaded(NamedTuple):
     unexpected: list[str]
     errors: list[str]
     names: tuple[str, ...]
+    is_of_other_method: bool = False
 
 
 def load(step: Step, state: Any) -> Loaded:
@@ -33,8 +34,8 @@ def load(step: Step, state: Any) -> Loaded:
     try:
         saved = parsed(state)
     except ValueError as error:
-        warn_user(str(error))  # e.g. an average of models, whose network is what is wanted
-        return Loaded([], [], [], ())
+        # E.g. an average of models, whose network is what is wanted.
+        return Loaded([], [], warned(str(error)), ())
     missing, unexpected = differences(step.recorder.state.losses, saved, ADVICE)
     method, theirs = _method(step.weighing.weighting), saved["weighting"]["method"]
     if method != theirs:
@@ -49,7 +50,7 @@ def load(step: Step, state: Any) -> Loaded:
         except Exception as error:  # somebody else's code: the rest of the model goes on
             return Loaded([], [], [f"{method}.load_state_dict: {error}"], ())
     take_over(step, saved)
-    return Loaded(missing, unexpected, [], names)
+    return Loaded(missing, unexpected, [], names, method != theirs)
 
 
 def _of(state: Any, takes: Any) -> Any:

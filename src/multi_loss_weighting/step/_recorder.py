@@ -222,8 +222,8 @@ class Recorder:
                 row[state.losses.template.total] = (
                     total.item() if isinstance(total, Tensor) else total
                 )
-            for name, value in extra.items():
-                row[name] = float(value)
+            for name, value in extra.items():  # a loss of another rank may have come since
+                row.setdefault(name, float(value))
             outbox.row = number, Pending(((step, row_time(), row),))
         # A tuple of its own class, without the call of its name.
         self.state = _new(
@@ -327,9 +327,8 @@ class Recorder:
             own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
             template = state.losses.template
             reported = template.row(state.records, records, batch.given)
-            objective = {template.total: total} if template.total else {}
-            row = entry.step, entry.time, reported | objective | own
-            self.outbox.put_late(entry.number, row)
+            ours = reported | ({template.total: total} if template.total else {})
+            self.outbox.put_late(entry.number, (entry.step, entry.time, ours | own | ours))
         self.state = state._replace(records=records, taken=entry.number)
         if bad:
             self._complain(bad, entry.step)

@@ -96,7 +96,7 @@ class Step:
                 with recorder.lock:
                     at = recorder.state.step if step is None else checked_step(step)
                     batch = self.reading.read(losses)
-                    if own:
+                    if own or before.extra:
                         self._check_extra(own)
                     if do_backwards and not batch.losses.requires_grad:
                         raise ValueError(self._why_no_backward(losses))
@@ -142,7 +142,7 @@ class Step:
                         samples = checked_samples(samples)
                     step = None if step is None else checked_step(step)
                     batch = None if losses is None else self.reading.read_detached(losses)
-                    if own:  # with the losses that have joined
+                    if own or before.extra:  # with the losses that have joined
                         self._check_extra(own)
                 except Exception as error:
                     self._tell_ranks(error)
@@ -234,11 +234,14 @@ class Step:
     def accumulate(self, losses: Mapping[str, Any], samples: Any, extra: Any) -> None:
         """Add one micro-batch to the step."""
         with self.recorder.lock:
+            before = self.recorder.state
             try:
                 samples = checked_samples(samples)
-                own = self.checked_extra(extra) if extra is not None else {}
+                own = read_metrics(extra) if extra is not None else {}
                 batch = self.reading.read_detached(losses)
+                self._check_extra(own)
             except Exception as error:
+                self.reading.go_back(before)
                 self._tell_ranks(error)
                 raise
             sums = self._with(batch, samples)
@@ -277,7 +280,6 @@ class Step:
         recorder, reading, weighing = self.recorder, self.reading, self.weighing
         accumulated = recorder.state.extra.items()
         extra = {name: total / count for name, (total, count) in accumulated} | dict(extra)
-        self._check_extra(extra)
         if recorder.ranks.are_many:
             sums = self._shared(sums)
         if reading.device is not None:
@@ -322,7 +324,8 @@ class Step:
         return own
 
     def _check_extra(self, extra: Mapping[str, Any]) -> None:
-        self.recorder.state.losses.template.check_extra(extra)
+        state = self.recorder.state
+        state.losses.template.check_extra({**state.extra, **extra})
 
     def reset(self) -> None:
         """Forget every loss. The step goes on."""

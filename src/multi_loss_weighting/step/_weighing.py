@@ -161,8 +161,8 @@ class Weighing:
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
         """One number of each loss for compiled code, a vector [K] of its own."""
         with self.recorder.lock:
-            vector = torch.as_tensor(shown(self.reading.history(), name))
-            return vector.to(device, widest(device), copy=True)
+            vector = torch.as_tensor(shown(self.reading.history(), name), device=device)
+            return vector.to(widest(device), copy=True)
 
     # What a weighting with a memory of its own is told.
 

@@ -144,7 +144,9 @@ def checked_weighted(
                     plain = own.tolist()
                 else:  # no look at what may be on an accelerator
                     return result
-                if math.isfinite(sum(plain)) or not is_finite:
+                whole = sum(plain)
+                # One tensor among the numbers would keep its graph alive in the record.
+                if isinstance(whole, (float, int)) and (math.isfinite(whole) or not is_finite):
                     return result if plain is own else Weighted(result[0], plain)
     except (AttributeError, TypeError):
         pass  # what is wrong with it is said below
@@ -179,6 +181,8 @@ def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
     if isinstance(weights, Tensor):
         return weights
     try:
+        if isinstance(weights, (list, tuple)):
+            weights = [one.item() if isinstance(one, Tensor) else one for one in weights]
         return np.asarray(weights, np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
         msg = f"the weights of {method} must be a tensor or an array of numbers, got {weights!r}"

@@ -38,7 +38,7 @@ class LearnedWeighting(nn.Module):
     def __init__(self, num: int, start: float) -> None:
         super().__init__()
         is_right = lambda count: count >= 1 and count % 1 == 0  # noqa: E731
-        checked(num, is_right, "num", "1 or more (one for each loss)")
+        num = int(checked(num, is_right, "num", "1 or more (one for each loss)"))
         default = torch.get_default_dtype()
         dtype = torch.float32 if is_half(default) else default
         self.params = nn.Parameter(torch.full((num,), start, dtype=dtype))

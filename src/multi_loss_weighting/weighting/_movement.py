@@ -45,8 +45,8 @@ class MovementWatch:
         """
         if self._steps > _PATIENCE or not torch.is_grad_enabled():
             return
-        if not isinstance(parameter, nn.Parameter):  # a functional transform has put it there
-            return
+        if not isinstance(parameter, nn.Parameter) or parameter.is_inference():
+            return  # a functional transform has put it there, or it was copied in inference mode
         self._was_free |= parameter.requires_grad
         if self._start is None:
             self._start = _Start.of(parameter)

@@ -83,7 +83,8 @@ class PerLoss:
         rows = [[start] for start in self._starts.values()]
         fresh = torch.tensor(rows, dtype=torch.float64, device="cpu").to(place, widest(place))
         if known:
-            fresh = torch.cat([torch.as_tensor(table).to(fresh), fresh], dim=1)
+            own = torch.as_tensor(table, dtype=fresh.dtype, device=place)
+            fresh = torch.cat([own, fresh], dim=1)
         places = {name: index for index, name in enumerate(known)}
         order = torch.tensor([places.get(name, len(known)) for name in names], device="cpu")
         arranged = fresh[:, order.to(place)]

@@ -90,7 +90,7 @@ class GradNorm(Measuring):
         norms = self.norms.known(names, losses.device)
         if norms is not None:
             usable = (norms > 0) & losses.isfinite()
-            first = torch.as_tensor(history.first).to(norms)
+            first = torch.as_tensor(history.first, dtype=norms.dtype, device=norms.device)
             tiny = torch.finfo(norms.dtype).tiny
             fallen = losses.to(norms).abs() / first.abs().clamp_min(tiny)
             fallen = fallen / torch.where(usable, fallen, 0.0).sum() * usable.sum()

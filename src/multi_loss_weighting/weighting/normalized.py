@@ -77,7 +77,7 @@ class NormalizedWeighting(nn.Module):
         own = self._sizes_of(losses, history)
         if not torch.compiler.is_compiling():
             self._sizes = own
-        seen = losses / torch.as_tensor(own).to(losses.dtype)
+        seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
         result = self.inner.weigh(seen, ScaledHistory(history, own))
         return Weighted(result.total, _as(own, result.weights) / own)
 
@@ -88,7 +88,7 @@ class NormalizedWeighting(nn.Module):
         if not history.is_on_device:
             with np.errstate(all="ignore"):
                 return sizes(start, mean, variance, now)
-        start, mean, variance = (torch.as_tensor(one).to(now) for one in (start, mean, variance))
+        start, mean, variance = (_as(now, one) for one in (start, mean, variance))
         return sizes(start, mean, variance, now)
 
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
@@ -99,7 +99,7 @@ class NormalizedWeighting(nn.Module):
             return
         if own is None or own.shape != losses.shape:
             own = self._sizes_of(losses, history)
-        by = torch.as_tensor(own)
+        by = torch.as_tensor(own, device=losses.device)
         hook(losses / by.to(losses), weights * by.to(weights), ScaledHistory(history, own))
 
     def expect(self, names: tuple[str, ...]) -> None:
@@ -125,7 +125,7 @@ def innermost(weighting: Any) -> Any:
 def _as(like: Array, numbers: Any) -> Array:
     """Numbers in the kind of `like`."""
     if isinstance(like, Tensor):
-        return torch.as_tensor(numbers).to(like)
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
     return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
 
 

@@ -95,11 +95,12 @@ class TargetWeighting(Remembering):
             smoothing, lambda it: 0 <= it < 1, "smoothing", "0 to below 1"
         )
         self.equal = equal
-        lowest, highest = (-1e4 if equal else 1e-4, 1e4) if limits is None else limits
-        if not (math.isfinite(lowest) and lowest < highest < math.inf and (equal or lowest > 0)):
-            needed = "two numbers, the smaller first" + ("" if equal else " and above 0")
-            msg = f"limits must be {needed}, got {limits!r}"
-            raise ValueError(msg)
+        least = -math.inf if equal else 0.0
+        is_pair = lambda it: len(it) == 2 and least < it[0] < it[1] < math.inf  # noqa: E731
+        needed = "two numbers, the smaller first" + ("" if equal else " and above 0")
+        usual = (-1e4 if equal else 1e-4, 1e4)
+        own = usual if limits is None else limits
+        lowest, highest = checked(own, is_pair, "limits", needed)
         self.limits = (lowest, highest)
         is_within = lambda it: lowest <= it <= highest  # noqa: E731
         self.start: float = checked(start, is_within, "start", f"within limits {self.limits}")

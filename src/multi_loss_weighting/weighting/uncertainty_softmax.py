@@ -62,7 +62,7 @@ class UncertaintySoftmax:
         if history.is_on_device or not size.all():
             usual = history.mean
             if history.is_on_device:
-                usual = torch.as_tensor(usual).to(size)
+                usual = torch.as_tensor(usual, dtype=size.dtype, device=size.device)
             size = where(size > 0, size, abs(usual))
         known = size < math.inf  # neither nan nor infinite
         logits = 1 / (self.temperature * where(size > LEAST, size, LEAST))

@@ -65,9 +65,9 @@ class RowTemplate:
         self._only = usual[0] if len(usual) == 1 else None
         self._others = [(name, attrgetter(_OTHERS[name])) for name in report if name not in REPORT]
         self._keys = [tuple(f"{name}/{own}" for name in usual) for own in self.labels]
-        self._own = {self.total, "epoch"} | {
+        self._own = {
             f"{name}/{own}" for name in (*STATISTICS, *_BY_THEMSELVES) for own in self.labels
-        }
+        } | ({self.total, "epoch"} if has_total else {"epoch"})
 
     def row(
         self, before: Sequence[Numbers], after: Sequence[Numbers], given: list[bool] | None

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from multi_loss_weighting.gradients._per_loss import without_autocast
+
 from ._memory import keep_out_of_state, look, move, put, remembers_each_of, take
 from ._random_numbers import random_numbers_from, seed_of_step
 from ._state import load, restore, save
@@ -60,7 +62,8 @@ class Method:
         self._check_memory(names)
         before = take(self.module)
         try:
-            with random_numbers_from(seed_of_step(self._seed, self._steps), losses.device):
+            seed = seed_of_step(self._seed, self._steps)
+            with random_numbers_from(seed, losses.device), without_autocast(losses.device):
                 return call(), look(self.module)
         except (ValueError, RuntimeError, IndexError) as error:
             # Where the losses are those of before, only a ValueError can be about them.

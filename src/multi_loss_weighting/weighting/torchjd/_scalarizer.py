@@ -124,7 +124,7 @@ def _are_same(step: Shown, weighed: Shown | None) -> bool:
 def _total_and_weights(method: nn.Module, losses: Shown) -> tuple[Tensor, Tensor]:
     values = losses.values
     if not values.requires_grad:
-        values = values.detach().requires_grad_()
+        values = values.clone().requires_grad_()  # with a tangent of forward-mode AD
     total = _call(method, values, losses.present)
     (weights,) = torch.autograd.grad(total, values, retain_graph=True, materialize_grads=True)
     if losses.present is not None:

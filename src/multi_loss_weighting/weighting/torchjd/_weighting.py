@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._state import UnreadableStateError
-from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
 from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
 
@@ -182,11 +182,11 @@ class TorchJDWeighting(nn.Module):
         An error would end the loading of the whole model, and torch tells no module whether it is
         strict. One that cannot be read, e.g. of an average of models, is only warned of.
         """
-        _, prefix, *_, unexpected_keys, _ = args
+        _, prefix, *_, unexpected_keys, error_msgs = args
         try:
             super()._load_from_state_dict(*args)
         except UnreadableStateError as error:
-            warn_user(str(error))
+            error_msgs += warned(str(error))
         except ValueError as error:
             unexpected_keys.append(f"{prefix}_extra_state ({error})")
 
