@@ -42,8 +42,10 @@ def mlflow() -> Any:
     return pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
 
-def test_a_run_is_sent_to_mlflow_with_its_steps_and_times(tmp_path: Path, mlflow: Any) -> None:
-    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+def test_a_run_is_sent_to_mlflow_with_its_steps_and_times(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    run, uri = record(tmp_path / "gan"), mlflow_uri
 
     code, printed = losses("sync", run, "--to", "mlflow", "--uri", uri, "--experiment", "gans")
 
@@ -62,8 +64,10 @@ def test_a_run_is_sent_to_mlflow_with_its_steps_and_times(tmp_path: Path, mlflow
 
 
 @pytest.mark.parametrize("time", ["x", [], {}, True, -1, 1e300, float("nan"), float("inf")])
-def test_a_time_that_somebody_edited_stops_nothing(tmp_path: Path, mlflow: Any, time: Any) -> None:
-    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+def test_a_time_that_somebody_edited_stops_nothing(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str, time: Any
+) -> None:
+    run, uri = record(tmp_path / "gan"), mlflow_uri
     (run / "run.json").write_text(json.dumps({**run_info(run), "start": time, "end": time}))
 
     code, printed = losses("sync", run, "--to", "mlflow", "--uri", uri)
@@ -73,8 +77,10 @@ def test_a_time_that_somebody_edited_stops_nothing(tmp_path: Path, mlflow: Any, 
     assert (sent.info.status, "sent 20 rows" in printed) == ("FINISHED", True)
 
 
-def test_a_second_time_sends_what_is_new_to_the_same_run(tmp_path: Path, mlflow: Any) -> None:
-    run, uri = record(tmp_path / "gan"), f"sqlite:///{tmp_path}/mlflow.db"
+def test_a_second_time_sends_what_is_new_to_the_same_run(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    run, uri = record(tmp_path / "gan"), mlflow_uri
     arguments = ("sync", run, "--to", "mlflow", "--uri", uri)
     losses(*arguments)
 
@@ -91,9 +97,9 @@ def test_a_second_time_sends_what_is_new_to_the_same_run(tmp_path: Path, mlflow:
 
 
 def test_what_a_background_could_not_deliver_goes_to_the_run_of_then(
-    tmp_path: Path, mlflow: Any
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = mlflow_uri
     client = mlflow.MlflowClient(uri)
     run_id = client.create_run("0").info.run_id
     logger = MLflowLogger(run_id, client)

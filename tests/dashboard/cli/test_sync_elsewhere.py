@@ -128,9 +128,10 @@ def mlflow() -> Any:
     return pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
 
-def test_two_commands_at_once_make_one_mlflow_run(tmp_path: Path, mlflow: Any) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    mlflow.MlflowClient(uri).search_experiments()  # so that neither has to make the database
+def test_two_commands_at_once_make_one_mlflow_run(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    uri = mlflow_uri
     with CsvLogger(tmp_path / "runs/gan") as logger:
         for step in range(300):
             logger.log_metrics({"loss/G": float(step)}, step=step)
@@ -154,9 +155,9 @@ def test_two_commands_at_once_make_one_mlflow_run(tmp_path: Path, mlflow: Any) -
 
 
 def test_a_sync_that_was_killed_before_its_first_row_leaves_its_mlflow_run_to_the_next(
-    tmp_path: Path, mlflow: Any
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = mlflow_uri
     with CsvLogger(tmp_path / "runs/gan") as logger:
         for step in range(20):
             logger.log_metrics({"loss/G": float(step)}, step=step)
