@@ -9,11 +9,11 @@ import multiprocessing
 import os
 import runpy
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
+    from pathlib import Path
 
 WAYS = multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else "spawn")
@@ -21,8 +21,8 @@ CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else 
 CONTEXT.set_forkserver_preload(["torch._dynamo", "torch.distributed", "multi_loss_weighting"])
 
 
-def start(script: Path, *arguments: str, said: Path, **environment: str) -> BaseProcess:
-    """Begin to run a script, whose output goes to a file."""
+def start(script: Path | str, *arguments: str, said: Path, **environment: str) -> BaseProcess:
+    """Begin to run a script, or a module by its name, whose output goes to a file."""
     everything = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     process = CONTEXT.Process(target=_run, args=(script, arguments, said, everything))
     process.start()
@@ -38,7 +38,9 @@ def end(process: BaseProcess, seconds: float) -> int:
     return process.exitcode
 
 
-def _run(script: Path, arguments: tuple[str, ...], said: Path, environment: dict[str, str]) -> None:
+def _run(
+    script: Path | str, arguments: tuple[str, ...], said: Path, environment: dict[str, str]
+) -> None:
     import torch
 
     with said.open("wb") as file:
@@ -48,5 +50,8 @@ def _run(script: Path, arguments: tuple[str, ...], said: Path, environment: dict
     os.environ.update(environment)
     torch.set_num_threads(1)
     sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.parent))
-    runpy.run_path(str(script), run_name="__main__")
+    if isinstance(script, str):
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+    else:
+        sys.path.insert(0, str(script.parent))
+        runpy.run_path(str(script), run_name="__main__")

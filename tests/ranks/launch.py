@@ -9,10 +9,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import distributed
-
 from tests.forked import end, start
 from tests.once import once
+from torch import distributed
 
 if TYPE_CHECKING:
     import pytest
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 WORK = Path(__file__).with_name("work.py")
 
 
-def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[list[Any], str]:
-    """The result of each rank, and what they said, in the environment that torchrun makes."""
+def on_ranks(ranks: int, folder: Path, script: Path, *arguments: str) -> tuple[list[int], str]:
+    """The exit code of each rank, and what they said, in the environment that torchrun makes."""
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     shared = {
         "MASTER_ADDR": "127.0.0.1",
@@ -30,19 +29,25 @@ def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[l
         "TORCHELASTIC_RESTART_COUNT": "0",
         **dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(ranks)),
     }
-    texts = [folder / f"{scenario}-{rank}.txt" for rank in range(ranks)]
+    texts = [folder / f"{script.stem}-{rank}.txt" for rank in range(ranks)]
     processes = [
         start(
-            *(script, scenario, str(folder)),
+            script,
+            *arguments,
             said=text,
             **shared,
             **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
         )
         for rank, text in enumerate(texts)
     ]
-    for process in processes:
-        end(process, 300)
-    return results(scenario, ranks, folder), "\n".join(map(Path.read_text, texts))
+    codes = [end(process, 300) for process in processes]
+    return codes, "\n".join(map(Path.read_text, texts))
+
+
+def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[list[Any], str]:
+    """The result of each rank, and what they said."""
+    _, said = on_ranks(ranks, folder, script, scenario, str(folder))
+    return results(scenario, ranks, folder), said
 
 
 def torchrun(scenario: str, ranks: int, folder: Path) -> tuple[list[Any], str]:
