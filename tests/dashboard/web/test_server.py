@@ -377,6 +377,7 @@ def test_the_last_alert_of_a_run_is_told_though_it_comes_right_before_the_end(
         end = time.monotonic() + 30
         while not (told := run_of(address, "run=gan")["alerts"]):
             assert time.monotonic() < end
+            time.sleep(0.05)
 
     assert [alert["step"] for alert in told] == [1]
 
