@@ -21,7 +21,8 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import distributed, multiprocessing
+from torch import distributed
+from torch.multiprocessing.spawn import start_processes
 
 from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup, ReportSettings
 
@@ -118,7 +119,7 @@ def main() -> None:
     method = "fork" if sys.platform == "linux" else "spawn"
     with tempfile.TemporaryDirectory() as folder:
         meeting = (Path(folder) / "store").as_uri()
-        multiprocessing.start_processes(
+        start_processes(  # type: ignore[no-untyped-call]
             work, (meeting, effort, options.markdown), RANKS, start_method=method
         )
 

@@ -9,14 +9,14 @@ import multiprocessing
 import os
 import runpy
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 WAYS = multiprocessing.get_all_start_methods()
-CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else "spawn")
+CONTEXT: Any = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else "spawn")
 # What the scripts would import at their first backward or DDP, too.
 CONTEXT.set_forkserver_preload(["torch._dynamo", "torch.distributed", "multi_loss_weighting"])
 
@@ -24,7 +24,7 @@ CONTEXT.set_forkserver_preload(["torch._dynamo", "torch.distributed", "multi_los
 def start(script: Path | str, *arguments: str, said: Path, **environment: str) -> BaseProcess:
     """Begin to run a script, or a module by its name, whose output goes to a file."""
     everything = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    process = CONTEXT.Process(target=_run, args=(script, arguments, said, everything))
+    process: BaseProcess = CONTEXT.Process(target=_run, args=(script, arguments, said, everything))
     process.start()
     return process
 

@@ -21,7 +21,9 @@ WORK = Path(__file__).with_name("work.py")
 
 def on_ranks(ranks: int, folder: Path, script: Path, *arguments: str) -> tuple[list[int], str]:
     """The exit code of each rank, and what they said, in the environment that torchrun makes."""
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
+        "127.0.0.1", 0, is_master=True, wait_for_workers=False
+    )
     shared = {
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
