@@ -1,6 +1,6 @@
 """Scripts in processes of their own, forked from one that has imported torch: 0.1 s, not 3 of each.
 
-Where a system cannot fork, each imports it for itself.
+Elsewhere than on Linux, where a fork may fail, each imports it for itself.
 """
 
 from __future__ import annotations
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-WAYS = multiprocessing.get_all_start_methods()
-CONTEXT: Any = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else "spawn")
-# What the scripts would import at their first backward or DDP, too.
-CONTEXT.set_forkserver_preload(["torch._dynamo", "torch.distributed", "multi_loss_weighting"])
+# With what they would import at their first backward, DDP or page, as far as it is installed.
+TRAINING = ("torch._dynamo", "torch.distributed", "multi_loss_weighting")
+SERVING = ("loss_dashboard.cli.losses", "loss_dashboard.web.serving", "uvicorn.loops.auto")
+
+FORKS = sys.platform == "linux"
+CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+if FORKS:
+    CONTEXT.set_forkserver_preload([*TRAINING, *SERVING, "uvicorn.protocols.http.auto"])
 
 
 def start(script: Path | str, *arguments: str, said: Path, **environment: str) -> BaseProcess:
