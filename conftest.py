@@ -1,12 +1,20 @@
 """What holds for every test."""
 
+from __future__ import annotations
+
+import gc
 import os
 import re
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # Comet reads it when it is imported: it would slow down every backward, and record, in the folder
 # where the tests were started, what other tests tell MLflow.
@@ -38,3 +46,11 @@ if find_spec("click") is None:
     collect_ignore += [
         str(test) for test in tests if IMPORTS_COMMAND.search(test.read_text(encoding="utf-8"))
     ]
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported stays: to look for garbage in it takes 5 s of a worker."""
+    gc.disable()
+    yield
+    gc.enable()

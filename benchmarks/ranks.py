@@ -11,18 +11,18 @@ since waiting is what there is to measure. The floor is a bare `all_reduce` of a
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
 import warnings
 from itertools import cycle, islice
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import distributed
+from torch.multiprocessing.spawn import start_processes
 
 from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup, ReportSettings
 
@@ -35,7 +35,7 @@ else:  # beside a script, modules go by their bare names
     from speed import environment, make_losses, table
 
 COUNTS = (3, 32, 256)
-WORKER = "MULTI_LOSS_WEIGHTING_BENCHMARK"
+RANKS = 2
 
 
 class Effort(NamedTuple):
@@ -95,31 +95,19 @@ def race(steps: Mapping[str, Step], data: list[Losses], effort: Effort) -> dict[
     return {name: median(its) for name, its in times.items()}
 
 
-def work(effort: Effort, *, markdown: bool) -> None:
+def work(rank: int, meeting: str, effort: Effort, markdown: bool) -> None:
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*have not moved")
-    distributed.init_process_group("gloo")
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=RANKS)
     times = {}
     for count in COUNTS:
         with torch.no_grad():
             times[count] = race(contestants(count), make_losses(count), effort)
-    if distributed.get_rank() == 0:
-        print(f"{distributed.get_world_size()} ranks, gloo; {environment(effort.rounds)}\n")
+    if rank == 0:
+        print(f"{RANKS} ranks, gloo; {environment(effort.rounds)}\n")
         rows = [[name, *(f"{times[k][name]:.0f}" for k in COUNTS)] for name in times[COUNTS[0]]]
         print(table(["µs per step", *(f"K={count}" for count in COUNTS)], rows, markdown))
     distributed.destroy_process_group()
-
-
-def start(arguments: list[str]) -> int:
-    """Two of this script, as torchrun starts them."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
-    threads = {"OMP_NUM_THREADS": "1", WORKER: "yes"}
-    with tempfile.TemporaryDirectory() as folder:
-        meeting = ["--standalone", f"--log-dir={folder}"]
-        done = subprocess.run(
-            [*command, *meeting, __file__, *arguments], env=os.environ | threads, check=False
-        )
-    return done.returncode
 
 
 def main() -> None:
@@ -127,9 +115,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="see that it runs; numbers are noise")
     parser.add_argument("--markdown", action="store_true", help="a table for a README")
     options = parser.parse_args()
-    if WORKER not in os.environ:
-        sys.exit(start(sys.argv[1:]))
-    work(QUICK if options.quick else FULL, markdown=options.markdown)
+    effort = QUICK if options.quick else FULL
+    method = "fork" if sys.platform == "linux" else "spawn"
+    with tempfile.TemporaryDirectory() as folder:
+        meeting = (Path(folder) / "store").as_uri()
+        start_processes(  # type: ignore[no-untyped-call]
+            work, (meeting, effort, options.markdown), RANKS, start_method=method
+        )
 
 
 if __name__ == "__main__":

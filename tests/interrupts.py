@@ -22,7 +22,7 @@ class Tracer:
     """Counts the events in our files, each bytecode one, and raises at one of them.
 
     Args:
-        stop: At which event, from 0; None for never.
+        stop: At which event, from 0; None for never, -1 to count nothing either.
     """
 
     def __init__(self, stop: int | None = None) -> None:
@@ -54,7 +54,8 @@ class Tracer:
     def watching(self, does_watch: bool = True) -> Iterator[list[KeyboardInterrupt]]:
         """Count in here, and raise; the list then has the interrupt, if it came."""
         before, came = sys.gettrace(), list[KeyboardInterrupt]()
-        sys.settrace(self._enter if does_watch else before)
+        is_over = self._stop is not None and self.events > self._stop
+        sys.settrace(self._enter if does_watch and not is_over else before)
         try:
             yield came
         except KeyboardInterrupt as interrupt:

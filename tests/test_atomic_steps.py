@@ -177,7 +177,7 @@ def check_group(
         weighs: Any = group.weighting
         assert [int(value) - 1 for value in weighs.told] == taken
     alike = group_of(weighting, log_every, MemoryLogger())
-    train(alike, WAYS[way], taken, Tracer())
+    train(alike, WAYS[way], taken, Tracer(-1))
     for name in group:
         assert same(group[name].record[:16], alike[name].record[:16])
         assert same(group[name].record.rare[:11], alike[name].record.rare[:11])

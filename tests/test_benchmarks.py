@@ -9,7 +9,7 @@ import subprocess
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -17,7 +17,13 @@ from torch import Tensor, nn
 
 from multi_loss_weighting import AutomaticWeightedLoss, CoVWeighting, LossGroup
 
+from .forked import end, start
 from .once import once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Says = Callable[..., str]
 
 ROOT = Path(__file__).parent.parent
 
@@ -102,7 +108,7 @@ def test_the_restated_automatic_weights_are_ours_and_as_published(case: int) -> 
         assert_same(module.params.grad, float64(expected["dparams"]))
 
 
-def test_times_a_step_under_each_weighting() -> None:
+def test_times_a_step_under_each_weighting(said_by: Says) -> None:
     pytest.importorskip("torchjd", reason="torchjd is not installed")
     output = said_by("weightings.py", "--quick")
 
@@ -113,24 +119,24 @@ def test_times_a_step_under_each_weighting() -> None:
         assert float(ratios[method]) > 0
 
 
-def said_by(script: str, *arguments: str) -> str:
-    command = [sys.executable, str(ROOT / "benchmarks" / script), *arguments]
-    threads = {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | threads, timeout=300
-    ).stdout
+@pytest.fixture(scope="module")
+def said_by(tmp_path_factory: pytest.TempPathFactory) -> Says:
+    """What a script prints, which is run once for all who ask."""
 
+    def said_by(script: str, *arguments: str, seconds: float = 300) -> str:
+        def make(folder: Path) -> None:
+            path = ROOT / "benchmarks" / script
+            process = start(path, *arguments, said=folder / "said")
+            assert end(process, seconds) == 0, (folder / "said").read_text(encoding="utf-8")
 
-def said_once(factory: pytest.TempPathFactory, script: str, *arguments: str) -> str:
-    def make(folder: Path) -> None:
-        (folder / "said").write_text(said_by(script, *arguments), encoding="utf-8")
+        return (once(tmp_path_factory, script, make) / "said").read_text(encoding="utf-8")
 
-    return (once(factory, script, make) / "said").read_text(encoding="utf-8")
+    return said_by
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return said_once(tmp_path_factory, "speed.py", "--quick")
+def output(said_by: Says) -> str:
+    return said_by("speed.py", "--quick")
 
 
 def line_of(output: str, label: str) -> list[str]:
@@ -209,8 +215,8 @@ def test_looks_at_old_losses_too(output: str, subject: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def counted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return said_once(tmp_path_factory, "device.py", "--quick")
+def counted(said_by: Says) -> str:
+    return said_by("device.py", "--quick")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +273,7 @@ def test_the_whole_history_gives_the_cov_of_its_ratios() -> None:
     assert history.cov == pytest.approx((ratios.std(correction=0) / ratios.mean()).item())
 
 
-def test_times_a_step_with_and_without_the_mean_over_ranks() -> None:
+def test_times_a_step_with_and_without_the_mean_over_ranks(said_by: Says) -> None:
     if not torch.distributed.is_available():
         pytest.skip("this torch was built without torch.distributed")
     output = said_by("ranks.py", "--quick")
@@ -277,7 +283,7 @@ def test_times_a_step_with_and_without_the_mean_over_ranks() -> None:
         assert len(line_of(output, f"LossGroup, CoV, {contestant}")) == 3
 
 
-def test_times_what_tracking_adds_to_a_training_step() -> None:
+def test_times_what_tracking_adds_to_a_training_step(said_by: Says) -> None:
     output = said_by("training_loop.py", "--quick")
 
     for contestant in ("bare", "LossGroup, CoV", "whole history, 1,000 steps old"):
@@ -296,7 +302,7 @@ def test_times_lightning_in_its_own_loop_where_it_is_installed() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_says_in_one_line_that_there_is_no_gpu() -> None:
+def test_says_in_one_line_that_there_is_no_gpu(said_by: Says) -> None:
     (line,) = said_by("gpu.py").splitlines()
 
     assert "finds no GPU here" in line
@@ -324,9 +330,9 @@ def test_the_gpu_benchmark_sees_a_replay_that_does_not_follow_the_weights() -> N
     assert "another total" in gpu["graph_verdict"](work, frozen, torch.device("cpu"))
 
 
-def test_a_long_run_is_read_beside_pandas() -> None:
+def test_a_long_run_is_read_beside_pandas(said_by: Says) -> None:
     pytest.importorskip("pandas", reason="needs pandas")
 
-    printed = said_by("read_run.py", "--lines", "4000", "--rounds", "1")
+    printed = said_by("read_run.py", "--lines", "20000", "--rounds", "1")
 
     assert "read_run takes" in printed.splitlines()[-1]

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +19,9 @@ from loss_dashboard.demo._run import WEIGHTINGS
 from loss_loggers import read_run
 from multi_loss_weighting import LossGroup
 
+from .forked import end, start
+from .loggers.delivery.http_backend import until
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -27,7 +30,6 @@ pytest.importorskip("sklearn", reason="the demo trains on its digits")
 pytest.importorskip("matplotlib", reason="the demo draws")
 
 STEPS = 30
-DEMO = (sys.executable, "-m", "loss_dashboard", "demo")
 
 
 @pytest.fixture(autouse=True)
@@ -153,23 +155,22 @@ def test_each_player_gets_the_gradient_of_its_own_loss() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_ends_it_with_everything_recorded(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        [*DEMO, "--steps", "1000000", "--out", str(folder)], stdout=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 120
-    while not _lines(folder / "losses.csv") > 100 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    printed = process.communicate(timeout=120)[0].decode()
+    options = ("--steps", "1000000", "--out", str(folder))
+    process = start("loss_dashboard", "demo", *options, said=tmp_path / "said")
+    until(lambda: _lines(folder / "losses.csv") > 100, seconds=120)
+    assert process.pid is not None
+    os.kill(process.pid, signal.SIGINT)
+    code = end(process, 120)
+    printed = (tmp_path / "said").read_text(encoding="utf-8")
 
-    assert process.returncode == 130
+    assert code == 130
     run = read_run(folder)
     assert run.info["state"] == "finished"
     steps = [len(run[name]["step"]) for name in ("G", "D", "E", "total")]
     assert len(set(steps)) == 1
     assert f"Stopped by Ctrl-C after {steps[0]} of 1000000 steps" in printed
     assert "weight" in printed
-    assert "\x1b" not in printed, "a pipe gets no control codes"
+    assert "\x1b" not in printed, "a file gets no control codes"
     assert (folder / "losses.png").exists()
 
 

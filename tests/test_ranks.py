@@ -1,4 +1,4 @@
-"""One objective over several ranks: real processes, started by torchrun, that talk over gloo."""
+"""One objective over several ranks: real processes, that talk over gloo."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from loss_loggers import read_run
 from multi_loss_weighting import CoVWeighting, LossGroup
 
-from .ranks.launch import run, run_once
+from .ranks.launch import run, run_once, torchrun
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(tmp_path: Path) -> None:
 
 
 def test_a_killed_rank_leaves_a_readable_run(tmp_path: Path) -> None:
-    results, said = run("die", 2, tmp_path)
+    results, said = torchrun("die", 2, tmp_path)
 
     record = read_run(tmp_path / "run")
     assert results == []

@@ -1,4 +1,4 @@
-"""Ranks share losses by name: real processes, started by torchrun, that talk over gloo."""
+"""Ranks share losses by name: real processes, that talk over gloo."""
 
 from __future__ import annotations
 

@@ -31,6 +31,28 @@ class Tab:
         self.page.on("dialog", lambda dialog: self.wrong.append(dialog.message))
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.on("console", self._listen)
+        self.may_be_kept = not options
+
+    def leave(self) -> bool:
+        """Show nothing any more; whether another test may go on with it.
+
+        A new one takes the browser half a second of the processor. What a page stores belongs to
+        the port of its server, which is another one in each test.
+        """
+        if not self.may_be_kept or len(self.context.pages) > 1:
+            self.context.close()
+            return False
+        self.page.emulate_media(media="null")
+        self.page.mouse.move(0, 0)
+        self.page.goto("about:blank")
+        return True
+
+    def begin(self, width: int) -> None:
+        """Go on in another test."""
+        self.context.clear_cookies()
+        self.page.set_viewport_size({"width": width, "height": 900})
+        self.wrong.clear()
+        self.asked.clear()
 
     def _listen(self, message: Any) -> None:
         if message.type == "error" and "ERR_" not in message.text:

@@ -1,17 +1,18 @@
 from __future__ import annotations
 
-import subprocess
-import sys
+import tempfile
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.forked import end, start
+from tests.loggers.delivery.http_backend import until
 
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from .browser import Tab
 
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
 @contextmanager
 def served(*arguments: str) -> Iterator[str]:
     """The address of `losses serve`, in a process of its own at a free port."""
-    command = [sys.executable, "-m", "loss_dashboard", "serve", *arguments, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        line = server.stdout.readline()
+    with tempfile.TemporaryDirectory() as folder:
+        said = Path(folder) / "said"
+        server = start("loss_dashboard", "serve", *arguments, "--port", "0", said=said)
         try:
+            until(lambda: said.exists() and "\n" in said.read_text(encoding="utf-8"))
+            line = said.read_text(encoding="utf-8")
             yield next(word for word in line.split() if word.startswith("http"))
         finally:
             server.terminate()
+            end(server, 60)
 
 
 @pytest.fixture
@@ -73,21 +76,33 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def kept_tabs() -> list[Tab]:
+    """Those that no test uses now."""
+    return []
+
+
 @pytest.fixture
-def tab(browser: Any) -> Iterator[Callable[..., Tab]]:
+def tab(browser: Any, kept_tabs: list[Tab]) -> Iterator[Callable[..., Tab]]:
     """Opens tabs, in which nothing may go wrong."""
     from .browser import Tab
 
     tabs: list[Tab] = []
 
-    def make(**options: Any) -> Tab:
-        tabs.append(Tab(browser, **options))
+    def make(width: int = 1440, **options: Any) -> Tab:
+        if kept_tabs and not options:
+            tabs.append(kept_tabs.pop())
+            tabs[-1].begin(width)
+        else:
+            tabs.append(Tab(browser, width, **options))
         return tabs[-1]
 
     yield make
     for one in tabs:
-        one.context.close()
+        is_kept = one.leave()
         assert one.wrong == []
+        if is_kept:
+            kept_tabs.append(one)
 
 
 @pytest.fixture

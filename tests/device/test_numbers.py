@@ -13,12 +13,10 @@ import torch
 from loss_loggers import MemoryLogger
 from multi_loss_weighting import (
     CoVWeighting,
-    History,
     LossGroup,
     LossRecord,
     LossTracker,
     RatioSettings,
-    Statistics,
     Trackers,
 )
 from multi_loss_weighting.accelerator._history import DeviceHistory
@@ -34,11 +32,11 @@ def test_rows_are_those_of_the_cpu(kind: str, dtype: torch.dtype, tolerance: flo
     device = LossGroup(NAMES, ours, weighting=WEIGHTINGS[kind](), log_every=64, **options)
     host = LossGroup(NAMES, theirs, weighting=WEIGHTINGS[kind](), **options)
 
-    rows_of(device, wild(), dtype)
-    rows_of(host, wild(), dtype)
+    rows_of(device, wild(230), dtype)  # all that is wild is over by then
+    rows_of(host, wild(230), dtype)
     device.flush()
 
-    assert len(ours.rows) == len(theirs.rows) == 400
+    assert len(ours.rows) == len(theirs.rows) == 230
     for (step, _, row), (its_step, _, its_row) in zip(ours.rows, theirs.rows, strict=True):
         assert (step, list(row)) == (its_step, list(its_row))
         np.testing.assert_allclose(list(row.values()), list(its_row.values()), rtol=tolerance)
@@ -58,29 +56,6 @@ def test_low_precision_accumulates_in_high(dtype: torch.dtype) -> None:
 def device_history(records: list[LossRecord], dtype: torch.dtype) -> DeviceHistory:
     names, device = tuple("ab"[: len(records)]), torch.device("cpu")
     return DeviceHistory(names, records, RatioSettings(), device, lambda: records, dtype)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
-def test_what_is_kept_on_a_device_stays_true_over_many_steps(
-    dtype: torch.dtype, tolerance: float
-) -> None:
-    losses = np.random.default_rng(0).lognormal(0, 0.3, (20_000, 2))
-    known = [Statistics(), Statistics()]
-    device = device_history([one.record for one in known], dtype)
-    device.ratios()
-    device.moments()
-
-    for row, tensor in zip(losses.tolist(), torch.tensor(losses, dtype=dtype), strict=True):
-        for one, loss in zip(known, row, strict=True):
-            one.add(loss)
-        device.use(device.prepare(tensor, 1))
-
-    host = History(("a", "b"), [one.record for one in known])
-    for name in ("mean", "std", "minimum", "maximum", "ratio_mean", "ratio_std", "ratio_cov"):
-        np.testing.assert_allclose(
-            getattr(device, name).numpy(), getattr(host, name), rtol=tolerance, err_msg=name
-        )
-    assert device.count.tolist() == device.ratio_count.tolist() == [20_000, 20_000]
 
 
 def test_a_float32_device_counts_beyond_what_float32_can() -> None:

@@ -70,6 +70,8 @@ def test_training_lowers_the_plain_sum(problem: Problem) -> None:
         optimizer.zero_grad()
         plain_sum(task, step).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        if step % 20 == 19 and plain_sum(task, 0) < 0.9 * before:
+            break
 
     assert plain_sum(task, 0) < 0.9 * before
     assert task.metric().shape == task.collapsed().shape == (2,)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-TOP = Path(__file__).parents[2]
+from tests.forked import end, start
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def run(folder: Path) -> str:
-    command = [sys.executable, "-m", "evidence", "--quick", "--workers", "1"]
-    command += ["--problems", "circuit_unit", "--methods", "equal,constant,frozen,shares,upgrad"]
-    command += ["--cache", str(folder / "cache"), "--to", str(folder)]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    options = ["--quick", "--workers", "1", "--problems", "circuit_unit"]
+    options += ["--methods", "equal,constant,frozen,shares,upgrad"]
+    options += ["--cache", str(folder / "cache"), "--to", str(folder)]
+    code = end(start("evidence", *options, said=folder / "said"), 300)
+    said = (folder / "said").read_text(encoding="utf-8")
+    assert code == 0, said
+    return said
 
 
 def test_it_makes_a_page_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:

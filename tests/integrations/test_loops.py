@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 from tests.codebases.page import changes, code, run
 from tests.loggers.delivery.http_backend import MlflowServer
+from tests.ranks.launch import on_ranks
 from torch import Tensor, nn
 
 from loss_loggers import read_run
@@ -90,11 +89,9 @@ def test_all_ranks_send_to_one_mlflow_and_the_first_keeps_the_record(
     server = MlflowServer(tmp_path).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     (tmp_path / "train.py").write_text(OPEN + code("Several machines"))
-    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone")
     try:
-        subprocess.run(
-            [*torchrun, "--nproc-per-node", str(RANKS), "train.py"], check=True, timeout=300
-        )
+        codes, said = on_ranks(RANKS, tmp_path, tmp_path / "train.py")
+        assert codes == [0] * RANKS, said
         recorded, client = read_run("runs/all"), mlflow.MlflowClient(server.address)
         (sent,) = client.search_runs(["0"])
 

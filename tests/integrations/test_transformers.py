@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.ranks.launch import on_ranks
 from torch import Tensor, nn
 
 from loss_loggers import MemoryLogger
@@ -803,17 +801,10 @@ def outcome(trainer: LossGroupTrainer, rows: MemoryLogger) -> dict[str, Any]:
 def test_two_ranks_weigh_alike_and_as_one_does(tmp_path: Path) -> None:
     """Two ranks with batches of two are one with batches of four."""
     (script := tmp_path / "rank.py").write_text(RANK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
-    ran = subprocess.run(
-        [*command, str(script), str(Path(__file__).parent), str(tmp_path)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    codes, said = on_ranks(2, tmp_path, script, str(Path(__file__).parent), str(tmp_path))
 
-    assert ran.returncode == 0, ran.stderr
+    assert codes == [0, 0], said
     for weighting in (CoVWeighting, UncertaintyWeighting):
         first, second = (
             torch.load(tmp_path / f"{weighting.__name__}-{rank}.pt") for rank in (0, 1)

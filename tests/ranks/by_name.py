@@ -1,4 +1,4 @@
-"""What each rank shares by name, started by torchrun: `by_name.py SCENARIO FOLDER`."""
+"""What each rank shares by name: `by_name.py SCENARIO FOLDER`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weightings with a memory on several ranks: `measure.py SCENARIO FOLDER`, started by torchrun."""
+"""Weightings with a memory on several ranks: `measure.py SCENARIO FOLDER`."""
 
 from __future__ import annotations
 

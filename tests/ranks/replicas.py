@@ -1,4 +1,4 @@
-"""Learned weights in DDP: `replicas.py SCENARIO FOLDER`, started by torchrun on each rank."""
+"""Learned weights in DDP: `replicas.py SCENARIO FOLDER` on each rank."""
 
 from __future__ import annotations
 

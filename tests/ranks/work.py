@@ -1,4 +1,4 @@
-"""What each rank does, started by torchrun: `work.py SCENARIO FOLDER`, a result per rank there."""
+"""What each rank does: `work.py SCENARIO FOLDER`, a result per rank there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weightings with a memory on two ranks: real processes, started by torchrun, over gloo."""
+"""Weightings with a memory on two ranks: real processes over gloo."""
 
 from __future__ import annotations
 

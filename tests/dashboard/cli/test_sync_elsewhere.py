@@ -9,8 +9,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 from tests.loggers.delivery.http_backend import until
 
+from loss_dashboard.cli.losses import app
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -48,6 +50,11 @@ def losses(folder: Path, *arguments: str, around: tuple[str, ...] = ()) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
+def here(*arguments: str) -> str:
+    """What a command says that needs no process of its own."""
+    return " ".join(CliRunner().invoke(app, arguments[2:]).output.split())
+
+
 def container(host: str) -> tuple[str, ...]:
     """As in a container of this machine: a host name and process numbers of its own."""
     inside = f'hostname {host}; "$0" "$@"; exit $?'  # the first process of all cannot be killed
@@ -73,9 +80,10 @@ def of_another_machine(folder: Path) -> None:
 
 
 def test_what_may_still_come_from_another_machine_is_told_and_sent_on_demand(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    monkeypatch.chdir(tmp_path)
     losses(tmp_path, "-c", TRAIN, "killed")
     of_another_machine(tmp_path)
     held_back = (
@@ -84,16 +92,16 @@ def test_what_may_still_come_from_another_machine_is_told_and_sent_on_demand(
         " send them, too"
     )
 
-    assert losses(tmp_path, *TENSORBOARD, "--dry-run") == held_back
-    assert losses(tmp_path, *TENSORBOARD).endswith(held_back)
-    counted = losses(tmp_path, *TENSORBOARD, "--dry-run", "--all")
-    sent = losses(tmp_path, *TENSORBOARD, "--all")
+    assert here(*TENSORBOARD, "--dry-run") == held_back
+    assert here(*TENSORBOARD).endswith(held_back)
+    counted = here(*TENSORBOARD, "--dry-run", "--all")
+    sent = here(*TENSORBOARD, "--all")
 
     assert counted.startswith("would send 20 rows (20 numbers, steps 10 to 29) to tensorboard ")
     assert "sent 20 rows (20 numbers, steps 10 to 29) to tensorboard " in sent
     assert "held back" not in counted + sent
     assert steps_in(tmp_path / "tb") == list(range(10, 30))
-    assert "has all rows" in losses(tmp_path, *TENSORBOARD)
+    assert "has all rows" in here(*TENSORBOARD)
 
 
 def test_a_container_sends_what_a_killed_one_left_behind(tmp_path: Path) -> None:
@@ -128,9 +136,10 @@ def mlflow() -> Any:
     return pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
 
-def test_two_commands_at_once_make_one_mlflow_run(tmp_path: Path, mlflow: Any) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    mlflow.MlflowClient(uri).search_experiments()  # so that neither has to make the database
+def test_two_commands_at_once_make_one_mlflow_run(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    uri = mlflow_uri
     with CsvLogger(tmp_path / "runs/gan") as logger:
         for step in range(300):
             logger.log_metrics({"loss/G": float(step)}, step=step)
@@ -154,9 +163,9 @@ def test_two_commands_at_once_make_one_mlflow_run(tmp_path: Path, mlflow: Any) -
 
 
 def test_a_sync_that_was_killed_before_its_first_row_leaves_its_mlflow_run_to_the_next(
-    tmp_path: Path, mlflow: Any
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = mlflow_uri
     with CsvLogger(tmp_path / "runs/gan") as logger:
         for step in range(20):
             logger.log_metrics({"loss/G": float(step)}, step=step)

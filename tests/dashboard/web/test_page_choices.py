@@ -32,6 +32,7 @@ def test_a_run_is_never_called_missing_while_it_is_read(
 ) -> None:
     record(tmp_path / "gan")
     one = tab()
+    one.may_be_kept = False  # for each page that it opens has the script
     one.page.add_init_script(
         "window.said = []; new MutationObserver(() => {"
         "  const empty = document.querySelector('#empty');"

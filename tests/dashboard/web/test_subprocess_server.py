@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
+from tests import forked
+from tests.loggers.delivery.http_backend import until
 
 from loss_dashboard.web.subprocess_server import Page, serve_in_subprocess
 from loss_loggers import read_run
@@ -25,16 +28,41 @@ for _name in ("starlette", "uvicorn"):
 pytest.importorskip("sklearn", reason="the demo trains on its digits")
 pytest.importorskip("matplotlib", reason="the demo draws")
 
-DEMO = (sys.executable, "-m", "loss_dashboard", "demo", "--serve")
 DEADLINE = 60
+STAYS = "The page stays until Ctrl-C.\n"
 
 
-def start(folder: Path, steps: int) -> tuple[subprocess.Popen[str], str]:
+class Demo:
+    """It trains in a process of its own, with its page unless it is alone."""
+
+    def __init__(self, folder: Path, steps: int, *options: str) -> None:
+        self._said = folder.with_name(f"{folder.name}.txt")
+        options = (*options, "--steps", str(steps), "--out", str(folder))
+        self.process = forked.start("loss_dashboard", "demo", *options, said=self._said)
+
+    @property
+    def said(self) -> str:
+        return self._said.read_text(encoding="utf-8") if self._said.exists() else ""
+
+    def until(self, words: str) -> str:
+        """What it prints, up to these words."""
+        until(lambda: re.search(words, self.said) or not self.process.is_alive())
+        found = re.search(words, self.said)
+        assert found, f"it ended without: {words}\n{self.said}"
+        return self.said[: found.end()]
+
+    def interrupt(self) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, signal.SIGINT)
+
+    def end(self) -> int:
+        return forked.end(self.process, DEADLINE)
+
+
+def start(folder: Path, steps: int) -> tuple[Demo, str]:
     """The demo, and the address that its first line tells."""
-    command = [*DEMO, "--steps", str(steps), "--out", str(folder)]
-    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert demo.stdout is not None
-    address = re.search(r"http://127\.0\.0\.1:\d+/", demo.stdout.readline())
+    demo = Demo(folder, steps, "--serve")
+    address = re.search(r"http://127\.0\.0\.1:\d+/", demo.until(r"http\S+/"))
     assert address
     return demo, address[0]
 
@@ -65,30 +93,16 @@ def is_gone(address: str) -> bool:
     return False
 
 
-def until(demo: subprocess.Popen[str], line: str) -> str:
-    """What the demo prints, up to this line."""
-    printed = []
-    assert demo.stdout is not None
-    for printed_line in demo.stdout:
-        printed.append(printed_line)
-        if printed_line.strip() == line:
-            return "".join(printed)
-    pytest.fail(f"it ended without: {line}")
-
-
-STAYS = "The page stays until Ctrl-C."
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
 def test_the_page_is_there_while_it_trains_and_stays_until_ctrl_c(tmp_path: Path) -> None:
     demo, address = start(tmp_path / "run", steps=300)
     page = fetch(address)
     shown = first_rows(address)
-    trains = demo.poll() is None
-    printed = until(demo, STAYS)
+    trains = demo.process.is_alive() and STAYS not in demo.said
+    printed = demo.until(STAYS)
     after = first_rows(address)
-    demo.send_signal(signal.SIGINT)
-    rest, errors = demo.communicate(timeout=DEADLINE)
+    demo.interrupt()
+    code = demo.end()
 
     assert trains
     assert "<title>" in page
@@ -96,7 +110,7 @@ def test_the_page_is_there_while_it_trains_and_stays_until_ctrl_c(tmp_path: Path
     assert {"G", "D", "E"} <= {loss["name"] for loss in shown["losses"]}
     assert (after["state"], after["step"]) == ("finished", 299)
     assert re.search(f" serve {re.escape(str(tmp_path / 'run'))} --open", printed)
-    assert (demo.returncode, rest, errors) == (0, "", "")
+    assert (code, demo.said) == (0, printed)
     assert is_gone(address)
 
 
@@ -112,12 +126,10 @@ def test_a_page_that_is_no_more_is_not_waited_for() -> None:
 
 def test_the_page_changes_no_number(tmp_path: Path) -> None:
     demo, _ = start(tmp_path / "watched", steps=30)
-    until(demo, STAYS)
-    demo.terminate()
-    demo.communicate(timeout=DEADLINE)
-    alone = [word for word in DEMO if word != "--serve"]
-    command = [*alone, "--steps", "30", "--out", str(tmp_path / "alone")]
-    subprocess.run(command, check=True, capture_output=True)
+    demo.until(STAYS)
+    demo.process.terminate()
+    demo.end()
+    assert Demo(tmp_path / "alone", 30).end() == 0
 
     watched, alone_run = read_run(tmp_path / "watched"), read_run(tmp_path / "alone")
     for name in ("G", "D", "E"):
@@ -128,12 +140,11 @@ def test_the_page_changes_no_number(tmp_path: Path) -> None:
 def test_ctrl_c_ends_both(tmp_path: Path) -> None:
     demo, address = start(tmp_path / "run", steps=1_000_000)
     first_rows(address)
-    demo.send_signal(signal.SIGINT)
-    printed, errors = demo.communicate(timeout=DEADLINE)
+    demo.interrupt()
 
-    assert demo.returncode == 130
-    assert "Stopped by Ctrl-C" in printed
-    assert not errors
+    assert demo.end() == 130
+    assert "Stopped by Ctrl-C" in demo.said
+    assert "Traceback" not in demo.said
     assert read_run(tmp_path / "run").info["state"] == "finished"
     assert is_gone(address)
 
@@ -141,14 +152,10 @@ def test_ctrl_c_ends_both(tmp_path: Path) -> None:
 def test_a_killed_demo_leaves_no_server(tmp_path: Path) -> None:
     demo, address = start(tmp_path / "run", steps=1_000_000)
     first_rows(address)
-    demo.kill()
-    demo.wait(DEADLINE)
+    demo.process.kill()
 
-    end = time.monotonic() + DEADLINE
-    while not is_gone(address):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    demo.communicate()
+    until(lambda: is_gone(address))
+    demo.end()
 
 
 def test_open_opens_the_browser_at_the_page(

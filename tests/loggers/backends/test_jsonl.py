@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,9 +157,12 @@ def test_a_folder_that_cannot_be_made_is_tried_again(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="JsonlLogger failed"):
         tee.log_metrics({"loss/G": 0.5}, step=0)
     (tmp_path / "runs").unlink()
-    time.sleep(0.5)  # the guard keeps rows from one that has just failed
-    tee.log_metrics({"loss/G": 0.5}, step=1)
 
+    def is_taken() -> bool:  # the guard keeps rows from one that has just failed
+        tee.log_metrics({"loss/G": 0.5}, step=1)
+        return logger.path.exists()
+
+    until(is_taken)
     assert tee.failed == 1
     assert [line["step"] for line in lines(logger.path)] == [1]
 

@@ -3,18 +3,17 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from tests.loggers.delivery.http_backend import free_port
 
 from loss_loggers import MLflowLogger, Tee, check_logger
 from multi_loss_weighting import LossTracker
@@ -51,8 +50,7 @@ def run(client: Any) -> str:
 @pytest.fixture(scope="module")
 def server(database: str) -> Iterator[str]:
     """The address of an MLflow server for the same store."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     options = {"--backend-store-uri": database, "--port": str(port), "--workers": "1"}
     process = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "server", *chain(*options.items())],

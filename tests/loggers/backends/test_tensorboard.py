@@ -3,19 +3,18 @@ from __future__ import annotations
 import html
 import json
 import re
-import socket
 import subprocess
 import sys
 import time
 import urllib.parse
 import urllib.request
-from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from tests.loggers.delivery.http_backend import free_port
 
 from loss_loggers import Tee, TensorBoardLogger
 from multi_loss_weighting import LossGroup, LossTracker
@@ -309,8 +308,7 @@ class Server:
     """A TensorBoard of its own, on this machine only."""
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         self._address = f"http://127.0.0.1:{port}/data/plugin"
         options = {"--logdir": folder, "--port": port, "--host": "127.0.0.1"}
         arguments = [f"{name}={value}" for name, value in options.items()]

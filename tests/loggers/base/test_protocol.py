@@ -61,9 +61,9 @@ def test_a_summary_writer_is_told_to_become_a_tensorboard_logger(
     writer.close()
 
 
-def test_an_mlflow_client_is_told_to_become_an_mlflow_logger(tmp_path: Path) -> None:
+def test_an_mlflow_client_is_told_to_become_an_mlflow_logger(mlflow_uri: str) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = mlflow.MlflowClient(mlflow_uri)
 
     with pytest.raises(TypeError, match=r"MlflowClient: wrap it as MLflowLogger\("):
         check_logger(client)

@@ -50,8 +50,7 @@ for step in range(first, first + 40):
     shift += random.choice([0, 0, -1, 5, -3600])
     if random.random() < 0.1: time.sleep(0.02)
     if step == first + 25:
-        background.flush()
-        time.sleep(0.05)  # until it has been noted what arrived
+        assert background.flush(60)  # it has been noted what arrived
         sink.hangs = end == "kill"
 if end == "kill": os.kill(os.getpid(), signal.SIGKILL)
 logger.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections import Counter
@@ -62,8 +63,7 @@ def log(logger, steps, loss="a", value=0.0):
         logger.log_metrics({f"loss/{loss}": value}, step=step)
 
 def settled(background):
-    background.flush(20)
-    time.sleep(0.1)  # until it is written down, too
+    assert background.flush(60)  # it is written down, too
 
 def kill():
     os.kill(os.getpid(), 9)
@@ -277,9 +277,9 @@ time.sleep(60)
     assert [event.step for event in events.Scalars("loss_a")] == list(range(350))
 
 
-def test_mlflow_has_each_row_once_whatever_the_clock_did(tmp_path: Path) -> None:
+def test_mlflow_has_each_row_once_whatever_the_clock_did(tmp_path: Path, mlflow_uri: str) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
-    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    client = mlflow.MlflowClient(mlflow_uri)
     run_id = client.create_run("0").info.run_id
     with CsvLogger(tmp_path / "run") as record:
         record.log_rows([(0, time.time() + 3600, {"loss/a": 1.0})])  # the clock was set back since
@@ -373,8 +373,11 @@ def test_a_background_that_begins_while_sync_works_sends_its_rows_alone(tmp_path
 
 @pytest.mark.filterwarnings("ignore:.*is written by a new logger")
 def test_two_backgrounds_in_turn_leave_nothing_to_repeat(tmp_path: Path) -> None:
+    is_called = threading.Event()
+
     class Slow(MemoryLogger):
         def log_rows(self, rows: Any) -> None:
+            is_called.set()
             time.sleep(0.3)
             super().log_rows(rows)
 
@@ -383,7 +386,7 @@ def test_two_backgrounds_in_turn_leave_nothing_to_repeat(tmp_path: Path) -> None
     type(slow_target).target = "memory"
     old = Tee(CsvLogger(tmp_path / "run"), Background(slow, interval=0.01))
     log(old, range(30))
-    time.sleep(0.05)
+    assert is_called.wait(60)
     new = Tee(CsvLogger(tmp_path / "run", resume=True), Background(memory, interval=0.01))
     log(new, range(30, 60))  # as in a notebook whose cell is run again
 

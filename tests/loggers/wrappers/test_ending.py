@@ -117,11 +117,13 @@ def test_one_that_fails_keeps_no_other_from_its_end() -> None:
     assert (stuck.calls, theirs.calls) == (LAST[1:], LAST)
 
 
-def test_a_run_of_the_user_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_the_user_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mlflow_uri: str
+) -> None:
     monkeypatch.setenv("COMET_DISABLE_AUTO_LOGGING", "1")
     comet_ml = pytest.importorskip("comet_ml", reason="needs the comet extra")
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(mlflow_uri)
     experiment = comet_ml.OfflineExperiment(
         offline_directory=str(tmp_path), display_summary_level=0
     )

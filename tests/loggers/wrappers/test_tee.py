@@ -117,9 +117,9 @@ def test_a_comet_experiment_is_a_logger(tmp_path: Path, monkeypatch: pytest.Monk
     }
 
 
-def test_the_mlflow_module_is_a_logger(tmp_path: Path) -> None:
+def test_the_mlflow_module_is_a_logger(mlflow_uri: str) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    mlflow.set_tracking_uri(mlflow_uri)
 
     with mlflow.start_run() as run, Tee(mlflow) as tee:
         send(tee)
