@@ -382,7 +382,7 @@ class TrackerMachine(RuleBasedStateMachine):
         other = through(self.tracker, self.make)
         assert plain(other.state_dict()) == plain(self.tracker.state_dict())
         if through is not through_file:
-            other.recorder.reporter.logger = self.logger
+            other.recorder.outbox.reporter.logger = self.logger
         self.tracker = other
 
     @rule(log_every=LOG_EVERY)

@@ -77,8 +77,9 @@ class EpochMeans:
                     own = found.setdefault(printable(name), {})
                     own[epoch] = Mean(epoch, step, mean, samples)  # one that came again counts
         except (OSError, ValueError, OverflowError) as error:
-            why = error.strerror if isinstance(error, OSError) else error
-            self.problem = f"{EPOCHS} was read as far as it makes sense ({why})."
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            why = str(why).removeprefix(f"{self._folder / EPOCHS}, ")
+            self.problem = f"{EPOCHS} was read as far as it could be ({why})."
         self.means = {name: [own[epoch] for epoch in sorted(own)] for name, own in found.items()}
 
 

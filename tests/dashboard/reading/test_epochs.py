@@ -111,7 +111,8 @@ def test_what_is_amiss_with_the_file_is_said(logger: CsvLogger) -> None:
     reader = RunReader(logger.path)
 
     assert reader.problems == [
-        "epochs.csv was read as far as it makes sense (could not convert string to float: 'much')."
+        "epochs.csv was read as far as it could be (line 4: it makes no sense (ValueError:"
+        " could not convert string to float: 'much'))."
     ]
     assert reader.epochs.ends == [(9, 1)]
 
