@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from loss_loggers.arguments import checked_kind
+
 from ._warn import warn_user
 from .accelerator import _compiled
 from .batch._names import checked_name
 from .batch._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
 from .batch._value import checked_step, losses_by_name
 from .gradients._diagnosis import Diagnosis
-from .statistics._checked import checked_kind
 from .statistics._settings import StatisticsSettings
 from .step._backward import checked_backward
 from .step._follow import FollowedWeights

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loss_loggers.arguments import checked, checked_kind
+
 from .batch._names import checked_max_loss, checked_name
 from .batch._nonfinite import (
     OnNonfinite,
@@ -18,7 +20,6 @@ from .batch._nonfinite import (
     zeros_of,
 )
 from .batch._value import check_loss, checked_samples, checked_step, read, widened
-from .statistics._checked import checked, checked_kind
 from .statistics._record import LossRecord
 from .statistics._settings import StatisticsSettings
 from .statistics._view import LossView

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from loss_loggers.arguments import checked_count
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.text import printable
 
@@ -38,10 +39,7 @@ class ConsoleLogger(BaseLogger):
     def __init__(
         self, every: int = 50, stream: TextIO | None = None, bar: Bar | None = None
     ) -> None:
-        if every < 1:
-            msg = f"every counts steps, so it is 1 or more; got {every}"
-            raise ValueError(msg)
-        self._every = every
+        self._every = checked_count(every, 1, "every", "steps")
         self._stream = stream
         self._bar = bar
         self._shown: dict[str, str] = {}

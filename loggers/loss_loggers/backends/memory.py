@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.arguments import checked_count
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import epoch_row, is_repeated
@@ -29,12 +30,10 @@ class MemoryLogger(BaseLogger):
     """
 
     def __init__(self, max_rows: int | None = None) -> None:
-        if max_rows is not None and max_rows < 1:
-            msg = f"max_rows is 1 or more, or None to keep every row; got {max_rows}"
-            raise ValueError(msg)
         self.rows: list[Row] = []
         self.hyperparameters: dict[str, Any] = {}
-        self._max_rows = max_rows
+        kept = None if max_rows is None else checked_count(max_rows, 1, "max_rows", "rows")
+        self._max_rows = kept
 
     def log_metrics(self, metrics: Metrics, /, *, step: int) -> None:
         """Keep one row, with the current time."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers.arguments import checked
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._values import Names, floats, statistic_and_loss
 
@@ -49,9 +50,8 @@ class MetricsEndpoint(Adapter):
 
     def __init__(self, port: int = 0, *, run: str = "", host: str = "127.0.0.1") -> None:
         super().__init__()
-        if not isinstance(port, int) or not 0 <= port < 1 << 16:
-            msg = f"port must be a number from 0 to 65535, got {port!r}"
-            raise ValueError(msg)
+        is_right = lambda it: 0 <= it < 1 << 16 and it % 1 == 0  # noqa: E731
+        port = int(checked(port, is_right, "port", "a number from 0 to 65535"))
         # Imported when it is used, so that importing this package loads no SDK.
         from ._metrics_server import MetricsServer
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from loss_loggers.arguments import checked, checked_count
 from loss_loggers.base._process import before_end, not_before_end
 from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
@@ -28,7 +30,11 @@ class QueuedLoggers:
     def __init__(
         self, tee: Tee, path: Path | None, max_rows: int, interval: float, timeout: float
     ) -> None:
-        _check(max_rows, interval)
+        max_rows = checked_count(max_rows, 1, "max_rows", "rows")
+        is_short = lambda it: 0 < it <= LONGEST_DELAY  # noqa: E731
+        needed = f"more than 0 and at most {LONGEST_DELAY:g} seconds"
+        interval = checked(interval, is_short, "interval", needed)
+        timeout = checked(timeout, lambda it: 0 <= it < inf, "timeout", "0 or more seconds")
         ends = list(_ends(tee))
         for guard in ends:
             _check_thread(guard.logger)
@@ -114,15 +120,6 @@ def _ends(tee: Tee) -> Iterator[Guard]:
     """The guards of what is no `Tee` itself, and in no `Background` yet."""
     guards = (guard for one in _tees(tee) for guard in one.guards)
     return (guard for guard in guards if not isinstance(guard.logger, Tee | QueuedLogger))
-
-
-def _check(max_rows: int, interval: float) -> None:
-    if max_rows < 1:
-        msg = f"max_rows is 1 or more, for a row waits for its delivery; got {max_rows}"
-        raise ValueError(msg)
-    if not 0 < interval <= LONGEST_DELAY:
-        msg = f"interval is more than 0 and at most {LONGEST_DELAY:g} seconds; got {interval}"
-        raise ValueError(msg)
 
 
 def _check_thread(logger: object) -> None:

@@ -6,6 +6,7 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
+from loss_loggers.arguments import checked, checked_count
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._pending import Pending
@@ -48,7 +49,8 @@ class Every(Tee):
         self, n: int, logger: Loggers, *, reduce: Reduction = "last", extremes: bool = False
     ) -> None:
         super().__init__(logger)
-        _check(n, reduce)
+        n = checked_count(n, 1, "n", "steps")
+        checked(reduce, ("last", "mean").__contains__, "reduce", "'last' or 'mean'")
         self._new_windows = partial(Windows, n, reduce, extremes=extremes)
         self._begin()
 
@@ -88,15 +90,6 @@ class Every(Tee):
         # Not left to the finalizer alone, which runs after the hooks that SDKs registered later.
         before_end(self._flush)
         finalizer(self, _end, self._flush)
-
-
-def _check(n: int, reduce: str) -> None:
-    if n < 1:
-        msg = f"n counts steps, so it is 1 or more; got {n}"
-        raise ValueError(msg)
-    if reduce not in ("last", "mean"):
-        msg = f"reduce is 'last' or 'mean'; got {reduce!r}"
-        raise ValueError(msg)
 
 
 def _deliver(windows: Windows, guards: tuple[Guard, ...], owner: int) -> None:

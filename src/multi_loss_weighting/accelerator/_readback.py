@@ -9,8 +9,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loss_loggers import finalizer, row_time
+from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.statistics._checked import checked_count
 
 from ._transfer import Transfer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from multi_loss_weighting.statistics._checked import checked
+from loss_loggers.arguments import checked
 
 
 def checked_name(name: str, what: str = "the name of a loss") -> str:

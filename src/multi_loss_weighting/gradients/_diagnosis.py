@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from loss_loggers import Advice, Measured, advise
-from multi_loss_weighting.statistics._checked import checked_count
+from loss_loggers.arguments import checked_count
 
 from ._diagnostics import compare
 from ._per_loss import gradient_matrix, roots, watched

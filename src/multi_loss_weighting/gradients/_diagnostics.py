@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from multi_loss_weighting.statistics._checked import checked_count
+from loss_loggers.arguments import checked_count
 
 from ._per_loss import Start, gradient_matrix, scaled, watched, widened, without_autocast
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.statistics._checked import checked_count
 from multi_loss_weighting.statistics._widest import widest
 
 from ._per_loss import Watched, gradient_rows, roots, scaled, watched

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ._checked import checked_count
+from loss_loggers.arguments import checked_count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ._checked import checked, checked_count, checked_kind
+from loss_loggers.arguments import checked, checked_count, checked_kind
 
 
 @dataclass(frozen=True)

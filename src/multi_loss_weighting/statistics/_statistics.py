@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ._checked import checked, checked_kind
+from loss_loggers.arguments import checked, checked_kind
+
 from ._record import LossRecord, new_record
 from ._scalar import add
 from ._settings import StatisticsSettings

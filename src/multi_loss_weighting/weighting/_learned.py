@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting.statistics._checked import checked
+from loss_loggers.arguments import checked
 
 from ._base import Weighted
 from ._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from multi_loss_weighting.statistics._checked import checked
+from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._scalar import cov_shares
 from multi_loss_weighting.statistics._settings import RatioSettings
 

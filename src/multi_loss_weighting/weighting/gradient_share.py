@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from loss_loggers.arguments import checked, checked_kind
 from multi_loss_weighting.gradients._norms import NOT_MEASURED, GradientNorms
-from multi_loss_weighting.statistics._checked import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from loss_loggers.arguments import checked
 from multi_loss_weighting.gradients._norms import GradientNorms
-from multi_loss_weighting.statistics._checked import checked
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from loss_loggers.arguments import checked, checked_count
 from multi_loss_weighting.statistics._array_library import arrays_of
-from multi_loss_weighting.statistics._checked import checked, checked_count
 
 from ._base import Weighted, checked_sum, weighted_sum
 from ._per_loss import PerLoss, Remembering, softmax_shares, step_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loss_loggers import read_run
-from multi_loss_weighting.statistics._checked import checked, checked_kind
+from loss_loggers.arguments import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from loss_loggers.arguments import checked, checked_kind
 from multi_loss_weighting.statistics._array_library import arrays_of
-from multi_loss_weighting.statistics._checked import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 from ._per_loss import PerLoss, Remembering, step_of

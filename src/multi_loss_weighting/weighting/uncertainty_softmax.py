@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._array_library import arrays_of
-from multi_loss_weighting.statistics._checked import checked
 
 from ._base import Weighted, checked_sum, weighted_sum
 from ._per_loss import softmax_shares, vector

@@ -67,7 +67,7 @@ def test_a_loss_and_a_number_may_share_a_name() -> None:
 
 
 def test_never_is_not_an_interval() -> None:
-    with pytest.raises(ValueError, match="every counts steps, so it is 1 or more; got 0"):
+    with pytest.raises(ValueError, match="every must be a whole number of steps, 1 or more, got 0"):
         ConsoleLogger(every=0)
 
 

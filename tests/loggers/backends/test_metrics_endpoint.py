@@ -230,7 +230,7 @@ def test_a_forked_process_leaves_it_to_its_parent(
 
 @pytest.mark.parametrize("port", [-1, 65536, "9000", 1.5])
 def test_what_is_no_port_is_an_error(port: Any) -> None:
-    with pytest.raises(ValueError, match="port must be a number from 0 to 65535, got"):
+    with pytest.raises((TypeError, ValueError), match="port must be a number from 0 to 65535, got"):
         MetricsEndpoint(port)
 
 

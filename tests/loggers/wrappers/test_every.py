@@ -178,12 +178,12 @@ def test_a_broken_logger_behind_it_is_counted_by_the_tee_in_front() -> None:
 
 
 def test_an_unknown_reduction_is_an_error() -> None:
-    with pytest.raises(ValueError, match="reduce is 'last' or 'mean'; got 'median'"):
+    with pytest.raises(ValueError, match="reduce must be 'last' or 'mean', got 'median'"):
         Every(2, MemoryLogger(), reduce="median")  # type: ignore[arg-type]
 
 
 def test_never_is_not_an_interval() -> None:
-    with pytest.raises(ValueError, match="n counts steps, so it is 1 or more; got 0"):
+    with pytest.raises(ValueError, match="n must be a whole number of steps, 1 or more, got 0"):
         Every(0, MemoryLogger())
 
 

@@ -1,4 +1,4 @@
-"""Options that are what they must be."""
+"""Arguments that are what they must be, or an error that says which is not."""
 
 from __future__ import annotations
 
