@@ -572,5 +572,5 @@ def test_one_file_cannot_keep_the_rows_of_two_loggers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"max_rows": 0}, {"interval": 0.0}, {"interval": 61.0}])
 def test_impossible_settings_are_errors(wrong: Any) -> None:
-    with pytest.raises(ValueError, match=" must be .*, got "):
+    with pytest.raises(ValueError, match=r" must be .*, got "):
         Background(MemoryLogger(), **wrong)
