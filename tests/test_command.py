@@ -270,9 +270,10 @@ def test_the_help_of_a_command_ends_with_examples_that_it_takes(command: click.C
     examples = printed.partition("  For example:\n")[2].splitlines()
     assert code == 0
     assert [example.strip() for example in examples] == [*COMMANDS[command]]
+    parent = app.context_class(app, **app.context_settings)  # else click forgets that -h is help
     for example in examples:
         typed = re.split(" [|>]", example)[0].split()[2:]
-        command.make_context("", typed)  # which raises if there is no such option
+        command.make_context("", typed, parent=parent)  # which raises if there is no such option
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,10 @@ KEYS = dict(re.findall(r"(?m)^- `losses (.*?) --json`: (.*)$", PAGE))
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_is_one(command: str) -> None:
     name, *arguments = command.split()
+    parent = app.context_class(app, **app.context_settings)  # else click forgets that -h is help
 
-    app.commands[name].make_context(name, arguments)  # which raises if there is no such option
+    # It raises if there is no such option.
+    app.commands[name].make_context(name, arguments, parent=parent)
 
 
 @pytest.mark.parametrize("command", SHAPES)
