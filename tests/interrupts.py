@@ -37,9 +37,13 @@ class Tracer:
                 self.events += 1
                 code = frame.f_code
                 self.place = f"{Path(code.co_filename).name}:{frame.f_lineno} {code.co_name}"
-                raise KeyboardInterrupt
+                self.interrupt()
             self.events += 1
         return self._count
+
+    def interrupt(self) -> None:
+        """What comes at that event."""
+        raise KeyboardInterrupt
 
     def _enter(self, frame: Any, _event: str, _: Any) -> Any:
         name = frame.f_code.co_filename

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from loss_loggers import CsvLogger, read_run
+from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
 
-from .test_atomic_steps import Remembers
+from .interrupts import Tracer
+from .test_atomic_steps import Remembers, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,11 +109,52 @@ def test_a_logger_that_calls_back_gets_each_row_once(
         assert all(torch.equal(saved[name], last[name]) for name in last)
 
 
-def test_a_step_that_a_logger_records_is_a_row_of_its_own() -> None:
-    logger = CallsBack(lambda group: group.step == 1 and group.record({"a": 5.0}))
+def test_steps_that_a_logger_records_are_rows_of_their_own() -> None:
+    def more(group: LossGroup) -> None:
+        if group.step == 1:
+            for loss in (5.0, 6.0, 7.0):
+                group.record({"a": loss})
+
+    logger = CallsBack(more)
     group = logger.who = LossGroup(["a"], logger)
 
     group.record({"a": 1.0})
     group.record({"a": 2.0})
 
-    assert [(step, row["loss/a"]) for step, row in logger.rows] == [(0, 1.0), (1, 5.0), (2, 2.0)]
+    assert [row["loss/a"] for _, row in logger.rows] == [1.0, 5.0, 6.0, 7.0, 2.0]
+    assert [step for step, _ in logger.rows] == [0, 1, 2, 3, 4]
+
+
+class Signalled(Tracer):
+    """Saves a state where it would interrupt, as the handler of a signal does."""
+
+    def __init__(self, stop: int | None, save: Callable[[], object]) -> None:
+        super().__init__(stop)
+        self._save = save
+
+    def interrupt(self) -> None:
+        before = sys.gettrace()
+        sys.settrace(None)
+        self._save()
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_a_signal_that_saves_a_state_costs_no_row_and_no_epoch(make: Callable[..., Any]) -> None:
+    def rows_with(stop: int | None) -> tuple[list[int], int, int]:
+        memory = MemoryLogger()
+        who, take = make(memory, None)
+        tracer = Signalled(stop, who.state_dict)
+        with tracer.watching():
+            take(0)
+            take(1)
+            who.end_epoch()
+        who.flush()
+        steps = [step for step, _, row in memory.rows if "epoch" not in row]
+        return steps, len(memory.rows) - len(steps), tracer.events
+
+    *_, events = rows_with(None)
+
+    assert events > 100
+    for stop in points(events, "signal", 300):
+        assert rows_with(stop)[:2] == ([0, 1], 1), stop

@@ -123,13 +123,15 @@ class Trackers(Mapping[str, LossTracker]):
         self._resume()
         row, seen = self._row()
         number = self._state.number + 1
+        held = None
         if self._reports:
             row |= {name: float(value) for name, value in own.items()}
-            self._outbox.row = number, Pending([(step, row_time(), row)])
+            held = number, Pending([(step, row_time(), row)])
+            self._outbox.rows.append(held)
         self._state = _State(step + 1, seen, number, number)
-        self._resume()
+        self._resume(held)
 
-    def _resume(self) -> None:
+    def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
         for tracker in self.values():
             if tracker.step != self._state.step:
@@ -142,7 +144,7 @@ class Trackers(Mapping[str, LossTracker]):
                 if tracker.recorder.state.epoch == means.epoch:
                     tracker.end_epoch()
             ended = means.epoch + 1
-        self._outbox.send(self._state.taken, ended)
+        self._outbox.send(self._state.taken, ended, held)
 
     @property
     def _reports(self) -> bool:
@@ -284,5 +286,5 @@ class Trackers(Mapping[str, LossTracker]):
                 updates, blocks = own["reported"][name]
                 rare = numbers[16]._replace(blocks_completed=blocks)
                 reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
-            self._outbox.row, self._outbox.epochs = None, []
+            self._outbox.rows, self._outbox.epochs = [], []
             self._state = self._state._replace(step=own["step"], reported=reported)

@@ -123,7 +123,7 @@ def _host_of(url: str) -> str:
         is_one = url.isprintable() and " " not in url and parts.port != 0
         if is_one and parts.scheme in ("http", "https") and parts.hostname:
             return parts.hostname
-    wanted = "on_alert must be a function, or a URL that begins with http:// or https://"
+    wanted = "on_alert must be a function, or a URL without spaces such as https://host/path"
     msg = f"{wanted}; got one that begins with {url[:8]!r}"
     raise ValueError(msg)
 

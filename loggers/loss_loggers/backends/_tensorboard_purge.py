@@ -34,15 +34,18 @@ class Purge:
         with self._lock:
             goes_back = any(self._last.get(tag, step) > step for tag in tags)
             if goes_back or (self._goes_on and step > 0):
-                first = step + any(map(_is_validation, tags))
+                first = step + _is_validation(tags)
                 self._last = {tag: last for tag, last in self._last.items() if last < first}
             self._goes_on = False
             self._last.update(dict.fromkeys(tags, step))
         return first
 
 
-def _is_validation(tag: str) -> bool:
-    return is_validation(statistic_and_loss(tag)[1].rpartition("/")[0])
+def _is_validation(tags: Collection[str]) -> bool:
+    """Whether all losses of a row are those of a validation, whatever else it brings."""
+    named = map(statistic_and_loss, tags)
+    losses = [loss for statistic, loss in named if statistic in ("loss", "epoch_loss")]
+    return bool(losses) and all(is_validation(loss.rpartition("/")[0]) for loss in losses)
 
 
 _MAKING = Lock()

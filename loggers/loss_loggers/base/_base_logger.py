@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, SupportsIndex, cast
 
 from ._epoch_row import epoch_row
 from ._faults import is_the_users
@@ -115,14 +115,14 @@ class BaseLogger:
     def __copy__(self) -> Self:
         return self
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         if self.is_bound_to_process:
             msg = (
                 f"{type(self).__name__} works in the process that made it, so it cannot be pickled:"
                 " make one where it is used, and save state_dict() instead of a whole object"
             )
             raise TypeError(msg)
-        return self.__dict__
+        return super().__reduce_ex__(protocol)
 
     def __enter__(self) -> Self:
         return self

@@ -154,7 +154,7 @@ def _cursor(path: Path) -> Cursor:
             known[name] = part, offset
         known["generation"] = int(known.get("generation", 0))
         known["undelivered"] = dict(known.get("undelivered", {}))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"it is not as sync wrote it ({in_short(error)}): delete it to send all again"
         raise UnreadableError(path, 1, msg) from None
     return Cursor(**known)

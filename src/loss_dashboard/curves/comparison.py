@@ -61,7 +61,7 @@ def compared(
 
 
 def _end(run: Losses, choose: Any) -> float:
-    steps = [float(choose(own["step"])) for own in run.values()]
+    steps = [float(choose(own["step"].min(), own["step"].max())) for own in run.values()]
     return float(choose(steps, default=-choose(-inf, inf)))
 
 

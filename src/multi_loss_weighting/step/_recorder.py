@@ -152,7 +152,7 @@ class Recorder:
             step: The step.
             untold: What the weighting is to be told.
         """
-        if self.outbox.row is not None:
+        if self.outbox.rows:
             self.resume()
         state = self.state
         if type(weights) is not list:
@@ -180,7 +180,7 @@ class Recorder:
     ) -> None:
         """Take in a step of the one loss that there is, whose value is known."""
         with self.lock:
-            if self.outbox.row is not None:
+            if self.outbox.rows:
                 self.resume()
             state = self.state
             step = state.step if step is None else step
@@ -224,7 +224,8 @@ class Recorder:
                 )
             for name, value in extra.items():  # a loss of another rank may have come since
                 row.setdefault(name, float(value))
-            outbox.row = number, Pending(((step, row_time(), row),))
+            held = number, Pending(((step, row_time(), row),))
+            outbox.rows.append(held)
         # A tuple of its own class, without the call of its name.
         self.state = _new(
             StepState,
@@ -245,7 +246,7 @@ class Recorder:
             ),
         )
         if reports:
-            outbox.send(number, state.epoch)
+            outbox.send(number, state.epoch, held)
         if bad:
             self._complain(bad, step)
 
@@ -282,7 +283,7 @@ class Recorder:
             finite: Whether all losses are finite.
             untold: What the weighting is to be told.
         """
-        if self.outbox.row is not None:
+        if self.outbox.rows:
             self.resume()
         state = self.state
         number = state.number + 1
@@ -356,13 +357,13 @@ class Recorder:
                 for name, numbers in zip(state.losses.names, state.records, strict=True)
                 if numbers[14]
             }
-            if self.reports:
-                labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
-                own = {labels[name]: mean for name, mean in means.items()}
-                self.outbox.epochs.append(PendingEpoch(state.epoch, own, max(state.step - 1, 0)))
+            labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
+            own = {labels[name]: mean for name, mean in means.items()} if self.reports else {}
+            pending = PendingEpoch(state.epoch, own, max(state.step - 1, 0))
+            self.outbox.epochs.append(pending)
             records = [begin_epoch(numbers) for numbers in state.records]
             self.state = state._replace(records=records, epoch=state.epoch + 1)
-            self.resume()
+            self.outbox.send(state.taken, state.epoch + 1, means=pending)
         return {name: mean for name, (mean, _) in means.items()}
 
     # Losses that are not finite.

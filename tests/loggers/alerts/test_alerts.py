@@ -274,7 +274,7 @@ def test_one_that_is_forgotten_is_let_go(receiver: Receiver) -> None:
     ("on_alert", "error", "said"),
     [
         (7, TypeError, "on_alert must be a function, or the URL of a webhook; got int"),
-        ("ftp://host/x", ValueError, r"begins with http:// or https://; got one .* 'ftp://ho'"),
+        ("ftp://host/x", ValueError, r"such as https://host/path; got one .* 'ftp://ho'"),
         ("http:///path", ValueError, "got one that begins with 'http:///'"),
         ("http://host/\n", ValueError, "got one that begins with 'http://h'"),
         ("http://a host/", ValueError, "got one that begins with 'http://a'"),

@@ -141,6 +141,16 @@ def test_a_validation_that_comes_first_hides_no_row_of_its_training(
     assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 12, 14, 19]
 
 
+def test_a_number_of_a_validation_makes_no_validation_of_a_row(writer: Any, tmp_path: Path) -> None:
+    log(writer, range(14), 1.0)
+    writer.close()
+    with type(writer)(str(tmp_path), filename_suffix=".2") as another:
+        TensorBoardLogger(another).log_metrics({"loss/G": 2.0, "top1/val/acc": 0.5}, step=12)
+        log(another, range(13, 20), 2.0)
+
+    assert curves(tmp_path)["loss/G"] == [*line(range(12), 1.0), *line(range(12, 20), 2.0)]
+
+
 def test_the_newer_file_is_read_last_whatever_the_clock_did(writer: Any, tmp_path: Path) -> None:
     """It was set back between two sessions, as names of files tell; or both began in one second."""
     log(writer, range(20), 1.0)

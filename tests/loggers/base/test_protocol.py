@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from loss_loggers import Logger, MemoryLogger, check_logger
+from loss_loggers import BaseLogger, Logger, MemoryLogger, check_logger
+
+
+@dataclass(slots=True)
+class WithSlots(BaseLogger):
+    path: str = "x"
+
+
+def test_a_logger_of_ones_own_is_pickled_with_all_that_it_has() -> None:
+    assert pickle.loads(pickle.dumps(WithSlots("y"))) == WithSlots("y")
 
 
 def test_anything_with_log_metrics_is_a_logger() -> None:

@@ -80,7 +80,7 @@ def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
             offset += len(line)
             try:
                 item = _item(json.loads(line))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise senseless(path, offset, error) from None
             yield item, offset
 

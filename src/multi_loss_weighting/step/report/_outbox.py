@@ -24,7 +24,7 @@ class Outbox:
 
     Attributes:
         reporter: Who gets the rows; None for nobody.
-        row: The number of a step, and its row.
+        rows: The numbers of steps, each with its row.
         epochs: The means of epochs.
 
     Args:
@@ -33,7 +33,7 @@ class Outbox:
 
     def __init__(self, reporter: Reporter | None) -> None:
         self.reporter = reporter
-        self.row: tuple[int, Pending] | None = None
+        self.rows: list[tuple[int, Pending]] = []
         self.epochs: list[PendingEpoch] = []
         # One attribute, so that no row is in both or in none.
         self._late: tuple[list[tuple[int, Row]], Pending | None] = [], None
@@ -42,7 +42,7 @@ class Outbox:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy does not send what is held here once more."""
-        empty: dict[str, Any] = {"row": None, "epochs": [], "_late": ([], None), "_sender": None}
+        empty: dict[str, Any] = {"rows": [], "epochs": [], "_late": ([], None), "_sender": None}
         return self.__dict__ | empty
 
     def put_late(self, number: int, row: Row) -> None:
@@ -52,9 +52,23 @@ class Outbox:
             held.pop()
         held.append((number, row))
 
-    def send(self, number: int, ended: int) -> None:
-        """Report what is held of steps up to this number, and of epochs before `ended`."""
+    def send(
+        self,
+        number: int,
+        ended: int,
+        row: tuple[int, Pending] | None = None,
+        means: PendingEpoch | None = None,
+    ) -> None:
+        """Report what is held of steps up to this number, and of epochs before `ended`.
+
+        What was put here last is named again: the handler of a signal may have called, e.g. to save
+        a checkpoint, when it did not count yet. Whoever has it does not get it again.
+        """
         self._counted = number, ended
+        if row is not None and self.rows[-1:] != [row]:
+            self.rows.append(row)
+        if means is not None and self.epochs[-1:] != [means]:
+            self.epochs.append(means)
         if self._sender is not None and self._is_sending():
             return
         try:
@@ -64,11 +78,11 @@ class Outbox:
                     self._send_late()
                 elif self.epochs:
                     self._send_epoch()
-                elif (held := self.row) is not None:
-                    if held[0] <= self._counted[0] and self.reporter is not None:
-                        self.reporter.report(held[1])
-                    if self.row is held:  # A logger may have recorded another step.
-                        self.row = None
+                elif self.rows:
+                    own, pending = self.rows[0]
+                    if own <= self._counted[0] and self.reporter is not None:
+                        self.reporter.report(pending)
+                    self.rows = self.rows[1:]  # A logger may have recorded other steps.
                 else:
                     break
         finally:
