@@ -97,6 +97,9 @@ def still_weights(groups: Iterable[Group]) -> Iterator[Alert]:
 NEAR = 0.05
 """How far a weight may be from the mean of all for them to hardly differ, as a part of it."""
 
+ROUNDED = 1e-9
+"""Weights that are no further from it are equal, but for the last digits of 1/K."""
+
 
 def near_equal(groups: Iterable[Group]) -> Iterator[Alert]:
     """Groups whose weights, which are to change, have been about equal for long, up to the end."""
@@ -108,8 +111,11 @@ def near_equal(groups: Iterable[Group]) -> Iterator[Alert]:
         breaks = np.flatnonzero(~held)
         since = int(breaks[-1]) + 1 if len(breaks) else 0
         if len(held) - since >= group.long:
-            most, step = percent(float(away[since:].max())), int(group.steps[since])
-            text = f"the weights hardly differ from equal since step {step}, by {most} at most"
+            most, step = float(away[since:].max()), int(group.steps[since])
+            text = f"the weights have been equal since step {step}"
+            if most > ROUNDED:
+                away_by = f"by {percent(most)} at most"
+                text = f"the weights have hardly differed from equal since step {step}, {away_by}"
             yield Alert("equal weights", "", step, text)
 
 
