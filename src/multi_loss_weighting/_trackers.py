@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
-from loss_loggers import row_time
+from loss_loggers import Pending, row_time
 
 from ._state import pack, unpack
 from ._tracker import AS_IT_WAS, LossTracker
@@ -15,7 +15,7 @@ from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
 from .step.report._outbox import Outbox
-from .step.report._reporter import Pending, PendingEpoch, make_reporter
+from .step.report._reporter import PendingEpoch, make_reporter
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers

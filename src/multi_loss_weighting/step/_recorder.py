@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from loss_loggers import row_time
+from loss_loggers import Pending, row_time
 from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readback
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
 from multi_loss_weighting.distributed._ranks import Ranks
@@ -19,7 +19,7 @@ from multi_loss_weighting.statistics._scalar import add, begin_epoch
 from ._memory import as_list
 from ._step_state import StepState, taken_in, with_clamped
 from .report._outbox import Outbox
-from .report._reporter import Pending, PendingEpoch
+from .report._reporter import PendingEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -61,8 +61,12 @@ class Outbox:
     ) -> None:
         """Report what is held of steps up to this number, and of epochs before `ended`.
 
-        What was put here last is named again: the handler of a signal may have called, e.g. to save
-        a checkpoint, when it did not count yet. Whoever has it does not get it again.
+        Args:
+            number: Up to which step rows count.
+            ended: How many epochs have ended.
+            row: The row that was put here just now. The handler of a signal that saves a checkpoint
+                drops it where its step does not count yet. No logger gets it twice.
+            means: The means of an epoch that were put here just now, likewise.
         """
         self._counted = number, ended
         if row is not None and self.rows[-1:] != [row]:

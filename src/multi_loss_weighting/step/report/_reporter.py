@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers import Loggers, as_tee
-from loss_loggers import Pending as Pending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from loss_loggers import Pending
 
 
 class EpochMeans(dict[str, tuple[float, float]]):
