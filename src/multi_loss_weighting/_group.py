@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
@@ -14,7 +13,7 @@ from loss_loggers.arguments import checked_kind
 from ._warn import warn_user
 from .accelerator import _compiled
 from .batch._names import checked_name
-from .batch._nonfinite import OnNonfinite, checked_nonfinite, keeps_nonfinite
+from .batch._nonfinite import NonfinitePolicy, OnNonfinite
 from .batch._value import checked_step, losses_by_name
 from .gradients._diagnosis import Diagnosis
 from .statistics._settings import StatisticsSettings
@@ -24,7 +23,6 @@ from .step._loading import follow_names, load, weighting_state
 from .step._losses import LossOptions, LossSet
 from .step._one_of_many import OneOfMany
 from .step._packing import packed
-from .step._recorder import Recorder
 from .step._step import Step
 from .step.report._reporter import make_reporter
 from .step.report._row import REPORT, label
@@ -34,7 +32,7 @@ from .weighting._base import checked_weighting, settings_of
 from .weighting.normalized import innermost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from loss_loggers import Loggers
 
@@ -113,9 +111,8 @@ class LossGroup(nn.Module):
         weighting = PlainSum() if weighting is None else checked_weighting(weighting)
         reported = report_settings(report)
         self.scope = scope if scope == "" else checked_name(scope, "scope")
-        self._on_nonfinite = checked_nonfinite(nonfinite)
+        self._nonfinite = NonfinitePolicy(nonfinite, checked_backward(backward) is not None)
         self._ignored = _ignored(ignore)
-        self._has_backward = checked_backward(backward) is not None
         settings = StatisticsSettings() if statistics is None else statistics
         options = LossOptions(
             max_loss,
@@ -126,21 +123,14 @@ class LossGroup(nn.Module):
             has_total=True,
             are_given=names is not None,
         )
-        losses = LossSet(() if names is None else _listed(names), options.for_weighting(weighting))
-        recorder = Recorder(
-            losses,
-            report=reported,
-            on_nonfinite=self._on_nonfinite,
-            keeps_nonfinite=self._keeps_nonfinite,
-            log_every=log_every,
-            reporter=make_reporter(logger, self.hyperparams),
-        )
         self._step = Step(
             weighting,
-            recorder,
+            LossSet(() if names is None else names, options.for_weighting(weighting)),
+            reported,
+            self._nonfinite,
             backward=backward,
-            keeps_nonfinite=self._keeps_nonfinite,
-            is_always_late=log_every is not None,
+            log_every=log_every,
+            reporter=make_reporter(logger, self.hyperparams),
         )
         self.weighting = weighting
         self._key = _compiled.register(self._step)
@@ -306,7 +296,7 @@ class LossGroup(nn.Module):
         reader = self._step.reading.reader
         if not reader.names:
             self._raise_unknown()
-        batch, given = _compiled.read(reader, self._own(losses), self._keeps_nonfinite())
+        batch, given = _compiled.read(reader, self._own(losses), self._nonfinite.keeps())
         if isinstance(innermost(self.weighting), nn.Module):
             seen = batch.losses.detach()
             history = _compiled.CompiledHistory(reader.names, batch.present, self._key, seen)
@@ -511,7 +501,7 @@ class LossGroup(nn.Module):
             own.logger if logger is None and own is not None else logger,
             weighting=FollowedWeights(leader),
             max_loss=losses.options.max_loss,
-            nonfinite=self._on_nonfinite,
+            nonfinite=self._nonfinite.name,
             ignore=self._ignored,
             scope=scope,
             report=report,
@@ -525,9 +515,6 @@ class LossGroup(nn.Module):
         named = losses_by_name(losses)
         return {name: loss for name, loss in named.items() if name not in self._ignored}
 
-    def _keeps_nonfinite(self) -> bool:
-        return keeps_nonfinite(self._on_nonfinite, self._has_backward or None)
-
     def hyperparams(self) -> dict[str, Any]:
         """The names, the weighting and its settings, as loggers record them."""
         losses = self._step.recorder.state.losses
@@ -536,7 +523,7 @@ class LossGroup(nn.Module):
         return {
             "losses": losses.template.labels,
             label(self.scope, "weighting"): settings_of(self.weighting),
-            label(self.scope, "nonfinite"): self._on_nonfinite,
+            label(self.scope, "nonfinite"): self._nonfinite.name,
             **({label(self.scope, "max_loss"): finite} if finite else {}),
         }
 
@@ -627,18 +614,6 @@ class LossGroup(nn.Module):
                 del state_dict[name]
         elif loaded.names:
             follow_names(self.weighting, self.names, loaded.names, state_dict, own)
-
-
-def _listed(names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        kind = "the one str " if isinstance(names, str) else ""
-        msg = f"names must be a list of str, got {kind}{names!r}"
-        raise TypeError(msg)
-    listed = tuple(names)
-    if not listed:
-        msg = "names must be one or more, got none: pass None to take them as they come"
-        raise ValueError(msg)
-    return listed
 
 
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:

@@ -12,21 +12,14 @@ import torch
 from loss_loggers.arguments import checked, checked_kind
 
 from .batch._names import checked_max_loss, checked_name
-from .batch._nonfinite import (
-    OnNonfinite,
-    checked_nonfinite,
-    keeps_nonfinite,
-    left_out,
-    zeros_of,
-)
+from .batch._nonfinite import NonfinitePolicy, OnNonfinite, left_out, zeros_of
 from .batch._value import check_loss, checked_samples, checked_step, read, widened
-from .statistics._record import LossRecord
+from .statistics._record import UPDATES, LossRecord
 from .statistics._settings import StatisticsSettings
 from .statistics._view import LossView
 from .step._backward import check_backward, checked_backward, run_backward
 from .step._losses import LossOptions, LossSet
 from .step._packing import differences, packed, parsed, take_over
-from .step._recorder import Recorder
 from .step._step import Step
 from .step.report._reporter import make_reporter
 from .step.report._row import REPORT
@@ -102,7 +95,7 @@ class LossTracker(LossView):
     ) -> None:
         self.name = checked_name(name)
         self._backward = checked_backward(backward)
-        self._on_nonfinite = checked_nonfinite(nonfinite)
+        self._nonfinite = NonfinitePolicy(nonfinite, backward is not None)
         self._limit = checked_max_loss(max_loss, name)
         self._weighting = OwnWeight(1.0, _checked_warmup(warmup))
         self._is_straight = False
@@ -120,33 +113,28 @@ class LossTracker(LossView):
                 are_given=True,
             ),
         )
-        self._recorder = Recorder(
+        self._steps = Step(
+            self._weighting,
             losses,
-            report=reported,
-            on_nonfinite=self._on_nonfinite,
-            keeps_nonfinite=self._keeps_nonfinite,
+            reported,
+            self._nonfinite,
+            backward=backward,
             log_every=log_every,
             reporter=make_reporter(logger, self.hyperparams),
         )
-        self._steps = Step(
-            self._weighting,
-            self._recorder,
-            backward=backward,
-            keeps_nonfinite=self._keeps_nonfinite,
-            is_always_late=log_every is not None,
-        )
+        self.recorder = self._steps.recorder
         self.weight = weight
 
     # What there is to read.
 
     @property
     def _now(self) -> LossRecord:
-        return LossRecord._make(self._recorder.wait()[0])
+        return LossRecord._make(self.recorder.wait()[0])
 
     @property
     def is_behind(self) -> bool:
         """Whether losses are still on their way from an accelerator, for which reading waits."""
-        return bool(self._recorder.readback)
+        return bool(self.recorder.readback)
 
     @property
     def max_loss(self) -> float:
@@ -165,11 +153,11 @@ class LossTracker(LossView):
     @property
     def weight(self) -> float:
         """The weight of the next update: the one that was set, or `cov_weight` after `warmup`."""
-        return self._weighting.at(self._recorder.wait()[0])
+        return self._weighting.at(self.recorder.wait()[0])
 
     @weight.setter
     def weight(self, weight: float) -> None:
-        if self._recorder.state.updates >= max(self.warmup, 1):
+        if self.recorder.state.updates >= max(self.warmup, 1):
             msg = (
                 f"weight of {self.name!r} must be its cov_weight after warmup: set"
                 f" tracker.warmup = math.inf before a weight of your own, got {weight}"
@@ -182,23 +170,23 @@ class LossTracker(LossView):
     @property
     def step(self) -> int:
         """The next step, from 0; it may be set."""
-        return self._recorder.state.step
+        return self.recorder.state.step
 
     @step.setter
     def step(self, step: int) -> None:
-        recorder = self._recorder
+        recorder = self.recorder
         with recorder.lock:
             recorder.state = recorder.state._replace(step=checked_step(step))
 
     @property
     def finite(self) -> Tensor:
         """Whether the last loss was finite, on all ranks: a 0-d bool tensor, where the loss is."""
-        return self._recorder.finite
+        return self.recorder.finite
 
     @property
     def lost(self) -> int:
         """How many losses could not be read back from an accelerator."""
-        return self._recorder.lost
+        return self.recorder.lost
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows.
@@ -206,7 +194,7 @@ class LossTracker(LossView):
         It is called when a logger of this package closes, when a statistic or a state is read, and
         when the interpreter ends.
         """
-        self._recorder.flush()
+        self.recorder.flush()
 
     # An update.
 
@@ -269,9 +257,9 @@ class LossTracker(LossView):
         if do_backwards:
             check_backward(loss, self.name)
 
-        recorder, weighting = self._recorder, self._weighting
+        recorder, weighting = self.recorder, self._weighting
         numbers = recorder.state.records[0]
-        weight = weighting.weight if numbers[6] < weighting.warmup else weighting.at(numbers)
+        weight = weighting.weight if numbers[UPDATES] < weighting.warmup else weighting.at(numbers)
         is_clamped = self._limit < value < math.inf
         if is_clamped or not is_finite:
             weighted = self._weigh_unusual(loss, value, weight)
@@ -287,17 +275,14 @@ class LossTracker(LossView):
         loss = widened(loss)
         if isfinite(value):
             return loss * (weight * self._limit / value)
-        if self._keeps_nonfinite():
+        if self._nonfinite.keeps():
             return loss * weight
         has_graph = isinstance(loss, torch.Tensor) and loss.grad_fn is not None
         return zeros_of([loss], loss) if has_graph and loss.requires_grad else left_out(loss)
 
-    def _keeps_nonfinite(self) -> bool:
-        return keeps_nonfinite(self._on_nonfinite, self._backward)
-
     def _goes_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""
-        is_many = self._recorder.ranks.are_many
+        is_many = self.recorder.ranks.are_many
         self._is_straight = not is_many and self._steps.reading.can_read_now({self.name: loss})
         if isinstance(loss, torch.Tensor) and self._is_straight:
             check_loss(loss, self.name, loss.device)
@@ -315,7 +300,7 @@ class LossTracker(LossView):
         """On an accelerator, and on several ranks, take the way of a group of one loss."""
         if do_backwards:
             check_backward(loss, self.name)
-        self._weighting.updates = self._recorder.state.updates
+        self._weighting.updates = self.recorder.state.updates
         losses = {self.name: loss}
         return self._steps.update(losses, do_backwards, step, extra, samples, retain_graph)
 
@@ -324,24 +309,19 @@ class LossTracker(LossView):
 
         The row is one of its own at the last recorded step: `epoch`, from 0, and `epoch_loss/G`.
         """
-        return self._recorder.end_epoch()
+        return self.recorder.end_epoch()
 
     # What surrounds it.
 
     def join(self, readback: Readback) -> None:
         """Be one of several, whose losses are read back together and who end a step together."""
-        self._recorder.stride = 0
-        self._recorder.use_readback(readback)
+        self.recorder.stride = 0
+        self.recorder.use_readback(readback)
 
     def use_readback(self) -> None:
         """Have losses on the CPU wait for those of others on an accelerator."""
         self._steps.reading.use_readback()
         self._is_straight = False
-
-    @property
-    def recorder(self) -> Recorder:
-        """Keeps the state of the loss."""
-        return self._recorder
 
     def __getstate__(self) -> dict[str, Any]:
         """Wait for what is on its way, so that the copy is complete."""
@@ -390,7 +370,7 @@ class LossTracker(LossView):
         if method != _METHOD:
             msg = f"state must be of a {_METHOD}, got that of a group with {method}"
             raise ValueError(msg)
-        missing, unexpected = differences(self._recorder.state.losses, saved)
+        missing, unexpected = differences(self.recorder.state.losses, saved)
         if missing or unexpected:
             what = "; ".join((*missing, *unexpected))
             msg = (

@@ -14,6 +14,7 @@ from ._tracker import AS_IT_WAS, LossTracker
 from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
+from .statistics._record import RARE, UPDATES, LossRecord
 from .step.report._outbox import Outbox
 from .step.report._reporter import PendingEpoch, make_reporter
 
@@ -156,7 +157,7 @@ class Trackers(Mapping[str, LossTracker]):
         seen = dict(self._state.reported)
         for name, tracker in self.items():
             before, now = seen[name], self._numbers(name)
-            if now[6] != before[6]:  # how many updates there were
+            if now[UPDATES] != before[UPDATES]:
                 row |= tracker.recorder.state.losses.template.row((before,), (now,), None)
                 seen[name] = now
         return row, seen
@@ -215,8 +216,12 @@ class Trackers(Mapping[str, LossTracker]):
         with self._readback.lock:
             self.flush()
             epoch = self._trackers[next(iter(self))].recorder.state.epoch
-            numbers = {name: self._numbers(name) for name in self}
-            means = {name: (own[13], own[14]) for name, own in numbers.items() if own[14]}
+            records = {name: LossRecord._make(self._numbers(name)) for name in self}
+            means = {
+                name: (record.epoch_mean, record.epoch_samples)
+                for name, record in records.items()
+                if record.epoch_samples
+            }
             told = means if self._reports else {}
             self._outbox.epochs.append(PendingEpoch(epoch, told, max(self._state.step - 1, 0)))
             self._resume()
@@ -253,7 +258,7 @@ class Trackers(Mapping[str, LossTracker]):
             own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
             state = self._state
         updates = {
-            name: [numbers[6], numbers[16].blocks_completed]
+            name: [numbers[UPDATES], numbers[RARE].blocks_completed]
             for name, numbers in state.reported.items()
         }
         return own | {"step": pack({"step": state.step, "reported": updates})}
@@ -282,9 +287,9 @@ class Trackers(Mapping[str, LossTracker]):
                 tracker.load_state_dict(states[name])
             reported: dict[str, Numbers] = {}
             for name in self:
-                numbers = self._numbers(name)
+                record = LossRecord._make(self._numbers(name))
                 updates, blocks = own["reported"][name]
-                rare = numbers[16]._replace(blocks_completed=blocks)
-                reported[name] = (*numbers[:6], updates, *numbers[7:16], rare, numbers[17])
+                rare = record.rare._replace(blocks_completed=blocks)
+                reported[name] = record._replace(updates=updates, rare=rare)
             self._outbox.rows, self._outbox.epochs = [], []
             self._state = self._state._replace(step=own["step"], reported=reported)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
@@ -15,25 +16,37 @@ if TYPE_CHECKING:
 OnNonfinite = Literal["skip", "keep", "raise"]
 
 
-def checked_nonfinite(policy: OnNonfinite) -> OnNonfinite:
-    """`policy` itself, if it is one."""
-    if policy not in get_args(OnNonfinite):
-        msg = f'nonfinite must be "skip", "keep" or "raise", got {policy!r}'
-        raise ValueError(msg)
-    return policy
+@dataclass(frozen=True)
+class NonfinitePolicy:
+    """What to do with a loss that is not finite.
 
+    Args:
+        name: "skip", "keep" or "raise".
+        has_backward: Whether the user gave a backward of their own.
 
-def keeps_nonfinite(policy: str, backward: object) -> bool:
-    """Whether a loss that is not finite stays in the objective.
-
-    It does where a step without its backward would break something: a gradient scaler finds out
-    in backward that a step must be skipped, and DDP waits there for the gradients of all ranks.
+    Raises:
+        ValueError: If there is no policy of that name.
     """
-    if policy == "skip":
-        distributed = torch.distributed
-        is_one_of_many = distributed.is_available() and distributed.is_initialized()
-        return backward is not None or is_one_of_many
-    return policy == "keep"
+
+    name: OnNonfinite
+    has_backward: bool
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(OnNonfinite):
+            msg = f'nonfinite must be "skip", "keep" or "raise", got {self.name!r}'
+            raise ValueError(msg)
+
+    def keeps(self) -> bool:
+        """Whether such a loss stays in the objective.
+
+        It does where a step without its backward would break something: a gradient scaler finds out
+        in backward that a step must be skipped, and DDP waits there for the gradients of all ranks.
+        """
+        if self.name == "skip":
+            distributed = torch.distributed
+            is_one_of_many = distributed.is_available() and distributed.is_initialized()
+            return self.has_backward or is_one_of_many
+        return self.name == "keep"
 
 
 def left_out(loss: Any) -> Any:

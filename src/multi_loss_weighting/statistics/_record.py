@@ -206,6 +206,13 @@ class LossRecord(_Fields):
         return Recent((kept[start:] + kept[:start])[:size])
 
 
+UPDATES, VALUE, RATIO_COUNT, EPOCH, LAST_WEIGHT, RARE = map(
+    LossRecord._fields.index,
+    ("updates", "value", "ratio_count", "epoch_running_mean", "last_weight", "rare"),
+)
+"""Where these stand among the numbers: each step asks, and a record would have to be made first."""
+
+
 def summary(numbers: Numbers) -> tuple[float, float, float, float, float]:
     """Mean, std, variance, CoV and CoV of the ratio, of the fields of a record."""
     count, samples, mean, squares, _, _, _, _, _, _, _, ratio_mean, ratio_variance, *_ = numbers
@@ -222,6 +229,17 @@ def summary(numbers: Numbers) -> tuple[float, float, float, float, float]:
 def snapshot(record: LossRecord) -> LossRecord:
     """The record with a copy of the last values: `add` writes new ones to where they are kept."""
     return record._replace(kept=record.kept[:]) if len(record.kept) > 1 else record
+
+
+def with_clamped(numbers: Numbers) -> Numbers:
+    """The numbers with one more loss that was scaled down to its limit."""
+    rare = numbers[RARE]
+    return (*numbers[:RARE], rare._replace(clamped=rare.clamped + 1), *numbers[RARE + 1 :])
+
+
+def with_weight(numbers: Numbers, weight: float) -> Numbers:
+    """The numbers after a step in which the loss had no part."""
+    return (*numbers[:LAST_WEIGHT], weight, *numbers[RARE:])
 
 
 BLANK = tuple(LossRecord())

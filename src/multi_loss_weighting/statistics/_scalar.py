@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import inf, isfinite, sqrt
 from typing import TYPE_CHECKING
 
-from ._record import BLANK, EPSILON
+from ._record import BLANK, EPOCH, EPSILON, LAST_WEIGHT, RARE, RATIO_COUNT, UPDATES, VALUE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,7 @@ def add(
         squares += before * delta * (delta * share)
     else:
         rare = _count_nonfinite(rare, step)
-        return (*old[:6], updates, value, *old[8:15], weight, rare, kept)
+        return (*old[:UPDATES], updates, value, *old[VALUE + 1 : LAST_WEIGHT], weight, rare, kept)
     epoch_samples = epoch_before + samples
     if -HUGE < epoch_delta < HUGE:
         epoch_mean += (epoch_delta if samples == 1 else epoch_delta * samples) / epoch_samples
@@ -116,7 +116,7 @@ def add(
             change = share * delta
             ratio_mean += change
             ratio_variance = (1 - share) * (ratio_variance + change * delta)
-            if rare[5]:
+            if rare.streak:
                 rare = rare._replace(streak=0)
         else:
             streak = rare.streak + 1
@@ -163,7 +163,7 @@ def add_mean(
     """
     new = add(old, value, samples, step, weight, rules)
     if nonfinite and value == value:
-        return (*new[:16], _count_nonfinite(new[16], step), new[17])
+        return (*new[:RARE], _count_nonfinite(new[RARE], step), *new[RARE + 1 :])
     return new
 
 
@@ -174,7 +174,7 @@ def clamp(loss: float, limit: float) -> float:
 
 def begin_epoch(old: Numbers) -> Numbers:
     """The numbers at the beginning of an epoch."""
-    return (*old[:13], 0.0, 0.0, *old[15:])
+    return (*old[:EPOCH], 0.0, 0.0, *old[LAST_WEIGHT:])
 
 
 def cov_shares(records: Sequence[Numbers], warmup: int) -> list[float]:
@@ -184,12 +184,12 @@ def cov_shares(records: Sequence[Numbers], warmup: int) -> list[float]:
     """
     total, young, shares = 0.0, 0, []
     for record in records:
-        # ratio_count, ratio_running_mean and ratio_variance
-        if record[10] < warmup:
+        if record[RATIO_COUNT] < warmup:
             young += 1
             shares.append(-1.0)
         else:
-            spread = sqrt(record[12] + EPSILON) / record[11]
+            mean, variance = record[RATIO_COUNT + 1 : RATIO_COUNT + 3]
+            spread = sqrt(variance + EPSILON) / mean
             total += spread
             shares.append(spread)
     count = len(shares)

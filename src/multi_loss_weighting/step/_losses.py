@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,8 +55,8 @@ class LossOptions:
 class LossSet:
     """K losses in order. Their numbers are elsewhere, since this never changes."""
 
-    def __init__(self, names: Sequence[str], options: LossOptions) -> None:
-        self.names = names = checked_names(names) if names else ()
+    def __init__(self, names: Iterable[str], options: LossOptions) -> None:
+        self.names = names = checked_names(names) if options.are_given or names else ()
         if options.has_total and TOTAL in names:
             msg = (
                 f"names must not have {TOTAL!r}, which is the objective of the group in its rows:"

@@ -10,7 +10,7 @@ import torch
 
 from multi_loss_weighting._state import WAY_OUT, pack, unpack
 from multi_loss_weighting.accelerator._history import DEVICE_NUMBERS
-from multi_loss_weighting.statistics._record import BLANK, LossRecord, Rare
+from multi_loss_weighting.statistics._record import BLANK, RARE, UPDATES, LossRecord, Rare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from ._losses import LossSet
     from ._step import Step
 
-_FIELDS = LossRecord._fields.index("rare")
-_RARE = Rare._fields.index("block")
+_PLAIN = Rare._fields.index("block")
 # What is counted, and was an int before it stood in a tensor of floats.
 _COUNTS = frozenset(
     ("count", "updates", "ratio_count", "nonfinite", "first_nonfinite_step"),
@@ -32,7 +31,7 @@ _COUNTS = frozenset(
     ("last_nonfinite_step", "clamped", "streak", "spikes", "restarts", "exponential_count"),
     ("block_position", "blocks_completed", "forgotten"),
 )
-_IS_COUNT = [name in _COUNTS for name in (*LossRecord._fields[:_FIELDS], *Rare._fields[:_RARE])]
+_IS_COUNT = [name in _COUNTS for name in (*LossRecord._fields[:RARE], *Rare._fields[:_PLAIN])]
 
 
 ADVICE = "; strict=False loads what both have"
@@ -174,8 +173,8 @@ def _device_table(
 
 
 def _flat(numbers: Numbers) -> list[float]:
-    rare = numbers[_FIELDS]
-    flat = [*numbers[:_FIELDS], *rare[:_RARE]]
+    rare = numbers[RARE]
+    flat = [*numbers[:RARE], *rare[:_PLAIN]]
     if rare.block is not None:
         flat += [*_flat(rare.block), *_flat(rare.last_block)]
     return flat
@@ -184,7 +183,7 @@ def _flat(numbers: Numbers) -> list[float]:
 def _unflat(row: Sequence[float], kept: array[float]) -> Numbers:
     """The numbers of a flat row, without blocks."""
     typed: list[Any] = [int(v) if it else v for v, it in zip(row, _IS_COUNT, strict=False)]
-    return (*typed[:_FIELDS], Rare(*typed[_FIELDS:]), kept)
+    return (*typed[:RARE], Rare(*typed[RARE:]), kept)
 
 
 def _record(
@@ -194,13 +193,13 @@ def _record(
     numbers = _unflat(row[:size], array("d", kept))
     if len(kept) != history + 1:
         # Another number of values is kept: each goes to the place where `add` would have put it.
-        places, updates = array("d", bytes(8 * (history + 1))), numbers[6]
+        places, updates = array("d", bytes(8 * (history + 1))), numbers[UPDATES]
         recent = LossRecord._make(numbers).recent.values()
         for back, value in enumerate(reversed(recent[-history or len(recent) :])):
             places[(updates - 1 - back) % len(places)] = value
-        rare = numbers[_FIELDS]._replace(forgotten=updates - len(recent))
-        numbers = (*numbers[:_FIELDS], rare, places)
-    rare = numbers[_FIELDS]
+        rare = numbers[RARE]._replace(forgotten=updates - len(recent))
+        numbers = (*numbers[:RARE], rare, places)
+    rare = numbers[RARE]
     blocks: dict[str, Any] = {"block": BLANK, "last_block": BLANK, "block_position": 0}
     if losses.options.block_size is None:
         rare = rare._replace(block_position=0)
@@ -211,4 +210,4 @@ def _record(
         rare = rare._replace(**blocks)
     if not same_decay:
         rare = rare._replace(exponential_count=0, exponential_mean=Rare().exponential_mean)
-    return (*numbers[:_FIELDS], rare, numbers[-1])
+    return (*numbers[:RARE], rare, numbers[-1])

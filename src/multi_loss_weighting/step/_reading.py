@@ -13,7 +13,9 @@ from multi_loss_weighting.batch._value import device_of, losses_by_name
 from multi_loss_weighting.statistics._history import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
+
+    from multi_loss_weighting.batch._nonfinite import NonfinitePolicy
 
     from ._losses import LossSet
     from ._recorder import Recorder
@@ -32,7 +34,7 @@ class Reading:
 
     Args:
         recorder: Has the state of the step.
-        keeps_nonfinite: Whether a loss that is not finite stays in the objective.
+        nonfinite: What to do with a loss that is not finite.
         is_always_late: Whether losses on the CPU take the way of those on an accelerator, too.
 
     Attributes:
@@ -41,12 +43,12 @@ class Reading:
     """
 
     def __init__(
-        self, recorder: Recorder, *, keeps_nonfinite: Callable[[], bool], is_always_late: bool
+        self, recorder: Recorder, nonfinite: NonfinitePolicy, *, is_always_late: bool
     ) -> None:
         self.recorder = recorder
         self.reader = recorder.state.losses.reader
         self.device: DeviceLosses | None = None
-        self._keeps_nonfinite = keeps_nonfinite
+        self._nonfinite = nonfinite
         self._is_always_late = is_always_late
         self._saved: DeviceNumbers | None = None
         self._history = History((), ())
@@ -100,14 +102,14 @@ class Reading:
         if not losses and joined.names and self.recorder.ranks.are_many:
             return (self.device or joined.reader).read_nothing()
         if self.can_read_now(losses):
-            batch = joined.reader.read_carefully(losses, self._keeps_nonfinite())
+            batch = joined.reader.read_carefully(losses, self._nonfinite.keeps())
             self.join(joined)
             return batch
         device = self._device_of(losses)
         if joined is not state.losses:
             joined.reader.check(losses, device)  # an error before anything joins
             self.join(joined)
-        return self.on(device).read(losses, self._keeps_nonfinite())
+        return self.on(device).read(losses, self._nonfinite.keeps())
 
     def can_read_now(self, losses: Mapping[str, Any]) -> bool:
         """Whether these losses need no readback. If so, those before them are taken in first."""

@@ -14,10 +14,11 @@ from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readba
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
 from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import Tallied, read_tally
+from multi_loss_weighting.statistics._record import LossRecord, with_clamped, with_weight
 from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 from ._memory import as_list
-from ._step_state import StepState, taken_in, with_clamped
+from ._step_state import StepState, taken_in
 from .report._outbox import Outbox
 from .report._reporter import PendingEpoch
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from multi_loss_weighting.batch._batch import Batch
-    from multi_loss_weighting.batch._nonfinite import OnNonfinite
+    from multi_loss_weighting.batch._nonfinite import NonfinitePolicy
     from multi_loss_weighting.statistics._record import Numbers
 
     from ._losses import LossSet
@@ -51,26 +52,24 @@ class Recorder:
     Args:
         losses: The losses, as far as they are known.
         report: Who shares the objective, and who of them reports.
-        on_nonfinite: What to do with a loss that is not finite.
-        keeps_nonfinite: Whether it stays in the objective.
+        nonfinite: What to do with a loss that is not finite.
         log_every: Steps on an accelerator between two reads; None for 50.
         reporter: Gets the rows.
+
+    Attributes:
         stride: How far each step moves the count of steps.
     """
 
     def __init__(
         self,
         losses: LossSet,
-        *,
         report: ReportSettings,
-        on_nonfinite: OnNonfinite,
-        keeps_nonfinite: Callable[[], bool],
+        nonfinite: NonfinitePolicy,
         log_every: int | None,
         reporter: Reporter | None,
-        stride: int = 1,
     ) -> None:
         self.state = StepState(0, losses, losses.numbers_from((), ()))
-        self.stride = stride
+        self.stride = 1
         every = READ_EVERY if log_every is None else log_every
         self.use_readback(Readback(every, self.resume))
         self.lost = 0
@@ -80,8 +79,7 @@ class Recorder:
             is_fixed=losses.options.are_given,
             read_every=every,
         )
-        self._on_nonfinite = on_nonfinite
-        self._keeps_nonfinite = keeps_nonfinite
+        self._nonfinite = nonfinite
         self.error: Exception | None = None
         self.outbox = Outbox(reporter)
         self.report_to(reporter)
@@ -195,8 +193,7 @@ class Recorder:
                     bad = (0,)
                 records = (numbers,)
             else:
-                given, old = [False], records[0]
-                records = ((*old[:15], weight, *old[16:]),)
+                given, records = [False], (with_weight(records[0], weight),)
             self._commit(state, records, given, None, extra, step, bad)
         if self.error is not None:
             self.raise_error()
@@ -352,10 +349,11 @@ class Recorder:
             self.wait()
             self.resume()
             state = self.state
+            known = zip(state.losses.names, map(LossRecord._make, state.records), strict=True)
             means = {
-                name: (numbers[13], numbers[14])
-                for name, numbers in zip(state.losses.names, state.records, strict=True)
-                if numbers[14]
+                name: (record.epoch_mean, record.epoch_samples)
+                for name, record in known
+                if record.epoch_samples
             }
             labels = dict(zip(state.losses.names, state.losses.template.labels, strict=True))
             own = {labels[name]: mean for name, mean in means.items()} if self.reports else {}
@@ -371,14 +369,14 @@ class Recorder:
     def _complain(self, bad: Sequence[int], step: int) -> None:
         state = self.state
         for index in bad:
-            name, numbers = state.losses.names[index], state.records[index]
+            name, record = state.losses.names[index], LossRecord._make(state.records[index])
             # A mean is over what was finite.
-            value = math.nan if math.isfinite(numbers[7]) else numbers[7]
-            if self._on_nonfinite == "raise":
+            value = math.nan if math.isfinite(record.value) else record.value
+            if self._nonfinite.name == "raise":
                 self.error = self.error or FloatingPointError(describe(name, value, step))
-            elif numbers[16].nonfinite == 1:
+            elif record.nonfinite == 1:
                 try:
-                    warn_nonfinite(name, value, step, self._keeps_nonfinite())
+                    warn_nonfinite(name, value, step, self._nonfinite.keeps())
                 except RuntimeWarning as error:  # Where warnings are errors, after the row.
                     self.error = self.error or error
 

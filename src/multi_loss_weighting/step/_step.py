@@ -16,17 +16,21 @@ from multi_loss_weighting.weighting._base import Weighted
 from ._backward import run_backward
 from ._memory import as_tensor
 from ._reading import Reading
+from ._recorder import Recorder
 from ._step_state import StepState
 from ._weighing import Weighing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from multi_loss_weighting.batch._batch import Batch
+    from multi_loss_weighting.batch._nonfinite import NonfinitePolicy
     from multi_loss_weighting.weighting._base import Weighting
 
     from ._backward import Backward
-    from ._recorder import Recorder
+    from ._losses import LossSet
+    from .report._reporter import Reporter
+    from .report._settings import ReportSettings
 
 
 class Step:
@@ -36,25 +40,28 @@ class Step:
 
     Args:
         weighting: How to weigh.
-        recorder: Takes in what was weighed.
+        losses: The losses, as far as they are known.
+        report: Who shares the objective, and who of them reports.
+        nonfinite: What to do with a loss that is not finite.
         backward: Called with the total instead of its own backward.
-        keeps_nonfinite: Whether a loss that is not finite stays in the objective.
-        is_always_late: Whether losses on the CPU take the way of those on an accelerator, too.
+        log_every: Steps between two reads, also on the CPU then; None for the default on an
+            accelerator.
+        reporter: Gets the rows.
     """
 
     def __init__(
         self,
         weighting: Weighting,
-        recorder: Recorder,
+        losses: LossSet,
+        report: ReportSettings,
+        nonfinite: NonfinitePolicy,
         *,
         backward: Backward | None,
-        keeps_nonfinite: Callable[[], bool],
-        is_always_late: bool,
+        log_every: int | None,
+        reporter: Reporter | None,
     ) -> None:
-        self.recorder = recorder
-        self.reading = Reading(
-            recorder, keeps_nonfinite=keeps_nonfinite, is_always_late=is_always_late
-        )
+        self.recorder = Recorder(losses, report, nonfinite, log_every, reporter)
+        self.reading = Reading(self.recorder, nonfinite, is_always_late=log_every is not None)
         self.weighing = Weighing(weighting, self.reading)
         self._backward = backward
 

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multi_loss_weighting.distributed._sums import Tallied
+from multi_loss_weighting.statistics._record import with_clamped, with_weight
 from multi_loss_weighting.statistics._scalar import add, add_mean
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def taken_in(
         else:
             samples, nonfinite = measured, float(not math.isfinite(value))
         if not given[index]:
-            new: Numbers = (*old[:15], weight, *old[16:])
+            new = with_weight(old, weight)
         elif nonfinite and math.isfinite(value):
             new = add_mean(old, value, samples, nonfinite, step, weight, rules)
         else:
@@ -85,9 +86,3 @@ def taken_in(
         if given[index] and nonfinite:
             bad.append(index)
     return records, bad
-
-
-def with_clamped(numbers: Numbers) -> Numbers:
-    """The numbers with one more loss that was scaled down to its limit."""
-    rare = numbers[16]
-    return (*numbers[:16], rare._replace(clamped=rare.clamped + 1), numbers[17])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from multi_loss_weighting.statistics._record import summary
+from multi_loss_weighting.statistics._record import RATIO_COUNT, UPDATES, summary
 
 from ._base import Weighted, weighted_sum
 
@@ -34,10 +34,10 @@ class OwnWeight:
 
     def at(self, record: Numbers) -> float:
         """The weight of the next update."""
-        # updates and ratio_count
-        if record[6] < self.warmup or record[10] < ENOUGH_FOR_SPREAD:
+        if record[UPDATES] < self.warmup or record[RATIO_COUNT] < ENOUGH_FOR_SPREAD:
             return self.weight
-        return summary(record)[4]
+        *_, cov_weight = summary(record)
+        return cov_weight
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The weighting of a group of this one loss."""

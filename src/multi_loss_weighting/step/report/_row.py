@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
-from multi_loss_weighting.statistics._record import LossRecord, summary
+from multi_loss_weighting.statistics._record import LAST_WEIGHT, RARE, VALUE, LossRecord, summary
 from multi_loss_weighting.statistics._scalar import clamp
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class RowTemplate:
         row: dict[str, Any] = {}
         for index, numbers in enumerate(after):
             if given is None or given[index]:
-                weight, value = numbers[15], numbers[7]
+                weight, value = numbers[LAST_WEIGHT], numbers[VALUE]
                 mean, std, variance, cov, cov_weight = summary(numbers)
                 limit = self._limits[index]
                 weighted = weight * (clamp(value, limit) if value > limit else value)
@@ -85,9 +85,9 @@ class RowTemplate:
                     row.update(zip(self._keys[index], values, strict=True))
                 else:
                     self._add_chosen(row, index, values)
-                rare = numbers[16]
-                if rare[1] or self._others or rare[11] != before[index][16][11]:
-                    self._add_rare(row, index, numbers, before[index])
+                rare, blocks = numbers[RARE], before[index][RARE].blocks_completed
+                if rare.nonfinite or self._others or rare.blocks_completed > blocks:
+                    self._add_rare(row, index, numbers, blocks)
         return row
 
     def _add_chosen(self, row: dict[str, Any], index: int, values: tuple[float, ...]) -> None:
@@ -96,13 +96,13 @@ class RowTemplate:
         elif self._only is not None:
             row[self._keys[index][0]] = values[REPORT.index(self._only)]
 
-    def _add_rare(self, row: dict[str, Any], index: int, numbers: Numbers, before: Numbers) -> None:
+    def _add_rare(self, row: dict[str, Any], index: int, numbers: Numbers, blocks: int) -> None:
         record, own = LossRecord._make(numbers), self.labels[index]
         for name, get in self._others:
             row[f"{name}/{own}"] = get(record)
         if record.nonfinite:
             row[f"nonfinite/{own}"] = record.nonfinite
-        if record.blocks_completed > LossRecord._make(before).blocks_completed:
+        if record.blocks_completed > blocks:
             row |= {f"block_mean/{own}": record.block_mean, f"block_std/{own}": record.block_std}
 
     def check_extra(self, extra: Iterable[str]) -> None:
