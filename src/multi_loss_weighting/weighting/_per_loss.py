@@ -46,10 +46,6 @@ class PerLoss:
         """Be as new."""
         self._kept: tuple[tuple[str, ...], Any, Numbers] = ((), np.empty(0), {})
 
-    def holds(self, numbers: Numbers) -> bool:
-        """Whether these are what is kept, and no arrangement of it."""
-        return numbers is self._kept[2]
-
     def of(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
         """The numbers of these losses, in this order, on a device or the `HOST`."""
         known, table, numbers = self._kept
@@ -58,7 +54,9 @@ class PerLoss:
         return self._by_field(self._arranged(names, device))
 
     def keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
-        """Remember these from now on."""
+        """Remember these from now on, if they are not what is kept."""
+        if numbers is self._kept[2]:
+            return
         vectors = [numbers[field] for field in self._starts]
         if not isinstance(vectors[0], Tensor):
             self._put(names, np.array(vectors))

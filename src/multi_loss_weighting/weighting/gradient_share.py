@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked, checked_kind
-from multi_loss_weighting.gradients._norms import NOT_MEASURED, GradientNorms
 
 from ._base import Weighted, weighted_sum
-from ._measuring import Measuring
+from ._measuring import NOT_MEASURED, Measuring
 from ._per_loss import PerLoss
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class GradientShareWeighting(Measuring):
         reference: str | None = None,
         weighted: bool = False,
     ) -> None:
-        self.norms = GradientNorms(place, every)
+        super().__init__(place, every)
         self.shares = None if shares is None else _checked_shares(shares, reference)
         is_share = lambda it: 0 <= it < 1  # noqa: E731
         self.smoothing: float = checked(smoothing, is_share, "smoothing", "0 to below 1")
@@ -145,11 +144,11 @@ class GradientShareWeighting(Measuring):
         """
         names = history.names
         self._check_names(history)
-        self.norms.measure(losses, history)
-        numbers = self.memory.of(names, losses.device)
-        weights, norms = numbers["weight"].clone(), self.norms.known(names, losses.device)
+        self._measure(losses, history)
+        numbers, norms = self.memory.of(names, losses.device), self._norms(names, losses.device)
+        weights = numbers["weight"].clone()
         if norms is not None:
-            new = self._updated(numbers, norms, names)["weight"]
+            new = self._moved(numbers, norms, losses, history)["weight"]
             weights = torch.where(numbers["count"] > 0, weights, new)
         return weighted_sum(losses, weights)
 
@@ -163,17 +162,9 @@ class GradientShareWeighting(Measuring):
             msg = f"shares must have each of the losses {', '.join(names)}, got none for {lost[0]}"
             raise ValueError(msg)
 
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """A step is over: go by what was measured in it from now on."""
-        names, numbers = history.names, self.memory.of(history.names, losses.device)
-        norms = self.norms.known(names, losses.device)
-        if norms is not None:
-            numbers = self._updated(numbers, norms, names)
-        if norms is not None or not self.memory.holds(numbers):
-            self.memory.keep(names, numbers)
-        self.norms.end_step(type(self).__name__)
-
-    def _updated(self, old: Numbers, norms: Tensor, names: tuple[str, ...]) -> Numbers:
+    def _moved(self, old: Numbers, norms: Tensor, losses: Tensor, history: History) -> Numbers:  # noqa: ARG002
+        """The running norms with those of a step, and the weights that follow from them."""
+        names = history.names
         was_measured, is_usable = norms != NOT_MEASURED, norms > 0
         seen = norms * old["weight"] if self.weighted else norms
         norm = torch.where(is_usable, self.smoothing * old["norm"] + seen, old["norm"])
@@ -227,7 +218,7 @@ class GradientShareWeighting(Measuring):
         """The settings, as loggers record them."""
         return {
             "shares": self.shares,
-            "every": self.norms.every,
+            "every": self.every,
             "smoothing": self.smoothing,
             "max_weight": self.max_weight,
             "max_change": self.max_change,
