@@ -189,6 +189,16 @@ def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
         raise TypeError(msg) from error
 
 
+class Tunable:
+    """A weighting whose settings are attributes, called as the arguments that it was made with."""
+
+    _settings: tuple[str, ...]
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The settings, as loggers record them."""
+        return {name: getattr(self, name) for name in self._settings}
+
+
 def settings_of(weighting: Any) -> dict[str, Any]:
     """The method and its settings, as loggers record them."""
     hyperparams = getattr(weighting, "hyperparams", dict)

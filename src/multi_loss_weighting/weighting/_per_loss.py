@@ -12,6 +12,8 @@ from torch import Tensor
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 from multi_loss_weighting.statistics._widest import widest
 
+from ._base import Tunable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -132,7 +134,7 @@ class PerLoss:
         self._kept = names, table, self._by_field(table) if names else {}
 
 
-class Remembering:
+class Remembering(Tunable):
     """A weighting that remembers numbers of each loss, in `memory`."""
 
     memory: PerLoss

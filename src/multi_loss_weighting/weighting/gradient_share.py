@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -81,6 +81,16 @@ class GradientShareWeighting(Measuring):
     >>> group.weights, parameter.grad.tolist()
     ({'recon': 1.0, 'adv': 8.0}, [8.0, 8.0])
     """
+
+    _settings = (
+        "shares",
+        "every",
+        "smoothing",
+        "max_weight",
+        "max_change",
+        "reference",
+        "weighted",
+    )
 
     def __init__(
         self,
@@ -213,18 +223,6 @@ class GradientShareWeighting(Measuring):
             return torch.ones_like(like)
         shares = torch.tensor([self.shares[name] for name in names], dtype=like.dtype, device="cpu")
         return shares.to(like.device, non_blocking=True)
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {
-            "shares": self.shares,
-            "every": self.every,
-            "smoothing": self.smoothing,
-            "max_weight": self.max_weight,
-            "max_change": self.max_change,
-            "reference": self.reference,
-            "weighted": self.weighted,
-        }
 
 
 def _checked_shares(shares: Mapping[str, float], reference: str | None) -> dict[str, float]:

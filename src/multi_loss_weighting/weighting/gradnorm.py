@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -61,6 +61,8 @@ class GradNorm(Measuring):
     {'strong': 0.9, 'weak': 1.1}
     """
 
+    _settings = ("alpha", "lr", "every")
+
     def __init__(
         self,
         place: Iterable[Tensor] | Tensor | None,
@@ -106,7 +108,3 @@ class GradNorm(Measuring):
         )
         new = {"weight": moved, "momentum": momentum, "square": square, "updates": updates}
         return {field: torch.where(usable, new[field], old[field]) for field in old}
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {"alpha": self.alpha, "lr": self.lr, "every": self.every}

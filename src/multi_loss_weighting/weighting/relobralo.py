@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -55,6 +55,8 @@ class ReLoBRaLo(Remembering):
     {'falls': 0.755, 'stays': 1.245}
     """
 
+    _settings = ("alpha", "temperature", "rho", "seed")
+
     def __init__(
         self,
         *,
@@ -102,15 +104,6 @@ class ReLoBRaLo(Remembering):
         ratio = now / where(then > 0, then, 1 / _MOST)
         ratio = where(ratio < _MOST, ratio, _MOST)
         return len(now) * softmax_shares(ratio / self.temperature, known)
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {
-            "alpha": self.alpha,
-            "temperature": self.temperature,
-            "rho": self.rho,
-            "seed": self.seed,
-        }
 
 
 def _drawn(seed: int, step: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -48,6 +48,8 @@ class SoftAdapt(Remembering):
     >>> print({name: round(weight, 3) for name, weight in group.weights.items()})
     {'falls': 0.269, 'stays': 0.731}
     """
+
+    _settings = ("beta", "every", "normalize", "by_size", "sum_to")
 
     def __init__(
         self,
@@ -97,13 +99,3 @@ class SoftAdapt(Remembering):
                 "rate": where(is_full, (mean - old["mean"]) / self.every, old["rate"]),
             },
         )
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {
-            "beta": self.beta,
-            "every": self.every,
-            "normalize": self.normalize,
-            "by_size": self.by_size,
-            "sum_to": self.sum_to,
-        }

@@ -66,6 +66,8 @@ class TargetWeighting(Remembering):
     {'recon': 1.0, 'kl': 1.492}
     """
 
+    _settings = ("targets", "rate", "proportional", "smoothing", "start", "limits", "equal")
+
     def __init__(
         self,
         targets: Mapping[str, float] | None = None,
@@ -167,15 +169,7 @@ class TargetWeighting(Remembering):
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
-        return {
-            "targets": self.targets,
-            "rate": self.rate,
-            "proportional": self.proportional,
-            "smoothing": self.smoothing,
-            "start": self.start,
-            "limits": [*self.limits],
-            "equal": self.equal,
-        }
+        return super().hyperparams() | {"limits": [*self.limits]}
 
 
 def _clamped(values: Array, limits: tuple[float, float]) -> Array:
