@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 from loss_loggers.arguments import checked
 
 from ._base import Weighted
-from ._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from ._movement import GIVE_TO_OPTIMIZER, InFullPrecision, MovementWatch, is_half
 from ._replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from multi_loss_weighting.statistics._history import History
 
 
-class LearnedWeighting(nn.Module):
+class LearnedWeighting(InFullPrecision):
     """A weighting with one parameter per loss, `params` [K], learned with the network.
 
     It takes losses in the order in which they appear, until it has K. The parameters stay in
@@ -110,17 +110,6 @@ class LearnedWeighting(nn.Module):
     def recorded(self, *_: object) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
         self._watch.step(self.params, type(self).__name__, GIVE_TO_OPTIMIZER)
-
-    # What torch does to a module.
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Go to another device, but not to half precision."""
-
-        def keep_digits(tensor: Tensor) -> Tensor:
-            new = fn(tensor)
-            return tensor.to(new.device) if is_half(new.dtype) else new
-
-        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

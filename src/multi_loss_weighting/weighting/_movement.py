@@ -1,13 +1,16 @@
-"""Notices learned weights that stand still."""
+"""Keeps learned weights from standing still, and notices those that do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Long enough for a learning rate that warms up and for gradients that accumulate.
 _PATIENCE = 100
@@ -16,6 +19,17 @@ GIVE_TO_OPTIMIZER = (
     "give its parameters to the optimizer, with weight_decay 0 (if a fused optimizer has them, its"
     " learning rate is 0 or too small)"
 )
+
+
+class InFullPrecision(nn.Module):
+    """A module that does not go to half precision, in which small steps would be lost."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        def keep_digits(tensor: Tensor) -> Tensor:
+            new = fn(tensor)
+            return tensor.to(new.device) if is_half(new.dtype) else new
+
+        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
 
 
 class MovementWatch:

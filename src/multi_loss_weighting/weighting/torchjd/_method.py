@@ -9,7 +9,7 @@ import torch
 
 from multi_loss_weighting.gradients._per_loss import without_autocast
 
-from ._memory import keep_out_of_state, look, move, put, remembers_each_of, take
+from ._memory import has_size, keep_out_of_state, look, move, put, take
 from ._random_numbers import random_numbers_from, seed_of_step
 from ._state import load, restore, save
 
@@ -87,7 +87,7 @@ class Method:
 
     def _check_memory(self, names: tuple[str, ...]) -> None:
         known = self.names
-        if known and names != known and remembers_each_of(self.module, len(known)):
+        if known and names != known and has_size(look(self.module), {len(known)}):
             why = (
                 f"it remembers a number for each of {', '.join(known)}; give the group all names"
                 " from the start, or call reset() of the method to forget them"

@@ -24,18 +24,9 @@ def seed_of_step(seed: int, step: int) -> int:
 @contextmanager
 def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from this seed, on the CPU and on `device`; afterwards go on as without it."""
-    generators = _generators(device)
-    before = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
+    on_devices = getattr(getattr(torch, device.type, None), "default_generators", ())
+    own = [device.index] if on_devices and device.index is not None else []
+    with torch.random.fork_rng(own, device_type=device.type if own else "cpu"):
+        for generator in (torch.default_generator, *(on_devices[index] for index in own)):
             generator.manual_seed(seed)
         yield
-    finally:
-        for generator, state in zip(generators, before, strict=True):
-            generator.set_state(state)
-
-
-def _generators(device: torch.device) -> list[torch.Generator]:
-    on_devices = getattr(getattr(torch, device.type, None), "default_generators", ())
-    own = [on_devices[device.index]] if on_devices and device.index is not None else []
-    return [torch.default_generator, *own]

@@ -10,7 +10,11 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
-from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from multi_loss_weighting.weighting._movement import (
+    GIVE_TO_OPTIMIZER,
+    InFullPrecision,
+    MovementWatch,
+)
 
 from ._aggregator import Aggregator
 from ._method import Method
@@ -19,7 +23,7 @@ from ._state import in_order, pack_padded, unpack_padded
 from ._weights import check_parameters, find_weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from multi_loss_weighting.statistics._history import History
     from multi_loss_weighting.weighting._base import Weighted
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 _CALL_UPDATE = "call update(losses) of the weighting after the optimizer's step"
 
 
-class TorchJDWeighting(nn.Module):
+class TorchJDWeighting(InFullPrecision):
     """Any scalarization or aggregation of TorchJD, with the names, rows and state of a group.
 
     A scalarizer makes one number of the losses; the weight of a loss is the derivative of that
@@ -164,7 +168,7 @@ class TorchJDWeighting(nn.Module):
         Raises:
             ValueError: If it is the state of something else; nothing has changed.
         """
-        saved, device = unpack_padded(state, list(self._state_dict())), self._by.device
+        saved, device = self._unpacked(state), self._by.device
         memory = self._method.read(saved, device)
         self._method.load_state_dict(saved, memory, device)
         self._by.load_state_dict(saved, device)
@@ -172,9 +176,13 @@ class TorchJDWeighting(nn.Module):
     def state_for(self, names: Sequence[str], state: Tensor) -> Tensor | None:
         """A saved extra state with the losses in the order of `names`; None if it cannot be."""
         try:
-            return in_order(state, names, self._method.capacity)
+            saved = in_order(self._unpacked(state), names, self._method.capacity)
         except ValueError:  # loading it says what is wrong
             return state
+        return None if saved is None else pack_padded(saved)
+
+    def _unpacked(self, state: Tensor) -> dict[str, Any]:
+        return unpack_padded(state, list(self._state_dict()))
 
     def _load_from_state_dict(self, *args: Any) -> None:
         """A state that does not fit is one more key that strict loading refuses.
@@ -189,12 +197,3 @@ class TorchJDWeighting(nn.Module):
             error_msgs += warned(str(error))
         except ValueError as error:
             unexpected_keys.append(f"{prefix}_extra_state ({error})")
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Go to another device, but not to half precision, in which small steps would be lost."""
-
-        def keep_digits(tensor: Tensor) -> Tensor:
-            new = fn(tensor)
-            return tensor.to(new.device) if is_half(new.dtype) else new
-
-        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
