@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked_count
+from multi_loss_weighting.batch._value import check_loss
 
 from ._per_loss import Start, gradient_matrix, scaled, watched, widened, without_autocast
 
@@ -69,6 +70,7 @@ class GradientDiagnostics:
 
         Raises:
             ValueError: If a loss has more than one element.
+            TypeError: If it is complex, sparse or spread over devices.
             RuntimeError: If the losses depend on a reentrant activation checkpoint, which hides
                 gradients: use `checkpoint(..., use_reentrant=False)`.
         """
@@ -77,8 +79,10 @@ class GradientDiagnostics:
         return measured
 
     def _measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
-        checked = [_checked(loss, name) for name, loss in losses.items()]
-        starts = [None if loss is None else Start(loss) for loss in checked]
+        for name, loss in losses.items():
+            if isinstance(loss, Tensor):
+                check_loss(loss, name, loss.device)
+        starts = [Start(loss) if isinstance(loss, Tensor) else None for loss in losses.values()]
         matrix = gradient_matrix(starts, self._watched)
         if matrix is None:
             matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
@@ -127,15 +131,3 @@ def compare(gradients: Tensor) -> Tensor:
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     """0 out of 0 is 0; nan stays what it is."""
     return torch.where((part == 0) & (whole == 0), 0.0, part / whole)
-
-
-def _checked(loss: Any, name: str) -> Tensor | None:
-    if not isinstance(loss, Tensor):
-        return None
-    if loss.numel() != 1:
-        msg = (
-            f"loss {name!r} must be one number for the whole batch, got the shape"
-            f" {tuple(loss.shape)}: call .mean() or .sum() on it first"
-        )
-        raise ValueError(msg)
-    return loss

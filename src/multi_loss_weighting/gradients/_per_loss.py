@@ -94,6 +94,24 @@ def _constant(node: Any) -> Tensor | None:
     return other if isinstance(other, Tensor) else None
 
 
+def gradients_of(losses: Tensor, names: Sequence[str], parameters: Iterable[Tensor]) -> Tensor:
+    """The gradients of the losses [K], which were put into one tensor, as `gradient_matrix`.
+
+    Raises:
+        RuntimeError: If none depends on the parameters, or a reentrant checkpoint hides some.
+    """
+    matrix = gradient_matrix(roots(losses), parameters)
+    if matrix is None:
+        raise none_depends(names)
+    return matrix
+
+
+def none_depends(names: Sequence[str]) -> RuntimeError:
+    """The error of losses without a gradient on the parameters."""
+    needed = "some of the losses must depend on the parameters that were given"
+    return RuntimeError(f"{needed}, and none depends on them: {', '.join(names)}")
+
+
 def gradient_matrix(roots: Iterable[Start | None], parameters: Iterable[Tensor]) -> Tensor | None:
     """The gradients of K losses, [K, n], in float32 or wider.
 

@@ -10,7 +10,13 @@ from torch import Tensor
 
 from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.gradients._per_loss import gradient_rows, roots, scaled, watched
+from multi_loss_weighting.gradients._per_loss import (
+    gradient_rows,
+    none_depends,
+    roots,
+    scaled,
+    watched,
+)
 from multi_loss_weighting.statistics._widest import widest
 
 from ._per_loss import Remembering
@@ -88,11 +94,7 @@ class Measuring(Remembering):
         due = [index for index in due if starts[index] is not None]
         norms = self._norms_at_place([starts[index] for index in due], losses.device)
         if due and len(due) == len(losses) and all(norm is None for norm in norms):
-            msg = (
-                "the weights go by the gradients of the losses on the given parameters, and none"
-                f" depends on them: {', '.join(history.names)}"
-            )
-            raise RuntimeError(msg)
+            raise none_depends(history.names)
         zero = torch.zeros((), dtype=widest(losses.device), device=losses.device)
         for index, norm in zip(due, norms, strict=True):
             self._measured[history.names[index]] = zero if norm is None else norm

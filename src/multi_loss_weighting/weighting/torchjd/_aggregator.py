@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.gradients._per_loss import gradient_matrix, roots
+from multi_loss_weighting.gradients._per_loss import gradients_of
 from multi_loss_weighting.weighting._base import Weighted
 
 if TYPE_CHECKING:
@@ -54,22 +54,12 @@ class Aggregator:
         if history.present is not None and not history.present.all():
             self._warn_of_missing()
         elif losses.requires_grad:
-            matrix = self._gradients(losses, history.names)
+            matrix = gradients_of(losses, history.names, self._parameters)
             if matrix.isfinite().all():  # else no method has weights, and the total shows it
                 weights = self._choose(matrix, losses, history.names)
                 return Weighted(losses.dot(weights), weights)
         weights = self._weights_before(history.names, losses)
         return Weighted(losses.dot(weights), weights)
-
-    def _gradients(self, losses: Tensor, names: tuple[str, ...]) -> Tensor:
-        matrix = gradient_matrix(roots(losses), self._parameters)
-        if matrix is None:
-            msg = (
-                "an aggregator weighs by the gradients of the losses on its parameters, and none"
-                f" depends on them: {', '.join(names)}"
-            )
-            raise RuntimeError(msg)
-        return matrix
 
     def _choose(self, matrix: Tensor, losses: Tensor, names: tuple[str, ...]) -> Tensor:
         ask = lambda: self._weights_of(self._method.module, matrix)  # noqa: E731
