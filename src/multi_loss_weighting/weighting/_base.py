@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from loss_loggers.arguments import checked
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -97,10 +99,7 @@ def checked_sum(sum_to: Any) -> Any:
     Raises:
         ValueError: If it is neither.
     """
-    if sum_to not in (1, "K"):
-        msg = f'sum_to must be 1 or "K", got {sum_to!r}'
-        raise ValueError(msg)
-    return sum_to
+    return checked(sum_to, (1, "K").__contains__, "sum_to", '1 or "K"')
 
 
 def checked_weighting(weighting: Any) -> Weighting:

@@ -46,7 +46,7 @@ class PerLoss:
 
     def forget(self) -> None:
         """Be as new."""
-        self._kept: tuple[tuple[str, ...], Any, Numbers] = ((), np.empty(0), {})
+        self._put((), np.empty((len(self._starts), 0)))
 
     def of(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
         """The numbers of these losses, in this order, on a device or the `HOST`."""
@@ -72,7 +72,7 @@ class PerLoss:
                 self._put(names, new.clone())
 
     def _put(self, names: tuple[str, ...], table: Any) -> None:
-        self._kept = names, table, self._by_field(table)
+        self._kept: tuple[tuple[str, ...], Any, Numbers] = names, table, self._by_field(table)
 
     def _by_field(self, table: Any) -> Numbers:
         return dict(zip(self._starts, table, strict=True))
@@ -82,19 +82,16 @@ class PerLoss:
         place = torch.device("cpu") if device is HOST else device
         rows = [[start] for start in self._starts.values()]
         fresh = torch.tensor(rows, dtype=torch.float64, device="cpu").to(place, widest(place))
-        if known:
-            own = torch.as_tensor(table, dtype=fresh.dtype, device=place)
-            fresh = torch.cat([own, fresh], dim=1)
+        own = torch.as_tensor(table, dtype=fresh.dtype, device=place)
         places = {name: index for index, name in enumerate(known)}
         order = torch.tensor([places.get(name, len(known)) for name in names], device="cpu")
-        arranged = fresh[:, order.to(place)]
+        arranged = torch.cat([own, fresh], dim=1)[:, order.to(place)]
         return arranged.double().numpy() if device is HOST else arranged
 
     def by_name(self, field: str) -> dict[str, float]:
         """One number of each loss. On an accelerator that waits for it."""
         names, _, numbers = self._kept
-        values = numbers[field].tolist() if names else ()
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, numbers[field].tolist(), strict=True))
 
     def expect(self, names: tuple[str, ...]) -> None:
         """Have numbers of these losses, too, so that a state is as large as it will be."""
@@ -102,12 +99,12 @@ class PerLoss:
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as plain numbers by name."""
-        fields = {field: self.by_name(field) for field in self._starts}
-        known = {
-            name: {field: values[name] for field, values in fields.items()}
-            for name in self._kept[0]
+        names = tuple(dict.fromkeys((*self._kept[0], *self._expected)))
+        rows = zip(*(numbers.tolist() for numbers in self.of(names, HOST).values()), strict=True)
+        return {
+            name: dict(zip(self._starts, row, strict=True))
+            for name, row in zip(names, rows, strict=True)
         }
-        return known | {name: dict(self._starts) for name in self._expected if name not in known}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
         """Take over the numbers of `state_dict()`.
@@ -124,14 +121,11 @@ class PerLoss:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has views into memory of its own."""
-        names, table, _ = self._kept
-        own = table.clone() if isinstance(table, Tensor) else table.copy()
-        return self.__dict__ | {"_kept": (names, own)}
+        return self.__dict__ | {"_kept": self._kept[:2]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        names, table = state["_kept"]
-        self._kept = names, table, self._by_field(table) if names else {}
+        self._put(*state["_kept"])
 
 
 class Remembering(Tunable):
@@ -169,6 +163,13 @@ def vector(losses: Tensor, history: History) -> Array:
     if history.is_on_device:
         return losses.detach().to(widest(losses.device))
     return losses.detach().numpy().astype(np.float64)
+
+
+def alike(like: Array, numbers: Any) -> Array:
+    """Numbers in the kind of `like`."""
+    if isinstance(like, Tensor):
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
+    return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
 
 
 def step_of(losses: Tensor, history: History) -> tuple[Array, Array]:

@@ -227,13 +227,15 @@ class GradientShareWeighting(Measuring):
 
 def _checked_shares(shares: Mapping[str, float], reference: str | None) -> dict[str, float]:
     checked_kind(shares, Mapping, "shares")
-    for name, share in shares.items():
-        is_right = lambda it: 0 <= it < math.inf  # noqa: E731
-        checked(share, is_right, f"the share of {name}", "0 or more")
-    if not sum(shares.values()):
-        msg = f"shares must have one above 0, got {dict(shares)}"
+    is_right = lambda it: 0 <= it < math.inf  # noqa: E731
+    own = {
+        name: float(checked(share, is_right, f"the share of {name}", "0 or more"))
+        for name, share in shares.items()
+    }
+    if not sum(own.values()):
+        msg = f"shares must have one above 0, got {own}"
         raise ValueError(msg)
-    if reference is not None and not shares.get(reference):
-        msg = f"shares must have one above 0 for the reference {reference!r}, got {dict(shares)}"
+    if reference is not None and not own.get(reference):
+        msg = f"shares must have one above 0 for the reference {reference!r}, got {own}"
         raise ValueError(msg)
-    return {name: float(share) for name, share in shares.items()}
+    return own

@@ -86,9 +86,7 @@ class TargetWeighting(Remembering):
         self.targets = {
             name: _target(one, name) for name, one in {**(targets or {}), **more}.items()
         }
-        if not self.targets:
-            msg = "targets must be one or more, got none: TargetWeighting(kl=2.0)"
-            raise ValueError(msg)
+        checked(self.targets, bool, "targets", "one or more", ": TargetWeighting(kl=2.0)")
         is_positive = lambda it: 0 < it < math.inf  # noqa: E731
         self.rate: float = checked(rate, is_positive, "rate", "above 0")
         is_right = lambda it: 0 <= it < math.inf  # noqa: E731

@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._array_library import arrays_of
 
 from ._base import Tunable, Weighted, checked_sum, weighted_sum
-from ._per_loss import softmax_shares, vector
+from ._per_loss import alike, softmax_shares, vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,10 +61,7 @@ class UncertaintySoftmax(Tunable):
         size = abs(vector(losses, history))
         where = arrays_of(size).where
         if history.is_on_device or not size.all():
-            usual = history.mean
-            if history.is_on_device:
-                usual = torch.as_tensor(usual, dtype=size.dtype, device=size.device)
-            size = where(size > 0, size, abs(usual))
+            size = where(size > 0, size, abs(alike(size, history.mean)))
         known = size < math.inf  # neither nan nor infinite
         logits = 1 / (self.temperature * where(size > LEAST, size, LEAST))
         weights = softmax_shares(logits, known)

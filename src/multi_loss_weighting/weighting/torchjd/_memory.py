@@ -49,7 +49,8 @@ def look(method: nn.Module) -> Memory:
 
 def take(method: nn.Module) -> Memory:
     """A copy of the memory, since some methods write into their tensors."""
-    return tree_map(_copy, look(method))
+    copied: Memory = tree_map(_copy, look(method))
+    return copied
 
 
 def put(method: nn.Module, memory: Memory) -> None:
