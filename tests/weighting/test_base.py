@@ -199,7 +199,7 @@ WRONG: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "a plain total": (
         lambda _: Weighted(3.0, np.ones(2)),  # type: ignore[arg-type]
         TypeError,
-        "the total of Returning must be a tensor, got 3.0",
+        "the total of Returning must be a Tensor, got 3.0",
     ),
     "a total for each": (
         lambda losses: Weighted(losses, np.ones(2)),

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked_count
-from multi_loss_weighting.batch._value import check_loss
 
 from ._per_loss import Start, gradient_matrix, scaled, watched, widened, without_autocast
 
@@ -70,7 +69,6 @@ class GradientDiagnostics:
 
         Raises:
             ValueError: If a loss has more than one element.
-            TypeError: If it is complex, sparse or spread over devices.
             RuntimeError: If the losses depend on a reentrant activation checkpoint, which hides
                 gradients: use `checkpoint(..., use_reentrant=False)`.
         """
@@ -79,10 +77,7 @@ class GradientDiagnostics:
         return measured
 
     def _measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
-        for name, loss in losses.items():
-            if isinstance(loss, Tensor):
-                check_loss(loss, name, loss.device)
-        starts = [Start(loss) if isinstance(loss, Tensor) else None for loss in losses.values()]
+        starts = [_start(loss, name) for name, loss in losses.items()]
         matrix = gradient_matrix(starts, self._watched)
         if matrix is None:
             matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
@@ -131,3 +126,15 @@ def compare(gradients: Tensor) -> Tensor:
 def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     """0 out of 0 is 0; nan stays what it is."""
     return torch.where((part == 0) & (whole == 0), 0.0, part / whole)
+
+
+def _start(loss: Any, name: str) -> Start | None:
+    if not isinstance(loss, Tensor):
+        return None
+    if loss.numel() != 1:
+        msg = (
+            f"loss {name!r} must be one number for the whole batch, got the shape"
+            f" {tuple(loss.shape)}: call .mean() or .sum() on it first"
+        )
+        raise ValueError(msg)
+    return Start(loss)

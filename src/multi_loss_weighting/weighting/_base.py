@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from loss_loggers.arguments import checked
+from loss_loggers.arguments import checked, checked_kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -153,7 +153,10 @@ def checked_weighted(
     if not isinstance(result, Weighted):
         msg = f"{method}.weigh must return Weighted(total, weights), got a {type(result).__name__}"
         raise TypeError(msg)
-    total = _checked_total(result.total, method)
+    total: Tensor = checked_kind(result.total, Tensor, f"the total of {method}")
+    if total.numel() != 1:
+        msg = f"the total of {method} must have one element, got the shape {tuple(total.shape)}"
+        raise ValueError(msg)
     weights = _vector(result.weights, method)
     if weights.shape != (len(names),):
         needed = f"{method} must give a weight to each of the losses {', '.join(names)}"
@@ -164,16 +167,6 @@ def checked_weighted(
         msg = f"the weights that {method} gives to finite losses must be finite, got {by_name}"
         raise ValueError(msg)
     return Weighted(total, weights)
-
-
-def _checked_total(total: Any, method: str) -> Tensor:
-    if not isinstance(total, Tensor):
-        msg = f"the total of {method} must be a tensor, got {total!r}"
-        raise TypeError(msg)
-    if total.numel() != 1:
-        msg = f"the total of {method} must have one element, got the shape {tuple(total.shape)}"
-        raise ValueError(msg)
-    return total
 
 
 def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:

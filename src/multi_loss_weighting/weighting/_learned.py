@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from loss_loggers.arguments import checked
+from loss_loggers.arguments import checked_count
 
 from ._base import Weighted
 from ._movement import GIVE_TO_OPTIMIZER, InFullPrecision, MovementWatch, is_half
@@ -37,8 +37,7 @@ class LearnedWeighting(InFullPrecision):
 
     def __init__(self, num: int, start: float) -> None:
         super().__init__()
-        is_right = lambda count: count >= 1 and count % 1 == 0  # noqa: E731
-        num = int(checked(num, is_right, "num", "1 or more (one for each loss)"))
+        num = checked_count(num, 1, "num", "losses")
         default = torch.get_default_dtype()
         dtype = torch.float32 if is_half(default) else default
         self.params = nn.Parameter(torch.full((num,), start, dtype=dtype))

@@ -71,17 +71,13 @@ class Aggregator:
     def _weights_before(self, names: tuple[str, ...], losses: Tensor) -> Tensor:
         """Those chosen last; a loss that had none begins at 1/K."""
         weights = torch.full_like(losses.detach(), 1 / len(names))
-        known = self._known()
-        for index, name in enumerate(names):
-            weights[index] = known.get(name, weights[index])
-        return weights
-
-    def _known(self) -> dict[str, Tensor]:
+        known, last = self._method.names, self._weights
         if self._chosen is not None:  # in this step
-            return dict(zip(self._chosen.names, self._chosen.weights, strict=True))
-        if self._weights is not None:
-            return dict(zip(self._method.names, self._weights, strict=True))
-        return {}
+            known, last, _ = self._chosen
+        for index, name in enumerate(names):
+            if last is not None and name in known:
+                weights[index] = last[known.index(name)]
+        return weights
 
     def end_step(self, *_: object) -> None:
         """A step is over: remember what was chosen last in it."""
