@@ -11,6 +11,7 @@ from torch import Tensor
 from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.gradients._per_loss import (
+    Watched,
     gradient_rows,
     none_depends,
     roots,
@@ -19,15 +20,12 @@ from multi_loss_weighting.gradients._per_loss import (
 )
 from multi_loss_weighting.statistics._widest import widest
 
-from ._per_loss import Remembering
+from ._per_loss import Numbers, Remembering
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from multi_loss_weighting.gradients._per_loss import Watched
     from multi_loss_weighting.statistics._history import History
-
-    from ._per_loss import Numbers
 
 NOT_MEASURED = -1.0
 """Stands for the norm of a loss that was not measured."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -88,10 +89,10 @@ class PerLoss:
         arranged = torch.cat([own, fresh], dim=1)[:, order.to(place)]
         return arranged.double().numpy() if device is HOST else arranged
 
-    def by_name(self, field: str) -> dict[str, float]:
-        """One number of each loss. On an accelerator that waits for it."""
+    def counts(self, field: str) -> dict[str, int]:
+        """What was counted of each loss. On an accelerator that waits for it."""
         names, _, numbers = self._kept
-        return dict(zip(names, numbers[field].tolist(), strict=True))
+        return dict(zip(names, map(int, numbers[field].tolist()), strict=True))
 
     def expect(self, names: tuple[str, ...]) -> None:
         """Have numbers of these losses, too, so that a state is as large as it will be."""
@@ -133,10 +134,6 @@ class Remembering(Tunable):
 
     memory: PerLoss
 
-    def numbers(self, losses: Tensor, history: History) -> Numbers:
-        """What it remembers of the losses, where they are."""
-        return self.memory.of(history.names, losses.device if history.is_on_device else HOST)
-
     def expect(self, names: tuple[str, ...]) -> None:
         """These losses will come."""
         self.memory.expect(names)
@@ -158,6 +155,28 @@ class Remembering(Tunable):
         self.memory.load_state_dict(state)
 
 
+class ByPastLosses(Remembering):
+    """A weighting that goes by what it remembers of the losses of the steps before."""
+
+    def numbers(self, losses: Tensor, history: History) -> Numbers:
+        """What it remembers of the losses, where they are."""
+        return self.memory.of(history.names, losses.device if history.is_on_device else HOST)
+
+    @np.errstate(all="ignore")
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
+        """Take in the losses of a step."""
+        values = vector(losses, history)
+        came = abs(values) < math.inf  # which nan is not
+        if history.present is not None:
+            came = came & (history.present if history.is_on_device else history.present.numpy())
+        old = self.numbers(losses, history)
+        self.memory.keep(history.names, self._taken_in(old, values, came, history))
+
+    @abstractmethod
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
+        """What is remembered after a step with the losses `now` [K], of which some `came`."""
+
+
 def vector(losses: Tensor, history: History) -> Array:
     """The losses [K] of a step, without gradient, in the kind of what is remembered of them."""
     if history.is_on_device:
@@ -170,16 +189,6 @@ def alike(like: Array, numbers: Any) -> Array:
     if isinstance(like, Tensor):
         return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
     return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
-
-
-def step_of(losses: Tensor, history: History) -> tuple[Array, Array]:
-    """The losses [K] of a step that is over, and which of them took part in it."""
-    values = vector(losses, history)
-    came = abs(values) < math.inf  # which nan is not
-    if history.present is None:
-        return values, came
-    present = history.present if history.is_on_device else history.present.numpy()
-    return values, came & present
 
 
 def softmax_shares(logits: Array, known: Array) -> Array:

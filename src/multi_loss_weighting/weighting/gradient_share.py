@@ -13,14 +13,12 @@ from loss_loggers.arguments import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 from ._measuring import NOT_MEASURED, Measuring
-from ._per_loss import PerLoss
+from ._per_loss import Numbers, PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from multi_loss_weighting.statistics._history import History
-
-    from ._per_loss import Numbers
 
 _GUARDS = ("capped", "slowed", "vanished")
 
@@ -118,20 +116,17 @@ class GradientShareWeighting(Measuring):
     @property
     def capped(self) -> dict[str, int]:
         """At how many measurements `max_weight` acted, for each loss."""
-        return self._counted("capped")
+        return self.memory.counts("capped")
 
     @property
     def slowed(self) -> dict[str, int]:
         """At how many measurements `max_change` acted, for each loss."""
-        return self._counted("slowed")
+        return self.memory.counts("slowed")
 
     @property
     def vanished(self) -> dict[str, int]:
         """At how many measurements a loss had no gradient, for each loss."""
-        return self._counted("vanished")
-
-    def _counted(self, guard: str) -> dict[str, int]:
-        return {name: int(count) for name, count in self.memory.by_name(guard).items()}
+        return self.memory.counts("vanished")
 
     def guards(self) -> dict[str, int]:
         """How often each guard acted so far, for `update(losses, extra=weighting.guards())`.
@@ -141,7 +136,7 @@ class GradientShareWeighting(Measuring):
         return {
             f"{guard}/{name}": count
             for guard in _GUARDS
-            for name, count in self._counted(guard).items()
+            for name, count in self.memory.counts(guard).items()
         }
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:

@@ -12,14 +12,12 @@ from loss_loggers.arguments import checked
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring
-from ._per_loss import PerLoss
+from ._per_loss import Numbers, PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from multi_loss_weighting.statistics._history import History
-
-    from ._per_loss import Numbers
 
 _LEAST = 1e-4
 _DECAYS = 0.9, 0.999

@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked, checked_kind
-from multi_loss_weighting.statistics._array_library import arrays_of
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import PerLoss, Remembering, step_of
+from ._per_loss import ByPastLosses, Numbers, PerLoss
 
 if TYPE_CHECKING:
-    from multi_loss_weighting.statistics._array_library import Array
     from multi_loss_weighting.statistics._history import History
 
 
-class TargetWeighting(Remembering):
+class TargetWeighting(ByPastLosses):
     r"""sum_i lambda_i L_i, where the weight of a loss with a target grows while it is above it.
 
     With m_i the moving average of the loss up to the step before and e_i = (m_i - target_i) /
@@ -112,8 +111,8 @@ class TargetWeighting(Remembering):
     @property
     def limited(self) -> dict[str, int]:
         """How many steps the weight of each loss would have left `limits`."""
-        counts = self.memory.by_name("limited")
-        return {name: int(count) for name, count in counts.items() if name in self.targets}
+        counts = self.memory.counts("limited")
+        return {name: counts[name] for name in counts if name in self.targets}
 
     @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -144,11 +143,8 @@ class TargetWeighting(Remembering):
         scale = arrays_of(mean).where(target == 0, 1.0, abs(target))
         return (mean - target) / scale, target == target
 
-    @np.errstate(all="ignore")
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """Take in the losses of a step."""
-        old = self.numbers(losses, history)
-        (now, came), where = step_of(losses, history), arrays_of(old["mean"]).where
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
+        where = arrays_of(now).where
         is_first = old["mean"] != old["mean"]  # nan
         mean = where(is_first, now, now + self.smoothing * (old["mean"] - now))
         error, has_target = self._error(mean, history.names)
@@ -156,14 +152,11 @@ class TargetWeighting(Remembering):
         lowest, highest = map(self._as_integral, self.limits)
         within = _clamped(moved, (lowest, highest))
         moves = came & has_target
-        self.memory.keep(
-            history.names,
-            {
-                "mean": where(came, mean, old["mean"]),
-                "integral": where(moves, within, old["integral"]),
-                "limited": old["limited"] + (moves & (within != moved)),
-            },
-        )
+        return {
+            "mean": where(came, mean, old["mean"]),
+            "integral": where(moves, within, old["integral"]),
+            "limited": old["limited"] + (moves & (within != moved)),
+        }
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
