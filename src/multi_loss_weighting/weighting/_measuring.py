@@ -45,13 +45,17 @@ class Measuring(Remembering):
         place: What to differentiate by: parameters, or one tensor; None for one that is new at
             each step, which is given by `place`.
         every: Steps from one measurement to the next.
+        **starts: What it remembers of a loss at first.
 
     Raises:
         TypeError: If a parameter is no tensor.
         ValueError: If none of them requires a gradient, or `every` is no whole number above 0.
     """
 
-    def __init__(self, place: Iterable[Tensor] | Tensor | None, every: int) -> None:
+    def __init__(
+        self, place: Iterable[Tensor] | Tensor | None, every: int, **starts: float
+    ) -> None:
+        super().__init__(**starts)
         self.every: int = checked_count(every, 1, "every", "steps")
         self._fixed = None if place is None else watched(place)
         self._at: Watched | None = None
@@ -127,10 +131,10 @@ class Measuring(Remembering):
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
         """A step is over: go by what was measured in it from now on."""
         names, device = history.names, losses.device
-        numbers, norms = self.memory.of(names, device), self._norms(names, device)
+        numbers, norms = self._known(names, device), self._norms(names, device)
         if norms is not None:
             numbers = self._moved(numbers, norms, losses, history)
-        self.memory.keep(names, numbers)
+        self._keep(names, numbers)
         self._last |= dict.fromkeys(self._measured, self._steps)
         self._complain()
         self._measured, self._at, self._steps = {}, None, self._steps + 1

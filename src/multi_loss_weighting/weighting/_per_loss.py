@@ -1,4 +1,4 @@
-"""Numbers that a weighting remembers of each loss."""
+"""What weightings have in common that remember numbers of each loss."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from multi_loss_weighting.statistics._widest import widest
 from ._base import Tunable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from multi_loss_weighting.statistics._history import History
 
 Numbers = dict[str, Array]
@@ -27,36 +25,36 @@ HOST = None
 """Where numbers are numpy arrays, whose operations take a third of the time of torch's."""
 
 
-class PerLoss:
-    """Numbers of each loss, by its name, kept where the losses are, so that none is read back.
+class Remembering(Tunable):
+    """A weighting that remembers numbers of each loss, by its name.
 
-    A loss that is new begins with `starts`. On a device all numbers lie in one tensor that stays
-    where it is, so that a recorded CUDA graph sees what `keep` writes there, at once for all: hand
-    out copies.
+    They are kept where the losses are, so that none is read back. A loss that is new begins with
+    `starts`. On a device all numbers lie in one tensor that stays where it is, so that a recorded
+    CUDA graph sees what `_keep` writes there, at once for all: hand out copies.
 
-    >>> memory = PerLoss(mean=0.0)
-    >>> memory.keep(("G", "D"), {"mean": np.array([1.0, 2.0])})
-    >>> memory.of(("D", "E"), HOST)["mean"].tolist()
+    >>> memory = Remembering(mean=0.0)
+    >>> memory._keep(("G", "D"), {"mean": np.array([1.0, 2.0])})
+    >>> memory._known(("D", "E"), HOST)["mean"].tolist()
     [2.0, 0.0]
     """
 
     def __init__(self, **starts: float) -> None:
         self._starts = starts
         self._expected: tuple[str, ...] = ()
-        self.forget()
+        Remembering.forget(self)
 
     def forget(self) -> None:
-        """Be as new."""
+        """Be as new, since the group forgets its losses."""
         self._put((), np.empty((len(self._starts), 0)))
 
-    def of(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
+    def _known(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
         """The numbers of these losses, in this order, on a device or the `HOST`."""
         known, table, numbers = self._kept
         if known == names and (table.device if isinstance(table, Tensor) else HOST) == device:
             return numbers
         return self._by_field(self._arranged(names, device))
 
-    def keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
+    def _keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
         """Remember these from now on, if they are not what is kept."""
         if numbers is self._kept[2]:
             return
@@ -89,29 +87,31 @@ class PerLoss:
         arranged = torch.cat([own, fresh], dim=1)[:, order.to(place)]
         return arranged.double().numpy() if device is HOST else arranged
 
-    def counts(self, field: str) -> dict[str, int]:
+    def _counts(self, field: str) -> dict[str, int]:
         """What was counted of each loss. On an accelerator that waits for it."""
         names, _, numbers = self._kept
         return dict(zip(names, map(int, numbers[field].tolist()), strict=True))
 
     def expect(self, names: tuple[str, ...]) -> None:
-        """Have numbers of these losses, too, so that a state is as large as it will be."""
+        """These losses will come: have numbers of them, too, so that a state keeps its size."""
         self._expected = names
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain numbers by name."""
+        """What it remembers of each loss, as plain numbers by name."""
         names = tuple(dict.fromkeys((*self._kept[0], *self._expected)))
-        rows = zip(*(numbers.tolist() for numbers in self.of(names, HOST).values()), strict=True)
+        rows = zip(
+            *(numbers.tolist() for numbers in self._known(names, HOST).values()), strict=True
+        )
         return {
             name: dict(zip(self._starts, row, strict=True))
             for name, row in zip(names, rows, strict=True)
         }
 
-    def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        """Take over the numbers of `state_dict()`.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`, with the same numbers bit for bit.
 
         Raises:
-            ValueError: If those of a loss are others; nothing has changed.
+            ValueError: If it is the state of something else; nothing has changed.
         """
         for name, numbers in state.items():
             if set(numbers) != set(self._starts):
@@ -129,38 +129,12 @@ class PerLoss:
         self._put(*state["_kept"])
 
 
-class Remembering(Tunable):
-    """A weighting that remembers numbers of each loss, in `memory`."""
-
-    memory: PerLoss
-
-    def expect(self, names: tuple[str, ...]) -> None:
-        """These losses will come."""
-        self.memory.expect(names)
-
-    def forget(self) -> None:
-        """Be as new, since the group forgets its losses."""
-        self.memory.forget()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers of each loss."""
-        return self.memory.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`, with the same numbers bit for bit.
-
-        Raises:
-            ValueError: If it is the state of something else; nothing has changed.
-        """
-        self.memory.load_state_dict(state)
-
-
 class ByPastLosses(Remembering):
     """A weighting that goes by what it remembers of the losses of the steps before."""
 
-    def numbers(self, losses: Tensor, history: History) -> Numbers:
+    def _numbers(self, losses: Tensor, history: History) -> Numbers:
         """What it remembers of the losses, where they are."""
-        return self.memory.of(history.names, losses.device if history.is_on_device else HOST)
+        return self._known(history.names, losses.device if history.is_on_device else HOST)
 
     @np.errstate(all="ignore")
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
@@ -169,8 +143,8 @@ class ByPastLosses(Remembering):
         came = abs(values) < math.inf  # which nan is not
         if history.present is not None:
             came = came & (history.present if history.is_on_device else history.present.numpy())
-        old = self.numbers(losses, history)
-        self.memory.keep(history.names, self._taken_in(old, values, came, history))
+        old = self._numbers(losses, history)
+        self._keep(history.names, self._taken_in(old, values, came, history))
 
     @abstractmethod
     def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:

@@ -13,12 +13,13 @@ from loss_loggers.arguments import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
 from ._measuring import NOT_MEASURED, Measuring
-from ._per_loss import Numbers, PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from multi_loss_weighting.statistics._history import History
+
+    from ._per_loss import Numbers
 
 _GUARDS = ("capped", "slowed", "vanished")
 
@@ -102,7 +103,8 @@ class GradientShareWeighting(Measuring):
         reference: str | None = None,
         weighted: bool = False,
     ) -> None:
-        super().__init__(place, every)
+        counts = dict.fromkeys(_GUARDS, 0.0)
+        super().__init__(place, every, weight=1.0, norm=0.0, count=0.0, **counts)
         self.shares = None if shares is None else _checked_shares(shares, reference)
         is_share = lambda it: 0 <= it < 1  # noqa: E731
         self.smoothing: float = checked(smoothing, is_share, "smoothing", "0 to below 1")
@@ -110,23 +112,21 @@ class GradientShareWeighting(Measuring):
         self.max_weight: float = checked(max_weight, is_factor, "max_weight", "1 or more")
         self.max_change: float = checked(max_change, lambda it: it > 1, "max_change", "above 1")
         self.reference, self.weighted = reference, weighted
-        counts = dict.fromkeys(_GUARDS, 0.0)
-        self.memory = PerLoss(weight=1.0, norm=0.0, count=0.0, **counts)
 
     @property
     def capped(self) -> dict[str, int]:
         """At how many measurements `max_weight` acted, for each loss."""
-        return self.memory.counts("capped")
+        return self._counts("capped")
 
     @property
     def slowed(self) -> dict[str, int]:
         """At how many measurements `max_change` acted, for each loss."""
-        return self.memory.counts("slowed")
+        return self._counts("slowed")
 
     @property
     def vanished(self) -> dict[str, int]:
         """At how many measurements a loss had no gradient, for each loss."""
-        return self.memory.counts("vanished")
+        return self._counts("vanished")
 
     def guards(self) -> dict[str, int]:
         """How often each guard acted so far, for `update(losses, extra=weighting.guards())`.
@@ -136,7 +136,7 @@ class GradientShareWeighting(Measuring):
         return {
             f"{guard}/{name}": count
             for guard in _GUARDS
-            for name, count in self.memory.counts(guard).items()
+            for name, count in self._counts(guard).items()
         }
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -150,7 +150,7 @@ class GradientShareWeighting(Measuring):
         names = history.names
         self._check_names(history)
         self._measure(losses, history)
-        numbers, norms = self.memory.of(names, losses.device), self._norms(names, losses.device)
+        numbers, norms = self._known(names, losses.device), self._norms(names, losses.device)
         weights = numbers["weight"].clone()
         if norms is not None:
             new = self._moved(numbers, norms, losses, history)["weight"]

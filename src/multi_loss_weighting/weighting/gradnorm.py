@@ -12,12 +12,13 @@ from loss_loggers.arguments import checked
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring
-from ._per_loss import Numbers, PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from multi_loss_weighting.statistics._history import History
+
+    from ._per_loss import Numbers
 
 _LEAST = 1e-4
 _DECAYS = 0.9, 0.999
@@ -69,10 +70,9 @@ class GradNorm(Measuring):
         lr: float = 0.025,
         every: int = 1,
     ) -> None:
-        super().__init__(place, every)
+        super().__init__(place, every, weight=1.0, momentum=0.0, square=0.0, updates=0.0)
         self.alpha: float = checked(alpha, math.isfinite, "alpha", "a finite number")
         self.lr: float = checked(lr, lambda it: 0 < it < math.inf, "lr", "above 0")
-        self.memory = PerLoss(weight=1.0, momentum=0.0, square=0.0, updates=0.0)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their weights; measures their gradients where that is due.
@@ -82,7 +82,7 @@ class GradNorm(Measuring):
                 activation checkpoint hides gradients.
         """
         self._measure(losses, history)
-        weights = self.memory.of(history.names, losses.device)["weight"]
+        weights = self._known(history.names, losses.device)["weight"]
         return weighted_sum(losses, weights.clone())
 
     def _moved(self, old: Numbers, norms: Tensor, losses: Tensor, history: History) -> Numbers:

@@ -9,7 +9,7 @@ from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import ByPastLosses, Numbers, PerLoss, softmax_shares
+from ._per_loss import ByPastLosses, Numbers, softmax_shares
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,11 +68,11 @@ class ReLoBRaLo(ByPastLosses):
         self.rho: float = checked(rho, lambda it: 0 <= it <= 1, "rho", "0 to 1")
         self.seed = seed
         nan = float("nan")
-        self.memory = PerLoss(first=nan, last=nan, weight=1.0, count=0.0)
+        super().__init__(first=nan, last=nan, weight=1.0, count=0.0)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        return weighted_sum(losses, 1.0 * self.numbers(losses, history)["weight"])
+        return weighted_sum(losses, 1.0 * self._numbers(losses, history)["weight"])
 
     def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
         where = arrays_of(now).where

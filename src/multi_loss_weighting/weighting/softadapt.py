@@ -11,7 +11,7 @@ from loss_loggers.arguments import checked, checked_count
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, checked_sum, weighted_sum
-from ._per_loss import ByPastLosses, Numbers, PerLoss, softmax_shares
+from ._per_loss import ByPastLosses, Numbers, softmax_shares
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,12 +64,12 @@ class SoftAdapt(ByPastLosses):
         self.every: int = checked_count(every, 1, "every", "values")
         self.normalize, self.by_size = normalize, by_size
         self.sum_to = checked_sum(sum_to)
-        self.memory = PerLoss(total=0.0, count=0.0, mean=math.nan, rate=math.nan)
+        super().__init__(total=0.0, count=0.0, mean=math.nan, rate=math.nan)
 
     @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        numbers = self.numbers(losses, history)
+        numbers = self._numbers(losses, history)
         rate, xp = numbers["rate"], arrays_of(numbers["rate"])
         known = rate == rate  # not nan
         if self.normalize:

@@ -14,7 +14,7 @@ from loss_loggers.arguments import checked, checked_kind
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import ByPastLosses, Numbers, PerLoss
+from ._per_loss import ByPastLosses, Numbers
 
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
@@ -103,7 +103,7 @@ class TargetWeighting(ByPastLosses):
         self.limits = (lowest, highest)
         is_within = lambda it: lowest <= it <= highest  # noqa: E731
         self.start: float = checked(start, is_within, "start", f"within limits {self.limits}")
-        self.memory = PerLoss(mean=math.nan, integral=self._as_integral(start), limited=0.0)
+        super().__init__(mean=math.nan, integral=self._as_integral(start), limited=0.0)
 
     def _as_integral(self, weight: float) -> float:
         return weight if self.equal else math.log(weight)
@@ -111,7 +111,7 @@ class TargetWeighting(ByPastLosses):
     @property
     def limited(self) -> dict[str, int]:
         """How many steps the weight of each loss would have left `limits`."""
-        counts = self.memory.counts("limited")
+        counts = self._counts("limited")
         return {name: counts[name] for name in counts if name in self.targets}
 
     @np.errstate(all="ignore")
@@ -127,7 +127,7 @@ class TargetWeighting(ByPastLosses):
             unknown = ", ".join(name for name in self.targets if name not in names)
             msg = f"targets must be of the losses {', '.join(names)}, got targets for {unknown}"
             raise ValueError(msg)
-        numbers = self.numbers(losses, history)
+        numbers = self._numbers(losses, history)
         xp = arrays_of(numbers["mean"])
         error, has_target = self._error(numbers["mean"], names)
         error = xp.where(error == error, error, 0.0)  # not nan
