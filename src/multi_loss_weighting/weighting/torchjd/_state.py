@@ -95,29 +95,23 @@ def save(method: nn.Module, device: torch.device) -> Memory:
     ]
 
 
-def load(method: nn.Module, saved: Memory, device: torch.device) -> Memory:
-    """The memory for `restore`, with losses that are on `device`. Nothing changes.
+def load(method: nn.Module, saved: Memory, device: torch.device) -> None:
+    """Continue from what `save` gave, with losses that are on `device`.
 
     Raises:
-        ValueError: If it was not saved by such a method.
+        ValueError: If it was not saved by such a method; nothing has changed.
     """
-    own = [set(attributes) for attributes in look(method)]
+    memory = look(method)
+    own = [set(attributes) for attributes in memory]
     keys = [set(attributes) for attributes in saved]
     if len(keys) != len(own) or not all(map(set.issubset, keys, own)):
         msg = f"the state must be that of a {type(method).__name__} with {own}, got {keys}"
         raise ValueError(msg)
-    return [
-        {
-            name: tree_map(partial(_from_plain, module, device), value, is_leaf=_is_one)
-            for name, value in attributes.items()
-        }
-        for module, attributes in zip(method.modules(), saved, strict=True)
-    ]
-
-
-def restore(method: nn.Module, memory: Memory) -> None:
-    """Continue from what `load` gave."""
-    put(method, [own | loaded for own, loaded in zip(look(method), memory, strict=True)])
+    for module, attributes, kept in zip(method.modules(), saved, memory, strict=True):
+        decode = partial(_from_plain, module, device)
+        for name, value in attributes.items():
+            kept[name] = tree_map(decode, value, is_leaf=_is_one)
+    put(method, memory)
     for module in method.modules():
         # NashMTL states its problem at its first step only, and has no public name for it.
         state_problem = getattr(module, "_init_optim_problem", None)

@@ -17,7 +17,6 @@ from multi_loss_weighting.weighting._movement import (
 )
 
 from ._aggregator import Aggregator
-from ._method import Method
 from ._scalarizer import Scalarizer, values_after
 from ._state import in_order, pack_padded, unpack_padded
 from ._weights import check_parameters, find_weights_of
@@ -87,12 +86,11 @@ class TorchJDWeighting(InFullPrecision):
         weights_of = find_weights_of(method)
         check_parameters(method, parameters, weights_of)
         self.method = method
-        self._method = Method(method, seed)
         self._by: Scalarizer | Aggregator
         if weights_of is None or parameters is None:
-            self._by = Scalarizer(self._method)
+            self._by = Scalarizer(method, seed)
         else:
-            self._by = Aggregator(self._method, weights_of, watched(parameters))
+            self._by = Aggregator(method, seed, weights_of, watched(parameters))
         self._watches = [MovementWatch() for _ in method.parameters()]
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -126,7 +124,7 @@ class TorchJDWeighting(InFullPrecision):
         self._by.end_step(losses, history)
         advice = _CALL_UPDATE if hasattr(self.method, "update") else GIVE_TO_OPTIMIZER
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
-            watch.step(parameter, self._method.name, advice)
+            watch.step(parameter, self._by.name, advice)
 
     def update(self, losses: Mapping[str, Any]) -> None:
         """Show FAMO the losses of the same batch after the optimizer's step.
@@ -157,10 +155,7 @@ class TorchJDWeighting(InFullPrecision):
 
     def get_extra_state(self) -> Tensor:
         """What the method remembers, beside its parameters, in one tensor."""
-        return pack_padded(self._state_dict())
-
-    def _state_dict(self) -> dict[str, Any]:
-        return {**self._method.state_dict(), **self._by.state_dict()}
+        return pack_padded(self._by.state_dict())
 
     def set_extra_state(self, state: Tensor) -> None:
         """Continue from `get_extra_state()`, with the same numbers bit for bit.
@@ -168,21 +163,18 @@ class TorchJDWeighting(InFullPrecision):
         Raises:
             ValueError: If it is the state of something else; nothing has changed.
         """
-        saved, device = self._unpacked(state), self._by.device
-        memory = self._method.read(saved, device)
-        self._method.load_state_dict(saved, memory, device)
-        self._by.load_state_dict(saved, device)
+        self._by.load_state_dict(self._unpacked(state))
 
     def state_for(self, names: Sequence[str], state: Tensor) -> Tensor | None:
         """A saved extra state with the losses in the order of `names`; None if it cannot be."""
         try:
-            saved = in_order(self._unpacked(state), names, self._method.capacity)
+            saved = in_order(self._unpacked(state), names, self._by.capacity)
         except ValueError:  # loading it says what is wrong
             return state
         return None if saved is None else pack_padded(saved)
 
     def _unpacked(self, state: Tensor) -> dict[str, Any]:
-        return unpack_padded(state, list(self._state_dict()))
+        return unpack_padded(state, list(self._by.state_dict()))
 
     def _load_from_state_dict(self, *args: Any) -> None:
         """A state that does not fit is one more key that strict loading refuses.
