@@ -132,7 +132,7 @@ class TargetWeighting(ByPastLosses):
         error, has_target = self._error(numbers["mean"], names)
         error = xp.where(error == error, error, 0.0)  # not nan
         answer = numbers["integral"] + self.proportional * error
-        weights = _clamped(answer if self.equal else xp.exp(answer), self.limits)
+        weights = (answer if self.equal else xp.exp(answer)).clip(*self.limits)
         return weighted_sum(losses, xp.where(has_target, weights, 1.0))
 
     def _error(self, mean: Array, names: tuple[str, ...]) -> tuple[Array, Array]:
@@ -149,8 +149,7 @@ class TargetWeighting(ByPastLosses):
         mean = where(is_first, now, now + self.smoothing * (old["mean"] - now))
         error, has_target = self._error(mean, history.names)
         moved = old["integral"] + self.rate * error
-        lowest, highest = map(self._as_integral, self.limits)
-        within = _clamped(moved, (lowest, highest))
+        within = moved.clip(*map(self._as_integral, self.limits))
         moves = came & has_target
         return {
             "mean": where(came, mean, old["mean"]),
@@ -161,11 +160,6 @@ class TargetWeighting(ByPastLosses):
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
         return super().hyperparams() | {"limits": [*self.limits]}
-
-
-def _clamped(values: Array, limits: tuple[float, float]) -> Array:
-    where, (lowest, highest) = arrays_of(values).where, limits
-    return where(values < lowest, lowest, where(values > highest, highest, values))
 
 
 def _target(target: float, name: str) -> float:
