@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,8 +15,6 @@ from ._base import Weighted, weighted_sum
 from ._measuring import NOT_MEASURED, Measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from multi_loss_weighting.statistics._history import History
 
     from ._per_loss import Numbers

@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.gradients._per_loss import gradients_of
+from multi_loss_weighting.gradients._per_loss import Watched, gradients_of
 from multi_loss_weighting.weighting._base import Weighted
 
 from ._method import Method
 
 if TYPE_CHECKING:
-    from multi_loss_weighting.gradients._per_loss import Watched
     from multi_loss_weighting.statistics._history import History
 
     from ._memory import Memory

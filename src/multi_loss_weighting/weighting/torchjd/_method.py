@@ -12,15 +12,13 @@ import torch
 
 from multi_loss_weighting.gradients._per_loss import without_autocast
 
-from ._memory import has_size, keep_out_of_state, look, move, put, take
+from ._memory import Memory, has_size, keep_out_of_state, look, move, put, take
 from ._state import load, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
-
-    from ._memory import Memory
 
 
 class Method:

@@ -10,15 +10,13 @@ from torch import Tensor, nn
 from multi_loss_weighting.batch._value import read
 from multi_loss_weighting.weighting._base import Weighted
 
-from ._memory import look
+from ._memory import Memory, look
 from ._method import Method
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multi_loss_weighting.statistics._history import History
-
-    from ._memory import Memory
 
 
 class Shown(NamedTuple):
