@@ -137,6 +137,23 @@ def gradient_rows(
         yield None if root is None else _gradient(root, learning)
 
 
+def gradient_norms(
+    roots: Iterable[Start | None], parameters: Iterable[Tensor]
+) -> list[Tensor | None]:
+    """The Euclidean norms of the gradients of K losses; None for one without.
+
+    Raises:
+        RuntimeError: If a reentrant checkpoint hides some of the gradients.
+    """
+    return [None if row is None else _norm(row) for row in gradient_rows(roots, parameters)]
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    units, largest = scaled(gradient[None])
+    norm: Tensor = units[0].norm() * largest[0]
+    return norm.detach()
+
+
 def scaled(gradients: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients [K, n] with 1 as the largest number of each, and those largest numbers [K].
 

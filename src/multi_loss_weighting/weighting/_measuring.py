@@ -10,14 +10,7 @@ from torch import Tensor
 
 from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.gradients._per_loss import (
-    Watched,
-    gradient_rows,
-    none_depends,
-    roots,
-    scaled,
-    watched,
-)
+from multi_loss_weighting.gradients._per_loss import gradient_norms, none_depends, roots, watched
 from multi_loss_weighting.statistics._widest import widest
 
 from ._per_loss import Numbers, Remembering
@@ -58,7 +51,7 @@ class Measuring(Remembering):
         super().__init__(**starts)
         self.every: int = checked_count(every, 1, "every", "steps")
         self._fixed = None if place is None else watched(place)
-        self._at: Watched | None = None
+        self._at: tuple[Tensor, ...] | None = None
         self._steps = 0
         self._last: dict[str, int] = {}
         self._measured: dict[str, Tensor] = {}
@@ -94,28 +87,22 @@ class Measuring(Remembering):
             return
         starts = roots(losses)
         due = [index for index in due if starts[index] is not None]
-        norms = self._norms_at_place([starts[index] for index in due], losses.device)
-        if due and len(due) == len(losses) and all(norm is None for norm in norms):
-            raise none_depends(history.names)
-        zero = torch.zeros((), dtype=widest(losses.device), device=losses.device)
-        for index, norm in zip(due, norms, strict=True):
-            self._measured[history.names[index]] = zero if norm is None else norm
-
-    def _is_due(self, name: str) -> bool:
-        last = self._last.get(name, _NEVER)
-        return last == _NEVER or self._steps - last >= self.every
-
-    def _norms_at_place(self, starts: list[Any], device: torch.device) -> list[Tensor | None]:
         if self.place is None:
             msg = (
                 "place must be set before each step that measures: weighting.place = output, the"
                 " tensor that the gradients are taken at"
             )
             raise RuntimeError(msg)
-        return [
-            None if row is None else _norm(row).to(device, widest(device))
-            for row in gradient_rows(starts, self.place)
-        ]
+        norms = gradient_norms([starts[index] for index in due], self.place)
+        if due and len(due) == len(losses) and all(norm is None for norm in norms):
+            raise none_depends(history.names)
+        zero = torch.zeros((), dtype=widest(losses.device), device=losses.device)
+        for index, norm in zip(due, norms, strict=True):
+            self._measured[history.names[index]] = zero if norm is None else norm.to(zero)
+
+    def _is_due(self, name: str) -> bool:
+        last = self._last.get(name, _NEVER)
+        return last == _NEVER or self._steps - last >= self.every
 
     def _norms(self, names: tuple[str, ...], device: torch.device) -> Tensor | None:
         """The norms [K] measured in this step, `NOT_MEASURED` for others; None if there are none.
@@ -209,9 +196,3 @@ class Measuring(Remembering):
         measured = state["of_norms"]
         self._steps, self._last = measured["steps"], dict(measured["measured_at"])
         self._measured, self._at = {}, None
-
-
-def _norm(gradient: Tensor) -> Tensor:
-    units, largest = scaled(gradient[None])
-    norm: Tensor = units[0].norm() * largest[0]
-    return norm.detach()
