@@ -81,16 +81,11 @@ class GradientDiagnostics:
         matrix = gradient_matrix(starts, self._watched)
         if matrix is None:
             matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
-        pairs = [f"{one}-{other}" for one, other in combinations(losses, 2)]
-        names = [
-            *(f"gradient_norm/{self._label(name)}" for name in losses),
-            *(f"gradient_share/{self._label(name)}" for name in losses),
-            *(f"gradient_cosine/{self._label(pair)}" for pair in pairs),
-        ]
+        prefix = f"{self.scope}/" if self.scope else ""
+        alone, pairs = [*losses], [f"{one}-{other}" for one, other in combinations(losses, 2)]
+        kinds = ("norm", alone), ("share", alone), ("cosine", pairs)
+        names = [f"gradient_{kind}/{prefix}{of}" for kind, listed in kinds for of in listed]
         return dict(zip(names, compare(matrix).tolist(), strict=True))
-
-    def _label(self, name: str) -> str:
-        return f"{self.scope}/{name}" if self.scope else name
 
     def state_dict(self) -> dict[str, Tensor]:
         """How often it was called, so that a resumed run measures at the same steps."""

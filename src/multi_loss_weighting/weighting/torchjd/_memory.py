@@ -28,13 +28,12 @@ def _settings(kind: Any) -> frozenset[str]:
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
-    own = {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
     kind: Any = type(module)
     settings = _settings(kind)
     return {
         name: value
-        for name, value in {**own, **_buffers(module)}.items()
-        if name.strip("_") not in settings
+        for name, value in {**vars(module), **_buffers(module)}.items()
+        if name not in _OF_EVERY_MODULE and name.strip("_") not in settings
     }
 
 
