@@ -114,7 +114,7 @@ def test_another_number_of_losses_is_an_error(losses: tuple[float, ...]) -> None
 
 
 def test_a_number_of_losses_below_1_is_an_error() -> None:
-    with pytest.raises(ValueError, match=r"num must be 1 or more \(one for each loss\), got 0"):
+    with pytest.raises(ValueError, match=r"num must be a whole number of losses, 1 or more, got 0"):
         AutomaticWeightedLoss(0)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +9,20 @@ import torch
 from torch import Tensor, nn
 
 from loss_loggers import MemoryLogger
-from multi_loss_weighting import History, LossGroup, StatisticsSettings, Weighted, weighted_sum
+from multi_loss_weighting import (
+    CoVWeighting,
+    GradientShareWeighting,
+    GradNorm,
+    History,
+    LossGroup,
+    ReLoBRaLo,
+    SoftAdapt,
+    StatisticsSettings,
+    TargetWeighting,
+    UncertaintySoftmax,
+    Weighted,
+    weighted_sum,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +74,26 @@ def test_a_weighting_of_ones_own_takes_a_few_lines() -> None:
 
     assert totals == [6.0, 2.0]
     assert group.weights == {"a": 0.5, "b": 0.25}
+
+
+@pytest.mark.parametrize(
+    "weighting",
+    [
+        CoVWeighting(decay=0.9),
+        GradientShareWeighting(None, reference="a"),
+        GradNorm(None),
+        ReLoBRaLo(),
+        SoftAdapt(),
+        TargetWeighting(a=1.0),
+        UncertaintySoftmax(),
+    ],
+    ids=lambda weighting: type(weighting).__name__,
+)
+def test_loggers_record_every_option(weighting: Any) -> None:
+    parameters = inspect.signature(type(weighting)).parameters.values()
+    options = {one.name for one in parameters if one.kind is not one.VAR_KEYWORD} - {"place"}
+
+    assert weighting.hyperparams().keys() == options
 
 
 def test_it_may_learn() -> None:
@@ -165,7 +199,7 @@ WRONG: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "a plain total": (
         lambda _: Weighted(3.0, np.ones(2)),  # type: ignore[arg-type]
         TypeError,
-        "the total of Returning must be a tensor, got 3.0",
+        "the total of Returning must be a Tensor, got 3.0",
     ),
     "a total for each": (
         lambda losses: Weighted(losses, np.ones(2)),

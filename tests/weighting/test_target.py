@@ -155,7 +155,7 @@ def test_a_target_for_an_unknown_loss_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "targets must be one or more, got none"),
+        ({}, r"targets must be one or more, got \{\}: TargetWeighting\(kl=2.0\)"),
         ({"kl": math.nan}, "the target of kl must be a finite number, got nan"),
         ({"kl": 1.0, "rate": 0}, "rate must be above 0, got 0"),
         ({"kl": 1.0, "proportional": -1}, "proportional must be 0 or more, got -1"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from multi_loss_weighting import LossGroup, TorchJDWeighting
-from multi_loss_weighting.weighting.torchjd._random_numbers import seed_of_step
+from multi_loss_weighting.weighting.torchjd._method import seed_of_step
 
 from .torchjd_methods import (
     AGGREGATORS,

@@ -41,12 +41,6 @@ class Collectives:
         """How many there are."""
         return distributed.get_world_size(self._ours)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy may come to life among other ranks."""
-        return Collectives, (
-            self.process_group if self.process_group in ("default", None) else "default",
-        )
-
     def sum(self, packed: Tensor) -> Tensor:
         """The sum of a vector over the ranks, the same to the last bit on each of them.
 

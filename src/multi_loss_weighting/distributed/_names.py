@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
+from multi_loss_weighting.weighting._movement import Sent
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -110,7 +112,7 @@ class LateSignals:
     def clear(self) -> None:
         """Begin anew."""
         self._kept: list[Tensor] = []
-        self._sent: tuple[Tensor, torch.cuda.Event | None] | None = None
+        self._sent: Sent | None = None
 
     def add(self, signal: Tensor) -> None:
         """Keep the signal of one step, the sum over the ranks."""
@@ -124,24 +126,9 @@ class LateSignals:
         """
         if len(self._kept) < self.every:
             return False
-        before, self._sent, self._kept = self._sent, _sent(torch.cat(self._kept).amax()), []
-        signal = 0 if before is None else _arrived(*before)
+        before, self._sent, self._kept = self._sent, Sent(torch.cat(self._kept).amax()), []
+        signal = 0 if before is None else before.read()
         if signal > ranks:
             msg = "another rank stopped some steps ago: its own error says why"
             raise RuntimeError(msg)
         return signal > 0
-
-
-def _sent(signal: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A copy on the host, and the event that says when it is there."""
-    if not signal.is_cuda:
-        return signal.cpu(), None
-    copy, event = signal.to("cpu", non_blocking=True), torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(signal.device))
-    return copy, event
-
-
-def _arrived(copy: Tensor, event: torch.cuda.Event | None) -> float:
-    if event is not None:
-        event.synchronize()
-    return float(copy)

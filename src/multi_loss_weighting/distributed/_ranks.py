@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ._collectives import ProcessGroup
 
 
-_CACHED = ("are_many", "is_reporter")
-
-
 class _Brought(NamedTuple):  # what this rank brings to a step
     names: tuple[str, ...]
     sums: Tensor
@@ -31,7 +28,7 @@ class _Brought(NamedTuple):  # what this rank brings to a step
     error: Exception | None
 
 
-class Ranks:
+class Ranks(Collectives):
     """Those that weigh alike, because they weigh by the mean of each loss over all of them.
 
     A loss is known by its name: ranks may have them in another order, or not all of them.
@@ -52,33 +49,28 @@ class Ranks:
         is_fixed: bool = False,
         read_every: int = 50,
     ) -> None:
+        super().__init__(process_group)
         self.agreed: tuple[str, ...] | None = None
         """The names of the losses, the same on all ranks; None before the first step."""
-        self._collectives = Collectives(process_group)
         self.report_all = report_all
         self._is_fixed = is_fixed
         self._late = LateSignals(read_every)
 
-    # Asked for at each step, and answered once.
-    @cached_property
-    def are_many(self) -> bool:
-        """Whether there are ranks to take a mean over."""
-        return self._collectives.are_many
-
     @cached_property
     def is_reporter(self) -> bool:
         """Whether this rank reports rows."""
-        return self.report_all or self._collectives.is_first
+        return self.report_all or self.is_first
 
-    @property
-    def process_group(self) -> ProcessGroup:
-        """What it was given; of a copy, "default" for a group of another program."""
-        return self._collectives.process_group
-
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> tuple[Any, ...]:
         """A copy may come to life among other ranks, with whom it has agreed on nothing."""
-        kept = {key: value for key, value in self.__dict__.items() if key not in _CACHED}
-        return kept | {"agreed": None, "_late": LateSignals(self._late.every)}
+        group = self.process_group if self.process_group in ("default", None) else "default"
+        made = partial(
+            Ranks,
+            report_all=self.report_all,
+            is_fixed=self._is_fixed,
+            read_every=self._late.every,
+        )
+        return made, (group,)
 
     def forget(self) -> None:
         """Agree anew at the next step; every rank has to call this."""
@@ -118,11 +110,11 @@ class Ranks:
         """
         mine = _Brought(tuple(names), sums, LearnedWeights(weighting), weighting, error)
         is_late = not sums.is_cpu if is_late is None else is_late
-        if self.agreed is None or (is_late and self._late.have_news(self._collectives.size)):
+        if self.agreed is None or (is_late and self._late.have_news(self.size)):
             self._agree(mine)
         total, signal, measured, *learned = self._reduced(mine)
         # What is on the CPU can be read at once, so that none waits for one that stops.
-        if is_late and not (signal.is_cpu and signal > self._collectives.size):
+        if is_late and not (signal.is_cpu and signal > self.size):
             self._late.add(signal)
         elif signal.item():  # All ranks see it, and none has changed anything yet.
             self._agree(mine)
@@ -130,10 +122,10 @@ class Ranks:
         if error is not None:
             raise error
         assert self.agreed is not None
-        means = (one / self._collectives.size for one in learned)
+        means = (one / self.size for one in learned)
         mine.learned.write_back(means, mine.names, self.agreed)
         if measured.numel():
-            mean = measured.reshape(-1, len(self.agreed)) / self._collectives.size
+            mean = measured.reshape(-1, len(self.agreed)) / self.size
             mine.weighting.averaged(self.agreed, mean)
         return self.agreed, total.reshape(4, -1)
 
@@ -142,7 +134,7 @@ class Ranks:
         error = None if mine.error is None else f"{type(mine.error).__name__}: {mine.error}"
         capacity, is_positional = mine.learned.capacity, mine.learned.is_positional
         told = Told(mine.names, self._is_fixed, capacity, is_positional, error)
-        everything = self._collectives.gather(told, mine.sums.device)
+        everything = self.gather(told, mine.sums.device)
         if mine.error is not None:
             raise mine.error
         self.agreed = united(self.agreed or (), everything)
@@ -160,11 +152,11 @@ class Ranks:
             measured = mine.weighting.to_average(self.agreed, sums.device).reshape(-1)
         learned = mine.learned.packed(mine.names, self.agreed)
         parts = [sums, signal, *(one.to(sums) for one in (measured, *learned))]
-        packed = self._collectives.sum(torch.cat(parts))
+        packed = self.sum(torch.cat(parts))
         return torch.split(packed, [len(part) for part in parts])
 
     def _signal(self, mine: _Brought) -> int:
         """1 for news, and for an error more than the news of all ranks come to."""
         if mine.error is not None:
-            return self._collectives.size + 1
+            return self.size + 1
         return int(mine.names != self.agreed and not set(mine.names) <= set(self.agreed or ()))

@@ -55,12 +55,10 @@ def tally(losses: Tensor, given: list[bool] | None, samples: float | Tensor) -> 
         is_nonfinite.logical_and_(is_given)
         is_finite.logical_and_(is_given)
     if isinstance(samples, Tensor) or samples == 0:
-        if not isinstance(samples, Tensor):
-            samples = torch.zeros((), device="cpu")
-        samples = samples.detach().to(losses).nan_to_num(0.0, 0.0, 0.0)
-        has_samples = samples > 0
-        is_nonfinite.logical_and_(has_samples)
-        is_finite.logical_and_(has_samples)
+        samples = torch.as_tensor(samples, dtype=losses.dtype, device=losses.device)
+        samples = samples.detach().nan_to_num(0.0, 0.0, 0.0)
+        for came in (is_finite, is_nonfinite):
+            came.logical_and_(samples > 0)
     count = is_finite.to(losses.dtype)
     total = losses.nan_to_num(0.0, 0.0, 0.0) * count * (samples * _SCALE)
     return torch.stack([total, count * samples, count, is_nonfinite])
@@ -73,8 +71,6 @@ def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Te
     tensor([[0., 0., 1.],
             [1., 0., 0.]])
     """
-    if names == wanted:
-        return sums
     if names[: len(wanted)] == wanted:
         return sums[:, : len(wanted)]
     places = {name: place for place, name in enumerate(names)}

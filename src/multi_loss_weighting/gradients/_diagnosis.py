@@ -11,7 +11,7 @@ from loss_loggers import Advice, Measured, advise
 from loss_loggers.arguments import checked_count
 
 from ._diagnostics import compare
-from ._per_loss import gradient_matrix, roots, watched
+from ._per_loss import gradients_of, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -84,10 +84,7 @@ class Diagnosis:
         return False
 
     def _measure(self, losses: Tensor, names: tuple[str, ...]) -> None:
-        matrix = gradient_matrix(roots(losses), self._watched)
-        if matrix is None:
-            msg = f"none of the losses {', '.join(names)} depends on the given parameters"
-            raise RuntimeError(msg)
+        matrix = gradients_of(losses, names, self._watched)
         numbers, count = compare(matrix).tolist(), len(names)
         self.measured.append(
             Measured(

@@ -77,21 +77,15 @@ class GradientDiagnostics:
         return measured
 
     def _measure(self, losses: Mapping[str, Any]) -> dict[str, float]:
-        checked = [_checked(loss, name) for name, loss in losses.items()]
-        starts = [None if loss is None else Start(loss) for loss in checked]
+        starts = [_start(loss, name) for name, loss in losses.items()]
         matrix = gradient_matrix(starts, self._watched)
         if matrix is None:
             matrix = torch.zeros(len(losses), 1, dtype=torch.float32, device="cpu")
-        pairs = [f"{one}-{other}" for one, other in combinations(losses, 2)]
-        names = [
-            *(f"gradient_norm/{self._label(name)}" for name in losses),
-            *(f"gradient_share/{self._label(name)}" for name in losses),
-            *(f"gradient_cosine/{self._label(pair)}" for pair in pairs),
-        ]
+        prefix = f"{self.scope}/" if self.scope else ""
+        alone, pairs = [*losses], [f"{one}-{other}" for one, other in combinations(losses, 2)]
+        kinds = ("norm", alone), ("share", alone), ("cosine", pairs)
+        names = [f"gradient_{kind}/{prefix}{of}" for kind, listed in kinds for of in listed]
         return dict(zip(names, compare(matrix).tolist(), strict=True))
-
-    def _label(self, name: str) -> str:
-        return f"{self.scope}/{name}" if self.scope else name
 
     def state_dict(self) -> dict[str, Tensor]:
         """How often it was called, so that a resumed run measures at the same steps."""
@@ -129,7 +123,7 @@ def _ratio(part: Tensor, whole: Tensor) -> Tensor:
     return torch.where((part == 0) & (whole == 0), 0.0, part / whole)
 
 
-def _checked(loss: Any, name: str) -> Tensor | None:
+def _start(loss: Any, name: str) -> Start | None:
     if not isinstance(loss, Tensor):
         return None
     if loss.numel() != 1:
@@ -138,4 +132,4 @@ def _checked(loss: Any, name: str) -> Tensor | None:
             f" {tuple(loss.shape)}: call .mean() or .sum() on it first"
         )
         raise ValueError(msg)
-    return loss
+    return Start(loss)

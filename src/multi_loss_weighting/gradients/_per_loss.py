@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge
 
 from ._recomputed import Root, check_all_visible
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
-
 
 _STACKS = {"StackBackward0", "_FiniteBackward"}
 """Nodes that put losses into one tensor: torch's own, and that for losses on an accelerator."""
@@ -94,6 +89,24 @@ def _constant(node: Any) -> Tensor | None:
     return other if isinstance(other, Tensor) else None
 
 
+def gradients_of(losses: Tensor, names: Sequence[str], parameters: Iterable[Tensor]) -> Tensor:
+    """The gradients of the losses [K], which were put into one tensor, as `gradient_matrix`.
+
+    Raises:
+        RuntimeError: If none depends on the parameters, or a reentrant checkpoint hides some.
+    """
+    matrix = gradient_matrix(roots(losses), parameters)
+    if matrix is None:
+        raise none_depends(names)
+    return matrix
+
+
+def none_depends(names: Sequence[str]) -> RuntimeError:
+    """The error of losses without a gradient on the parameters."""
+    needed = "some of the losses must depend on the parameters that were given"
+    return RuntimeError(f"{needed}, and none depends on them: {', '.join(names)}")
+
+
 def gradient_matrix(roots: Iterable[Start | None], parameters: Iterable[Tensor]) -> Tensor | None:
     """The gradients of K losses, [K, n], in float32 or wider.
 
@@ -122,6 +135,23 @@ def gradient_rows(
     check_all_visible([start.root for start in live if start is not None], learning)
     for root in live:
         yield None if root is None else _gradient(root, learning)
+
+
+def gradient_norms(
+    roots: Iterable[Start | None], parameters: Iterable[Tensor]
+) -> list[Tensor | None]:
+    """The Euclidean norms of the gradients of K losses; None for one without.
+
+    Raises:
+        RuntimeError: If a reentrant checkpoint hides some of the gradients.
+    """
+    return [None if row is None else _norm(row) for row in gradient_rows(roots, parameters)]
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    units, largest = scaled(gradient[None])
+    norm: Tensor = units[0].norm() * largest[0]
+    return norm.detach()
 
 
 def scaled(gradients: Tensor) -> tuple[Tensor, Tensor]:

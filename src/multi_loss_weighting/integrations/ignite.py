@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 
 from ._recorded_calls import RecordedCalls
 
 if TYPE_CHECKING:
-    from ignite.engine import Engine
-
     from multi_loss_weighting import LossGroup
 
 

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from loss_loggers.arguments import checked, checked_kind
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -97,10 +99,7 @@ def checked_sum(sum_to: Any) -> Any:
     Raises:
         ValueError: If it is neither.
     """
-    if sum_to not in (1, "K"):
-        msg = f'sum_to must be 1 or "K", got {sum_to!r}'
-        raise ValueError(msg)
-    return sum_to
+    return checked(sum_to, (1, "K").__contains__, "sum_to", '1 or "K"')
 
 
 def checked_weighting(weighting: Any) -> Weighting:
@@ -154,7 +153,10 @@ def checked_weighted(
     if not isinstance(result, Weighted):
         msg = f"{method}.weigh must return Weighted(total, weights), got a {type(result).__name__}"
         raise TypeError(msg)
-    total = _checked_total(result.total, method)
+    total: Tensor = checked_kind(result.total, Tensor, f"the total of {method}")
+    if total.numel() != 1:
+        msg = f"the total of {method} must have one element, got the shape {tuple(total.shape)}"
+        raise ValueError(msg)
     weights = _vector(result.weights, method)
     if weights.shape != (len(names),):
         needed = f"{method} must give a weight to each of the losses {', '.join(names)}"
@@ -167,16 +169,6 @@ def checked_weighted(
     return Weighted(total, weights)
 
 
-def _checked_total(total: Any, method: str) -> Tensor:
-    if not isinstance(total, Tensor):
-        msg = f"the total of {method} must be a tensor, got {total!r}"
-        raise TypeError(msg)
-    if total.numel() != 1:
-        msg = f"the total of {method} must have one element, got the shape {tuple(total.shape)}"
-        raise ValueError(msg)
-    return total
-
-
 def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
     if isinstance(weights, Tensor):
         return weights
@@ -187,6 +179,16 @@ def _vector(weights: Any, method: str) -> Tensor | NDArray[np.float64]:
     except (TypeError, ValueError, RuntimeError) as error:
         msg = f"the weights of {method} must be a tensor or an array of numbers, got {weights!r}"
         raise TypeError(msg) from error
+
+
+class Tunable:
+    """A weighting whose settings are attributes, called as the arguments that it was made with."""
+
+    _settings: tuple[str, ...]
+
+    def hyperparams(self) -> dict[str, Any]:
+        """The settings, as loggers record them."""
+        return {name: getattr(self, name) for name in self._settings}
 
 
 def settings_of(weighting: Any) -> dict[str, Any]:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from loss_loggers.arguments import checked
+from loss_loggers.arguments import checked_count
 
 from ._base import Weighted
-from ._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from ._movement import GIVE_TO_OPTIMIZER, InFullPrecision, MovementWatch, is_half
 from ._replica import Replica
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from multi_loss_weighting.statistics._history import History
 
 
-class LearnedWeighting(nn.Module):
+class LearnedWeighting(InFullPrecision):
     """A weighting with one parameter per loss, `params` [K], learned with the network.
 
     It takes losses in the order in which they appear, until it has K. The parameters stay in
@@ -37,8 +37,7 @@ class LearnedWeighting(nn.Module):
 
     def __init__(self, num: int, start: float) -> None:
         super().__init__()
-        is_right = lambda count: count >= 1 and count % 1 == 0  # noqa: E731
-        num = int(checked(num, is_right, "num", "1 or more (one for each loss)"))
+        num = checked_count(num, 1, "num", "losses")
         default = torch.get_default_dtype()
         dtype = torch.float32 if is_half(default) else default
         self.params = nn.Parameter(torch.full((num,), start, dtype=dtype))
@@ -110,17 +109,6 @@ class LearnedWeighting(nn.Module):
     def recorded(self, *_: object) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
         self._watch.step(self.params, type(self).__name__, GIVE_TO_OPTIMIZER)
-
-    # What torch does to a module.
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Go to another device, but not to half precision."""
-
-        def keep_digits(tensor: Tensor) -> Tensor:
-            new = fn(tensor)
-            return tensor.to(new.device) if is_half(new.dtype) else new
-
-        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

@@ -1,13 +1,16 @@
-"""Notices learned weights that stand still."""
+"""Keeps learned weights from standing still, and notices those that do."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Long enough for a learning rate that warms up and for gradients that accumulate.
 _PATIENCE = 100
@@ -16,6 +19,17 @@ GIVE_TO_OPTIMIZER = (
     "give its parameters to the optimizer, with weight_decay 0 (if a fused optimizer has them, its"
     " learning rate is 0 or too small)"
 )
+
+
+class InFullPrecision(nn.Module):
+    """A module that does not go to half precision, in which small steps would be lost."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        def keep_digits(tensor: Tensor) -> Tensor:
+            new = fn(tensor)
+            return tensor.to(new.device) if is_half(new.dtype) else new
+
+        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
 
 
 class MovementWatch:
@@ -27,9 +41,9 @@ class MovementWatch:
 
     def __init__(self) -> None:
         self._steps = 0
-        self._start: _Start | None = None
+        self._start: tuple[Tensor, int] | None = None
         self._was_free = False
-        self._answer: _Answer | None = None
+        self._answer: Sent | None = None
 
     def __reduce__(self) -> tuple[type[MovementWatch], tuple[()]]:
         """A copy is trained by itself, so it counts from the start."""
@@ -49,22 +63,22 @@ class MovementWatch:
             return  # a functional transform has put it there, or it was copied in inference mode
         self._was_free |= parameter.requires_grad
         if self._start is None:
-            self._start = _Start.of(parameter)
+            self._start = _local(parameter).clone(), _writes(parameter)
         if self._steps < _PATIENCE:
             self._steps += 1
             return
         if self._answer is None:
-            self._answer = _Answer(self._start.stands_still(parameter))
+            self._answer = Sent(_stands_still(parameter, *self._start))
         if self._answer.has_arrived():
-            if self._answer.value():
-                cause = self._cause(parameter, self._start, advice)
+            if self._answer.read():
+                cause = self._cause(parameter, self._start[1], advice)
                 warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {cause}")
             self._steps, self._start, self._answer = _PATIENCE + 1, None, None
 
-    def _cause(self, parameter: Tensor, start: _Start, advice: str) -> str:
+    def _cause(self, parameter: Tensor, version: int, advice: str) -> str:
         if not self._was_free:
             return "they are frozen (requires_grad is False): call requires_grad_(True)"
-        if _writes(parameter) == start.version:
+        if _writes(parameter) == version:
             return advice
         if is_half(parameter.dtype):
             return (
@@ -79,40 +93,34 @@ def _writes(parameter: Tensor) -> int:
     return parameter._version  # noqa: SLF001  torch shows this count nowhere else
 
 
-class _Start(NamedTuple):
-    """A parameter at the first step; `version` is how often it was written to by then."""
-
-    values: Tensor
-    version: int
-
-    @classmethod
-    def of(cls, parameter: Tensor) -> _Start:
-        return cls(_local(parameter).clone(), _writes(parameter))
-
-    def stands_still(self, parameter: Tensor) -> Tensor | bool:
-        values = _local(parameter)
-        if values.is_meta:  # it has no values
-            return self.version == _writes(parameter)
-        if values.shape != self.values.shape or not values.numel():
-            return False
-        return self.values.to(values, non_blocking=True).eq(values).all()
+def _stands_still(parameter: Tensor, start: Tensor, version: int) -> Tensor:
+    """Whether it has the values of its start, when it had been written to so many times."""
+    values = _local(parameter)
+    if values.is_meta:  # it has no values
+        return torch.tensor(version == _writes(parameter), device="cpu")
+    if values.shape != start.shape or not values.numel():
+        return torch.tensor(False, device="cpu")
+    return start.to(values, non_blocking=True).eq(values).all()
 
 
-class _Answer:
-    """A truth that may still be on its way from a device."""
+class Sent:
+    """A number on its way to the host, where the device allows while it goes on working."""
 
-    def __init__(self, truth: Tensor | bool) -> None:
-        self._truth, self._event = truth, None
-        if isinstance(truth, Tensor) and truth.is_cuda:
-            self._truth = truth.to("cpu", non_blocking=True)
+    def __init__(self, number: Tensor) -> None:
+        self._copy, self._event = number.to("cpu", non_blocking=number.is_cuda), None
+        if number.is_cuda:
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record(torch.cuda.current_stream(truth.device))
+            self._event.record(torch.cuda.current_stream(number.device))
 
     def has_arrived(self) -> bool:
+        """Whether `read` would not wait."""
         return self._event is None or self._event.query()  # type: ignore[no-untyped-call]
 
-    def value(self) -> bool:
-        return bool(self._truth)
+    def read(self) -> float:
+        """The number."""
+        if self._event is not None:
+            self._event.synchronize()
+        return float(self._copy)
 
 
 def _local(parameter: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from multi_loss_weighting.statistics._record import RATIO_COUNT, UPDATES, summary
+from multi_loss_weighting.statistics._record import RATIO_COUNT, UPDATES, Numbers, summary
 
 from ._base import Weighted, weighted_sum
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from multi_loss_weighting.statistics._history import History
-    from multi_loss_weighting.statistics._record import Numbers
 
 ENOUGH_FOR_SPREAD = 2
 """The spread of a single ratio is 0, whatever the loss."""

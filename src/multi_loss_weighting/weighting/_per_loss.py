@@ -1,8 +1,9 @@
-"""Numbers that a weighting remembers of each loss."""
+"""What weightings have in common that remember numbers of each loss."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,9 +13,9 @@ from torch import Tensor
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 from multi_loss_weighting.statistics._widest import widest
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ._base import Tunable
 
+if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
 
 Numbers = dict[str, Array]
@@ -24,41 +25,39 @@ HOST = None
 """Where numbers are numpy arrays, whose operations take a third of the time of torch's."""
 
 
-class PerLoss:
-    """Numbers of each loss, by its name, kept where the losses are, so that none is read back.
+class Remembering(Tunable):
+    """A weighting that remembers numbers of each loss, by its name.
 
-    A loss that is new begins with `starts`. On a device all numbers lie in one tensor that stays
-    where it is, so that a recorded CUDA graph sees what `keep` writes there, at once for all: hand
-    out copies.
+    They are kept where the losses are, so that none is read back. A loss that is new begins with
+    `starts`. On a device all numbers lie in one tensor that stays where it is, so that a recorded
+    CUDA graph sees what `_keep` writes there, at once for all: hand out copies.
 
-    >>> memory = PerLoss(mean=0.0)
-    >>> memory.keep(("G", "D"), {"mean": np.array([1.0, 2.0])})
-    >>> memory.of(("D", "E"), HOST)["mean"].tolist()
+    >>> memory = Remembering(mean=0.0)
+    >>> memory._keep(("G", "D"), {"mean": np.array([1.0, 2.0])})
+    >>> memory._known(("D", "E"), HOST)["mean"].tolist()
     [2.0, 0.0]
     """
 
     def __init__(self, **starts: float) -> None:
         self._starts = starts
         self._expected: tuple[str, ...] = ()
-        self.forget()
+        Remembering.forget(self)
 
     def forget(self) -> None:
-        """Be as new."""
-        self._kept: tuple[tuple[str, ...], Any, Numbers] = ((), np.empty(0), {})
+        """Be as new, since the group forgets its losses."""
+        self._put((), np.empty((len(self._starts), 0)))
 
-    def holds(self, numbers: Numbers) -> bool:
-        """Whether these are what is kept, and no arrangement of it."""
-        return numbers is self._kept[2]
-
-    def of(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
+    def _known(self, names: tuple[str, ...], device: torch.device | None) -> Numbers:
         """The numbers of these losses, in this order, on a device or the `HOST`."""
         known, table, numbers = self._kept
         if known == names and (table.device if isinstance(table, Tensor) else HOST) == device:
             return numbers
         return self._by_field(self._arranged(names, device))
 
-    def keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
-        """Remember these from now on."""
+    def _keep(self, names: tuple[str, ...], numbers: Numbers) -> None:
+        """Remember these from now on, if they are not what is kept."""
+        if numbers is self._kept[2]:
+            return
         vectors = [numbers[field] for field in self._starts]
         if not isinstance(vectors[0], Tensor):
             self._put(names, np.array(vectors))
@@ -72,7 +71,7 @@ class PerLoss:
                 self._put(names, new.clone())
 
     def _put(self, names: tuple[str, ...], table: Any) -> None:
-        self._kept = names, table, self._by_field(table)
+        self._kept: tuple[tuple[str, ...], Any, Numbers] = names, table, self._by_field(table)
 
     def _by_field(self, table: Any) -> Numbers:
         return dict(zip(self._starts, table, strict=True))
@@ -82,38 +81,37 @@ class PerLoss:
         place = torch.device("cpu") if device is HOST else device
         rows = [[start] for start in self._starts.values()]
         fresh = torch.tensor(rows, dtype=torch.float64, device="cpu").to(place, widest(place))
-        if known:
-            own = torch.as_tensor(table, dtype=fresh.dtype, device=place)
-            fresh = torch.cat([own, fresh], dim=1)
+        own = torch.as_tensor(table, dtype=fresh.dtype, device=place)
         places = {name: index for index, name in enumerate(known)}
         order = torch.tensor([places.get(name, len(known)) for name in names], device="cpu")
-        arranged = fresh[:, order.to(place)]
+        arranged = torch.cat([own, fresh], dim=1)[:, order.to(place)]
         return arranged.double().numpy() if device is HOST else arranged
 
-    def by_name(self, field: str) -> dict[str, float]:
-        """One number of each loss. On an accelerator that waits for it."""
+    def _counts(self, field: str) -> dict[str, int]:
+        """What was counted of each loss. On an accelerator that waits for it."""
         names, _, numbers = self._kept
-        values = numbers[field].tolist() if names else ()
-        return dict(zip(names, values, strict=True))
+        return dict(zip(names, map(int, numbers[field].tolist()), strict=True))
 
     def expect(self, names: tuple[str, ...]) -> None:
-        """Have numbers of these losses, too, so that a state is as large as it will be."""
+        """These losses will come: have numbers of them, too, so that a state keeps its size."""
         self._expected = names
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as plain numbers by name."""
-        fields = {field: self.by_name(field) for field in self._starts}
-        known = {
-            name: {field: values[name] for field, values in fields.items()}
-            for name in self._kept[0]
+        """What it remembers of each loss, as plain numbers by name."""
+        names = tuple(dict.fromkeys((*self._kept[0], *self._expected)))
+        rows = zip(
+            *(numbers.tolist() for numbers in self._known(names, HOST).values()), strict=True
+        )
+        return {
+            name: dict(zip(self._starts, row, strict=True))
+            for name, row in zip(names, rows, strict=True)
         }
-        return known | {name: dict(self._starts) for name in self._expected if name not in known}
 
-    def load_state_dict(self, state: Mapping[str, Mapping[str, float]]) -> None:
-        """Take over the numbers of `state_dict()`.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`, with the same numbers bit for bit.
 
         Raises:
-            ValueError: If those of a loss are others; nothing has changed.
+            ValueError: If it is the state of something else; nothing has changed.
         """
         for name, numbers in state.items():
             if set(numbers) != set(self._starts):
@@ -124,44 +122,33 @@ class PerLoss:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has views into memory of its own."""
-        names, table, _ = self._kept
-        own = table.clone() if isinstance(table, Tensor) else table.copy()
-        return self.__dict__ | {"_kept": (names, own)}
+        return self.__dict__ | {"_kept": self._kept[:2]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        names, table = state["_kept"]
-        self._kept = names, table, self._by_field(table) if names else {}
+        self._put(*state["_kept"])
 
 
-class Remembering:
-    """A weighting that remembers numbers of each loss, in `memory`."""
+class ByPastLosses(Remembering):
+    """A weighting that goes by what it remembers of the losses of the steps before."""
 
-    memory: PerLoss
-
-    def numbers(self, losses: Tensor, history: History) -> Numbers:
+    def _numbers(self, losses: Tensor, history: History) -> Numbers:
         """What it remembers of the losses, where they are."""
-        return self.memory.of(history.names, losses.device if history.is_on_device else HOST)
+        return self._known(history.names, losses.device if history.is_on_device else HOST)
 
-    def expect(self, names: tuple[str, ...]) -> None:
-        """These losses will come."""
-        self.memory.expect(names)
+    @np.errstate(all="ignore")
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
+        """Take in the losses of a step."""
+        values = vector(losses, history)
+        came = abs(values) < math.inf  # which nan is not
+        if history.present is not None:
+            came = came & (history.present if history.is_on_device else history.present.numpy())
+        old = self._numbers(losses, history)
+        self._keep(history.names, self._taken_in(old, values, came, history))
 
-    def forget(self) -> None:
-        """Be as new, since the group forgets its losses."""
-        self.memory.forget()
-
-    def state_dict(self) -> dict[str, Any]:
-        """What it remembers of each loss."""
-        return self.memory.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from `state_dict()`, with the same numbers bit for bit.
-
-        Raises:
-            ValueError: If it is the state of something else; nothing has changed.
-        """
-        self.memory.load_state_dict(state)
+    @abstractmethod
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
+        """What is remembered after a step with the losses `now` [K], of which some `came`."""
 
 
 def vector(losses: Tensor, history: History) -> Array:
@@ -171,14 +158,11 @@ def vector(losses: Tensor, history: History) -> Array:
     return losses.detach().numpy().astype(np.float64)
 
 
-def step_of(losses: Tensor, history: History) -> tuple[Array, Array]:
-    """The losses [K] of a step that is over, and which of them took part in it."""
-    values = vector(losses, history)
-    came = abs(values) < math.inf  # which nan is not
-    if history.present is None:
-        return values, came
-    present = history.present if history.is_on_device else history.present.numpy()
-    return values, came & present
+def alike(like: Array, numbers: Any) -> Array:
+    """Numbers in the kind of `like`."""
+    if isinstance(like, Tensor):
+        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
+    return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
 
 
 def softmax_shares(logits: Array, known: Array) -> Array:

@@ -23,8 +23,7 @@ class Replica:
     therefore has the gradient go around it; `group.record` takes the mean over the ranks.
     """
 
-    def __init__(self) -> None:
-        self._wrapper: Callable[[], Any] = _nothing
+    _wrapper: Callable[[], Any] | None = None
 
     def __reduce__(self) -> tuple[type[Replica], tuple[()]]:
         """A copy is in no wrapper yet."""
@@ -43,23 +42,20 @@ class Replica:
 
     def leaf_of(self, parameter: Tensor) -> Tensor:
         """The parameter, or a leaf in its place that adds its gradient to the parameter's."""
-        if self._wrapper is _nothing or not (parameter.requires_grad and self._is_done()):
+        if self._wrapper is None or not (parameter.requires_grad and _is_done(self._wrapper())):
             return parameter
         leaf = parameter.detach().requires_grad_()
         leaf.register_post_accumulate_grad_hook(partial(_hand_over, parameter))  # type: ignore[no-untyped-call]
         return leaf
 
-    def _is_done(self) -> bool:
-        wrapper = self._wrapper()
-        if wrapper is None or not wrapper.find_unused_parameters or wrapper.static_graph:
-            return False
-        # torch.compile asks in the same way whether a module is inside the forward of a wrapper.
-        active = DistributedDataParallel._get_active_ddp_module  # noqa: SLF001
-        return active() is None  # type: ignore[no-untyped-call]
 
-
-def _nothing() -> None:
-    return None
+def _is_done(wrapper: Any) -> bool:
+    """Whether its forward is over, and it waits for no gradient of what was not used in that."""
+    if wrapper is None or not wrapper.find_unused_parameters or wrapper.static_graph:
+        return False
+    # torch.compile asks in the same way whether a module is inside the forward of a wrapper.
+    active = DistributedDataParallel._get_active_ddp_module  # noqa: SLF001
+    return active() is None  # type: ignore[no-untyped-call]
 
 
 def _hand_over(parameter: Tensor, leaf: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from loss_loggers.arguments import checked
@@ -79,11 +80,5 @@ class CoVWeighting:
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
-        settings = self.ratio_settings
-        return {
-            "decay": settings.decay,
-            "sum_to": self.sum_to,
-            "warmup": self.warmup,
-            "spike": settings.spike,
-            "patience": settings.patience,
-        }
+        own = {"sum_to": self.sum_to, "warmup": self.warmup}
+        return asdict(self.ratio_settings) | own

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked, checked_kind
-from multi_loss_weighting.gradients._norms import NOT_MEASURED, GradientNorms
 
 from ._base import Weighted, weighted_sum
-from ._measuring import Measuring
-from ._per_loss import PerLoss
+from ._measuring import NOT_MEASURED, Measuring
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from multi_loss_weighting.statistics._history import History
 
     from ._per_loss import Numbers
@@ -83,6 +79,16 @@ class GradientShareWeighting(Measuring):
     ({'recon': 1.0, 'adv': 8.0}, [8.0, 8.0])
     """
 
+    _settings = (
+        "shares",
+        "every",
+        "smoothing",
+        "max_weight",
+        "max_change",
+        "reference",
+        "weighted",
+    )
+
     def __init__(
         self,
         place: Iterable[Tensor] | Tensor | None,
@@ -95,7 +101,8 @@ class GradientShareWeighting(Measuring):
         reference: str | None = None,
         weighted: bool = False,
     ) -> None:
-        self.norms = GradientNorms(place, every)
+        counts = dict.fromkeys(_GUARDS, 0.0)
+        super().__init__(place, every, weight=1.0, norm=0.0, count=0.0, **counts)
         self.shares = None if shares is None else _checked_shares(shares, reference)
         is_share = lambda it: 0 <= it < 1  # noqa: E731
         self.smoothing: float = checked(smoothing, is_share, "smoothing", "0 to below 1")
@@ -103,26 +110,21 @@ class GradientShareWeighting(Measuring):
         self.max_weight: float = checked(max_weight, is_factor, "max_weight", "1 or more")
         self.max_change: float = checked(max_change, lambda it: it > 1, "max_change", "above 1")
         self.reference, self.weighted = reference, weighted
-        counts = dict.fromkeys(_GUARDS, 0.0)
-        self.memory = PerLoss(weight=1.0, norm=0.0, count=0.0, **counts)
 
     @property
     def capped(self) -> dict[str, int]:
         """At how many measurements `max_weight` acted, for each loss."""
-        return self._counted("capped")
+        return self._counts("capped")
 
     @property
     def slowed(self) -> dict[str, int]:
         """At how many measurements `max_change` acted, for each loss."""
-        return self._counted("slowed")
+        return self._counts("slowed")
 
     @property
     def vanished(self) -> dict[str, int]:
         """At how many measurements a loss had no gradient, for each loss."""
-        return self._counted("vanished")
-
-    def _counted(self, guard: str) -> dict[str, int]:
-        return {name: int(count) for name, count in self.memory.by_name(guard).items()}
+        return self._counts("vanished")
 
     def guards(self) -> dict[str, int]:
         """How often each guard acted so far, for `update(losses, extra=weighting.guards())`.
@@ -132,7 +134,7 @@ class GradientShareWeighting(Measuring):
         return {
             f"{guard}/{name}": count
             for guard in _GUARDS
-            for name, count in self._counted(guard).items()
+            for name, count in self._counts(guard).items()
         }
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -145,11 +147,11 @@ class GradientShareWeighting(Measuring):
         """
         names = history.names
         self._check_names(history)
-        self.norms.measure(losses, history)
-        numbers = self.memory.of(names, losses.device)
-        weights, norms = numbers["weight"].clone(), self.norms.known(names, losses.device)
+        self._measure(losses, history)
+        numbers, norms = self._known(names, losses.device), self._norms(names, losses.device)
+        weights = numbers["weight"].clone()
         if norms is not None:
-            new = self._updated(numbers, norms, names)["weight"]
+            new = self._moved(numbers, norms, losses, history)["weight"]
             weights = torch.where(numbers["count"] > 0, weights, new)
         return weighted_sum(losses, weights)
 
@@ -163,17 +165,9 @@ class GradientShareWeighting(Measuring):
             msg = f"shares must have each of the losses {', '.join(names)}, got none for {lost[0]}"
             raise ValueError(msg)
 
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """A step is over: go by what was measured in it from now on."""
-        names, numbers = history.names, self.memory.of(history.names, losses.device)
-        norms = self.norms.known(names, losses.device)
-        if norms is not None:
-            numbers = self._updated(numbers, norms, names)
-        if norms is not None or not self.memory.holds(numbers):
-            self.memory.keep(names, numbers)
-        self.norms.end_step(type(self).__name__)
-
-    def _updated(self, old: Numbers, norms: Tensor, names: tuple[str, ...]) -> Numbers:
+    def _moved(self, old: Numbers, norms: Tensor, losses: Tensor, history: History) -> Numbers:  # noqa: ARG002
+        """The running norms with those of a step, and the weights that follow from them."""
+        names = history.names
         was_measured, is_usable = norms != NOT_MEASURED, norms > 0
         seen = norms * old["weight"] if self.weighted else norms
         norm = torch.where(is_usable, self.smoothing * old["norm"] + seen, old["norm"])
@@ -223,28 +217,18 @@ class GradientShareWeighting(Measuring):
         shares = torch.tensor([self.shares[name] for name in names], dtype=like.dtype, device="cpu")
         return shares.to(like.device, non_blocking=True)
 
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {
-            "shares": self.shares,
-            "every": self.norms.every,
-            "smoothing": self.smoothing,
-            "max_weight": self.max_weight,
-            "max_change": self.max_change,
-            "reference": self.reference,
-            "weighted": self.weighted,
-        }
-
 
 def _checked_shares(shares: Mapping[str, float], reference: str | None) -> dict[str, float]:
     checked_kind(shares, Mapping, "shares")
-    for name, share in shares.items():
-        is_right = lambda it: 0 <= it < math.inf  # noqa: E731
-        checked(share, is_right, f"the share of {name}", "0 or more")
-    if not sum(shares.values()):
-        msg = f"shares must have one above 0, got {dict(shares)}"
+    is_right = lambda it: 0 <= it < math.inf  # noqa: E731
+    own = {
+        name: float(checked(share, is_right, f"the share of {name}", "0 or more"))
+        for name, share in shares.items()
+    }
+    if not sum(own.values()):
+        msg = f"shares must have one above 0, got {own}"
         raise ValueError(msg)
-    if reference is not None and not shares.get(reference):
-        msg = f"shares must have one above 0 for the reference {reference!r}, got {dict(shares)}"
+    if reference is not None and not own.get(reference):
+        msg = f"shares must have one above 0 for the reference {reference!r}, got {own}"
         raise ValueError(msg)
-    return {name: float(share) for name, share in shares.items()}
+    return own

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked
-from multi_loss_weighting.gradients._norms import GradientNorms
 
 from ._base import Weighted, weighted_sum
 from ._measuring import Measuring
-from ._per_loss import PerLoss
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from multi_loss_weighting.statistics._history import History
+
+    from ._per_loss import Numbers
 
 _LEAST = 1e-4
 _DECAYS = 0.9, 0.999
@@ -60,6 +60,8 @@ class GradNorm(Measuring):
     {'strong': 0.9, 'weak': 1.1}
     """
 
+    _settings = ("alpha", "lr", "every")
+
     def __init__(
         self,
         place: Iterable[Tensor] | Tensor | None,
@@ -68,10 +70,9 @@ class GradNorm(Measuring):
         lr: float = 0.025,
         every: int = 1,
     ) -> None:
-        self.norms = GradientNorms(place, every)
+        super().__init__(place, every, weight=1.0, momentum=0.0, square=0.0, updates=0.0)
         self.alpha: float = checked(alpha, math.isfinite, "alpha", "a finite number")
         self.lr: float = checked(lr, lambda it: 0 < it < math.inf, "lr", "above 0")
-        self.memory = PerLoss(weight=1.0, momentum=0.0, square=0.0, updates=0.0)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times their weights; measures their gradients where that is due.
@@ -80,28 +81,16 @@ class GradNorm(Measuring):
             RuntimeError: If the place is not set, none of the losses depends on it, or a reentrant
                 activation checkpoint hides gradients.
         """
-        self.norms.measure(losses, history)
-        weights = self.memory.of(history.names, losses.device)["weight"]
+        self._measure(losses, history)
+        weights = self._known(history.names, losses.device)["weight"]
         return weighted_sum(losses, weights.clone())
 
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """A step is over: bring the weights nearer to what its gradients say."""
-        names, numbers = history.names, self.memory.of(history.names, losses.device)
-        norms = self.norms.known(names, losses.device)
-        if norms is not None:
-            usable = (norms > 0) & losses.isfinite()
-            first = torch.as_tensor(history.first, dtype=norms.dtype, device=norms.device)
-            tiny = torch.finfo(norms.dtype).tiny
-            fallen = losses.to(norms).abs() / first.abs().clamp_min(tiny)
-            fallen = fallen / torch.where(usable, fallen, 0.0).sum() * usable.sum()
-            numbers = self._moved(numbers, norms, fallen, usable)
-        if norms is not None or not self.memory.holds(numbers):
-            self.memory.keep(names, numbers)
-        self.norms.end_step(type(self).__name__)
-
-    def _moved(
-        self, old: dict[str, Tensor], norms: Tensor, fallen: Tensor, usable: Tensor
-    ) -> dict[str, Tensor]:
+    def _moved(self, old: Numbers, norms: Tensor, losses: Tensor, history: History) -> Numbers:
+        """Weights nearer to what the gradients of a step say."""
+        usable = (norms > 0) & losses.isfinite()
+        first = torch.as_tensor(history.first, dtype=norms.dtype, device=norms.device)
+        fallen = losses.to(norms).abs() / first.abs().clamp_min(torch.finfo(norms.dtype).tiny)
+        fallen = fallen / torch.where(usable, fallen, 0.0).sum() * usable.sum()
         weight, (slow, slower) = old["weight"], _DECAYS
         own = torch.where(usable, weight * norms, 0.0)
         wanted = own.sum() / usable.sum() * fallen**self.alpha
@@ -117,7 +106,3 @@ class GradNorm(Measuring):
         )
         new = {"weight": moved, "momentum": momentum, "square": square, "updates": updates}
         return {field: torch.where(usable, new[field], old[field]) for field in old}
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {"alpha": self.alpha, "lr": self.lr, "every": self.norms.every}

@@ -8,11 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._arrays import sizes
 from multi_loss_weighting.statistics._history import History, shown
 
 from ._base import Weighted, Weighting, checked_weighting, settings_of
-from ._per_loss import vector
+from ._per_loss import alike, vector
 from .plain_sum import PlainSum
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ _POWERS = {
     "variance": 2,
 }
 """How each statistic goes with the size of its loss."""
+
+_HANDED_ON = ("num_losses", "ratio_settings", "expect", "forget", "to_average", "averaged")
+"""What is of the inner weighting whatever the sizes, where it has it."""
 
 
 class NormalizedWeighting(nn.Module):
@@ -62,12 +66,9 @@ class NormalizedWeighting(nn.Module):
         self, inner: Weighting | None = None, *, by: Literal["mean", "first"] = "mean"
     ) -> None:
         super().__init__()
-        if by not in ("mean", "first"):
-            msg = f'by must be "mean" or "first", got {by!r}'
-            raise ValueError(msg)
-        self.by = by
+        self.by = checked(by, ("mean", "first").__contains__, "by", '"mean" or "first"')
         self.inner = PlainSum() if inner is None else checked_weighting(inner)
-        for name in ("num_losses", "ratio_settings", "to_average", "averaged"):
+        for name in _HANDED_ON:
             if hasattr(self.inner, name):
                 setattr(self, name, getattr(self.inner, name))
         self._sizes: Array | None = None  # those of the step under way
@@ -79,7 +80,7 @@ class NormalizedWeighting(nn.Module):
             self._sizes = own
         seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
         result = self.inner.weigh(seen, ScaledHistory(history, own))
-        return Weighted(result.total, _as(own, result.weights) / own)
+        return Weighted(result.total, alike(own, result.weights) / own)
 
     def _sizes_of(self, losses: Tensor, history: History) -> Array:
         mean, variance = history.mean, history.variance
@@ -88,7 +89,7 @@ class NormalizedWeighting(nn.Module):
         if not history.is_on_device:
             with np.errstate(all="ignore"):
                 return sizes(start, mean, variance, now)
-        start, mean, variance = (_as(now, one) for one in (start, mean, variance))
+        start, mean, variance = (alike(now, one) for one in (start, mean, variance))
         return sizes(start, mean, variance, now)
 
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
@@ -102,14 +103,6 @@ class NormalizedWeighting(nn.Module):
         by = torch.as_tensor(own, device=losses.device)
         hook(losses / by.to(losses), weights * by.to(weights), ScaledHistory(history, own))
 
-    def expect(self, names: tuple[str, ...]) -> None:
-        """Tell the inner weighting which losses will come."""
-        getattr(self.inner, "expect", _nothing)(names)
-
-    def forget(self) -> None:
-        """Have the inner weighting be as new, since the group forgets its losses."""
-        getattr(self.inner, "forget", _nothing)()
-
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
         return {"by": self.by, "inner": settings_of(self.inner)}
@@ -120,17 +113,6 @@ def innermost(weighting: Any) -> Any:
     while isinstance(weighting, NormalizedWeighting):
         weighting = weighting.inner
     return weighting
-
-
-def _as(like: Array, numbers: Any) -> Array:
-    """Numbers in the kind of `like`."""
-    if isinstance(like, Tensor):
-        return torch.as_tensor(numbers, dtype=like.dtype, device=like.device)
-    return np.asarray(numbers.detach() if isinstance(numbers, Tensor) else numbers, np.float64)
-
-
-def _nothing(*_: object) -> None:
-    return None
 
 
 class ScaledHistory(History):
@@ -150,7 +132,7 @@ class ScaledHistory(History):
         numbers = shown(self._history, name)
         if name not in _POWERS:
             return numbers
-        return numbers / _as(numbers, self._sizes) ** _POWERS[name]
+        return numbers / alike(numbers, self._sizes) ** _POWERS[name]
 
     def ratios(self) -> Any:
         """The loss ratios as they are kept on an accelerator."""

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from loss_loggers.arguments import checked
-from multi_loss_weighting.statistics._array_library import arrays_of
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import PerLoss, Remembering, softmax_shares, step_of
+from ._per_loss import ByPastLosses, Numbers, softmax_shares
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from multi_loss_weighting.statistics._array_library import Array
     from multi_loss_weighting.statistics._history import History
 
 _MOST = 1e30
 """A ratio above it says no more."""
 
 
-class ReLoBRaLo(Remembering):
+class ReLoBRaLo(ByPastLosses):
     r"""lambda_i(t) = alpha (rho lambda_i(t-1) + (1 - rho) b_i(t, 0)) + (1 - alpha) b_i(t, t-1).
 
     b_i(t, s) = K exp(L_i(t) / (T L_i(s))) / sum_j exp(L_j(t) / (T L_j(s))) is large for a loss that
@@ -55,6 +52,8 @@ class ReLoBRaLo(Remembering):
     {'falls': 0.755, 'stays': 1.245}
     """
 
+    _settings = ("alpha", "temperature", "rho", "seed")
+
     def __init__(
         self,
         *,
@@ -69,17 +68,14 @@ class ReLoBRaLo(Remembering):
         self.rho: float = checked(rho, lambda it: 0 <= it <= 1, "rho", "0 to 1")
         self.seed = seed
         nan = float("nan")
-        self.memory = PerLoss(first=nan, last=nan, weight=1.0, count=0.0)
+        super().__init__(first=nan, last=nan, weight=1.0, count=0.0)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        return weighted_sum(losses, 1.0 * self.numbers(losses, history)["weight"])
+        return weighted_sum(losses, 1.0 * self._numbers(losses, history)["weight"])
 
-    @np.errstate(all="ignore")
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """Take in the losses of a step."""
-        old = self.numbers(losses, history)
-        (now, came), where = step_of(losses, history), arrays_of(old["count"]).where
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
+        where = arrays_of(now).where
         now, is_first, is_second = abs(now), old["count"] == 0, old["count"] == 1
         by_last = self._balanced(now, old["last"], came & ~is_first)
         kept = old["weight"]
@@ -87,30 +83,18 @@ class ReLoBRaLo(Remembering):
             kept = where(is_second, kept, self._balanced(now, old["first"], came & ~is_first))
         alpha = where(is_second, 0.0, 0 * old["count"] + self.alpha)
         new = where(is_first, old["weight"], alpha * kept + (1 - alpha) * by_last)
-        self.memory.keep(
-            history.names,
-            {
-                "first": where(came & is_first, now, old["first"]),
-                "last": where(came, now, old["last"]),
-                "weight": where(came, new, old["weight"]),
-                "count": old["count"] + came,
-            },
-        )
+        return {
+            "first": where(came & is_first, now, old["first"]),
+            "last": where(came, now, old["last"]),
+            "weight": where(came, new, old["weight"]),
+            "count": old["count"] + came,
+        }
 
     def _balanced(self, now: Array, then: Array, known: Array) -> Array:
         where = arrays_of(now).where
         ratio = now / where(then > 0, then, 1 / _MOST)
         ratio = where(ratio < _MOST, ratio, _MOST)
         return len(now) * softmax_shares(ratio / self.temperature, known)
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {
-            "alpha": self.alpha,
-            "temperature": self.temperature,
-            "rho": self.rho,
-            "seed": self.seed,
-        }
 
 
 def _drawn(seed: int, step: int) -> float:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from loss_loggers.arguments import checked, checked_count
-from multi_loss_weighting.statistics._array_library import arrays_of
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, checked_sum, weighted_sum
-from ._per_loss import PerLoss, Remembering, softmax_shares, step_of
+from ._per_loss import ByPastLosses, Numbers, softmax_shares
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
 
 
-class SoftAdapt(Remembering):
+class SoftAdapt(ByPastLosses):
     """alpha_i = exp(beta s_i) / sum_j exp(beta s_j), s_i the rate at which loss i changes.
 
     s_i is the mean of the last `every` values minus that of the `every` before, per step; with
@@ -49,6 +49,8 @@ class SoftAdapt(Remembering):
     {'falls': 0.269, 'stays': 0.731}
     """
 
+    _settings = ("beta", "every", "normalize", "by_size", "sum_to")
+
     def __init__(
         self,
         *,
@@ -62,12 +64,12 @@ class SoftAdapt(Remembering):
         self.every: int = checked_count(every, 1, "every", "values")
         self.normalize, self.by_size = normalize, by_size
         self.sum_to = checked_sum(sum_to)
-        self.memory = PerLoss(total=0.0, count=0.0, mean=math.nan, rate=math.nan)
+        super().__init__(total=0.0, count=0.0, mean=math.nan, rate=math.nan)
 
     @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses times the weights after the step before."""
-        numbers = self.numbers(losses, history)
+        numbers = self._numbers(losses, history)
         rate, xp = numbers["rate"], arrays_of(numbers["rate"])
         known = rate == rate  # not nan
         if self.normalize:
@@ -79,31 +81,15 @@ class SoftAdapt(Remembering):
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
 
-    @np.errstate(all="ignore")
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """Take in the losses of a step."""
-        old = self.numbers(losses, history)
-        (now, came), where = step_of(losses, history), arrays_of(old["count"]).where
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:  # noqa: ARG002
+        where = arrays_of(now).where
         total = where(came, old["total"] + now, old["total"])
         count = old["count"] + came
         is_full = count >= self.every
         mean = where(is_full, total / self.every, old["mean"])
-        self.memory.keep(
-            history.names,
-            {
-                "total": where(is_full, 0.0, total),
-                "count": where(is_full, 0.0, count),
-                "mean": mean,
-                "rate": where(is_full, (mean - old["mean"]) / self.every, old["rate"]),
-            },
-        )
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
         return {
-            "beta": self.beta,
-            "every": self.every,
-            "normalize": self.normalize,
-            "by_size": self.by_size,
-            "sum_to": self.sum_to,
+            "total": where(is_full, 0.0, total),
+            "count": where(is_full, 0.0, count),
+            "mean": mean,
+            "rate": where(is_full, (mean - old["mean"]) / self.every, old["rate"]),
         }

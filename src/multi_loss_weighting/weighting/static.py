@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loss_loggers import read_run
+from loss_loggers import Run, read_run
 from loss_loggers.arguments import checked, checked_kind
 
 from ._base import Weighted, weighted_sum
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from loss_loggers import Run
     from multi_loss_weighting.statistics._history import History
 
 Schedule = Callable[[int], float]

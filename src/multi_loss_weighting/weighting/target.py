@@ -11,17 +11,16 @@ import torch
 from torch import Tensor
 
 from loss_loggers.arguments import checked, checked_kind
-from multi_loss_weighting.statistics._array_library import arrays_of
+from multi_loss_weighting.statistics._array_library import Array, arrays_of
 
 from ._base import Weighted, weighted_sum
-from ._per_loss import PerLoss, Remembering, step_of
+from ._per_loss import ByPastLosses, Numbers
 
 if TYPE_CHECKING:
-    from multi_loss_weighting.statistics._array_library import Array
     from multi_loss_weighting.statistics._history import History
 
 
-class TargetWeighting(Remembering):
+class TargetWeighting(ByPastLosses):
     r"""sum_i lambda_i L_i, where the weight of a loss with a target grows while it is above it.
 
     With m_i the moving average of the loss up to the step before and e_i = (m_i - target_i) /
@@ -66,6 +65,8 @@ class TargetWeighting(Remembering):
     {'recon': 1.0, 'kl': 1.492}
     """
 
+    _settings = ("targets", "rate", "proportional", "smoothing", "start", "limits", "equal")
+
     def __init__(
         self,
         targets: Mapping[str, float] | None = None,
@@ -84,9 +85,7 @@ class TargetWeighting(Remembering):
         self.targets = {
             name: _target(one, name) for name, one in {**(targets or {}), **more}.items()
         }
-        if not self.targets:
-            msg = "targets must be one or more, got none: TargetWeighting(kl=2.0)"
-            raise ValueError(msg)
+        checked(self.targets, bool, "targets", "one or more", ": TargetWeighting(kl=2.0)")
         is_positive = lambda it: 0 < it < math.inf  # noqa: E731
         self.rate: float = checked(rate, is_positive, "rate", "above 0")
         is_right = lambda it: 0 <= it < math.inf  # noqa: E731
@@ -104,7 +103,7 @@ class TargetWeighting(Remembering):
         self.limits = (lowest, highest)
         is_within = lambda it: lowest <= it <= highest  # noqa: E731
         self.start: float = checked(start, is_within, "start", f"within limits {self.limits}")
-        self.memory = PerLoss(mean=math.nan, integral=self._as_integral(start), limited=0.0)
+        super().__init__(mean=math.nan, integral=self._as_integral(start), limited=0.0)
 
     def _as_integral(self, weight: float) -> float:
         return weight if self.equal else math.log(weight)
@@ -112,8 +111,8 @@ class TargetWeighting(Remembering):
     @property
     def limited(self) -> dict[str, int]:
         """How many steps the weight of each loss would have left `limits`."""
-        counts = self.memory.by_name("limited")
-        return {name: int(count) for name, count in counts.items() if name in self.targets}
+        counts = self._counts("limited")
+        return {name: counts[name] for name in counts if name in self.targets}
 
     @np.errstate(all="ignore")
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -128,12 +127,12 @@ class TargetWeighting(Remembering):
             unknown = ", ".join(name for name in self.targets if name not in names)
             msg = f"targets must be of the losses {', '.join(names)}, got targets for {unknown}"
             raise ValueError(msg)
-        numbers = self.numbers(losses, history)
+        numbers = self._numbers(losses, history)
         xp = arrays_of(numbers["mean"])
         error, has_target = self._error(numbers["mean"], names)
         error = xp.where(error == error, error, 0.0)  # not nan
         answer = numbers["integral"] + self.proportional * error
-        weights = _clamped(answer if self.equal else xp.exp(answer), self.limits)
+        weights = (answer if self.equal else xp.exp(answer)).clip(*self.limits)
         return weighted_sum(losses, xp.where(has_target, weights, 1.0))
 
     def _error(self, mean: Array, names: tuple[str, ...]) -> tuple[Array, Array]:
@@ -144,43 +143,23 @@ class TargetWeighting(Remembering):
         scale = arrays_of(mean).where(target == 0, 1.0, abs(target))
         return (mean - target) / scale, target == target
 
-    @np.errstate(all="ignore")
-    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:  # noqa: ARG002
-        """Take in the losses of a step."""
-        old = self.numbers(losses, history)
-        (now, came), where = step_of(losses, history), arrays_of(old["mean"]).where
+    def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
+        where = arrays_of(now).where
         is_first = old["mean"] != old["mean"]  # nan
         mean = where(is_first, now, now + self.smoothing * (old["mean"] - now))
         error, has_target = self._error(mean, history.names)
         moved = old["integral"] + self.rate * error
-        lowest, highest = map(self._as_integral, self.limits)
-        within = _clamped(moved, (lowest, highest))
+        within = moved.clip(*map(self._as_integral, self.limits))
         moves = came & has_target
-        self.memory.keep(
-            history.names,
-            {
-                "mean": where(came, mean, old["mean"]),
-                "integral": where(moves, within, old["integral"]),
-                "limited": old["limited"] + (moves & (within != moved)),
-            },
-        )
+        return {
+            "mean": where(came, mean, old["mean"]),
+            "integral": where(moves, within, old["integral"]),
+            "limited": old["limited"] + (moves & (within != moved)),
+        }
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
-        return {
-            "targets": self.targets,
-            "rate": self.rate,
-            "proportional": self.proportional,
-            "smoothing": self.smoothing,
-            "start": self.start,
-            "limits": [*self.limits],
-            "equal": self.equal,
-        }
-
-
-def _clamped(values: Array, limits: tuple[float, float]) -> Array:
-    where, (lowest, highest) = arrays_of(values).where, limits
-    return where(values < lowest, lowest, where(values > highest, highest, values))
+        return super().hyperparams() | {"limits": [*self.limits]}
 
 
 def _target(target: float, name: str) -> float:

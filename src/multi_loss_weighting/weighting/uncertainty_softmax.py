@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._array_library import arrays_of
 
-from ._base import Weighted, checked_sum, weighted_sum
-from ._per_loss import softmax_shares, vector
+from ._base import Tunable, Weighted, checked_sum, weighted_sum
+from ._per_loss import alike, softmax_shares, vector
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +22,7 @@ LEAST = 1e-8
 """A loss below it counts as large as it."""
 
 
-class UncertaintySoftmax:
+class UncertaintySoftmax(Tunable):
     """omega_i = exp(1 / (T L_i)) / sum_j exp(1 / (T L_j)): the smaller loss weighs more.
 
     1 / L_i is where a learned uncertainty weight (`UncertaintyWeighting`) comes to rest, so there
@@ -49,6 +48,8 @@ class UncertaintySoftmax:
     {'small': 0.731, 'large': 0.269}
     """
 
+    _settings = ("temperature", "sum_to")
+
     def __init__(self, *, temperature: float = 1.0, sum_to: Literal[1, "K"] = 1) -> None:
         is_right = lambda it: 0 < it < math.inf  # noqa: E731
         self.temperature: float = checked(temperature, is_right, "temperature", "above 0")
@@ -60,15 +61,8 @@ class UncertaintySoftmax:
         size = abs(vector(losses, history))
         where = arrays_of(size).where
         if history.is_on_device or not size.all():
-            usual = history.mean
-            if history.is_on_device:
-                usual = torch.as_tensor(usual, dtype=size.dtype, device=size.device)
-            size = where(size > 0, size, abs(usual))
+            size = where(size > 0, size, abs(alike(size, history.mean)))
         known = size < math.inf  # neither nan nor infinite
         logits = 1 / (self.temperature * where(size > LEAST, size, LEAST))
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
-
-    def hyperparams(self) -> dict[str, Any]:
-        """The settings, as loggers record them."""
-        return {"temperature": self.temperature, "sum_to": self.sum_to}

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.gradients._per_loss import gradient_matrix, roots
+from multi_loss_weighting.gradients._per_loss import Watched, gradients_of
 from multi_loss_weighting.weighting._base import Weighted
 
+from ._method import Method
+
 if TYPE_CHECKING:
-    from multi_loss_weighting.gradients._per_loss import Watched
     from multi_loss_weighting.statistics._history import History
 
     from ._memory import Memory
-    from ._method import Method
     from ._weights import WeightsOf
 
 
@@ -26,17 +26,20 @@ class _Chosen(NamedTuple):
     memory: Memory
 
 
-class Aggregator:
+class Aggregator(Method):
     """Weighs by the gradients of the losses on some parameters.
 
     Args:
-        method: The aggregator of TorchJD.
+        module: The aggregator of TorchJD.
+        seed: For its random numbers.
         weights_of: What `find_weights_of` found.
         parameters: Those that the gradients are of.
     """
 
-    def __init__(self, method: Method, weights_of: WeightsOf, parameters: Watched) -> None:
-        self._method = method
+    def __init__(
+        self, module: nn.Module, seed: int, weights_of: WeightsOf, parameters: Watched
+    ) -> None:
+        super().__init__(module, seed)
         self._weights_of = weights_of
         self._parameters = parameters
         self._weights: Tensor | None = None
@@ -54,26 +57,16 @@ class Aggregator:
         if history.present is not None and not history.present.all():
             self._warn_of_missing()
         elif losses.requires_grad:
-            matrix = self._gradients(losses, history.names)
+            matrix = gradients_of(losses, history.names, self._parameters)
             if matrix.isfinite().all():  # else no method has weights, and the total shows it
                 weights = self._choose(matrix, losses, history.names)
                 return Weighted(losses.dot(weights), weights)
         weights = self._weights_before(history.names, losses)
         return Weighted(losses.dot(weights), weights)
 
-    def _gradients(self, losses: Tensor, names: tuple[str, ...]) -> Tensor:
-        matrix = gradient_matrix(roots(losses), self._parameters)
-        if matrix is None:
-            msg = (
-                "an aggregator weighs by the gradients of the losses on its parameters, and none"
-                f" depends on them: {', '.join(names)}"
-            )
-            raise RuntimeError(msg)
-        return matrix
-
     def _choose(self, matrix: Tensor, losses: Tensor, names: tuple[str, ...]) -> Tensor:
-        ask = lambda: self._weights_of(self._method.module, matrix)  # noqa: E731
-        chosen, memory = self._method.ask(ask, names, losses)
+        ask = lambda: self._weights_of(self.module, matrix)  # noqa: E731
+        chosen, memory = self._ask(ask, names, losses)
         weights: Tensor = chosen.detach().to(losses, copy=True)
         self._chosen = _Chosen(names, weights, memory)
         return weights.clone()
@@ -81,40 +74,37 @@ class Aggregator:
     def _weights_before(self, names: tuple[str, ...], losses: Tensor) -> Tensor:
         """Those chosen last; a loss that had none begins at 1/K."""
         weights = torch.full_like(losses.detach(), 1 / len(names))
-        known = self._known()
-        for index, name in enumerate(names):
-            weights[index] = known.get(name, weights[index])
-        return weights
-
-    def _known(self) -> dict[str, Tensor]:
+        known, last = self.names, self._weights
         if self._chosen is not None:  # in this step
-            return dict(zip(self._chosen.names, self._chosen.weights, strict=True))
-        if self._weights is not None:
-            return dict(zip(self._method.names, self._weights, strict=True))
-        return {}
+            known, last, _ = self._chosen
+        for index, name in enumerate(names):
+            if last is not None and name in known:
+                weights[index] = last[known.index(name)]
+        return weights
 
     def end_step(self, *_: object) -> None:
         """A step is over: remember what was chosen last in it."""
         if self._chosen is None:
-            self._method.end_step(self._method.names, None)
+            self._end(self.names, None)
         else:
             names, self._weights, memory = self._chosen
-            self._method.end_step(names, memory)
+            self._end(names, memory)
             self._chosen = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The weights of the last step."""
-        return {"weights": self._weights}
+        """The weights of the last step, too."""
+        return {**super().state_dict(), "weights": self._weights}
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Continue from `state_dict()`, with losses on `device`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        super().load_state_dict(state)
         weights = state["weights"]
-        self._weights, self._chosen = None if weights is None else weights.to(device), None
+        self._weights, self._chosen = None if weights is None else weights.to(self.device), None
 
     def _warn_of_missing(self) -> None:
         if not self._has_warned:
             self._has_warned = True
             warn_user(
-                f"{self._method.name} weighs losses that are all there: in a step without one of"
+                f"{self.name} weighs losses that are all there: in a step without one of"
                 " them the others keep the weights of the step before"
             )

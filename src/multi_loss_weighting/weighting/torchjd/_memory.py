@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import inspect
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from torch.utils._pytree import tree_leaves, tree_map
 
 Memory = list[dict[str, Any]]
 """From attribute to value, for each module in a module."""
@@ -30,13 +28,12 @@ def _settings(kind: Any) -> frozenset[str]:
 
 
 def _attributes(module: nn.Module) -> dict[str, Any]:
-    own = {name: value for name, value in vars(module).items() if name not in _OF_EVERY_MODULE}
     kind: Any = type(module)
     settings = _settings(kind)
     return {
         name: value
-        for name, value in {**own, **_buffers(module)}.items()
-        if name.strip("_") not in settings
+        for name, value in {**vars(module), **_buffers(module)}.items()
+        if name not in _OF_EVERY_MODULE and name.strip("_") not in settings
     }
 
 
@@ -51,7 +48,8 @@ def look(method: nn.Module) -> Memory:
 
 def take(method: nn.Module) -> Memory:
     """A copy of the memory, since some methods write into their tensors."""
-    return _each(look(method), _copy)
+    copied: Memory = tree_map(_copy, look(method))
+    return copied
 
 
 def put(method: nn.Module, memory: Memory) -> None:
@@ -72,14 +70,13 @@ def move(method: nn.Module, old: torch.device, new: torch.device) -> None:
         is_there = isinstance(value, Tensor) and value.device == old
         return value.to(new) if is_there else value
 
-    put(method, _each(look(method), moved))
+    put(method, tree_map(moved, look(method)))
 
 
-def remembers_each_of(method: nn.Module, count: int) -> bool:
-    """Whether the memory holds a number for each of `count` losses."""
-    values = [value for attributes in look(method) for value in attributes.values()]
-    items = [item for one in values for item in (one if isinstance(one, list | tuple) else [one])]
-    return any(count in item.shape for item in items if isinstance(item, Tensor | np.ndarray))
+def has_size(memory: Any, sizes: set[int]) -> bool:
+    """Whether there is a number for each of so many losses in it."""
+    arrays = (one for one in tree_leaves(memory) if isinstance(one, Tensor | np.ndarray))
+    return any(not sizes.isdisjoint(array.shape) for array in arrays)
 
 
 def keep_out_of_state(method: nn.Module) -> None:
@@ -88,19 +85,6 @@ def keep_out_of_state(method: nn.Module) -> None:
         for name, value in _buffers(module).items():
             if value is None:
                 module.register_buffer(name, None, persistent=False)
-
-
-def _each(memory: Memory, change: Callable[[Any], Any]) -> Memory:
-    return [
-        {name: deeply(value, change) for name, value in attributes.items()} for attributes in memory
-    ]
-
-
-def deeply(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value with each number, tensor and so on in its lists and tuples changed."""
-    if isinstance(value, list | tuple):
-        return type(value)([deeply(item, change) for item in value])
-    return change(value)
 
 
 def _copy(value: Any) -> Any:

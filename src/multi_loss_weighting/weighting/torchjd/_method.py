@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import inspect
+import zlib
+from abc import abstractmethod
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from multi_loss_weighting.gradients._per_loss import without_autocast
 
-from ._memory import keep_out_of_state, look, move, put, remembers_each_of, take
-from ._random_numbers import random_numbers_from, seed_of_step
-from ._state import load, restore, save
+from ._memory import Memory, has_size, keep_out_of_state, look, move, put, take
+from ._state import load, save
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
-
-    from ._memory import Memory
 
 
 class Method:
@@ -33,7 +33,6 @@ class Method:
     Attributes:
         capacity: How many losses it was made for, if it has a parameter for each.
         names: The losses of the last step; none before the first.
-        device: Where the losses were last.
     """
 
     def __init__(self, module: nn.Module, seed: int) -> None:
@@ -43,14 +42,14 @@ class Method:
         self.capacity = _capacity(module)
         self.names: tuple[str, ...] = ()
         self._seed, self._steps = seed, 0
-        self.device = torch.device("cpu")
+        self._at = torch.device("cpu")  # where the losses were last
 
     @property
-    def has_memory(self) -> bool:
-        """Whether it remembers something from call to call."""
-        return any(look(self.module))
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where the losses will be."""
 
-    def ask(
+    def _ask(
         self, call: Callable[[], Any], names: tuple[str, ...], losses: Tensor
     ) -> tuple[Any, Memory]:
         """The result of a call of the module, and what it is to remember of it.
@@ -73,7 +72,7 @@ class Method:
         finally:
             put(self.module, before)
 
-    def end_step(self, names: tuple[str, ...], memory: Memory | None) -> None:
+    def _end(self, names: tuple[str, ...], memory: Memory | None) -> None:
         """A step with the losses `names` is over; `memory` is what to remember of it, if known."""
         if memory is not None:
             put(self.module, memory)
@@ -81,13 +80,13 @@ class Method:
         self._steps += 1
 
     def _follow(self, device: torch.device) -> None:
-        if device != self.device:
-            move(self.module, self.device, device)
-            self.device = device
+        if device != self._at:
+            move(self.module, self._at, device)
+            self._at = device
 
     def _check_memory(self, names: tuple[str, ...]) -> None:
         known = self.names
-        if known and names != known and remembers_each_of(self.module, len(known)):
+        if known and names != known and has_size(look(self.module), {len(known)}):
             why = (
                 f"it remembers a number for each of {', '.join(known)}; give the group all names"
                 " from the start, or call reset() of the method to forget them"
@@ -105,27 +104,24 @@ class Method:
         """What it remembers, beside its parameters."""
         return {
             "torchjd": self.name,
-            "memory": save(self.module, self.device),
+            "memory": save(self.module, self._at),
             "names": list(self.names),
             "seed": self._seed,
             "steps": self._steps,
         }
 
-    def read(self, state: dict[str, Any], device: torch.device) -> Memory:
-        """The memory in a state, with losses on `device`. Nothing changes.
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`.
 
         Raises:
-            ValueError: If it is the state of another method.
+            ValueError: If it is the state of another method; nothing has changed.
         """
         if state["torchjd"] != self.name:
             msg = f"the state must be that of a {self.name}, got that of a {state['torchjd']}"
             raise ValueError(msg)
-        return load(self.module, state["memory"], device)
-
-    def load_state_dict(self, state: dict[str, Any], memory: Memory, device: torch.device) -> None:
-        """Continue from `state_dict()`, with the memory that `read` gave."""
-        restore(self.module, memory)
-        self.names, self.device = tuple(state["names"]), device
+        device = self.device
+        load(self.module, state["memory"], device)
+        self.names, self._at = tuple(state["names"]), device
         self._seed, self._steps = state["seed"], state["steps"]
 
 
@@ -134,3 +130,23 @@ def _capacity(module: nn.Module) -> int | None:
     kind: Any = type(module)
     has_shape = "shape" in inspect.signature(kind).parameters
     return next(module.parameters()).numel() if has_shape else None
+
+
+def seed_of_step(seed: int, step: int) -> int:
+    """The seed of one step of a run, so that a resumed run draws the same numbers.
+
+    >>> seed_of_step(0, 1) != seed_of_step(1, 0)
+    True
+    """
+    return zlib.crc32(f"{seed} {step}".encode())
+
+
+@contextmanager
+def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw from this seed, on the CPU and on `device`; afterwards go on as without it."""
+    on_devices = getattr(getattr(torch, device.type, None), "default_generators", ())
+    own = [device.index] if on_devices and device.index is not None else []
+    with torch.random.fork_rng(own, device_type=device.type if own else "cpu"):
+        for generator in (torch.default_generator, *(on_devices[index] for index in own)):
+            generator.manual_seed(seed)
+        yield

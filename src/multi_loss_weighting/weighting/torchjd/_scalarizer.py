@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from multi_loss_weighting.batch._value import read
 from multi_loss_weighting.weighting._base import Weighted
 
+from ._memory import Memory, look
+from ._method import Method
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from multi_loss_weighting.statistics._history import History
-
-    from ._memory import Memory
-    from ._method import Method
 
 
 class Shown(NamedTuple):
@@ -33,11 +33,11 @@ class Shown(NamedTuple):
     present: Tensor | None
 
 
-class Scalarizer:
+class Scalarizer(Method):
     """Weighs by how the number that a method makes of the losses changes with each of them."""
 
-    def __init__(self, method: Method) -> None:
-        self._method = method
+    def __init__(self, module: nn.Module, seed: int) -> None:
+        super().__init__(module, seed)
         self._weighed: Shown | None = None
         self._memory: Memory | None = None  # of what was weighed
         self.step: Shown | None = None
@@ -45,8 +45,8 @@ class Scalarizer:
     @property
     def device(self) -> torch.device:
         """Where the losses will be, or were last."""
-        learned = next(self._method.module.parameters(), None)
-        return self._method.device if learned is None else learned.device
+        learned = next(self.module.parameters(), None)
+        return self._at if learned is None else learned.device
 
     def weigh(self, losses: Tensor, history: History) -> Weighted:
         """The objective: the number itself."""
@@ -54,8 +54,8 @@ class Scalarizer:
         with torch.inference_mode(False), torch.enable_grad():
             losses = losses.clone() if losses.is_inference() else losses
             shown = self._show(losses, history.present, history)
-            ask = lambda: _total_and_weights(self._method.module, shown)  # noqa: E731
-            (total, weights), self._memory = self._method.ask(ask, history.names, losses)
+            ask = lambda: _total_and_weights(self.module, shown)  # noqa: E731
+            (total, weights), self._memory = self._ask(ask, history.names, losses)
         self._weighed = shown._replace(values=shown.values.detach())
         total = total if torch.is_grad_enabled() else total.detach()
         return Weighted(total, weights[: len(history.names)])
@@ -72,10 +72,10 @@ class Scalarizer:
             step = self._show_recorded(losses.detach().to(like), history)
         if step is None:
             return
-        if self._method.has_memory and not _are_same(step, weighed):
-            ask = lambda: self._method.module(step.values)  # noqa: E731
-            _, memory = self._method.ask(ask, step.names, step.values)
-        self._method.end_step(step.names, memory)
+        if any(look(self.module)) and not _are_same(step, weighed):
+            ask = lambda: self.module(step.values)  # noqa: E731
+            _, memory = self._ask(ask, step.names, step.values)
+        self._end(step.names, memory)
         self.step, self._weighed, self._memory = step, None, None
 
     def _show_recorded(self, losses: Tensor, history: History) -> Shown:
@@ -88,7 +88,7 @@ class Scalarizer:
         return self._show(losses, None if is_whole else present, history)
 
     def _show(self, losses: Tensor, present: Tensor | None, history: History) -> Shown:
-        missing = (self._method.capacity or 0) - len(losses)
+        missing = (self.capacity or 0) - len(losses)
         if missing > 0:  # those that are to come count as losses that take no part
             present = torch.ones_like(losses, dtype=torch.bool) if present is None else present
             present = torch.cat([present, present.new_zeros(missing)])
@@ -101,16 +101,18 @@ class Scalarizer:
         return Shown(history.names, losses, present)
 
     def state_dict(self) -> dict[str, Any]:
-        """The last step, for FAMO."""
-        return {"step": None if self.step is None else [list(self.step.names), *self.step[1:]]}
+        """The last step, too, for FAMO."""
+        step = None if self.step is None else [list(self.step.names), *self.step[1:]]
+        return {**super().state_dict(), "step": step}
 
-    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Continue from `state_dict()`, with losses on `device`."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict()`."""
+        super().load_state_dict(state)
         self._weighed = self._memory = self.step = None
         if state["step"] is not None:
             names, values, present = state["step"]
-            present = None if present is None else present.to(device)
-            self.step = Shown(tuple(names), values.to(device), present)
+            present = None if present is None else present.to(self.device)
+            self.step = Shown(tuple(names), values.to(self.device), present)
 
 
 def _are_same(step: Shown, weighed: Shown | None) -> bool:

@@ -10,16 +10,19 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
-from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from multi_loss_weighting.weighting._movement import (
+    GIVE_TO_OPTIMIZER,
+    InFullPrecision,
+    MovementWatch,
+)
 
 from ._aggregator import Aggregator
-from ._method import Method
 from ._scalarizer import Scalarizer, values_after
 from ._state import in_order, pack_padded, unpack_padded
 from ._weights import check_parameters, find_weights_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from multi_loss_weighting.statistics._history import History
     from multi_loss_weighting.weighting._base import Weighted
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 _CALL_UPDATE = "call update(losses) of the weighting after the optimizer's step"
 
 
-class TorchJDWeighting(nn.Module):
+class TorchJDWeighting(InFullPrecision):
     """Any scalarization or aggregation of TorchJD, with the names, rows and state of a group.
 
     A scalarizer makes one number of the losses; the weight of a loss is the derivative of that
@@ -83,12 +86,11 @@ class TorchJDWeighting(nn.Module):
         weights_of = find_weights_of(method)
         check_parameters(method, parameters, weights_of)
         self.method = method
-        self._method = Method(method, seed)
         self._by: Scalarizer | Aggregator
         if weights_of is None or parameters is None:
-            self._by = Scalarizer(self._method)
+            self._by = Scalarizer(method, seed)
         else:
-            self._by = Aggregator(self._method, weights_of, watched(parameters))
+            self._by = Aggregator(method, seed, weights_of, watched(parameters))
         self._watches = [MovementWatch() for _ in method.parameters()]
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -122,7 +124,7 @@ class TorchJDWeighting(nn.Module):
         self._by.end_step(losses, history)
         advice = _CALL_UPDATE if hasattr(self.method, "update") else GIVE_TO_OPTIMIZER
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
-            watch.step(parameter, self._method.name, advice)
+            watch.step(parameter, self._by.name, advice)
 
     def update(self, losses: Mapping[str, Any]) -> None:
         """Show FAMO the losses of the same batch after the optimizer's step.
@@ -153,10 +155,7 @@ class TorchJDWeighting(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """What the method remembers, beside its parameters, in one tensor."""
-        return pack_padded(self._state_dict())
-
-    def _state_dict(self) -> dict[str, Any]:
-        return {**self._method.state_dict(), **self._by.state_dict()}
+        return pack_padded(self._by.state_dict())
 
     def set_extra_state(self, state: Tensor) -> None:
         """Continue from `get_extra_state()`, with the same numbers bit for bit.
@@ -164,17 +163,18 @@ class TorchJDWeighting(nn.Module):
         Raises:
             ValueError: If it is the state of something else; nothing has changed.
         """
-        saved, device = unpack_padded(state, list(self._state_dict())), self._by.device
-        memory = self._method.read(saved, device)
-        self._method.load_state_dict(saved, memory, device)
-        self._by.load_state_dict(saved, device)
+        self._by.load_state_dict(self._unpacked(state))
 
     def state_for(self, names: Sequence[str], state: Tensor) -> Tensor | None:
         """A saved extra state with the losses in the order of `names`; None if it cannot be."""
         try:
-            return in_order(state, names, self._method.capacity)
+            saved = in_order(self._unpacked(state), names, self._by.capacity)
         except ValueError:  # loading it says what is wrong
             return state
+        return None if saved is None else pack_padded(saved)
+
+    def _unpacked(self, state: Tensor) -> dict[str, Any]:
+        return unpack_padded(state, list(self._by.state_dict()))
 
     def _load_from_state_dict(self, *args: Any) -> None:
         """A state that does not fit is one more key that strict loading refuses.
@@ -189,12 +189,3 @@ class TorchJDWeighting(nn.Module):
             error_msgs += warned(str(error))
         except ValueError as error:
             unexpected_keys.append(f"{prefix}_extra_state ({error})")
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        """Go to another device, but not to half precision, in which small steps would be lost."""
-
-        def keep_digits(tensor: Tensor) -> Tensor:
-            new = fn(tensor)
-            return tensor.to(new.device) if is_half(new.dtype) else new
-
-        return super()._apply(keep_digits, recurse)  # type: ignore[no-untyped-call]
