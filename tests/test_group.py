@@ -544,6 +544,15 @@ def test_plain_numbers_have_no_backward() -> None:
     assert (group.step, group["a"].count) == (0, 0)
 
 
+def test_losses_whose_gradient_no_grad_hides_are_an_error_that_says_so() -> None:
+    group, losses = LossGroup(ABC), Network()()
+
+    with torch.no_grad(), pytest.raises(ValueError, match=r"is inside torch.no_grad\(\)"):
+        group.update(losses)
+
+    assert group.step == 0
+
+
 def test_a_number_may_stand_beside_tensors() -> None:
     network = Network()
 
@@ -1009,6 +1018,19 @@ def test_a_weighting_that_is_set_later_is_made_for_as_many_losses_as_it_says(
     assert group.names == ("a", "b", "c", "d")
     assert group["a"].count == 3
     assert list(group.parameters()) == []
+
+
+@pytest.mark.parametrize("before", [AutomaticWeightedLoss(3), EqualWeighting()])
+def test_without_a_weighting_again_it_is_the_plain_sum(before: Weighting) -> None:
+    group = LossGroup(ABC, weighting=before)
+
+    group.weighting = None
+
+    assert group.update(numbers(0), do_backwards=False).item() == sum(numbers(0).values())
+    assert type(group.weighting) is PlainSum
+    assert list(group.state_dict()) == ["_extra_state"]
+    group.weighting = before
+    assert group.weighting is before
 
 
 @pytest.mark.parametrize("log_every", [None, 3])

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from multi_loss_weighting.statistics._arrays import sizes
 from multi_loss_weighting.statistics._history import History, shown
 
-from ._base import Weighted, Weighting, checked_weighting, settings_of
+from ._base import Weighted, Weighting, settings_of
 from ._per_loss import vector
-from .plain_sum import PlainSum
+from .plain_sum import weighting_or_sum
 
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._array_library import Array
@@ -66,7 +66,7 @@ class NormalizedWeighting(nn.Module):
             msg = f'by must be "mean" or "first", got {by!r}'
             raise ValueError(msg)
         self.by = by
-        self.inner = PlainSum() if inner is None else checked_weighting(inner)
+        self.inner = weighting_or_sum(inner)
         for name in ("num_losses", "ratio_settings", "to_average", "averaged"):
             if hasattr(self.inner, name):
                 setattr(self, name, getattr(self.inner, name))
