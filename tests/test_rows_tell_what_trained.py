@@ -297,3 +297,22 @@ def test_compiled_code_tells_what_it_used(kind: str, log_every: int | None) -> N
                 parameter.sub_(0.1 * parameter.grad)
 
     assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("way", ["update", "at once", "apart", "compiled"])
+def test_a_weight_keeps_its_digits_where_losses_have_fewer(way: str, log_every: int | None) -> None:
+    torch.compiler.reset()
+    logger = MemoryLogger()
+    weighting = StaticWeighting(a=0.1, b=lambda _: 0.2, c=1 / 3)
+    group = LossGroup(NAMES, logger, weighting=weighting, log_every=log_every)
+    losses = losses_of(0, torch.float32)
+    if way == "update":
+        group.update(losses)
+    else:
+        weigh = torch.compile(group.weigh, backend="eager") if way == "compiled" else group.weigh
+        for names in [NAMES[:1], NAMES[1:]] if way == "apart" else [NAMES]:
+            weigh({name: losses[name] for name in names})
+        group.record(losses)
+
+    assert rows_of(group, logger)[0][1:] == [0.1, 0.2, 1 / 3]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from multi_loss_weighting.statistics._widest import widest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -123,7 +125,9 @@ def _total(
 def _vector(weights: list[Any], batch: Batch) -> Any:
     if batch.raw is None:
         return [float(weight) for weight in weights]
-    return torch.stack([as_tensor(one, batch.losses) for one in weights])
+    place = batch.losses.device  # in whose widest type they are, as those of one call
+    like = torch.empty((), dtype=widest(place), device=place)
+    return torch.stack([as_tensor(one, like) for one in weights])
 
 
 def as_tensor(numbers: Any, like: Tensor) -> Tensor:

@@ -151,12 +151,12 @@ class Weighing:
         """
         with self.recorder.lock:
             state = self.recorder.state
-            weights = as_vector(self.weights(losses, state.step)).to(losses, non_blocking=True)
+            weights = as_vector(self.weights(losses, state.step))
             if remembers:
-                own = weights.tolist() if weights.is_cpu else weights.clone()
+                own = weights.tolist() if weights.is_cpu else weights
                 now = losses.tolist() if losses.is_cpu else losses.clone()
                 self._keep(Weighed(state.losses.names, given, own, None, now))
-        return weights.clone()
+        return weights.to(losses, non_blocking=True, copy=True)
 
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
         """One number of each loss for compiled code, a vector [K] of its own."""
