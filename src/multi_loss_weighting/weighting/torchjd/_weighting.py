@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
-from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch, is_half
+from multi_loss_weighting.weighting._movement import MovementWatch, how_to_train, is_half
 
 from ._aggregator import Aggregator
 from ._method import Method
@@ -120,8 +120,9 @@ class TorchJDWeighting(nn.Module):
             history: Of these losses.
         """
         self._by.end_step(losses, history)
-        advice = _CALL_UPDATE if hasattr(self.method, "update") else GIVE_TO_OPTIMIZER
+        learns_itself = hasattr(self.method, "update")
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
+            advice = _CALL_UPDATE if learns_itself else how_to_train(parameter, losses is not None)
             watch.step(parameter, self._method.name, advice)
 
     def update(self, losses: Mapping[str, Any]) -> None:
