@@ -301,6 +301,8 @@ class Step:
         """The sums over the ranks, of the losses in the order that these agreed on."""
         losses, is_late = self.recorder.state.losses, self.reading.device is not None
         agreed, shared = self._share(sums)
+        if not agreed:
+            losses.reader.check_names({})  # raises, on every rank
         own = [name for name in losses.names if name not in agreed]
         self.reading.join(losses.of((*agreed, *own)))
         if is_late:
