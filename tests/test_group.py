@@ -872,6 +872,12 @@ def test_without_names_there_are_no_weights_and_no_history() -> None:
         _ = group.history
 
 
+@pytest.mark.parametrize("losses", [torch.ones(2), torch.ones(()), [1.0, 2.0, 3.0]])
+def test_weights_are_for_one_loss_of_each_name(losses: Any) -> None:
+    with pytest.raises(ValueError, match=r"losses must be a tensor \[3\], of a, b, c, got "):
+        LossGroup(ABC).weights_for(losses)
+
+
 def test_each_loss_can_be_asked() -> None:
     group = LossGroup(ABC)
 

@@ -253,8 +253,13 @@ class LossGroup(nn.Module):
 
         Raises:
             RuntimeError: If the names of the losses are not known yet.
+            ValueError: If there is not one loss for each name.
         """
         self._check_names_are_known()
+        if not isinstance(losses, Tensor) or losses.shape != (len(self),):
+            got = list(losses.shape) if isinstance(losses, Tensor) else repr(losses)
+            msg = f"losses must be a tensor [{len(self)}], of {', '.join(self)}, got {got}"
+            raise ValueError(msg)
         return self._step.weighing.weights_for(losses.detach(), None, remembers=False)
 
     @property
