@@ -1081,42 +1081,51 @@ def test_a_weighting_that_is_set_later_keeps_the_ratios_as_it_needs_them(
 # A batch of no sample.
 
 
-def empty_by_update(group: LossGroup, losses: dict[str, Tensor]) -> None:
-    assert group.update(losses, samples=0).item() == 4.0
+def empty_by_update(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
+    return group.update(losses, samples=0)
 
 
-def empty_by_weigh_and_record(group: LossGroup, losses: dict[str, Tensor]) -> None:
+def empty_by_weigh_and_record(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
     total = group.weigh(losses)
-    assert total.item() == 4.0
     total.backward()  # type: ignore[no-untyped-call]
     group.record(losses, samples=0)
+    return total
 
 
-def empty_by_accumulate(group: LossGroup, losses: dict[str, Tensor]) -> None:
-    group.weigh(losses).backward()  # type: ignore[no-untyped-call]
+def empty_by_accumulate(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
+    total = group.weigh(losses)
+    total.backward()  # type: ignore[no-untyped-call]
     group.accumulate(losses, samples=0)
     group.record()
+    return total
 
 
 @pytest.mark.parametrize(
     "record_empty", [empty_by_update, empty_by_weigh_and_record, empty_by_accumulate]
 )
+@pytest.mark.parametrize(
+    "weighting", [StaticWeighting(a=0.1), AutomaticWeightedLoss(2), UncertaintyWeighting(2)]
+)
 @pytest.mark.parametrize("log_every", [None, 3])
 def test_a_batch_of_no_sample_counts_as_nothing_whichever_way_it_comes(
-    record_empty: Callable[[LossGroup, dict[str, Tensor]], None], log_every: int | None
+    record_empty: Callable[[LossGroup, dict[str, Tensor]], Tensor],
+    weighting: Weighting,
+    log_every: int | None,
 ) -> None:
     memory, network = MemoryLogger(), torch.ones((), requires_grad=True)
-    weighting = StaticWeighting(a=0.5)
     group = LossGroup(["a", "b"], memory, weighting=weighting, log_every=log_every)
     group.record({"a": 1.0, "b": 1.0})
+    losses = {"a": network * 0.3, "b": network * 0.7}
+    objective = group.weigh(losses).item()
 
-    record_empty(group, {"a": network * 2, "b": network * 3})
+    total = record_empty(group, losses)
     group.flush()
 
-    assert [row["loss/total"] for _, _, row in memory.rows] == [1.5, 0.0]
+    assert total.item() == objective
+    assert memory.values("loss/total")[1] == 0
     assert list(memory.rows[1][2]) == ["loss/total"]
     assert (group.step, group["a"].count, group["a"].mean) == (2, 1, 1.0)
-    assert network.grad == 4.0
+    assert network.grad
 
 
 # As a module.

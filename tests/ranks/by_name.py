@@ -263,7 +263,7 @@ def name_of_another(rank: int) -> Any:
 
 def begin_with_nothing(rank: int) -> Any:
     """No rank has a loss, which is an error, then rank 0 alone, then both."""
-    results = []
+    results: list[Any] = []
     for late in (None, 2):
         group = LossGroup(log_every=late)
         try:

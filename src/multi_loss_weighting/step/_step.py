@@ -179,8 +179,7 @@ class Step:
                 self._record_sums(self._with(batch, samples), extra, at)
                 return
             if not samples:
-                batch = self.reading.read_nothing()
-                total = batch.losses.new_zeros(())
+                batch, total = self.reading.read_nothing(), 0.0
             if weights is None:
                 weights, total = weighing.recalled(batch, at)
             if batch.raw is None:
@@ -288,6 +287,7 @@ class Step:
             means, samples = means_of(sums)
             batch = reading.device.read_means(means)
             weights, total = weighing.recalled(batch, step)
+            total = torch.where(sums[2:].any(), total, 0.0)  # none has a sample, or some have
             self._record_later(batch, sums, weights, total, samples, extra, step)
         else:
             tallied = read_tally(sums.flatten().tolist())

@@ -119,7 +119,10 @@ class Weighing:
     def recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
         """The weights and the objective of a step, as they were used."""
         state = self.recorder.state
-        return recall(state.remembered, state.losses.names, batch, lambda: self.weigh(batch, step))
+        ask = lambda: self.weigh(batch, step)  # noqa: E731
+        weights, total = recall(state.remembered, state.losses.names, batch, ask)
+        is_empty = batch.given is not None and not any(batch.given)
+        return weights, 0.0 if is_empty else total
 
     # Weights by themselves.
 
