@@ -255,6 +255,20 @@ def test_losses_that_were_weighed_apart_are_recorded_as_they_were(
 
 
 @pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.filterwarnings("ignore:loss 'b' is inf")
+def test_an_infinity_that_is_kept_is_in_the_total_of_losses_weighed_apart(
+    log_every: int | None,
+) -> None:
+    group, logger = group_of("CoV", log_every, nonfinite="keep")
+    losses = losses_of(0) | {"b": torch.tensor(math.inf)}
+    for name, loss in losses.items():
+        group.weigh({name: loss})
+    group.record(losses)
+
+    assert rows_of(group, logger)[0][0] == math.inf
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("way", ["update", "record", "accumulate"])
 def test_a_schedule_goes_by_the_users_own_step(way: str, log_every: int | None) -> None:
     group, logger = group_of("schedule", log_every)

@@ -118,7 +118,10 @@ def _total(
     weights, then = as_tensor(one.weights, now), as_tensor(one.losses, now)
     if list(places) == list(mine) and len(places) == len(then) == len(now):
         return one.total + torch.where(now == then, 0.0, weights * (now - then)).sum()
-    moved = sum(weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True))
+    moved = sum(
+        torch.where(now[j] == then[i], 0.0, weights[i] * (now[j] - then[i]))
+        for i, j in zip(places, mine, strict=True)
+    )
     return one.total + moved - sum(weights[i] * then[i] for i in lost)
 
 
