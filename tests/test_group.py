@@ -23,6 +23,7 @@ from multi_loss_weighting import (
     LossTracker,
     NormalizedWeighting,
     PlainSum,
+    RatioSettings,
     StaticWeighting,
     StatisticsSettings,
     UncertaintySoftmax,
@@ -1076,6 +1077,21 @@ def test_a_weighting_that_is_set_later_keeps_the_ratios_as_it_needs_them(
     # The first two steps have half of the say each, with decay and without.
     assert later["c"].record.reference == early["c"].record.reference
     assert later.next_weights() == early.next_weights()
+
+
+@pytest.mark.parametrize("log_every", [None, 3])
+def test_without_it_again_ratios_are_kept_as_the_user_has_them(log_every: int | None) -> None:
+    settings = StatisticsSettings(ratio=RatioSettings(decay=0.7, spike=5.0))
+    swapped, plain = (
+        LossGroup(ABC, weighting=weighting, log_every=log_every, statistics=settings)
+        for weighting in (CoVWeighting(decay=0.5), None)
+    )
+    swapped.weighting = None
+    for step in range(6):
+        for group in (swapped, plain):
+            group.record({name: 1.0 + (step * k) % 3 for k, name in enumerate(ABC)})
+
+    assert [swapped[name].record for name in ABC] == [plain[name].record for name in ABC]
 
 
 # A batch of no sample.
