@@ -6,6 +6,7 @@ import copy
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -98,6 +99,17 @@ def test_a_missing_loss_and_one_that_is_not_finite_add_nothing(weighting: Any) -
     for losses in ({"recon": 2.0}, {"recon": 2.0, "kl": math.nan}, {"recon": 2.0, "kl": math.inf}):
         tensors = {name: torch.tensor(loss) for name, loss in losses.items()}
         assert step(tensors).item() == pytest.approx(group.weigh(tensors).item())
+
+
+@pytest.mark.parametrize("number", [0, 1.25, np.float32(1.25)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_number_may_stand_beside_tensors(number: Any, dtype: torch.dtype) -> None:
+    group = LossGroup(NAMES)
+    step = torch.compile(group.weigh, fullgraph=True, backend="eager")
+    losses = {"kl": number, "recon": torch.tensor(2.0, dtype=dtype)}
+
+    assert step(losses).item() == group.weigh(losses).item()
+    assert step(losses).dtype == group.weigh(losses).dtype
 
 
 @pytest.mark.parametrize("value", [2.0, 8.0, math.inf])

@@ -114,6 +114,27 @@ def test_the_means_of_an_epoch_are_of_its_own_values_by_samples(
 
 
 @pytest.mark.parametrize("log_every", [None, 3])
+@pytest.mark.filterwarnings("ignore:loss 'g' is nan")
+def test_steps_of_more_and_fewer_micro_batches_count_by_all_their_samples(
+    log_every: int | None, tmp_path: Path
+) -> None:
+    with CsvLogger(tmp_path / "run") as csv:
+        group = LossGroup(logger=csv, log_every=log_every)
+        for batches in stream():
+            for number, (losses, samples) in enumerate(batches, 1):
+                group.accumulate(losses, samples=samples)
+                if number % 3 == 0 or number == len(batches):  # the last has fewer
+                    group.record()
+            assert group.end_epoch() == pytest.approx(means_of(batches))
+
+    everything = [batch for batches in stream() for batch in batches]
+    assert {name: group[name].mean for name in ("g", "r1")} == pytest.approx(means_of(everything))
+    count = sum(samples for losses, samples in everything if math.isfinite(losses["g"]))
+    lines = (csv.path / "epochs.csv").read_text().splitlines()[1:]
+    assert sum(float(line.split(",")[4]) for line in lines if line.split(",")[2] == "g") == count
+
+
+@pytest.mark.parametrize("log_every", [None, 3])
 @pytest.mark.parametrize("at", [2, 5, 8, 12])
 @pytest.mark.filterwarnings("ignore:loss 'g' is nan")
 def test_a_run_that_was_resumed_in_an_epoch_has_the_same_means(

@@ -23,6 +23,7 @@ from multi_loss_weighting import (
     LossTracker,
     NormalizedWeighting,
     PlainSum,
+    RatioSettings,
     StaticWeighting,
     StatisticsSettings,
     UncertaintySoftmax,
@@ -544,6 +545,15 @@ def test_plain_numbers_have_no_backward() -> None:
     assert (group.step, group["a"].count) == (0, 0)
 
 
+def test_losses_whose_gradient_no_grad_hides_are_an_error_that_says_so() -> None:
+    group, losses = LossGroup(ABC), Network()()
+
+    with torch.no_grad(), pytest.raises(ValueError, match=r"is inside torch.no_grad\(\)"):
+        group.update(losses)
+
+    assert group.step == 0
+
+
 def test_a_number_may_stand_beside_tensors() -> None:
     network = Network()
 
@@ -863,6 +873,12 @@ def test_without_names_there_are_no_weights_and_no_history() -> None:
         _ = group.history
 
 
+@pytest.mark.parametrize("losses", [torch.ones(2), torch.ones(()), [1.0, 2.0, 3.0]])
+def test_weights_are_for_one_loss_of_each_name(losses: Any) -> None:
+    with pytest.raises(ValueError, match=r"losses must be a tensor \[3\], of a, b, c, got "):
+        LossGroup(ABC).weights_for(losses)
+
+
 def test_each_loss_can_be_asked() -> None:
     group = LossGroup(ABC)
 
@@ -1011,6 +1027,19 @@ def test_a_weighting_that_is_set_later_is_made_for_as_many_losses_as_it_says(
     assert list(group.parameters()) == []
 
 
+@pytest.mark.parametrize("before", [AutomaticWeightedLoss(3), EqualWeighting()])
+def test_without_a_weighting_again_it_is_the_plain_sum(before: Weighting) -> None:
+    group = LossGroup(ABC, weighting=before)
+
+    group.weighting = None
+
+    assert group.update(numbers(0), do_backwards=False).item() == sum(numbers(0).values())
+    assert type(group.weighting) is PlainSum
+    assert list(group.state_dict()) == ["_extra_state"]
+    group.weighting = before
+    assert group.weighting is before
+
+
 @pytest.mark.parametrize("log_every", [None, 3])
 @pytest.mark.parametrize("weighting", [AutomaticWeightedLoss(2), AutomaticWeightedLoss])
 def test_a_weighting_that_does_not_fit_changes_nothing(
@@ -1050,45 +1079,69 @@ def test_a_weighting_that_is_set_later_keeps_the_ratios_as_it_needs_them(
     assert later.next_weights() == early.next_weights()
 
 
+@pytest.mark.parametrize("log_every", [None, 3])
+def test_without_it_again_ratios_are_kept_as_the_user_has_them(log_every: int | None) -> None:
+    settings = StatisticsSettings(ratio=RatioSettings(decay=0.7, spike=5.0))
+    swapped, plain = (
+        LossGroup(ABC, weighting=weighting, log_every=log_every, statistics=settings)
+        for weighting in (CoVWeighting(decay=0.5), None)
+    )
+    swapped.weighting = None
+    for step in range(6):
+        for group in (swapped, plain):
+            group.record({name: 1.0 + (step * k) % 3 for k, name in enumerate(ABC)})
+
+    assert [swapped[name].record for name in ABC] == [plain[name].record for name in ABC]
+
+
 # A batch of no sample.
 
 
-def empty_by_update(group: LossGroup, losses: dict[str, Tensor]) -> None:
-    assert group.update(losses, samples=0).item() == 4.0
+def empty_by_update(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
+    return group.update(losses, samples=0)
 
 
-def empty_by_weigh_and_record(group: LossGroup, losses: dict[str, Tensor]) -> None:
+def empty_by_weigh_and_record(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
     total = group.weigh(losses)
-    assert total.item() == 4.0
     total.backward()  # type: ignore[no-untyped-call]
     group.record(losses, samples=0)
+    return total
 
 
-def empty_by_accumulate(group: LossGroup, losses: dict[str, Tensor]) -> None:
-    group.weigh(losses).backward()  # type: ignore[no-untyped-call]
+def empty_by_accumulate(group: LossGroup, losses: dict[str, Tensor]) -> Tensor:
+    total = group.weigh(losses)
+    total.backward()  # type: ignore[no-untyped-call]
     group.accumulate(losses, samples=0)
     group.record()
+    return total
 
 
 @pytest.mark.parametrize(
     "record_empty", [empty_by_update, empty_by_weigh_and_record, empty_by_accumulate]
 )
+@pytest.mark.parametrize(
+    "weighting", [StaticWeighting(a=0.1), AutomaticWeightedLoss(2), UncertaintyWeighting(2)]
+)
 @pytest.mark.parametrize("log_every", [None, 3])
 def test_a_batch_of_no_sample_counts_as_nothing_whichever_way_it_comes(
-    record_empty: Callable[[LossGroup, dict[str, Tensor]], None], log_every: int | None
+    record_empty: Callable[[LossGroup, dict[str, Tensor]], Tensor],
+    weighting: Weighting,
+    log_every: int | None,
 ) -> None:
     memory, network = MemoryLogger(), torch.ones((), requires_grad=True)
-    weighting = StaticWeighting(a=0.5)
     group = LossGroup(["a", "b"], memory, weighting=weighting, log_every=log_every)
     group.record({"a": 1.0, "b": 1.0})
+    losses = {"a": network * 0.3, "b": network * 0.7}
+    objective = group.weigh(losses).item()
 
-    record_empty(group, {"a": network * 2, "b": network * 3})
+    total = record_empty(group, losses)
     group.flush()
 
-    assert [row["loss/total"] for _, _, row in memory.rows] == [1.5, 0.0]
+    assert total.item() == objective
+    assert memory.values("loss/total")[1] == 0
     assert list(memory.rows[1][2]) == ["loss/total"]
     assert (group.step, group["a"].count, group["a"].mean) == (2, 1, 1.0)
-    assert network.grad == 4.0
+    assert network.grad
 
 
 # As a module.

@@ -214,6 +214,12 @@ def test_extra_gives_way_to_a_loss_that_another_rank_brings(two: list[Any]) -> N
     assert two[0]["name of another"] == [99.0, 7.0]
 
 
+def test_a_rank_may_begin_without_a_loss_and_not_all_of_them(two: list[Any]) -> None:
+    error = "losses must be one or more, got none"
+
+    assert two[0]["nothing"] == two[1]["nothing"] == [error, [2.5, 2, 2]] * 2
+
+
 def test_a_copy_agrees_anew(two: list[Any]) -> None:
     assert two[0]["copy"] == two[1]["copy"] == [["a"], ["b"], ["c"]]
 

@@ -255,6 +255,20 @@ def test_losses_that_were_weighed_apart_are_recorded_as_they_were(
 
 
 @pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.filterwarnings("ignore:loss 'b' is inf")
+def test_an_infinity_that_is_kept_is_in_the_total_of_losses_weighed_apart(
+    log_every: int | None,
+) -> None:
+    group, logger = group_of("CoV", log_every, nonfinite="keep")
+    losses = losses_of(0) | {"b": torch.tensor(math.inf)}
+    for name, loss in losses.items():
+        group.weigh({name: loss})
+    group.record(losses)
+
+    assert rows_of(group, logger)[0][0] == math.inf
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("way", ["update", "record", "accumulate"])
 def test_a_schedule_goes_by_the_users_own_step(way: str, log_every: int | None) -> None:
     group, logger = group_of("schedule", log_every)
@@ -297,3 +311,22 @@ def test_compiled_code_tells_what_it_used(kind: str, log_every: int | None) -> N
                 parameter.sub_(0.1 * parameter.grad)
 
     assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("way", ["update", "at once", "apart", "compiled"])
+def test_a_weight_keeps_its_digits_where_losses_have_fewer(way: str, log_every: int | None) -> None:
+    torch.compiler.reset()
+    logger = MemoryLogger()
+    weighting = StaticWeighting(a=0.1, b=lambda _: 0.2, c=1 / 3)
+    group = LossGroup(NAMES, logger, weighting=weighting, log_every=log_every)
+    losses = losses_of(0, torch.float32)
+    if way == "update":
+        group.update(losses)
+    else:
+        weigh = torch.compile(group.weigh, backend="eager") if way == "compiled" else group.weigh
+        for names in [NAMES[:1], NAMES[1:]] if way == "apart" else [NAMES]:
+            weigh({name: losses[name] for name in names})
+        group.record(losses)
+
+    assert rows_of(group, logger)[0][1:] == [0.1, 0.2, 1 / 3]

@@ -27,9 +27,9 @@ from .step._step import Step
 from .step.report._reporter import make_reporter
 from .step.report._row import REPORT, label
 from .step.report._settings import ReportSettings, report_settings
-from .weighting import PlainSum, Weighting
-from .weighting._base import checked_weighting, settings_of
+from .weighting._base import settings_of
 from .weighting.normalized import innermost
+from .weighting.plain_sum import weighting_or_sum
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .statistics._history import History
     from .step._backward import Backward
     from .step.report._reporter import Reporter
+    from .weighting import Weighting
 
 
 class LossGroup(nn.Module):
@@ -58,8 +59,8 @@ class LossGroup(nn.Module):
             also at a later step.
         logger: Where rows go: anything with `log_metrics(metrics, *, step)`, a list of such, or
             None for nowhere.
-        weighting: How to weigh; None for the plain sum, which changes no training. Another one may
-            be set later, and goes on with the same statistics.
+        weighting: How to weigh; None for the plain sum, which changes no training. Another one, or
+            None, may be set later, and goes on with the same statistics.
         max_loss: A loss above it is scaled down to it, so that its gradient keeps its direction:
             one number for all, or a dict by name.
         block_size: Updates per block, e.g. the batches of an epoch.
@@ -108,7 +109,7 @@ class LossGroup(nn.Module):
         report: Iterable[str] | ReportSettings = REPORT,
     ) -> None:
         super().__init__()
-        weighting = PlainSum() if weighting is None else checked_weighting(weighting)
+        weighting = weighting_or_sum(weighting)
         reported = report_settings(report)
         self.scope = scope if scope == "" else checked_name(scope, "scope")
         self._nonfinite = NonfinitePolicy(nonfinite, checked_backward(backward) is not None)
@@ -136,9 +137,19 @@ class LossGroup(nn.Module):
         self._key = _compiled.register(self._step)
         self._leader: Step | None = None
 
+    if TYPE_CHECKING:  # torch keeps a module elsewhere than a property would
+
+        @property
+        def weighting(self) -> Weighting:
+            """How to weigh; it may be set, to None for the plain sum."""
+
+        @weighting.setter
+        def weighting(self, weighting: Weighting | None) -> None: ...
+
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "weighting":
-            self._step.weigh_by(checked_weighting(value))
+            value = weighting_or_sum(value)
+            self._step.weigh_by(value)
             self._modules.pop(name, None)  # torch would let no other than a module follow
         super().__setattr__(name, value)
 
@@ -232,8 +243,13 @@ class LossGroup(nn.Module):
 
         Raises:
             RuntimeError: If the names of the losses are not known yet.
+            ValueError: If there is not one loss for each name.
         """
         self._check_names_are_known()
+        if not isinstance(losses, Tensor) or losses.shape != (len(self),):
+            got = list(losses.shape) if isinstance(losses, Tensor) else repr(losses)
+            msg = f"losses must be a tensor [{len(self)}], of {', '.join(self)}, got {got}"
+            raise ValueError(msg)
         return self._step.weighing.weights_for(losses.detach(), None, remembers=False)
 
     @property

@@ -261,6 +261,21 @@ def name_of_another(rank: int) -> Any:
     return logger.values("loss/b") if rank == 0 else []
 
 
+def begin_with_nothing(rank: int) -> Any:
+    """No rank has a loss, which is an error, then rank 0 alone, then both."""
+    results: list[Any] = []
+    for late in (None, 2):
+        group = LossGroup(log_every=late)
+        try:
+            group.record({})
+        except ValueError as error:
+            results.append(str(error))
+        group.record({"a": 1.0} if rank == 0 else {})
+        group.record({"a": 2.0 + rank})
+        results.append([group["a"].value, group["a"].count, group.step])
+    return results
+
+
 def copy_ranks() -> Any:
     ranks = ranks_of_all()
     shared(ranks, {"a": 1.0})
@@ -318,6 +333,7 @@ def two(rank: int) -> dict[str, Any]:
         "given": give_names(rank),
         "late": share_late(rank),
         "name of another": name_of_another(rank),
+        "nothing": begin_with_nothing(rank),
         "copy": copy_ranks(),
         "alone": wait_for_nobody(rank),
         "follow": follow(rank),

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from multi_loss_weighting import AutomaticWeightedLoss, LossGroup, UncertaintyWeighting
-from multi_loss_weighting.weighting._movement import GIVE_TO_OPTIMIZER, MovementWatch
+from multi_loss_weighting.weighting._movement import MovementWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +124,25 @@ def test_weights_with_a_learning_rate_of_0_are_told_so_once(
     assert "learning rate" in message
 
 
+@METHODS
+def test_weights_that_are_recorded_and_trained_by_no_total_are_told_so(
+    method: type[Method],
+) -> None:
+    weighting = method(2)
+    group, optimizer = LossGroup(weighting=weighting), torch.optim.Adam(weighting.parameters())
+
+    def record_alone(steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            group.record({"a": 1.0, "b": 2.0})
+            optimizer.step()
+
+    with pytest.warns(RuntimeWarning, match="they get no gradient: call backward") as caught:
+        record_alone(150)
+
+    assert len(caught) == 1
+
+
 def test_a_learning_rate_below_what_float32_can_tell_is_told_too() -> None:
     awl = AutomaticWeightedLoss(2)
 
@@ -211,7 +230,7 @@ def test_any_shard_without_values_is_no_reason_to_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for _ in range(150):
-            watch.step(nn.Parameter(torch.ones(0)), "it", GIVE_TO_OPTIMIZER)
+            watch.step(nn.Parameter(torch.ones(0)), "it", "move it")
 
 
 # How many losses there are.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence  # noqa: TC003, torch reads the types of the operator
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.batch._value import device_of
 from multi_loss_weighting.statistics._arrays import clamped
 from multi_loss_weighting.statistics._history import History
 from multi_loss_weighting.statistics._widest import widest
@@ -81,7 +83,7 @@ def _(
 
 
 def read(
-    reader: BatchReader, losses: Mapping[str, Tensor], keeps_nonfinite: bool
+    reader: BatchReader, losses: Mapping[str, Any], keeps_nonfinite: bool
 ) -> tuple[Batch, list[bool]]:
     """What `reader` reads, without a look at any value, and which losses there are.
 
@@ -90,11 +92,11 @@ def read(
     """
     reader.check_names(losses)
     given = [name in losses for name in reader.names]
-    first = next(iter(losses.values()))
-    missing = torch.full_like(first, math.nan, requires_grad=False)
-    raw = torch.stack([losses.get(name, missing).reshape(()) for name in reader.names])
-    if raw.dtype not in (torch.float32, torch.float64):
-        raw = raw.float()
+    dtypes = [loss.dtype for loss in losses.values() if isinstance(loss, Tensor)]
+    dtype = torch.float64 if torch.float64 in dtypes else torch.float32
+    as_tensor = partial(torch.as_tensor, dtype=dtype, device=device_of(losses))
+    parts = [as_tensor(losses.get(name, math.nan)).reshape(()) for name in reader.names]
+    raw = torch.stack(parts)
     present = raw.detach().isfinite()
     if keeps_nonfinite:
         present = present | torch.tensor(given, device=raw.device)

@@ -110,7 +110,7 @@ class Ranks(Collectives):
         """
         mine = _Brought(tuple(names), sums, LearnedWeights(weighting), weighting, error)
         is_late = not sums.is_cpu if is_late is None else is_late
-        if self.agreed is None or (is_late and self._late.have_news(self.size)):
+        if not self.agreed or (is_late and self._late.have_news(self.size)):
             self._agree(mine)
         total, signal, measured, *learned = self._reduced(mine)
         # What is on the CPU can be read at once, so that none waits for one that stops.

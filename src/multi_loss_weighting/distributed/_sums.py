@@ -19,8 +19,7 @@ class Tallied(NamedTuple):
 
     Attributes:
         losses: The mean of each loss; nan where none is finite.
-        samples: What each mean weighs in the statistics: the samples of one micro-batch on one
-            rank, in the mean, so that a step weighs alike on any number of ranks.
+        samples: How many samples each mean is of, over all micro-batches and ranks.
         nonfinite: How many losses were not finite.
         given: Whether there was any.
     """
@@ -79,10 +78,10 @@ def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Te
 
 
 def means_of(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of each loss [K], nan where none is finite, and the samples that it weighs."""
-    total, samples, count, _ = sums
+    """The mean of each loss [K], nan where none is finite, and how many samples it is of."""
+    total, samples, _, _ = sums
     # Where there is none the mean is nan and weighs 0, which leaves what is known as it is.
-    return total / samples / _SCALE, samples / count.clamp_min(1)
+    return total / samples / _SCALE, samples
 
 
 def read_tally(sums: list[float]) -> Tallied:
@@ -94,7 +93,7 @@ def read_tally(sums: list[float]) -> Tallied:
             one / weight / _SCALE if weight else math.nan
             for one, weight in zip(total, samples, strict=True)
         ],
-        [weight / many if many else 1.0 for weight, many in zip(samples, finite, strict=True)],
+        [weight or 1.0 for weight in samples],
         nonfinite,
         [many + bad > 0 for many, bad in zip(finite, nonfinite, strict=True)],
     )

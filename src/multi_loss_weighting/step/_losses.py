@@ -16,6 +16,7 @@ from .report._row import REPORT, TOTAL, RowTemplate
 
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._record import Numbers
+    from multi_loss_weighting.statistics._settings import RatioSettings
 
 MOST_NAMES = 1000
 """More names than that were made by a mistake."""
@@ -34,6 +35,7 @@ class LossOptions:
         has_total: Whether rows have the objective.
         are_given: Whether the user gave the names, so that no other may come.
         capacity: How many losses the weighting is made for; None for any number.
+        ratio: How the user has ratios kept where the weighting does not say; None for `settings`.
     """
 
     max_loss: float | Mapping[str, float] = math.inf
@@ -44,12 +46,14 @@ class LossOptions:
     has_total: bool = True
     are_given: bool = False
     capacity: int | None = None
+    ratio: RatioSettings | None = None
 
     def for_weighting(self, weighting: Any) -> LossOptions:
         """The options with what a weighting asks for: its settings of the ratios come first."""
-        ratio = getattr(weighting, "ratio_settings", self.settings.ratio)
+        own = self.ratio or self.settings.ratio
+        settings = replace(self.settings, ratio=getattr(weighting, "ratio_settings", own))
         capacity = getattr(weighting, "num_losses", None)
-        return replace(self, settings=replace(self.settings, ratio=ratio), capacity=capacity)
+        return replace(self, settings=settings, capacity=capacity, ratio=own)
 
 
 class LossSet:

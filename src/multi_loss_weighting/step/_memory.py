@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from multi_loss_weighting.statistics._widest import widest
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -116,14 +118,19 @@ def _total(
     weights, then = as_tensor(one.weights, now), as_tensor(one.losses, now)
     if list(places) == list(mine) and len(places) == len(then) == len(now):
         return one.total + torch.where(now == then, 0.0, weights * (now - then)).sum()
-    moved = sum(weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True))
+    moved = sum(
+        torch.where(now[j] == then[i], 0.0, weights[i] * (now[j] - then[i]))
+        for i, j in zip(places, mine, strict=True)
+    )
     return one.total + moved - sum(weights[i] * then[i] for i in lost)
 
 
 def _vector(weights: list[Any], batch: Batch) -> Any:
     if batch.raw is None:
         return [float(weight) for weight in weights]
-    return torch.stack([as_tensor(one, batch.losses) for one in weights])
+    place = batch.losses.device  # in whose widest type they are, as those of one call
+    like = torch.empty((), dtype=widest(place), device=place)
+    return torch.stack([as_tensor(one, like) for one in weights])
 
 
 def as_tensor(numbers: Any, like: Tensor) -> Tensor:

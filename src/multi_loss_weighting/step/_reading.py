@@ -99,7 +99,7 @@ class Reading:
         losses_by_name(losses)
         state = self.recorder.state
         joined = state.losses.joined(losses)
-        if not losses and joined.names and self.recorder.ranks.are_many:
+        if not losses and self.recorder.ranks.are_many:
             return (self.device or joined.reader).read_nothing()
         if self.can_read_now(losses):
             batch = joined.reader.read_carefully(losses, self._nonfinite.keeps())

@@ -129,6 +129,8 @@ class Step:
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
+        if not torch.is_grad_enabled():
+            return "update calls backward, but is inside torch.no_grad(): pass do_backwards=False"
         msg = f"update calls backward, but none of {names} has a gradient: pass do_backwards=False"
         if self.recorder.ranks.are_many:
             return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
@@ -184,8 +186,7 @@ class Step:
                 self._record_sums(self._with(batch, samples), extra, at)
                 return
             if not samples:
-                batch = self.reading.read_nothing()
-                total = batch.losses.new_zeros(())
+                batch, total = self.reading.read_nothing(), 0.0
             if weights is None:
                 weights, total = weighing.recalled(batch, at)
             if batch.raw is None:
@@ -293,6 +294,7 @@ class Step:
             means, samples = means_of(sums)
             batch = reading.device.read_means(means)
             weights, total = weighing.recalled(batch, step)
+            total = torch.where(sums[2:].any(), total, 0.0)  # none has a sample, or some have
             self._record_later(batch, sums, weights, total, samples, extra, step)
         else:
             tallied = read_tally(sums.flatten().tolist())
@@ -306,6 +308,8 @@ class Step:
         """The sums over the ranks, of the losses in the order that these agreed on."""
         losses, is_late = self.recorder.state.losses, self.reading.device is not None
         agreed, shared = self._share(sums)
+        if not agreed:
+            losses.reader.check_names({})  # raises, on every rank
         own = [name for name in losses.names if name not in agreed]
         self.reading.join(losses.of((*agreed, *own)))
         if is_late:

@@ -119,7 +119,10 @@ class Weighing:
     def recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
         """The weights and the objective of a step, as they were used."""
         state = self.recorder.state
-        return recall(state.remembered, state.losses.names, batch, lambda: self.weigh(batch, step))
+        ask = lambda: self.weigh(batch, step)  # noqa: E731
+        weights, total = recall(state.remembered, state.losses.names, batch, ask)
+        is_empty = batch.given is not None and not any(batch.given)
+        return weights, 0.0 if is_empty else total
 
     # Weights by themselves.
 
@@ -151,12 +154,12 @@ class Weighing:
         """
         with self.recorder.lock:
             state = self.recorder.state
-            weights = as_vector(self.weights(losses, state.step)).to(losses, non_blocking=True)
+            weights = as_vector(self.weights(losses, state.step))
             if remembers:
-                own = weights.tolist() if weights.is_cpu else weights.clone()
+                own = weights.tolist() if weights.is_cpu else weights
                 now = losses.tolist() if losses.is_cpu else losses.clone()
                 self._keep(Weighed(state.losses.names, given, own, None, now))
-        return weights.clone()
+        return weights.to(losses, non_blocking=True, copy=True)
 
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
         """One number of each loss for compiled code, a vector [K] of its own."""

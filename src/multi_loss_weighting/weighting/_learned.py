@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from loss_loggers.arguments import checked_count
 
 from ._base import Weighted
-from ._movement import GIVE_TO_OPTIMIZER, InFullPrecision, MovementWatch, is_half
+from ._movement import InFullPrecision, MovementWatch, how_to_train, is_half
 from ._replica import Replica
 
 if TYPE_CHECKING:
@@ -106,9 +106,11 @@ class LearnedWeighting(InFullPrecision):
             )
             raise ValueError(msg)
 
-    def recorded(self, *_: object) -> None:
+    def recorded(self, *step: object) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
-        self._watch.step(self.params, type(self).__name__, GIVE_TO_OPTIMIZER)
+        is_after_backward = bool(step)  # and not called by `forward`
+        advice = how_to_train(self.params, is_after_backward)
+        self._watch.step(self.params, type(self).__name__, advice)
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
 # Long enough for a learning rate that warms up and for gradients that accumulate.
 _PATIENCE = 100
 
-GIVE_TO_OPTIMIZER = (
+_GIVE_TO_OPTIMIZER = (
     "give its parameters to the optimizer, with weight_decay 0 (if a fused optimizer has them, its"
     " learning rate is 0 or too small)"
 )
+_GIVE_GRADIENT = "they get no gradient: call backward on the total of `weigh`, then `record`"
+
+
+def how_to_train(parameter: Tensor, is_after_backward: bool) -> str:
+    """What a parameter needs that nothing ever wrote to."""
+    has_none = is_after_backward and parameter.grad is None
+    return _GIVE_GRADIENT if has_none else _GIVE_TO_OPTIMIZER
 
 
 class InFullPrecision(nn.Module):

@@ -12,9 +12,9 @@ from loss_loggers.arguments import checked
 from multi_loss_weighting.statistics._arrays import sizes
 from multi_loss_weighting.statistics._history import History, shown
 
-from ._base import Weighted, Weighting, checked_weighting, settings_of
+from ._base import Weighted, Weighting, settings_of
 from ._per_loss import alike, vector
-from .plain_sum import PlainSum
+from .plain_sum import weighting_or_sum
 
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._array_library import Array
@@ -67,7 +67,7 @@ class NormalizedWeighting(nn.Module):
     ) -> None:
         super().__init__()
         self.by = checked(by, ("mean", "first").__contains__, "by", '"mean" or "first"')
-        self.inner = PlainSum() if inner is None else checked_weighting(inner)
+        self.inner = weighting_or_sum(inner)
         for name in _HANDED_ON:
             if hasattr(self.inner, name):
                 setattr(self, name, getattr(self.inner, name))

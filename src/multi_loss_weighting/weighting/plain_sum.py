@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ._base import Weighted
+from ._base import Weighted, checked_weighting
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from multi_loss_weighting.statistics._history import History
+
+    from ._base import Weighting
 
 
 class PlainSum:
@@ -18,3 +20,8 @@ class PlainSum:
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The sum of the losses."""
         return Weighted(losses.sum(), [1.0] * len(history.names))
+
+
+def weighting_or_sum(weighting: Any) -> Weighting:
+    """`weighting` itself, if it can weigh; the plain sum for None."""
+    return PlainSum() if weighting is None else checked_weighting(weighting)

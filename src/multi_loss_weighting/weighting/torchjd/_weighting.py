@@ -10,11 +10,7 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
-from multi_loss_weighting.weighting._movement import (
-    GIVE_TO_OPTIMIZER,
-    InFullPrecision,
-    MovementWatch,
-)
+from multi_loss_weighting.weighting._movement import InFullPrecision, MovementWatch, how_to_train
 
 from ._aggregator import Aggregator
 from ._scalarizer import Scalarizer, values_after
@@ -122,8 +118,9 @@ class TorchJDWeighting(InFullPrecision):
             history: Of these losses.
         """
         self._by.end_step(losses, history)
-        advice = _CALL_UPDATE if hasattr(self.method, "update") else GIVE_TO_OPTIMIZER
+        learns_itself = hasattr(self.method, "update")
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
+            advice = _CALL_UPDATE if learns_itself else how_to_train(parameter, losses is not None)
             watch.step(parameter, self._by.name, advice)
 
     def update(self, losses: Mapping[str, Any]) -> None:
