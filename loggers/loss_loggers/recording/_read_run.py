@@ -10,7 +10,15 @@ from loss_loggers.base._paths import folder_at
 
 from ._columns import UnparsableError, parse_file
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, readable_parts, run_info
+from ._run_folder import (
+    EPOCH_COLUMNS,
+    EPOCHS,
+    INFO,
+    is_run,
+    missing_parts,
+    readable_parts,
+    run_info,
+)
 from ._table import UnreadableError, read_table
 
 if TYPE_CHECKING:
@@ -71,7 +79,10 @@ class Run:
         self.info = run_info(path)
         self.columns = _joined([_read(part) for _, part in readable_parts(path)])
         self.epochs = _epochs(path / EPOCHS)
-        self.note = "" if self.info else f"{path / INFO} is missing or unreadable"
+        amiss = [f"{path / name} is missing" for name in missing_parts(path)]
+        self.note = "; ".join(
+            amiss if self.info else [f"{path / INFO} is missing or unreadable", *amiss]
+        )
 
     @property
     def names(self) -> list[str]:
