@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,19 @@ def merge(known: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke."""
+    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke.
+
+    >>> import numpy as np
+    >>> plain({"seed": np.uint64(2**63), "nesterov": np.True_, "layers": (64, np.int64(32))})
+    {'seed': 9223372036854775808, 'nesterov': True, 'layers': [64, 32]}
+    """
     if isinstance(value, dict):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(inner) for inner in value]
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        with suppress(Exception):  # every array library raises another one
+            value = value.item()
     if isinstance(value, float):
         return float(value) if isfinite(value) else str(float(value))
     return value if value is None or isinstance(value, bool | int | str) else str(value)

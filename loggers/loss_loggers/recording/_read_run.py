@@ -158,7 +158,8 @@ def _block(path: Path, header: Sequence[str], block: list[Line]) -> Columns:
             for name, cell in zip(header, line.cells, strict=True)
             if not _is_of(name, cell)
         )
-    raise UnreadableError(path, line.number, f"{name} must be a number, got {cell[:60]!r}")
+    kind = "an integer of 64 bits" if name == "step" else "a number"
+    raise UnreadableError(path, line.number, f"{name} must be {kind}, got {cell[:60]!r}")
 
 
 def _is_of(name: str, cell: str) -> bool:

@@ -29,6 +29,8 @@ from loss_loggers import (
     run_info,
     sync,
 )
+from loss_loggers.recording import read_rows
+from multi_loss_weighting import LossGroup
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -128,6 +130,22 @@ def test_other_numbers_become_plain_ones(tmp_path: Path, value: Any) -> None:
 
     assert losses(tmp_path) == [float(value)]
     assert read_run(tmp_path)["G"]["step"].tolist() == [5]
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, np.int64(2**62 + 1), np.uint64(2**64 - 1)], ids=repr)
+def test_a_whole_number_stays_exact(tmp_path: Path, value: Any) -> None:
+    with Tee(CsvLogger(tmp_path / "gan"), JsonlLogger(tmp_path / "gan.jsonl")) as logger:
+        LossGroup(logger=logger).record({"G": 1.0}, extra={"tokens": value})
+        logger.log_metrics({"tokens": value}, step=1)
+        logger.log_hyperparams({"seed": value})
+
+    rows = [row[2]["tokens"] for row, _ in read_rows(tmp_path / "gan")]
+    values = [
+        json.loads(line)["values"]["tokens"]
+        for line in (tmp_path / "gan.jsonl").read_text().splitlines()
+    ]
+    assert rows == values == [int(value)] * 2
+    assert run_info(tmp_path / "gan")["hyperparameters"]["seed"] == int(value)
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int64"])
