@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import UserDict, UserList
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -282,6 +284,20 @@ def test_hyperparameters_are_kept_and_merged(tmp_path: Path) -> None:
         "3": [1, 2],
     }
     assert list(info["losses"]) == ["G", "D"]
+
+
+def test_settings_of_any_kind_are_kept(tmp_path: Path) -> None:
+    """As those of Hydra, whose dicts and lists are classes of its own."""
+
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    settings = UserDict(model=MappingProxyType({"layers": UserList([64, np.int64(32)])}), odd=Odd())
+    with CsvLogger(tmp_path) as logger:
+        logger.log_hyperparams(settings)  # type: ignore[arg-type]
+
+    assert run_info(tmp_path)["hyperparameters"] == {"model": {"layers": [64, 32]}, "odd": "Odd"}
 
 
 @pytest.mark.parametrize("losses", [3, "l1", {"l1": 0.5}, None])
