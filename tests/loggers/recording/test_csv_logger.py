@@ -12,6 +12,7 @@ import warnings
 from collections import UserDict, UserList
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -738,19 +739,25 @@ def test_hyperparameters_are_not_lost_while_there_is_no_folder(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+@pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_without_write_permission_does_not_stop_the_script(
-    tmp_path: Path, script: Any
+    script: Any, *, resume: bool
 ) -> None:
-    done = script(
-        "import json, os, pathlib, platform; from loss_loggers import CsvLogger, Tee\n"
-        "import loss_loggers.recording._run_writer\n"
-        "os.mkdir('locked'); os.chmod('locked', 0o555)\n"
-        "if os.getuid() == 0: os.setuid(65534)\n"
-        "tee = Tee(CsvLogger('locked/gan'))\n"
-        "tee.log_metrics({'loss/G': 1.0}, step=0)\n"
-        "tee.close()\n"
-        "print(tee.failed)\n".replace("'locked", f"'{tmp_path}/locked"),
-    )
+    """Such as one that another user made, in a container or on a shared disk."""
+    with TemporaryDirectory() as folder:  # others can read it, unlike one of pytest's
+        CsvLogger(folder).close()
+        done = script(
+            "import json, os, pathlib, platform, sys; from loss_loggers import CsvLogger, Tee\n"
+            "import loss_loggers.recording._run_writer\n"
+            "os.chmod(sys.argv[1], 0o555)\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"
+            "tee = Tee(CsvLogger(sys.argv[2], resume=True))\n"
+            "tee.log_metrics({'loss/G': 1.0}, step=0)\n"
+            "tee.close()\n"
+            "print(tee.failed)\n",
+            folder,
+            folder if resume else f"{folder}/gan",
+        )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n"
