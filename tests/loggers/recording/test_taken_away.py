@@ -93,6 +93,33 @@ def test_a_folder_in_the_place_of_the_file_stops_no_rows(tmp_path: Path, caught:
     assert file.getvalue().count(b"\n") == 1 + 200
 
 
+@pytest.mark.parametrize("what", ["run", "run/losses.csv"])
+@pytest.mark.parametrize("change", ["a new column", "settings", "an epoch", "a state"])
+def test_rows_are_saved_before_the_record_changes(
+    tmp_path: Path, what: str, change: str, caught: Caught
+) -> None:
+    """However soon that is, and whether or not it would go on in another file."""
+    logger = CsvLogger(tmp_path / "run")
+    write(logger, range(3))
+    state = logger.state_dict()
+    (tmp_path / what).rename(tmp_path / "away")
+
+    if change == "a new column":
+        logger.log_metrics({"loss/a": 3.0, "own/a": 1.0}, step=3)
+    elif change == "settings":
+        logger.log_hyperparams({"lr": 0.1})
+    elif change == "an epoch":
+        logger.log_epoch(0, {"a": (1.0, 3)}, step=2)
+    else:
+        logger.load_state_dict(state)
+    steps = read_run(logger.path)["a"]["step"].tolist()
+    logger.close()
+
+    assert steps[:3] == [0, 1, 2]
+    assert logger.failed == 0
+    assert len(caught) == 1
+
+
 def test_a_run_with_a_folder_in_the_place_of_its_file_is_resumed(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "gan") as logger:
         write(logger, range(3))
