@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from loss_loggers.text import printable
@@ -26,8 +27,10 @@ def hints(commands: dict[str, str]) -> str:
 
 def short(path: Path) -> str:
     """The path as one would type it from here."""
-    is_below = path != Path.cwd() and path.is_relative_to(Path.cwd())
-    return printable(path.relative_to(Path.cwd()) if is_below else path)
+    with suppress(FileNotFoundError):  # the working directory may be deleted by now
+        is_below = path != Path.cwd() and path.is_relative_to(Path.cwd())
+        path = path.relative_to(Path.cwd()) if is_below else path
+    return printable(path)
 
 
 def _program() -> str:

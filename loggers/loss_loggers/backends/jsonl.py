@@ -10,7 +10,7 @@ from loss_loggers.base._clock import row_time
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._pending import Pending
 from loss_loggers.base._process import finalizer
-from loss_loggers.base._values import Names, floats, statistic_and_loss
+from loss_loggers.base._values import Names, exact, floats, statistic_and_loss
 
 from ._adapter import Adapter
 
@@ -145,12 +145,7 @@ class JsonlLogger(Adapter):
         return file
 
     def _plain(self, metrics: Metrics) -> Metrics:
-        """The metrics as plain numbers; whole ones stay whole, whatever their size."""
-        whole = {name: int(value) for name, value in metrics.items() if isinstance(value, int)}
-        if not whole:
-            return floats(metrics, self._names)
-        numbers = floats({**metrics, **dict.fromkeys(whole, 0.0)}, self._names)
-        return {**numbers, **{self._names[name]: value for name, value in whole.items()}}
+        return floats(metrics, self._names, exact)
 
     def _ended(self) -> str:
         return "it is closed" if self._is_closed else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, MutableSequence
 from itertools import count
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -35,14 +36,32 @@ def merge(known: dict[str, Any], new: dict[str, Any]) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke."""
-    if isinstance(value, dict):
+    """The value as JSON knows it: JSON has no infinity, and a page that reads it would choke.
+
+    Mappings and lists of any kind are taken, such as those of a configuration by Hydra.
+
+    >>> import numpy as np
+    >>> plain({"seed": np.uint64(2**63), "nesterov": np.True_, "layers": (64, np.int64(32))})
+    {'seed': 9223372036854775808, 'nesterov': True, 'layers': [64, 32]}
+    """
+    if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, MutableSequence | tuple | set | frozenset):
         return [plain(inner) for inner in value]
-    if isinstance(value, float):
-        return float(value) if isfinite(value) else str(float(value))
-    return value if value is None or isinstance(value, bool | int | str) else str(value)
+    try:
+        number = value.item() if getattr(value, "ndim", None) == 0 else value
+    except Exception:  # every array library raises another one
+        number = value
+    if isinstance(number, float):
+        return float(number) if isfinite(number) else str(float(number))
+    return number if number is None or isinstance(number, bool | int | str) else _text(number)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # it is somebody else's class
+        return type(value).__name__
 
 
 def flat(hyperparams: dict[str, Any], title: str = TITLE) -> dict[str, str | float]:

@@ -157,7 +157,9 @@ def _opened(path: Path, create: int = os.O_CREAT) -> int:
     except OSError as error:
         if error.errno not in (EACCES, EPERM, EROFS):
             raise
-        return os.open(path, flags | os.O_RDONLY)  # what one may only read can be held, too
+        with suppress(FileNotFoundError):  # what one may only read can be held, too
+            return os.open(path, flags | os.O_RDONLY)
+        raise
 
 
 def _lock(file: int) -> bool:

@@ -13,10 +13,19 @@ if TYPE_CHECKING:
 
 
 def folder_at(path: str | PathLike[str]) -> Path:
-    """The folder, whatever the working directory becomes later."""
+    """The folder, whatever the working directory becomes later.
+
+    Raises:
+        FileNotFoundError: If the path is relative, and the working directory is gone by now.
+    """
     from pathlib import Path  # here, for it is a tenth of what importing this package costs
 
-    return Path(path).expanduser().resolve()
+    given = Path(path).expanduser()
+    try:
+        return given.resolve()
+    except FileNotFoundError:
+        msg = f"a path must be absolute where the working directory was deleted, got {given}"
+        raise FileNotFoundError(msg) from None
 
 
 def open_file(path: Path) -> BufferedReader:

@@ -79,31 +79,44 @@ def is_validation(scope: str) -> bool:
     return scope.rpartition("/")[2] in _VALIDATION
 
 
-def floats(metrics: Metrics, names: Names) -> dict[str, float]:
+def exact(value: Any) -> float:
+    """The value as a plain number; a whole one stays whole, whatever its size.
+
+    >>> exact(2**53 + 1), exact("1e-3")
+    (9007199254740993, 0.001)
+    """
+    # A tensor with a gradient gives its item without a warning.
+    value = value.item() if hasattr(value, "item") else value
+    return int(value) if isinstance(value, int) else float(value)
+
+
+def floats(
+    metrics: Metrics, names: Names, read: Callable[[Any], float] | None = None
+) -> dict[str, float]:
     """The metrics as plain floats under their new names; what is no number is left out.
 
     >>> floats({"loss/G": 1, "lr": "1e-3"}, Names())
     {'loss/G': 1.0, 'lr': 0.001}
     """
+    read = read or _float
     try:
         return {
-            names[name]: value if type(value) is float else _float(value)
+            names[name]: value if type(value) is float else read(value)
             for name, value in metrics.items()
         }
     except Exception:  # every array library raises another one
-        return {names[name]: value for name, value in _numbers(metrics).items()}
+        return {names[name]: value for name, value in _numbers(metrics, read).items()}
 
 
 def _float(value: Any) -> float:
-    # A tensor with a gradient gives its item without a warning.
-    return float(value.item() if hasattr(value, "item") else value)
+    return float(exact(value))
 
 
-def _numbers(metrics: Metrics) -> dict[str, float]:
+def _numbers(metrics: Metrics, read: Callable[[Any], float]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in metrics.items():
         try:
-            numbers[name] = _float(value)
+            numbers[name] = read(value)
         except Exception as error:  # noqa: PERF203
             warn(f"{name} is a number; got {type(value).__name__} ({error}). It is left out.")
     return numbers

@@ -30,7 +30,7 @@ class DeliveryLog:
         self.delivered = self.kept = self.lost = self.unsaved = 0
         self._target = target
         self._is_chosen = path is not None
-        self._spool = Spool(path or folder_at(f"{folder_name(target)}.{UNDELIVERED}"))
+        self._spool = Spool(path or _in_working_directory(f"{folder_name(target)}.{UNDELIVERED}"))
         self._sent: DeliveredFile | None = None
         self._warned = False
 
@@ -91,6 +91,16 @@ class DeliveryLog:
                 f"rows that {self.name} did not take cannot be kept in {self.path} ({error}). "
                 "They are counted."
             )
+
+
+def _in_working_directory(name: str) -> Path:
+    """Its path, for which nobody asked: where that folder is gone, a row to be kept says so."""
+    from pathlib import Path
+
+    try:
+        return folder_at(name)
+    except FileNotFoundError:
+        return Path(name)
 
 
 def rows(items: Sequence[Item]) -> int:

@@ -14,6 +14,7 @@ from loss_loggers.recording._rows import START, read_rows
 from loss_loggers.recording._run_folder import (
     INFO,
     is_run,
+    part_number,
     parts,
     read_json,
     replace_file,
@@ -236,7 +237,7 @@ def _epoch(lines: list[EpochLine], cursor: Cursor) -> tuple[PendingItem, Cursor]
 
 def _end_of_rows(run: Path) -> Place:
     paths = parts(run)
-    return (len(paths), paths[-1].stat().st_size) if paths else START
+    return (part_number(paths[-1]), paths[-1].stat().st_size) if paths else START
 
 
 def pending_rows(path: Path, target: str, *, everything: bool = False) -> PendingRows:

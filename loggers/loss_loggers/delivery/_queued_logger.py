@@ -9,6 +9,7 @@ from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._clock import row_time
 from loss_loggers.base._epoch_row import EpochRow
 from loss_loggers.base._protocol import target_of
+from loss_loggers.base._values import exact
 from loss_loggers.base._warn import warn
 
 from ._delivery_log import DeliveryLog
@@ -185,6 +186,6 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool | int | str):
         return value
     try:
-        return float(value)
+        return exact(value)
     except Exception:  # every array library raises another one; the logger may know what it is
         return value

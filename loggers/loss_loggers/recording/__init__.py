@@ -23,7 +23,9 @@ from ._run_folder import INFO as INFO
 from ._run_folder import RunIsHeldError as RunIsHeldError
 from ._run_folder import holding as holding
 from ._run_folder import is_run as is_run
+from ._run_folder import missing_parts as missing_parts
 from ._run_folder import move_run as move_run
+from ._run_folder import part_number as part_number
 from ._run_folder import parts as parts
 from ._run_folder import read_json as read_json
 from ._run_folder import readable_parts as readable_parts

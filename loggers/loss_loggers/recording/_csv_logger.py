@@ -174,7 +174,10 @@ class CsvLogger(BaseLogger):
         if self._refuses(0):
             return
         with self._lock:
-            self._writer.add_hyperparameters(hyperparams)
+            try:
+                self._writer.add_hyperparameters(hyperparams)
+            except NotOursError:
+                self._refuses(0)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the record is now: the id of the run, its part and the byte offset in it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import part_path, parts
+from ._run_folder import part_number, part_path, parts
 from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class LossFiles:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.part = self._opened(max(1, len(parts(folder))), (*KEYS, *STATISTICS))
+        self.part = self._opened(self._number_to_go_on(), (*KEYS, *STATISTICS))
         self.epochs = Epochs(folder)
         self.dropped = self.part.mend() + self.epochs.dropped
         self.part.read_columns()
@@ -58,7 +58,8 @@ class LossFiles:
     def widen(self, columns: Iterable[str]) -> None:
         """Make room for these columns: in the part while it is empty, else in another one."""
         old = self.part
-        part = self._opened(old.number + bool(old.size), (*old.columns, *columns))
+        last = max([old.number, *map(part_number, parts(self._folder))])
+        part = self._opened(last + 1 if old.size else old.number, (*old.columns, *columns))
         part.adopt(old)
         self._replace(part)
 
@@ -106,11 +107,13 @@ class LossFiles:
         known = path.read_bytes() if path.is_file() else None
         if known is not None and lines.startswith(known):  # the same ones, up to the newest
             return self._refilled(number, lines[len(known) :])
-        # What an earlier try left, which found no room for the lines, is empty.
-        is_left = bool(there) and there[-1].is_file() and not there[-1].stat().st_size
         if known is not None:  # what came before the last look is in the other file
             lines = self.part.unseen(lines)
-        return self._refilled(len(there) + (not is_left), lines if lines.count(b"\n") > 1 else b"")
+        if path in there:
+            # What an earlier try left, which found no room for the lines, is empty.
+            is_left = there[-1].is_file() and not there[-1].stat().st_size
+            number = part_number(there[-1]) + (not is_left)
+        return self._refilled(number, lines if lines.count(b"\n") > 1 else b"")
 
     def _refilled(self, number: int, lines: bytes) -> AppendOnlyFile:
         part = self._opened(number, self.part.columns)
@@ -129,8 +132,9 @@ class LossFiles:
         part.truncate(size)
         part.read_columns()
         self._replace(part)
-        for later in parts(self._folder)[number:]:
-            later.unlink()
+        for later in parts(self._folder):
+            if part_number(later) > number:
+                later.unlink()
 
     def close(self) -> None:
         """Close the files."""
@@ -142,6 +146,11 @@ class LossFiles:
         if not path.exists() or path.stat().st_size < size:
             msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
             raise ValueError(msg)
+
+    def _number_to_go_on(self) -> int:
+        """That of the last part, or the next one where a folder is in its place."""
+        there = parts(self._folder)
+        return part_number(there[-1]) + (not there[-1].is_file()) if there else 1
 
     def _opened(self, number: int, columns: Sequence[str]) -> AppendOnlyFile:
         return AppendOnlyFile(part_path(self._folder, number), number=number, columns=columns)

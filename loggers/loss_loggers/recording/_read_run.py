@@ -10,7 +10,15 @@ from loss_loggers.base._paths import folder_at
 
 from ._columns import UnparsableError, parse_file
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import EPOCH_COLUMNS, EPOCHS, INFO, is_run, readable_parts, run_info
+from ._run_folder import (
+    EPOCH_COLUMNS,
+    EPOCHS,
+    INFO,
+    is_run,
+    missing_parts,
+    readable_parts,
+    run_info,
+)
 from ._table import UnreadableError, read_table
 
 if TYPE_CHECKING:
@@ -71,7 +79,10 @@ class Run:
         self.info = run_info(path)
         self.columns = _joined([_read(part) for _, part in readable_parts(path)])
         self.epochs = _epochs(path / EPOCHS)
-        self.note = "" if self.info else f"{path / INFO} is missing or unreadable"
+        amiss = [f"{path / name} is missing" for name in missing_parts(path)]
+        self.note = "; ".join(
+            amiss if self.info else [f"{path / INFO} is missing or unreadable", *amiss]
+        )
 
     @property
     def names(self) -> list[str]:
@@ -147,7 +158,8 @@ def _block(path: Path, header: Sequence[str], block: list[Line]) -> Columns:
             for name, cell in zip(header, line.cells, strict=True)
             if not _is_of(name, cell)
         )
-    raise UnreadableError(path, line.number, f"{name} must be a number, got {cell[:60]!r}")
+    kind = "an integer of 64 bits" if name == "step" else "a number"
+    raise UnreadableError(path, line.number, f"{name} must be {kind}, got {cell[:60]!r}")
 
 
 def _is_of(name: str, cell: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.base._values import Names, statistic_and_loss
+from loss_loggers.base._values import Names, exact, statistic_and_loss
 from loss_loggers.base._warn import warn
 
 from ._table import KEYS as KEYS
@@ -121,10 +121,8 @@ def _one_line(text: str) -> str:
 
 def _number(name: str, value: Any) -> float | str:
     """Exactly the value, as a plain number; an empty cell if it is none."""
-    if isinstance(value, bool | int):
-        return int(value)
     try:
-        return float(value)
+        return exact(value)
     except Exception as error:  # every array library raises another one
         warn(f"{name} is a number; got {type(value).__name__} ({error}). Its cells stay empty.")
         return ""

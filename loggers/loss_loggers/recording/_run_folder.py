@@ -10,7 +10,7 @@ runs/gan/notes.json      what its user wrote about it, which no logger touches
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from itertools import count, takewhile
+from itertools import count
 from math import inf, isfinite
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
@@ -136,10 +136,27 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / ("losses.csv" if number == 1 else f"losses-{number}.csv")
 
 
+def part_number(path: Path) -> int:
+    """Which part a file is: 1, 2, …; 0 if it is none.
+
+    >>> from pathlib import Path
+    >>> [part_number(Path(name)) for name in ("losses.csv", "losses-2.csv", "losses-old.csv")]
+    [1, 2, 0]
+    """
+    number = path.stem.partition("-")[2] or "1"
+    is_part = number.isdecimal() and path.name == part_path(path.parent, int(number)).name
+    return int(number) if is_part else 0
+
+
 def parts(folder: Path) -> list[Path]:
-    """The files that hold the losses, in the order in which they were written."""
-    paths = (part_path(folder, number) for number in count(1))
-    return list(takewhile(lambda path: path.exists(), paths))
+    """The files that hold the losses, in the order in which they were written.
+
+    Any of them may have been taken away since: the others keep their numbers.
+    """
+    try:
+        return sorted(filter(part_number, folder.iterdir()), key=part_number)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def readable_parts(folder: Path) -> list[tuple[int, Path]]:
@@ -148,7 +165,14 @@ def readable_parts(folder: Path) -> list[tuple[int, Path]]:
     What took the place of a file, such as a folder, has its lines in a later one.
     """
     there = parts(folder)
-    return [(n, path) for n, path in enumerate(there, 1) if path.is_file() or n == len(there)]
+    return [(part_number(path), path) for path in there if path.is_file() or path == there[-1]]
+
+
+def missing_parts(folder: Path) -> list[str]:
+    """The names of those that were taken away while a later one is there."""
+    there = [part_number(path) for path in parts(folder)]
+    numbers = range(1, max(there, default=1))
+    return [part_path(folder, number).name for number in numbers if number not in there]
 
 
 def size_of_epochs(folder: Path) -> int:
@@ -159,7 +183,7 @@ def size_of_epochs(folder: Path) -> int:
 
 def last_time(folder: Path) -> float:
     """The time of the last row that was recorded whole; minus infinity if there is none."""
-    for path in reversed(parts(folder)):
+    for _, path in reversed(readable_parts(folder)):
         with open_file(path) as file:
             file.seek(max(0, path.stat().st_size - _BLOCK))
             lines = file.read().split(b"\n")[:-1]

@@ -149,7 +149,7 @@ class RunWriter:
         """
         self.info.add_hyperparameters(hyperparameters)
         if self.is_open or is_first_rank():
-            self.open()
+            self._look(self.open())
             self.save()
 
     def save(self) -> None:
@@ -166,6 +166,9 @@ class RunWriter:
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Go back to a state of this run; a later rank without a folder does with its first row."""
+        if self._losses is not None and not self.why_not():
+            with suppress(NotOursError):
+                self._look(self._losses)
         if reason := self.why_not():
             msg = f"a record that goes back must be ours to write; of {self.path}, {reason}"
             raise ValueError(msg)
@@ -298,6 +301,7 @@ class RunWriter:
             # Before there are more columns: whoever raises in between, no row is laid out for less.
             self._templates.clear()
         if new:
+            self._look(losses)  # while the rows of the part that ends can still be saved
             losses.widen(new)
         # What has no value of its own, such as the cosine between two losses, is no loss.
         self.info.add_losses(loss for loss, column in places if column == "loss")

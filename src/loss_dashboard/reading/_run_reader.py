@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 from loss_dashboard.runs.cache import stamp
 from loss_dashboard.runs.colours import colours_in
 from loss_dashboard.runs.run_json import followed_in, resumed_at, settings_in, shown_info
-from loss_loggers.recording import GREY, INFO, KEYS, folder_at, header_of, parse_lines, parts
+from loss_loggers.recording import (
+    GREY,
+    INFO,
+    KEYS,
+    folder_at,
+    header_of,
+    missing_parts,
+    parse_lines,
+    part_number,
+    parts,
+)
 from loss_loggers.text import printable
 
 from ._prefetch import prefetch
@@ -226,10 +236,15 @@ class RunReader:
 
     def _poll(self) -> None:
         self._read_info()
-        files = parts(self.path)
-        if len(files) < len(self._tails):
-            self._start_again(f"{self._tails[-1].path.name} was taken away")
-        self._tails += [Tail(path) for path in files[len(self._tails) :]]
+        files, known = parts(self.path), [tail.path for tail in self._tails]
+        if files[: len(known)] != known:
+            odd = min({*known} ^ {*files[: len(known)]}, key=part_number)
+            what = "was taken away" if odd in known else "was put back"
+            self._start_again(f"{odd.name} {what}")
+            return
+        self._tails += [Tail(path) for path in files[len(known) :]]
+        away = [f"{name} is missing" for name in missing_parts(self.path)]
+        self._problems.say("parts", f"{', and '.join(away)}." if away else "")
         for tail in list(self._tails):
             self._read(tail)
         self._epochs.poll()

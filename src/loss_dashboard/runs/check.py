@@ -6,7 +6,16 @@ from math import inf
 from os import SEEK_END
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.recording import INFO, UnreadableError, open_file, parts, read_table, run_info
+from loss_loggers.recording import (
+    INFO,
+    UnreadableError,
+    missing_parts,
+    open_file,
+    part_number,
+    parts,
+    read_table,
+    run_info,
+)
 
 from .run_json import resumptions
 
@@ -23,12 +32,14 @@ def check_run(folder: Path) -> list[str]:
     """What is wrong with a run, a line each; nothing if it is sound."""
     files, info = parts(folder), run_info(folder)
     problems = [] if info else [f"{INFO} is missing or unreadable"]
+    missing = missing_parts(folder) if files else ["losses.csv"]
+    problems += [f"{name} is missing" for name in missing]
     if not files:
-        problems.append("losses.csv is missing")
-    elif _is_empty(files[-1]) and not (len(files) == 1 and info.get("has_rows")):
+        return problems
+    if _is_empty(files[-1]) and not (len(files) == 1 and info.get("has_rows")):
         files = files[:-1]  # it has no header before its first row
     order = _Order(resumptions(info))
-    checked = (_check_part(part, number, order) for number, part in enumerate(files, 1))
+    checked = (_check_part(part, part_number(part), order) for part in files)
     return problems + [problem for part in checked for problem in part]
 
 

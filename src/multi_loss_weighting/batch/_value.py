@@ -75,9 +75,18 @@ def read_metrics(extra: Any) -> dict[str, Any]:
         msg = f"extra must be a dict from name to number, got {extra!r}"
         raise TypeError(msg)
     return {
-        name: value.detach().clone() if lives_elsewhere(value) else read(value, name, "extra")
+        name: value.detach().clone() if lives_elsewhere(value) else _exact(value, name)
         for name, value in extra.items()
     }
+
+
+def _exact(value: Any, name: str) -> float:
+    """A number of the user's own; a whole one for which a float is too short stays one."""
+    number = read(value, name, "extra")
+    if abs(number) < 2**53:
+        return number
+    value = value.item() if hasattr(value, "item") else value
+    return value if isinstance(value, int) else number
 
 
 def device_of(losses: Mapping[str, Any]) -> torch.device | None:

@@ -220,7 +220,7 @@ class Recorder:
                     total.item() if isinstance(total, Tensor) else total
                 )
             for name, value in extra.items():  # a loss of another rank may have come since
-                row.setdefault(name, float(value))
+                row.setdefault(name, value.item() if isinstance(value, Tensor) else value)
             held = number, Pending(((step, row_time(), row),))
             outbox.rows.append(held)
         # A tuple of its own class, without the call of its name.

@@ -167,6 +167,28 @@ def test_a_part_that_is_taken_away_takes_its_lines_along(tmp_path: Path) -> None
     assert "losses-2.csv was taken away" in only_problem(reader)
 
 
+def test_a_part_that_is_taken_away_is_told_of_until_it_is_put_back(tmp_path: Path) -> None:
+    folder = record(tmp_path / "gan", 2)
+    with CsvLogger(folder, resume=True) as logger:
+        write(logger, 2, **{"gradient/G": 3.0})
+    reader = RunReader(folder)
+
+    (folder / "losses.csv").rename(folder / "away")
+    reader.poll()
+
+    assert reader.series("G")["step"].tolist() == [2]
+    assert reader.problems == [
+        "losses.csv was taken away, so all of it was read again.",
+        "losses.csv is missing.",
+    ]
+
+    (folder / "away").rename(folder / "losses.csv")
+    reader.poll()
+
+    assert reader.series("G")["step"].tolist() == [0, 1, 2]
+    assert only_problem(reader) == "losses.csv was put back, so all of it was read again."
+
+
 def test_what_was_read_outlives_the_folder(tmp_path: Path) -> None:
     folder = record(tmp_path / "gan")
     reader = RunReader(folder)

@@ -23,6 +23,7 @@ from loss_loggers import (
     Rename,
     Tee,
     TensorBoardLogger,
+    read_run,
     sync,
 )
 
@@ -163,6 +164,37 @@ kill()
     )
 
     assert sent_by_sync(tmp_path) == Counter()
+
+
+@pytest.mark.parametrize("taken", [[1], [2], [1, 2]])
+@pytest.mark.parametrize("rows_after", [3, 100])
+def test_parts_that_are_taken_away_leave_nothing_to_repeat(
+    tmp_path: Path, taken: list[int], rows_after: int
+) -> None:
+    """Whether the process is killed before it looks for its files, or after."""
+    run(
+        f"""
+tee = Tee(record, background)
+log(tee, range(50))
+tee.log_metrics({{"loss/a": 0.0, "own/a": 1.0}}, step=50)
+log(tee, range(51, 120))
+for part in {taken}:
+    (record.path / ("losses.csv" if part == 1 else "losses-2.csv")).rename(f"{{folder}}/{{part}}")
+log(tee, range(120, 120 + {rows_after}))
+settled(background)
+kill()
+""",
+        tmp_path,
+    )
+    run("log(Tee(record, background), range(500, 520)); background.close()", tmp_path)
+
+    assert sent_by_sync(tmp_path) == Counter()
+    assert set(arrived(tmp_path).values()) == {1}
+    columns = read_run(tmp_path / "run").columns
+    first = range(50) if 1 not in taken else []
+    rest = range(50, 120 + rows_after) if 2 not in taken or rows_after == 100 else []
+    assert columns["step"].tolist() == [*first, *rest, *range(500, 520)]
+    assert (columns["time"][1:] > columns["time"][:-1]).all()
 
 
 def test_the_rows_of_a_slower_tracker_in_an_open_window_are_sent(tmp_path: Path) -> None:

@@ -149,6 +149,30 @@ def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
     assert sync(run, other).rows == 10
 
 
+@pytest.mark.filterwarnings("ignore:.*takes no rows")
+@pytest.mark.parametrize("word", ["x" * 300, "é" * 200])
+def test_a_target_may_have_a_longer_name_than_a_file(tmp_path: Path, word: str) -> None:
+    """Each has its cursor, and its rows that were not delivered."""
+
+    class Long(MemoryLogger):
+        target = word
+
+    class Longer(MemoryLogger):
+        target = f"{word}x"
+
+    class Refuses:
+        target = word
+
+        def log_metrics(self, metrics: Any, /, *, step: int) -> None:
+            raise ValueError
+
+    with Tee(CsvLogger(tmp_path / "gan"), Background(Refuses(), timeout=0.1)) as logger:
+        logger.log_metrics({"loss/a": 1.0}, step=0)
+
+    loggers = Long(), Longer(), Long()
+    assert [sync(tmp_path / "gan", logger).rows for logger in loggers] == [1, 1, 0]
+
+
 def test_it_goes_on_where_it_failed(tmp_path: Path) -> None:
     run, fickle = record(tmp_path, 1000), Fickle(450)
 

@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import UserDict, UserList
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,6 +32,8 @@ from loss_loggers import (
     run_info,
     sync,
 )
+from loss_loggers.recording import read_rows
+from multi_loss_weighting import LossGroup
 
 FIXED = (
     "step,time,name,loss,weight,weighted,mean,std,var,cov,cov_weight,"
@@ -128,6 +133,22 @@ def test_other_numbers_become_plain_ones(tmp_path: Path, value: Any) -> None:
 
     assert losses(tmp_path) == [float(value)]
     assert read_run(tmp_path)["G"]["step"].tolist() == [5]
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, np.int64(2**62 + 1), np.uint64(2**64 - 1)], ids=repr)
+def test_a_whole_number_stays_exact(tmp_path: Path, value: Any) -> None:
+    with Tee(CsvLogger(tmp_path / "gan"), JsonlLogger(tmp_path / "gan.jsonl")) as logger:
+        LossGroup(logger=logger).record({"G": 1.0}, extra={"tokens": value})
+        logger.log_metrics({"tokens": value}, step=1)
+        logger.log_hyperparams({"seed": value})
+
+    rows = [row[2]["tokens"] for row, _ in read_rows(tmp_path / "gan")]
+    values = [
+        json.loads(line)["values"]["tokens"]
+        for line in (tmp_path / "gan.jsonl").read_text().splitlines()
+    ]
+    assert rows == values == [int(value)] * 2
+    assert run_info(tmp_path / "gan")["hyperparameters"]["seed"] == int(value)
 
 
 @pytest.mark.parametrize("kind", ["float32", "bfloat16", "int64"])
@@ -264,6 +285,20 @@ def test_hyperparameters_are_kept_and_merged(tmp_path: Path) -> None:
         "3": [1, 2],
     }
     assert list(info["losses"]) == ["G", "D"]
+
+
+def test_settings_of_any_kind_are_kept(tmp_path: Path) -> None:
+    """As those of Hydra, whose dicts and lists are classes of its own."""
+
+    class Odd:
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    settings = UserDict(model=MappingProxyType({"layers": UserList([64, np.int64(32)])}), odd=Odd())
+    with CsvLogger(tmp_path) as logger:
+        logger.log_hyperparams(settings)  # type: ignore[arg-type]
+
+    assert run_info(tmp_path)["hyperparameters"] == {"model": {"layers": [64, 32]}, "odd": "Odd"}
 
 
 @pytest.mark.parametrize("losses", [3, "l1", {"l1": 0.5}, None])
@@ -704,19 +739,25 @@ def test_hyperparameters_are_not_lost_while_there_is_no_folder(tmp_path: Path) -
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+@pytest.mark.parametrize("resume", [False, True])
 def test_a_folder_without_write_permission_does_not_stop_the_script(
-    tmp_path: Path, script: Any
+    script: Any, *, resume: bool
 ) -> None:
-    done = script(
-        "import json, os, pathlib, platform; from loss_loggers import CsvLogger, Tee\n"
-        "import loss_loggers.recording._run_writer\n"
-        "os.mkdir('locked'); os.chmod('locked', 0o555)\n"
-        "if os.getuid() == 0: os.setuid(65534)\n"
-        "tee = Tee(CsvLogger('locked/gan'))\n"
-        "tee.log_metrics({'loss/G': 1.0}, step=0)\n"
-        "tee.close()\n"
-        "print(tee.failed)\n".replace("'locked", f"'{tmp_path}/locked"),
-    )
+    """Such as one that another user made, in a container or on a shared disk."""
+    with TemporaryDirectory() as folder:  # others can read it, unlike one of pytest's
+        CsvLogger(folder).close()
+        done = script(
+            "import json, os, pathlib, platform, sys; from loss_loggers import CsvLogger, Tee\n"
+            "import loss_loggers.recording._run_writer\n"
+            "os.chmod(sys.argv[1], 0o555)\n"
+            "if os.getuid() == 0: os.setuid(65534)\n"
+            "tee = Tee(CsvLogger(sys.argv[2], resume=True))\n"
+            "tee.log_metrics({'loss/G': 1.0}, step=0)\n"
+            "tee.close()\n"
+            "print(tee.failed)\n",
+            folder,
+            folder if resume else f"{folder}/gan",
+        )
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == "1\n"

@@ -152,7 +152,8 @@ def test_what_another_program_adds_to_a_file_is_read(tmp_path: Path, kind: str) 
         (b"step,time,name,loss\r0,1.5,a,1\r", 1, "must end with a line feed"),
         (b"step,time,name,loss\n0,1.5,a,1\n1,1.5,\xff\xfe,1\n", 3, "must be text"),
         (b"step,time,name,loss\n0,1.5,a,1\n1,1.5,a,x\n", 3, "loss must be a number, got 'x'"),
-        (b"step,time,name,loss\n1e99,1.5,a,1\n", 2, "step must be a number, got '1e99'"),
+        (b"step,time,name\n1e99,1.5,a\n", 2, "step must be an integer of 64 bits, got '1e99'"),
+        (b"step,time,name\n%d,1.5,a\n" % 2**63, 2, f"integer of 64 bits, got '{2**63}'"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_named_with_its_line(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loss_dashboard.runs.check import check_run
 from loss_dashboard.runs.export import export_run
 from loss_loggers import CsvLogger, JsonlLogger, Tee, read_run
 from loss_loggers.base._lock import FileLock
@@ -90,6 +91,61 @@ def test_a_folder_in_the_place_of_the_file_stops_no_rows(tmp_path: Path, caught:
     assert [row[0] for row, _ in read_rows(logger.path)] == list(range(200))
     export_run(logger.path, file := BytesIO(), "csv")
     assert file.getvalue().count(b"\n") == 1 + 200
+
+
+@pytest.mark.parametrize("what", ["run", "run/losses.csv"])
+@pytest.mark.parametrize("change", ["a new column", "settings", "an epoch", "a state"])
+def test_rows_are_saved_before_the_record_changes(
+    tmp_path: Path, what: str, change: str, caught: Caught
+) -> None:
+    """However soon that is, and whether or not it would go on in another file."""
+    logger = CsvLogger(tmp_path / "run")
+    write(logger, range(3))
+    state = logger.state_dict()
+    (tmp_path / what).rename(tmp_path / "away")
+
+    if change == "a new column":
+        logger.log_metrics({"loss/a": 3.0, "own/a": 1.0}, step=3)
+    elif change == "settings":
+        logger.log_hyperparams({"lr": 0.1})
+    elif change == "an epoch":
+        logger.log_epoch(0, {"a": (1.0, 3)}, step=2)
+    else:
+        logger.load_state_dict(state)
+    steps = read_run(logger.path)["a"]["step"].tolist()
+    logger.close()
+
+    assert steps[:3] == [0, 1, 2]
+    assert logger.failed == 0
+    assert len(caught) == 1
+
+
+def test_a_run_with_a_folder_in_the_place_of_its_file_is_resumed(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        write(logger, range(3))
+    (logger.path / "losses.csv").unlink()
+    (logger.path / "losses.csv").mkdir()
+
+    for steps in (range(3, 6), range(6, 9)):
+        with CsvLogger(tmp_path / "gan", resume=True) as logger:
+            write(logger, steps)
+
+    assert read_run(logger.path)["a"]["step"].tolist() == list(range(3, 9))
+
+
+def test_a_part_that_was_taken_away_is_told_of_and_the_others_are_read(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        write(logger, range(3))
+        logger.log_metrics({"loss/a": 3.0, "own/a": 1.0}, step=3)
+
+    (logger.path / "losses.csv").unlink()
+    with CsvLogger(tmp_path / "gan", resume=True) as logger:
+        logger.log_metrics({"loss/a": 4.0, "another/a": 1.0}, step=4)
+
+    run = read_run(logger.path)
+    assert run["a"]["step"].tolist() == [3, 4]
+    assert run.note == f"{logger.path / 'losses.csv'} is missing"
+    assert check_run(logger.path) == ["losses.csv is missing"]
 
 
 def test_an_empty_file_in_its_place_gets_all_rows(tmp_path: Path, caught: Caught) -> None:

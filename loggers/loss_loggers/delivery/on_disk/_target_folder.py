@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 UNDELIVERED = "undelivered.jsonl"
 SENT = "sent.json"
 
+_LONGEST = 100
+"""Bytes of such a word at most: a file system takes 255 for a name, and some come behind it."""
+
 
 def folder_name(target: str) -> str:
     """The name of the folder for a target: its first word, and a number for the others.
@@ -23,18 +26,16 @@ def folder_name(target: str) -> str:
     """
     from zlib import crc32
 
-    others = target.partition(" ")[2]
-    return f"{kind_of(target)}-{crc32(others.encode()):08x}" if others else kind_of(target)
+    kind, rest = _kind_of(target)
+    return f"{kind}-{crc32(rest.encode(errors='backslashreplace')):08x}" if rest else kind
 
 
-def kind_of(target: str) -> str:
-    """The kind of backend, as it can stand in the name of a file.
-
-    >>> kind_of("mlflow 3f2a")
-    'mlflow'
-    """
-    word = target.partition(" ")[0]
-    return "".join(letter if letter.isalnum() else "_" for letter in word) or "logger"
+def _kind_of(target: str) -> tuple[str, str]:
+    """The kind of backend, as it can stand in the name of a file, and what else tells it apart."""
+    word, _, rest = target.partition(" ")
+    name = "".join(letter if letter.isalnum() else "_" for letter in word) or "logger"
+    kind = name.encode()[:_LONGEST].decode(errors="ignore")
+    return kind, rest if kind == name else target
 
 
 def targets_in(run: Path) -> list[str]:
