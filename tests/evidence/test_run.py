@@ -15,7 +15,7 @@ def run(folder: Path) -> str:
     options = ["--quick", "--workers", "1", "--problems", "circuit_unit"]
     options += ["--methods", "equal,constant,frozen,shares,upgrad"]
     options += ["--cache", str(folder / "cache"), "--to", str(folder)]
-    code = end(start("evidence", *options, said=folder / "said"), 300)
+    code = end(start("evidence", *options, said=folder / "said"), 1200)
     said = (folder / "said").read_text(encoding="utf-8")
     assert code == 0, said
     return said

@@ -537,7 +537,7 @@ def test_a_terminal_of_80_columns_and_24_lines_is_filled_and_left_as_it_was(tmp_
 
 def seen_until(terminal: int, text: bytes) -> bytes:
     """What appears on a terminal, up to this text."""
-    shown, end = b"", time.monotonic() + 60
+    shown, end = b"", time.monotonic() + 300
     while text not in shown:
         assert time.monotonic() < end, shown[-2000:]
         if select.select([terminal], [], [], 0.1)[0]:

@@ -90,7 +90,7 @@ class Sink:
 
 def run(code: str, folder: Path) -> None:
     command = [sys.executable, "-c", SETUP + code, str(folder)]
-    subprocess.run(command, check=False, timeout=60)
+    subprocess.run(command, check=False, timeout=300)
 
 
 def arrived(folder: Path) -> Counter[str]:
@@ -238,7 +238,7 @@ class Batches(Sink):
             kill()
 logger = Tee(record, Background(Batches(), interval=0.5))
 log(logger, range(4900))
-time.sleep(60)
+time.sleep(600)
 """,
         tmp_path,
     )
@@ -266,7 +266,7 @@ class Killed(TensorBoardLogger):
             kill()
 tee = Tee(record, Background(Rename("{stat}_{loss}", Killed(SummaryWriter(folder + "/tb")))))
 log(tee, range(350), value=0.1)
-time.sleep(60)
+time.sleep(600)
 """,
         tmp_path,
     )
@@ -296,7 +296,7 @@ class Killed(MLflowLogger):
 logger = Killed({run_id!r}, mlflow.MlflowClient("sqlite:///" + folder + "/mlflow.db"))
 tee = Tee(Background(logger), record)
 log(tee, range(1, 300))
-time.sleep(60)
+time.sleep(600)
 """,
         tmp_path,
     )
