@@ -71,9 +71,9 @@ class Tab:
 
 
 def wait(page: Any, expression: str) -> None:
-    """Until it holds; the page's own policy keeps the browser from asking itself."""
+    """Until it holds and is drawn; the page's own policy keeps the browser from asking itself."""
     end = time.monotonic() + 300
-    while not page.evaluate(expression):
+    while not page.evaluate(f"({expression}) && !isDue"):
         assert time.monotonic() < end, f"never true: {expression}"
         page.wait_for_timeout(20)
 

@@ -295,7 +295,7 @@ def test_the_head_of_the_stream_has_an_end(tmp_path: Path) -> None:
     )
 
     asking.start()
-    asking.join(30)
+    asking.join(300)
 
     assert answers == [200]
 

@@ -244,7 +244,7 @@ def test_children_send_theirs(receiver: Receiver, method: str) -> None:
     context: Any = multiprocessing.get_context(method)
     child = context.Process(target=target, args=arguments)
     child.start()
-    child.join(60)
+    child.join(300)
     logger.close()
 
     assert [message["loss"] for message in receiver.messages] == ["parent", "child"]

@@ -59,7 +59,7 @@ class Backend:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=300)
             self._process = None
 
     def freeze(self) -> None:
@@ -116,14 +116,14 @@ class MlflowServer:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=60)
+            self._process.wait(timeout=300)
             self._process = None
 
     def _answers(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, "the server ended"
         try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=30):
+            with urllib.request.urlopen(f"{self.address}/health", timeout=300):
                 return True
         except OSError:
             return False
