@@ -24,8 +24,10 @@ help:  ## what there is to make
 demo: $(VENV)/.demo  ## train the example on real data and record its losses; ARGS=--serve shows them live
 	$(BIN)/losses demo $(ARGS)
 
+# Bytecode is written, whatever is usual here: else each of hundreds of processes, and each worker,
+# would compile anew what it imports.
 test: $(VENV)/.dev  ## run every test, with every extra installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(WORKERS) $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(WORKERS) $(ARGS)
 
 lint: $(VENV)/.dev workflow-lint  ## ruff, who may import whom, mypy strict, and the workflows
 	$(BIN)/ruff check .

@@ -20,9 +20,17 @@ if TYPE_CHECKING:
 # where the tests were started, what other tests tell MLflow.
 os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
 
+# What tests, and the processes that they start, leave among the temporary files goes with this
+# folder; pytest keeps its own elsewhere, those of the last three times. The workers of xdist have
+# the folder of the process that started them: they end in a way that would leave one.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    _temporary = tempfile.TemporaryDirectory(prefix="losses-", ignore_cleanup_errors=True)
+    os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), _temporary.name))
+    tempfile.tempdir = None  # it is looked up anew
+
 # What `losses ls` and the page know of runs is not kept in the cache of who tests.
-_cache = tempfile.TemporaryDirectory(prefix="losses-cache-")
-os.environ["XDG_CACHE_HOME"] = _cache.name
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="cache-")
 
 # How long an example takes, or to think of one, depends on what else the machine does.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -46,6 +54,16 @@ if find_spec("click") is None:
     collect_ignore += [
         str(test) for test in tests if IMPORTS_COMMAND.search(test.read_text(encoding="utf-8"))
     ]
+
+
+# What takes long is begun first, so that no worker is alone with it at the end; and what needs a
+# browser stands together, so that few workers start one.
+FIRST = ("evidence/test_run", "test_notebooks", "test_docs", "test_benchmarks", "web/test_page")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the order otherwise, which is random."""
+    items.sort(key=lambda item: next((i for i, name in enumerate(FIRST) if name in item.nodeid), 9))
 
 
 @pytest.hookimpl(hookwrapper=True)

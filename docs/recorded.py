@@ -5,6 +5,7 @@ python docs/recorded.py FOLDER
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import warnings
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from multi_loss_weighting import Weighting
 
+SHARE = float(os.environ.get("RECORDED_SHARE", "1"))
+"""How many of the steps are trained: to test the site, few are enough."""
+
 SEEDS = 10
 WEIGHTINGS: dict[str, Callable[[], Weighting | None]] = {
     "sum": lambda: None,
@@ -50,7 +54,7 @@ class BrokenGan(Gan):
         return losses if self._batches_to_go else losses | {"D": losses["D"] * torch.nan}
 
 
-def record_gan(folder: Path, steps: int = 400) -> None:
+def record_gan(folder: Path, steps: int) -> None:
     """A GAN, with a NaN after three quarters of its steps."""
     torch.manual_seed(0)
     problem = BrokenGan(broken=steps * 3 // 4)
@@ -61,7 +65,7 @@ def record_gan(folder: Path, steps: int = 400) -> None:
             pass
 
 
-def record_seeds(folder: Path, steps: int = 150) -> None:
+def record_seeds(folder: Path, steps: int) -> None:
     """Ten seeds of three weightings: a network with three tasks in units far apart."""
     units = {"depth": 10.0, "normal": 0.1, "label": 1.0}
     for name, make in WEIGHTINGS.items():
@@ -73,7 +77,7 @@ def record_seeds(folder: Path, steps: int = 150) -> None:
                 _train(network, truth, group, list(units.values()), steps)
 
 
-def record_many(folder: Path, steps: int = 300) -> None:
+def record_many(folder: Path, steps: int) -> None:
     """24 losses: four of each of six heads, which see less and less."""
     torch.manual_seed(0)
     names = [f"head.{head}.{kind}" for head in range(6) for kind in ("box", "cls", "dfl", "obj")]
@@ -113,9 +117,9 @@ def report(*arguments: str | Path) -> None:
 def main(folder: Path) -> None:
     """Record all, and write `gan.html`, `seeds.html` and `many.html`."""
     torch.set_num_threads(1)
-    record_gan(folder / "gan")
-    record_seeds(folder / "seeds")
-    record_many(folder / "many")
+    record_gan(folder / "gan", int(400 * SHARE))
+    record_seeds(folder / "seeds", int(150 * SHARE))
+    record_many(folder / "many", int(300 * SHARE))
     report(folder / "gan", "-o", folder / "gan.html")
     report(folder / "seeds", "--group", "weighting.method", "-o", folder / "seeds.html")
     report(folder / "many", "-o", folder / "many.html")

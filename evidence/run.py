@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,10 +22,13 @@ if TYPE_CHECKING:
 
 Job = Fit | Cost
 
+METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
+"""Of starting a process: a fork of this one, with the threads of torch in it, may hang."""
+
 
 def make_pool(workers: int) -> ProcessPoolExecutor:
     """Processes of one thread each."""
-    return ProcessPoolExecutor(workers, get_context("spawn"), _begin)
+    return ProcessPoolExecutor(workers, get_context(METHOD), _begin)
 
 
 def _begin() -> None:

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess
     from pathlib import Path
 
-# With what they would import at their first backward, DDP or page, as far as it is installed.
+# With what they would import at their first backward, DDP, page or demo, as far as it is installed.
 TRAINING = ("torch._dynamo", "torch.distributed", "multi_loss_weighting")
-SERVING = ("loss_dashboard.cli.losses", "loss_dashboard.web.serving", "uvicorn.loops.auto")
+SERVING = (
+    "loss_dashboard.cli.losses",
+    "loss_dashboard.web.serving",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+)
+DEMO = ("sklearn.datasets", "matplotlib.figure")
 
 FORKS = sys.platform == "linux"
 CONTEXT: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
 if FORKS:
-    CONTEXT.set_forkserver_preload([*TRAINING, *SERVING, "uvicorn.protocols.http.auto"])
+    CONTEXT.set_forkserver_preload([*TRAINING, *SERVING, *DEMO])
 
 
 def start(script: Path | str, *arguments: str, said: Path, **environment: str) -> BaseProcess:

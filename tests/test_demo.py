@@ -157,10 +157,10 @@ def test_ctrl_c_ends_it_with_everything_recorded(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     options = ("--steps", "1000000", "--out", str(folder))
     process = start("loss_dashboard", "demo", *options, said=tmp_path / "said")
-    until(lambda: _lines(folder / "losses.csv") > 100, seconds=120)
+    until(lambda: _lines(folder / "losses.csv") > 100, seconds=300)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGINT)
-    code = end(process, 120)
+    code = end(process, 300)
     printed = (tmp_path / "said").read_text(encoding="utf-8")
 
     assert code == 130

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -12,13 +13,14 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loss_dashboard.cli.losses import app
 from multi_loss_weighting import __version__
 
+from .dashboard.browser import Tab
 from .once import once
 
 if TYPE_CHECKING:
@@ -95,14 +97,17 @@ def test_the_citation_follows_its_schema_and_has_the_version_of_the_package() ->
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built anew with warnings as errors."""
+    """The site, built anew with warnings as errors; its runs are recorded as far as a tenth."""
     for module in ("mkdocs", "material", "mkdocstrings", "latex2mathml", "nbconvert"):
         pytest.importorskip(module, reason="building the site needs the docs group")
 
     def build(folder: Path) -> None:
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir"]
         command.append(str(folder / "site"))
-        done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+        environment = os.environ | {"RECORDED_SHARE": "0.1"}
+        done = subprocess.run(
+            command, cwd=TOP, env=environment, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
     return once(tmp_path_factory, "docs", build) / "site"
@@ -152,20 +157,16 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_each_page_fits_a_phone_and_asks_only_its_own_host(site: Path, address: str) -> None:
-    from .dashboard.browser import CHROMIUM, FLAGS, Tab, browsers
-
-    if CHROMIUM is None:
-        pytest.skip("needs a Chromium")
+def test_each_page_fits_a_phone_and_asks_only_its_own_host(
+    site: Path, address: str, browser: Any
+) -> None:
     pages = sorted(str(page.relative_to(site)) for page in site.rglob("*.html"))
-    with browsers().sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        tab = Tab(browser, width=390)
-        widths = {
-            page: tab.open(f"{address}/{page}").evaluate("document.documentElement.scrollWidth")
-            for page in pages
-        }
-        browser.close()
+    tab = Tab(browser, width=390)
+    widths = {
+        page: tab.open(f"{address}/{page}").evaluate("document.documentElement.scrollWidth")
+        for page in pages
+    }
+    tab.context.close()
 
     assert {page: found for page, found in widths.items() if found > 390} == {}
     assert [url for url in tab.asked if not url.startswith((address, "data:"))] == []

@@ -56,7 +56,7 @@ def run(work: Callable[[int], None]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(300)
     assert not errors
     assert not any(thread.is_alive() for thread in threads)
 

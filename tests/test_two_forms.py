@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from multi_loss_weighting import RatioSettings
@@ -129,7 +129,6 @@ VANISHES: Stream = [
 
 
 @pytest.mark.parametrize("kind", FORMS)
-@settings(max_examples=300)
 @given(STREAMS, SETTINGS)
 @example(VANISHES, TO_ZERO)
 def test_the_numbers_are_those_of_the_scalar_form_bit_for_bit(

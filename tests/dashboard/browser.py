@@ -24,6 +24,7 @@ class Tab:
 
     def __init__(self, browser: Any, width: int = 1440, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self.context.set_default_timeout(300_000)
         self.page = self.context.new_page()
         self.wrong: list[str] = []
         self.asked: list[str] = []
@@ -70,9 +71,9 @@ class Tab:
 
 
 def wait(page: Any, expression: str) -> None:
-    """Until it holds; the page's own policy keeps the browser from asking itself."""
-    end = time.monotonic() + 60
-    while not page.evaluate(expression):
+    """Until it holds and is drawn; the page's own policy keeps the browser from asking itself."""
+    end = time.monotonic() + 300
+    while not page.evaluate(f"({expression}) && !isDue"):
         assert time.monotonic() < end, f"never true: {expression}"
         page.wait_for_timeout(20)
 
@@ -82,4 +83,4 @@ def ready(page: Any, lines: int) -> None:
 
 
 def wait_for_text(page: Any, selector: str, text: str) -> None:
-    browsers().expect(page.locator(selector)).to_contain_text(text, timeout=60_000)
+    browsers().expect(page.locator(selector)).to_contain_text(text, timeout=300_000)

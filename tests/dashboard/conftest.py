@@ -29,7 +29,7 @@ def served(*arguments: str) -> Iterator[str]:
             yield next(word for word in line.split() if word.startswith("http"))
         finally:
             server.terminate()
-            end(server, 60)
+            end(server, 300)
 
 
 @pytest.fixture
@@ -63,20 +63,7 @@ def write_row(logger: CsvLogger, names: tuple[str, ...], step: int) -> None:
     logger.log_metrics(row, step=step)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
-    from .browser import CHROMIUM, FLAGS, browsers
-
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    with browsers().sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def kept_tabs() -> list[Tab]:
     """Those that no test uses now."""
     return []

@@ -262,7 +262,7 @@ def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -
     )
 
     said = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=True
     )
 
     assert said.stdout.splitlines() == ["row 0"]

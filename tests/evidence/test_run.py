@@ -5,30 +5,31 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.forked import end, start
+from evidence.__main__ import main
+from tests import forked as forked  # its server, from which the workers are forked, has torch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-def run(folder: Path) -> str:
-    options = ["--quick", "--workers", "1", "--problems", "circuit_unit"]
-    options += ["--methods", "equal,constant,frozen,shares,upgrad"]
-    options += ["--cache", str(folder / "cache"), "--to", str(folder)]
-    code = end(start("evidence", *options, said=folder / "said"), 300)
-    said = (folder / "said").read_text(encoding="utf-8")
-    assert code == 0, said
-    return said
+    import pytest
 
 
-def test_it_makes_a_page_and_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
-    first = run(tmp_path)
+def test_it_makes_a_page_and_goes_on_where_it_was_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["--quick", "--workers", "1", "--problems", "circuit_unit"]
+    command += ["--methods", "equal,constant,frozen,shares,upgrad"]
+    command += ["--cache", str(tmp_path / "cache"), "--to", str(tmp_path)]
+
+    main(command)
+    first = capsys.readouterr().err
     page = (tmp_path / "evidence.md").read_text(encoding="utf-8")
     one, *others = (tmp_path / "cache").glob("*.json")
     before = {file: file.stat().st_mtime_ns for file in others}
     one.unlink()
 
-    second = run(tmp_path)
+    main(command)
+    second = capsys.readouterr().err
 
     assert " of 7 fits" in first
     assert "1 of 1 " in second

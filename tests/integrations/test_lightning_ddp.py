@@ -79,7 +79,7 @@ def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> N
     script.write_text(SCRIPT)
 
     command = [sys.executable, str(script), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
     assert done.returncode == 0, done.stderr
     ranks: list[dict[str, Any]] = [

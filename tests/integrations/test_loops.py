@@ -83,10 +83,10 @@ def test_a_trainer_of_detectron2s_form_trains_as_before_and_has_each_loss() -> N
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
 def test_all_ranks_send_to_one_mlflow_and_the_first_keeps_the_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
-    server = MlflowServer(tmp_path).start()
+    server = MlflowServer(mlflow_uri).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     (tmp_path / "train.py").write_text(OPEN + code("Several machines"))
     try:

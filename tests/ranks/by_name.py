@@ -299,7 +299,7 @@ def share_random(rank: int) -> Any:
 
 def wait_for_nobody(rank: int) -> Any:
     """Rank 1 does not come."""
-    group = distributed.new_group(timeout=timedelta(seconds=2))
+    group = distributed.new_group(timeout=timedelta(seconds=5))
     if rank == 1:
         return ""
     return means_or_error(Ranks(group, report_all=False), {"a": 1.0})
@@ -347,7 +347,7 @@ def three(rank: int) -> dict[str, Any]:
 def main() -> None:
     scenario, folder = sys.argv[1], Path(sys.argv[2])
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=20))
+    distributed.init_process_group("gloo", timeout=timedelta(minutes=5))
     rank = distributed.get_rank()
     result = {"two": two, "three": three}[scenario](rank)
     (folder / f"{scenario}-{rank}.json").write_text(json.dumps(result))

@@ -42,7 +42,7 @@ def on_ranks(ranks: int, folder: Path, script: Path, *arguments: str) -> tuple[l
         )
         for rank, text in enumerate(texts)
     ]
-    codes = [end(process, 300) for process in processes]
+    codes = [end(process, 900) for process in processes]
     return codes, "\n".join(map(Path.read_text, texts))
 
 
@@ -60,7 +60,7 @@ def torchrun(scenario: str, ranks: int, folder: Path) -> tuple[list[Any], str]:
     ]
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env=os.environ | threads, check=False
+        command, capture_output=True, text=True, timeout=900, env=os.environ | threads, check=False
     )
     return results(scenario, ranks, folder), done.stdout + done.stderr
 

@@ -209,18 +209,17 @@ def test_after_a_kill_trackio_gets_each_row_once(
     run = record(tmp_path / "gan", 2000)
     environment = {**os.environ, "TRACKIO_DIR": str(tmp_path / "trackio")}
 
-    for batches in (1, 2, 3, -1):
-        command = [sys.executable, "-c", KILLED, str(batches), "sync", str(run), "--to", "trackio"]
-        done = subprocess.run(command, env=environment, check=False)
-        assert done.returncode == (0 if batches < 0 else -signal.SIGKILL)
+    command = [sys.executable, "-c", KILLED, "sync", str(run), "--to", "trackio"]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    assert done.stdout.splitlines()[-1] == str([-signal.SIGKILL] * 3 + [0])
 
     rows = storage.SQLiteStorage.get_logs("losses", run="gan")
     assert sorted(row["step"] for row in rows) == list(range(2000))
 
 
+# Each command in a process of its own, which does not import Trackio for itself.
 KILLED = """
-import os, signal, sys, loss_loggers
-left = int(sys.argv.pop(1))
+import os, signal, sys, loss_loggers, trackio
 def log_rows(self, rows, log_rows=loss_loggers.TrackioLogger.log_rows):
     global left
     log_rows(self, rows)
@@ -229,7 +228,13 @@ def log_rows(self, rows, log_rows=loss_loggers.TrackioLogger.log_rows):
         os.kill(os.getpid(), signal.SIGKILL)
 loss_loggers.TrackioLogger.log_rows = log_rows
 from loss_dashboard.cli.losses import app
-app(sys.argv[1:])
+codes = []
+for left in (1, 2, 3, -1):
+    child = os.fork()
+    if child == 0:
+        app(sys.argv[1:])
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(codes)
 """
 
 

@@ -26,17 +26,17 @@ class Sink:
     def log_metrics(self, metrics, /, *, step):
         with open("arrived", "a") as file:
             file.write(f"{step}\\n")
-background = Background(Sink(), interval=60)
+background = Background(Sink(), interval=3600)
 logger = Tee(CsvLogger("runs/gan"), background)
 for step in range(10):
     logger.log_metrics({"loss/G": float(step)}, step=step)
-background.flush(20)
+background.flush(300)
 for step in range(10, 30):
     logger.log_metrics({"loss/G": float(step)}, step=step)
 if sys.argv[1] == "killed":
     os.kill(os.getpid(), 9)
 open("ready", "w").close()
-time.sleep(60)
+time.sleep(600)
 """
 SYNC = ("-m", "loss_dashboard", "sync", "latest")
 TENSORBOARD = (*SYNC, "--to", "tensorboard")
@@ -45,7 +45,7 @@ TENSORBOARD = (*SYNC, "--to", "tensorboard")
 def losses(folder: Path, *arguments: str, around: tuple[str, ...] = ()) -> str:
     command = [*around, sys.executable, *arguments]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
     return " ".join((done.stdout + done.stderr).split())
 
@@ -149,7 +149,7 @@ def test_two_commands_at_once_make_one_mlflow_run(
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [b"".join(process.communicate(timeout=120)).decode() for process in both]
+    said = [b"".join(process.communicate(timeout=300)).decode() for process in both]
 
     client = mlflow.MlflowClient(uri)
     (run,) = client.search_runs(["0"])

@@ -240,4 +240,4 @@ def test_ten_runs_of_a_hundred_thousand_steps_take_less_than_a_second() -> None:
 
     one_group(members, smoothing=100)
 
-    assert time.process_time() - begun < 0.5
+    assert time.process_time() - begun < 1

@@ -69,7 +69,7 @@ def execute(tmp_path: Path, *cells: str) -> list[list[Any]]:
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
     where = {"metadata": {"path": tmp_path}}
 
-    nbclient.NotebookClient(notebook, timeout=60, resources=where).execute()
+    nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
     nbformat.write(notebook, tmp_path / "saved.ipynb")
 
     saved = nbformat.read(tmp_path / "saved.ipynb", as_version=4)

@@ -55,7 +55,7 @@ def test_every_command_ends(tmp_path: Path, name: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
 
     assert done.stdout.split("\n")[:-1] == [f"{command[0]} ended" for command in COMMANDS]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.dashboard.browser import ODD, Tab, browsers, ready, wait, wait_for_text
+from tests.loggers.delivery.http_backend import until
 
 from loss_loggers import CsvLogger
 
@@ -203,10 +204,13 @@ def test_a_hidden_tab_asks_for_nothing(
         page = one.open(address)
         ready(page, 3)
         wait(page, "stream?.readyState === 1")
-        page.wait_for_timeout(1000)
-        before = len(one.asked)
-        page.wait_for_timeout(2500)
-        assert len(one.asked) == before
+
+        def is_quiet() -> bool:
+            before = len(one.asked)
+            page.wait_for_timeout(2500)
+            return len(one.asked) == before
+
+        until(is_quiet)
 
         page.evaluate(
             "Object.defineProperty(document, 'hidden', { value: true }); "
@@ -369,7 +373,7 @@ ALIVE = """
 import sys, time
 from loss_loggers import CsvLogger
 logger = CsvLogger(sys.argv[1])
-for step in range(1000):
+for step in range(10_000):
     logger.log_metrics({"loss/G": 1.0}, step=step)
     time.sleep(0.1)
 """
@@ -381,9 +385,11 @@ def test_an_open_page_says_that_its_run_was_killed(
     one = tab()
     command = [sys.executable, "-c", ALIVE, str(tmp_path / "gan")]
     with serve(str(tmp_path)) as address, subprocess.Popen(command) as training:
-        page = one.open(address)
-        wait_for_text(page, "#state", "live")
-        training.kill()
+        try:
+            page = one.open(address)
+            wait_for_text(page, "#state", "live")
+        finally:
+            training.kill()
         training.wait()
         wait_for_text(page, "#state", "crashed")
         wait_for_text(page, "#alerts", "it was killed")

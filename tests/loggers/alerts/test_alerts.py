@@ -190,7 +190,7 @@ def test_a_webhook_that_hangs_holds_nothing_up(receiver: Receiver) -> None:
     receiver.wait.set()
     logger.close()
 
-    assert took < 5  # it answers nobody for 30 seconds
+    assert took < 20  # it answers nobody for 30 seconds
     assert [message["step"] for message in receiver.messages] == list(range(50))
 
 
@@ -244,7 +244,7 @@ def test_children_send_theirs(receiver: Receiver, method: str) -> None:
     context: Any = multiprocessing.get_context(method)
     child = context.Process(target=target, args=arguments)
     child.start()
-    child.join(60)
+    child.join(300)
     logger.close()
 
     assert [message["loss"] for message in receiver.messages] == ["parent", "child"]

@@ -35,7 +35,7 @@ def endpoint() -> Iterator[MetricsEndpoint]:
 
 def scrape(endpoint: MetricsEndpoint) -> dict[tuple[str, ...], float]:
     """What Prometheus would take, by the name of the gauge and the labels beside the run."""
-    with urlopen(endpoint.url, timeout=10) as answer:
+    with urlopen(endpoint.url, timeout=300) as answer:
         text = answer.read().decode()
     found = {}
     for family in parser.text_string_to_metric_families(text):

@@ -1,19 +1,14 @@
 from __future__ import annotations
 
 import math
-import os
-import signal
-import subprocess
+import shutil
 import sys
-import time
-import urllib.request
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
-from tests.loggers.delivery.http_backend import free_port
+from tests.loggers.delivery.http_backend import MlflowServer
 
 from loss_loggers import MLflowLogger, Tee, check_logger
 from multi_loss_weighting import LossTracker
@@ -27,10 +22,10 @@ mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of an MLflow store in SQLite, whose tables take seconds to make."""
+def database(mlflow_store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an MLflow store in SQLite."""
     folder = tmp_path_factory.mktemp("mlflow")
-    uri = f"sqlite:///{folder}/mlflow.db"
+    uri = f"sqlite:///{shutil.copy(mlflow_store, folder)}"
     mlflow.MlflowClient(uri).create_experiment("tests", artifact_location=f"{folder}/artifacts")
     return uri
 
@@ -50,37 +45,9 @@ def run(client: Any) -> str:
 @pytest.fixture(scope="module")
 def server(database: str) -> Iterator[str]:
     """The address of an MLflow server for the same store."""
-    port = free_port()
-    options = {"--backend-store-uri": database, "--port": str(port), "--workers": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *chain(*options.items())],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        wait_for(f"{address}/health")
-        yield address
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=20)
-
-
-def wait_for(address: str) -> None:
-    deadline = time.monotonic() + 60
-    while not answers(address):
-        assert time.monotonic() < deadline, f"{address} does not answer"
-        time.sleep(0.1)
-
-
-def answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(address, timeout=5):
-            return True
-    except OSError:
-        return False
+    server = MlflowServer(database)
+    yield server.start().address
+    server.kill()
 
 
 def curve(client: Any, run: str, name: str) -> list[tuple[int, float]]:

@@ -328,7 +328,7 @@ class Server:
         )
 
     def __enter__(self) -> Server:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not self._has_read():
             assert time.monotonic() < deadline, "TensorBoard does not answer"
             time.sleep(0.1)
@@ -336,11 +336,11 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._process.terminate()
-        self._process.wait(timeout=20)
+        self._process.wait(timeout=300)
 
     def get(self, path: str, **query: str) -> Any:
         address = f"{self._address}/{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=300) as answer:
             return json.load(answer)
 
     def _has_read(self) -> bool:

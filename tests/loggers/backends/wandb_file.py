@@ -28,7 +28,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
 def records(folder: Path) -> list[Any]:
     """All that the run wrote, once it has written that it is over."""
     (path,) = folder.rglob("*.wandb")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while True:
         found = list(_records(path))
         # The process behind the run may still be writing when finish() returns.

@@ -306,7 +306,7 @@ def test_a_disk_that_was_full_takes_the_rows_that_come_later(tmp_path: Path) -> 
             tee.log_pending(pending(row(1)))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 300
     while (lost := tee.failed + tee.withheld) and time.monotonic() < until:
         tee.log_pending(pending(row(2)))
         if tee.failed + tee.withheld == lost:

@@ -59,7 +59,7 @@ class Backend:
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait(timeout=10)
+            self._process.wait(timeout=300)
             self._process = None
 
     def freeze(self) -> None:
@@ -81,41 +81,49 @@ class Backend:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
-class MlflowServer:
-    """A real one, which keeps its runs when it is killed."""
+MLFLOW = """
+import os, sys
+import mlflow.server
+import uvicorn
 
-    def __init__(self, folder: Path) -> None:
+os.environ[mlflow.server.BACKEND_STORE_URI_ENV_VAR] = sys.argv[1]
+uvicorn.run("mlflow.server.fastapi_app:app", port=int(sys.argv[2]), log_level="error")
+"""
+
+
+class MlflowServer:
+    """A real one, which keeps its runs when it is killed.
+
+    What `mlflow server` starts, without its first process, which would import all once more.
+    """
+
+    def __init__(self, store: str) -> None:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
-        self._options = {
-            "--backend-store-uri": f"sqlite:///{folder}/mlflow.db",
-            "--port": str(self.port),
-            "--workers": "1",
-        }
+        self._command = [sys.executable, "-c", MLFLOW, store, str(self.port)]
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
-        options = [word for pair in self._options.items() for word in pair]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *options],
+            self._command,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
-        until(self._answers, seconds=60)
+        until(self._answers)
         return self
 
     def kill(self) -> None:
         if self._process is not None:
-            # Its workers are in the session that it leads.
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(timeout=20)
+            self._process.kill()
+            self._process.wait(timeout=300)
             self._process = None
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "the server ended"
         try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=5):
+            with urllib.request.urlopen(f"{self.address}/health", timeout=300):
                 return True
         except OSError:
             return False
@@ -159,7 +167,7 @@ def free_port() -> int:
     return port
 
 
-def until(is_so: Callable[[], object], seconds: float = 60.0) -> None:
+def until(is_so: Callable[[], object], seconds: float = 300.0) -> None:
     """Wait for something to become true."""
     deadline = time.monotonic() + seconds
     while not is_so():

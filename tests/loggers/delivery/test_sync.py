@@ -449,7 +449,7 @@ def test_a_file_of_undelivered_rows_is_enough(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_what_its_background_is_about_to_deliver(tmp_path: Path) -> None:
     memory = MemoryLogger()
-    tee = Tee(CsvLogger(tmp_path), Background(memory, interval=60))
+    tee = Tee(CsvLogger(tmp_path), Background(memory, interval=3600))
     send(tee, range(1))
     send(tee, range(1, 5))
 
@@ -473,7 +473,7 @@ def test_a_killed_sync_goes_on_with_at_most_a_batch_repeated(
 
     until(lambda: len(backend.rows) > 300)
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
+    process.wait(300)
     sync(run, HttpLogger(backend.port))
 
     steps = backend.steps

@@ -55,7 +55,7 @@ class Other:
 
     def end(self) -> str:
         """End well; what it said on standard error."""
-        return self.process.communicate(timeout=60)[1]
+        return self.process.communicate(timeout=300)[1]
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -187,7 +187,7 @@ def test_a_child_of_multiprocessing_says_how_it_ended(
 
     child = context.Process(target=_child, args=(tmp_path, fails))  # type: ignore[attr-defined]
     child.start()
-    child.join(60)
+    child.join(300)
 
     info = run_info(tmp_path)
     assert info["state"] == ("crashed" if fails else "finished"), capfd.readouterr().err
@@ -246,7 +246,7 @@ def test_eight_trainings_of_one_launcher_are_eight_runs(tmp_path: Path) -> None:
         process.stdout.readline()
         processes.append(process)
     for process in processes:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
 
     runs = [path for path in tmp_path.iterdir() if is_run(path)]
     assert len(runs) == 8

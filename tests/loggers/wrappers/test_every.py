@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import gc
 import math
-import time
 from typing import Any
 
 import pytest
+from tests.loggers.delivery.http_backend import until
 
 from loss_loggers import Background, Every, MemoryLogger, Tee
 
@@ -197,7 +197,5 @@ def test_what_is_forgotten_around_it_lets_its_last_window_go(kind: Any) -> None:
     del around
     gc.collect()
 
-    deadline = time.monotonic() + 10
-    while len(memory.rows) < 3 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: len(memory.rows) == 3)
     assert memory["loss/G"] == [(0, 0.0), (4, 4.0), (5, 5.0)]

@@ -131,10 +131,10 @@ def test_what_a_signal_handler_raises_is_the_users(handler: Any) -> None:
 
     class Slow(MemoryLogger):
         def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
-            time.sleep(10)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            time.sleep(600)
 
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.05)
 
     try:
         with pytest.raises(SystemExit):
