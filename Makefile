@@ -64,7 +64,7 @@ test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in a
 	for backend in jax torch; do KERAS_BACKEND=$$backend \
 		$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
 
-test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE, MMEngine and Ray, likewise
+test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE, PhysicsNeMo, MMEngine and Ray, likewise
 	OMP_NUM_THREADS=1 $(CODEBASES)/$(SCRIPTS)/python -m pytest --quiet tests/codebases $(ARGS)
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
