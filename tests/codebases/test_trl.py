@@ -91,12 +91,13 @@ def test_sft_weighs_the_router_loss_and_trains_as_before(saved: Path, tokenizer:
     def losses(loss: Any, outputs: Any, _: Any) -> dict[str, Any]:
         return {"lm": loss - 0.02 * outputs.aux_loss, "router": outputs.aux_loss}
 
-    weigh = {
+    weigh: dict[str, Any] = {
         "losses": losses,
         "loss_group": LossGroup(weighting=StaticWeighting(router=0.02)),
     }
     trained = []
-    for kind, options in ((SFTTrainer, {}), (Ours, weigh)):
+    sides: list[tuple[Any, dict[str, Any]]] = [(SFTTrainer, {}), (Ours, weigh)]
+    for kind, options in sides:
         torch.manual_seed(0)
         trainer = kind(
             MixtralForCausalLM.from_pretrained(saved),
