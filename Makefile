@@ -6,14 +6,15 @@ FRAMEWORKS := .venv-frameworks
 CODEBASES := .venv-codebases
 SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
 BIN := $(VENV)/$(SCRIPTS)
-# /dev/null for the newest of everything; WITH adds requirements to those of the wheel's tests.
+# Empty for the newest of everything; WITH adds requirements to those of the wheel's tests.
 CONSTRAINTS ?= constraints.txt
 WITH ?=
 # A worker for each core, so one thread in each, and one more, for many tests wait for a process or a
 # browser. Whoever has no test left takes some of another's.
 WORKERS := --numprocesses $(shell $(PYTHON) -c "import os; print(1 + (os.cpu_count() or 1))") --dist worksteal
-PIP_INSTALL := -m pip --disable-pip-version-check install --quiet --constraint $(CONSTRAINTS)
+PIP_INSTALL := -m pip --disable-pip-version-check install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PIP := $(BIN)/python $(PIP_INSTALL)
+BARE_PYTHON := $(BARE)/$(SCRIPTS)/python
 FRAMEWORKS_PIP := $(FRAMEWORKS)/$(SCRIPTS)/python $(subst .txt,-frameworks.txt,$(PIP_INSTALL))
 CODEBASES_PIP := $(CODEBASES)/$(SCRIPTS)/python $(subst .txt,-codebases.txt,$(PIP_INSTALL))
 
@@ -49,16 +50,15 @@ release-check: $(VENV)/.dev  ## wheel and sdist as they would be published; TAG=
 	$(BIN)/check-wheel-contents --ignore W002 --toplevel multi_loss_weighting,loss_loggers,loss_dashboard dist/*.whl
 	$(BIN)/python tests/release.py $(TAG)
 
-test-wheel: $(VENV)/.dev  ## the built wheel in an environment of its own: without extras, then the command
+test-wheel: $(BARE)/.requirements  ## the built wheel in an environment of its own: without extras, then the command
 	rm -rf dist
-	$(BIN)/python -m build --quiet
-	$(BIN)/python -m zipfile --test dist/*.whl
-	$(MAKE) --no-print-directory $(BARE)/.requirements
-	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
-	$(BARE)/$(SCRIPTS)/python -m pip uninstall -qq --yes click rich  # of the last time
-	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet tests
-	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) "$$(echo dist/*.whl)[cli]"
-	OMP_NUM_THREADS=1 $(BARE)/$(SCRIPTS)/python -m pytest $(WORKERS) --quiet \
+	$(BARE_PYTHON) -m build --quiet
+	$(BARE_PYTHON) -m zipfile --test dist/*.whl
+	$(BARE_PYTHON) $(PIP_INSTALL) --no-deps --force-reinstall dist/*.whl
+	$(BARE_PYTHON) -m pip uninstall -qq --yes click rich  # of the last time
+	OMP_NUM_THREADS=1 $(BARE_PYTHON) -m pytest $(WORKERS) --quiet tests
+	$(BARE_PYTHON) $(PIP_INSTALL) "$$(echo dist/*.whl)[cli]"
+	OMP_NUM_THREADS=1 $(BARE_PYTHON) -m pytest $(WORKERS) --quiet \
 		tests/dashboard/cli tests/dashboard/runs tests/dashboard/terminal tests/test_command.py
 
 test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in an environment of their own
@@ -66,7 +66,7 @@ test-frameworks: $(FRAMEWORKS)/.requirements  ## JAX, TensorFlow and Keras, in a
 	for backend in jax torch; do KERAS_BACKEND=$$backend \
 		$(FRAMEWORKS)/$(SCRIPTS)/python -m pytest --quiet tests/frameworks/test_keras.py || exit 1; done
 
-test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE and MMEngine, likewise
+test-codebases: $(CODEBASES)/.requirements  ## timm, Ultralytics, TRL, DeepXDE, PhysicsNeMo, MMEngine and Ray, likewise
 	OMP_NUM_THREADS=1 $(CODEBASES)/$(SCRIPTS)/python -m pytest --quiet tests/codebases $(ARGS)
 
 bench: $(VENV)/.dev  ## speed, side by side with other libraries
@@ -118,8 +118,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 $(BARE)/.requirements: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(BARE)
-	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) 'pip>=25.1'
-	$(BARE)/$(SCRIPTS)/python $(PIP_INSTALL) $(WITH) dist/*.whl --group test
+	$(BARE_PYTHON) $(PIP_INSTALL) 'pip>=25.1'
+	$(BARE_PYTHON) $(PIP_INSTALL) $(WITH) build . --group test
 	touch $@
 
 $(FRAMEWORKS)/.requirements: pyproject.toml constraints-frameworks.txt

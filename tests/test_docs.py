@@ -95,6 +95,23 @@ def test_the_citation_follows_its_schema_and_has_the_version_of_the_package() ->
     assert version.findall((TOP / "CITATION.cff").read_text()) == [__version__]
 
 
+def test_a_release_has_no_path_that_pypi_would_have_to_follow(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name in ("docs/on_pypi.py", "README.md", "pyproject.toml"):
+        shutil.copy(TOP / name, tmp_path / name)
+
+    subprocess.run([sys.executable, "docs/on_pypi.py", "we/us", "v1"], cwd=tmp_path, check=True)
+
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    targets = map("".join, re.findall(r'\]\(([^)#]+)|(?:src|srcset)="([^"]+)"', readme))
+    ours = "https://github.com/we/us/"
+    paths = [path.removeprefix(ours).split("/", 2)[2] for path in targets if path.startswith(ours)]
+    assert len(paths) > 30
+    assert all((TOP / path).is_file() for path in paths)
+    assert not re.findall(r'(?:\]\(|src="|srcset=")(?!https://|#)', readme)
+    assert (tmp_path / "pyproject.toml").read_text("utf-8").endswith('"https://github.com/we/us"\n')
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built anew with warnings as errors; its runs are recorded as far as a tenth."""

@@ -18,9 +18,11 @@ os.environ.update(
     YOLO_OFFLINE="true",
 )
 
-# The torchvision of PyPI is built for CUDA, and beside a torch for the CPU it has no operators. It
-# can be imported once these are declared.
-if not torch.version.cuda:
+# The torchvision of PyPI is built for CUDA on Linux, and beside a torch for the CPU it has no
+# operators. It can be imported once these are declared.
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:
     for operator in ("nms", "qnms"):
         signature = "(Tensor boxes, Tensor scores, float threshold) -> Tensor"
         torch.library.define(f"torchvision::{operator}", signature)

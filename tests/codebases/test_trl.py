@@ -9,8 +9,11 @@ from datasets import Dataset
 from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 from transformers import MixtralConfig, MixtralForCausalLM, PreTrainedTokenizerFast
+from trl import SFTConfig, SFTTrainer
 
 from loss_loggers import read_run
+from multi_loss_weighting import LossGroup, StaticWeighting
+from multi_loss_weighting.integrations.transformers import LossGroupMixin
 
 from .page import changes, run
 
@@ -78,6 +81,38 @@ def test_policy_kl_and_router_loss_of_grpo_are_rows(saved: Path, tokenizer: Any)
     assert recorded["kl"]["weight"].tolist() == [0.1] * 4
     assert recorded["aux_loss"]["weight"].tolist() == [0.02] * 4
     assert np.abs(recorded["policy"]["loss"]).max() > 0
+
+
+@pytest.mark.filterwarnings("error:.*return_outputs")  # it would run the model once more
+def test_sft_weighs_the_router_loss_and_trains_as_before(saved: Path, tokenizer: Any) -> None:
+    class Ours(LossGroupMixin, SFTTrainer):  # type: ignore[misc, unused-ignore]
+        pass
+
+    def losses(loss: Any, outputs: Any, _: Any) -> dict[str, Any]:
+        return {"lm": loss - 0.02 * outputs.aux_loss, "router": outputs.aux_loss}
+
+    weigh: dict[str, Any] = {
+        "losses": losses,
+        "loss_group": LossGroup(weighting=StaticWeighting(router=0.02)),
+    }
+    trained = []
+    sides: list[tuple[Any, dict[str, Any]]] = [(SFTTrainer, {}), (Ours, weigh)]
+    for kind, options in sides:
+        torch.manual_seed(0)
+        trainer = kind(
+            MixtralForCausalLM.from_pretrained(saved),
+            args=SFTConfig(**OPTIONS, logging_steps=1, per_device_train_batch_size=2, bf16=False),
+            train_dataset=Dataset.from_list([{"text": "a b c d"}, {"text": "c d f g a"}] * 8),
+            processing_class=tokenizer,
+            **options,
+        )
+        trainer.train()
+        trained.append(trainer)
+
+    old, new = (nn.utils.parameters_to_vector(one.model.parameters()) for one in trained)
+    assert torch.allclose(old, new, atol=1e-6)
+    for before, after in zip(*(one.state.log_history[:-1] for one in trained), strict=True):
+        assert after["loss/lm"] + 0.02 * after["loss/router"] == pytest.approx(before["loss"])
 
 
 def test_the_router_loss_of_transformers_is_weighed(saved: Path) -> None:

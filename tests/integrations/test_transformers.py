@@ -530,6 +530,7 @@ class TrlTrainer(Trainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.measured: list[float] = []
+        self.asked: set[bool] = set()
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -538,6 +539,7 @@ class TrlTrainer(Trainer):
             model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
         )
         self.measured.append(outputs["code"].norm().item())
+        self.asked.add(return_outputs)
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -545,7 +547,21 @@ class TrlTrainer(Trainer):
         super().log(logs, start_time)
 
 
+class InnerTrainer(Trainer):
+    """It calls what is inside of the model, so that no hook sees what comes out."""
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any
+    ) -> Any:
+        output = model.forward(**inputs)
+        return (output["loss"], output) if return_outputs else output["loss"]
+
+
 class PoppingTrainer(LossGroupMixin, PoppingBase):
+    pass
+
+
+class OurInnerTrainer(LossGroupMixin, InnerTrainer):
     pass
 
 
@@ -583,6 +599,7 @@ WAYS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     ),
     "a trainer that returns a dict": (OurDictTrainer, {}),
     "a compute_loss of the user's": (WeighingTrainer, {}),
+    "a trainer that hides the model": (OurInnerTrainer, {"names": ("recon", "kl")}),
     "a trainer as TRL's": (OurTrlTrainer, {"names": ("recon", "kl")}),
 }
 
@@ -603,8 +620,10 @@ def test_losses_come_in_many_ways(tmp_path: Path, way: str) -> None:
         **(given | {"model": given["model"]()}),
     )
     trainer.train()
+    was_asked = True in getattr(trainer, "asked", ())
     metrics = trainer.evaluate(evaluated)
 
+    assert not was_asked  # the model would run once more
     assert trainer.loss_group.names == ("recon", "kl")
     torch.testing.assert_close(parameters(trainer), parameters(known), rtol=1e-6, atol=1e-6)
     for key in ("loss", "loss/recon", "loss/kl", "weight/kl"):

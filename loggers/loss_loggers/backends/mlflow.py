@@ -80,14 +80,22 @@ class MLflowLogger(Adapter):
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Log them as parameters, or as tags where they change."""
-        from mlflow.entities import Param, RunTag
-
         if self._refuses(0):
             return
         new = {
             self._names[name]: _cut(str(value))
             for name, value in flat(self._with_earlier(hyperparams)).items()
         }
+        try:
+            self._log_texts(new)
+        except Exception as error:
+            if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":
+                raise
+            self._log_texts(new)  # another rank was first with one of them: look once more
+
+    def _log_texts(self, new: dict[str, str]) -> None:
+        from mlflow.entities import Param, RunTag
+
         old = self._client.get_run(self.run_id).data.params
         self._client.log_batch(
             self.run_id,

@@ -6,6 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._warn import in_short
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,7 @@ class Sender:
             error = self._try(items)
             if error is None:
                 self._succeeded(len(items))
-            elif not self._goes_on(items, start):
+            elif not self._goes_on(items, start, error):
                 self._queue.give_back()
                 self._backoff.failed(error, start)
                 return False
@@ -84,7 +85,7 @@ class Sender:
         self._backoff.over()
         self._one_by_one = max(0, self._one_by_one - count)
 
-    def _goes_on(self, items: Sequence[Item], start: float) -> bool:
+    def _goes_on(self, items: Sequence[Item], start: float, error: BaseException) -> bool:
         """Whether the backend is there, and it was a row that it refused."""
         if monotonic() - start > QUICK:
             return False
@@ -92,9 +93,9 @@ class Sender:
             self._queue.give_back()
             self._one_by_one = len(items)
             return True
-        return self._takes_a_later_one(start)
+        return self._takes_a_later_one(start, error)
 
-    def _takes_a_later_one(self, start: float) -> bool:
+    def _takes_a_later_one(self, start: float, error: BaseException) -> bool:
         """Whether one of the next rows goes through; if so, those before it go to the file."""
         for refused in range(1, 1 + PROBES):
             another = self._queue.take_another()
@@ -102,7 +103,7 @@ class Sender:
                 return False
             if self._try(another) is None:
                 self._queue.keep(refused)
-                self._backoff.kept("refused a row")
+                self._backoff.kept(f"refused a row ({in_short(error)})")
                 self._succeeded(refused + 1)
                 return True
         return False

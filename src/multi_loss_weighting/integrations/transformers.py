@@ -113,7 +113,7 @@ class LossGroupMixin(Base):
         self.loss_group = loss_group.to(self.args.device)
         self.eval_groups: dict[str, LossGroup] = {}
         self._losses, self._eval_logger, self._loss_weight_lr = losses, eval_logger, loss_weight_lr
-        self._is_pending = False
+        self._is_pending = self._hides_model = False
         self._logged: dict[str, int] = {}
         self._evaluated: LossGroup | None = None
         self._evaluated_names: set[str] = set()
@@ -126,13 +126,34 @@ class LossGroupMixin(Base):
     ) -> Any:
         """The weighted total of what the class behind this one, or the model, has for losses."""
         given = dict(inputs)  # the Trainer may take the labels out of it
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True)
+        loss, outputs = self._from_behind(model, inputs, given, return_outputs)
         if self._losses is not None:
             loss = self._losses(loss, outputs, given)
         elif not isinstance(loss, Mapping):
             loss = named_fields(outputs, self.loss_group.names)
         total = self.weigh_losses(loss)
         return (total, outputs) if return_outputs else total
+
+    def _from_behind(self, model: Any, inputs: Any, given: Any, is_asked: bool) -> Any:
+        """The loss of the class behind this one, and the model's output.
+
+        TRL runs the model once more for who asks for the output, and is to give that up. So the
+        output is seen as it comes, unless it is asked for anyway.
+        """
+        if is_asked or self._hides_model:
+            return super().compute_loss(model, inputs, return_outputs=True)
+        seen: list[Any] = []
+        hook = model.register_forward_hook(lambda _, __, output: seen.append(output))
+        try:
+            loss = super().compute_loss(model, inputs)
+        finally:
+            hook.remove()
+        if isinstance(loss, tuple):
+            return loss
+        if seen:
+            return loss, seen[-1]
+        self._hides_model = True  # it calls what is inside of the model
+        return super().compute_loss(model, given, return_outputs=True)
 
     def weigh_losses(self, losses: Mapping[str, Any]) -> Tensor:
         """The weighted total of a micro-batch, live; its losses go into the step's statistics.

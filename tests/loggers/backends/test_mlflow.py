@@ -144,6 +144,24 @@ def test_what_changes_is_a_tag(client: Any, run: str) -> None:
     assert data.tags["loss_weighting/G/weight"] == "2.0"
 
 
+def test_what_another_rank_logs_first_is_a_tag(database: str, client: Any, run: str) -> None:
+    others = MLflowLogger(run, client)
+
+    class Late(mlflow.MlflowClient):  # type: ignore[misc, name-defined]
+        """Another rank logs between the two requests of this one."""
+
+        def get_run(self, run_id: str) -> Any:
+            found = super().get_run(run_id)
+            others.log_hyperparams({"weighting": "CoVWeighting"})
+            return found
+
+    MLflowLogger(run, Late(database)).log_hyperparams({"weighting": "PlainSum"})
+
+    data = client.get_run(run).data
+    assert data.params == {"loss_weighting/weighting": "CoVWeighting"}
+    assert data.tags["loss_weighting/weighting"] == "PlainSum"
+
+
 def test_what_changes_behind_the_cut_is_a_tag(client: Any, run: str) -> None:
     logger = MLflowLogger(run, client)
 
