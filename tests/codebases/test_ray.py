@@ -56,7 +56,7 @@ ray.init(num_cpus=2, include_dashboard=False)
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path).start()
+    server = MlflowServer(f"sqlite:///{tmp_path}/mlflow.db").start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     yield server
     server.kill()
