@@ -10,7 +10,8 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def without_grad(function: Callable[P, T]) -> Callable[P, T]:
