@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,44 @@ import loss_loggers
 import multi_loss_weighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OURS = tuple(
     str(Path(str(package.__file__)).parent) for package in (multi_loss_weighting, loss_loggers)
 )
+BETWEEN_CALLS = "_grad_mode.py"
+"""It counts on Python to look for signals at calls alone."""
+
+
+def signal_at(stop: int, act: Callable[[], object]) -> int:
+    """Have Ctrl-C come where Python looks for signals while gradients are turned off or on.
+
+    It looks when a function of Python begins, and after the call of one in C.
+
+    Args:
+        stop: At which of these points, from 0.
+        act: What is done.
+
+    Returns:
+        How many points there were until then.
+    """
+    files, seen = ("grad_mode.py", "_contextlib.py"), 0  # ours, and those of torch
+
+    def look(frame: Any, event: str, _: Any) -> None:
+        nonlocal seen
+        if event in ("call", "c_return") and frame.f_code.co_filename.endswith(files):
+            seen += 1
+            if seen == stop + 1:
+                raise KeyboardInterrupt
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        with suppress(KeyboardInterrupt):
+            act()
+    finally:
+        sys.setprofile(before)
+    return seen
 
 
 class Tracer:
@@ -48,7 +81,7 @@ class Tracer:
     def _enter(self, frame: Any, _event: str, _: Any) -> Any:
         name = frame.f_code.co_filename
         if name not in self._is_ours:
-            self._is_ours[name] = name.startswith(OURS)
+            self._is_ours[name] = name.startswith(OURS) and not name.endswith(BETWEEN_CALLS)
         if not self._is_ours[name]:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False

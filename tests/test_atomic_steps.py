@@ -19,7 +19,7 @@ from multi_loss_weighting import (
     Weighted,
 )
 
-from .interrupts import Tracer
+from .interrupts import Tracer, signal_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,6 +185,25 @@ def check_group(
     if weighting == "CoV":
         assert same(group.next_weights().values(), alike.next_weights().values())
     assert same(group.end_epoch().values(), alike.end_epoch().values())
+
+
+@pytest.mark.parametrize("way", ["record", "accumulate"])
+@pytest.mark.parametrize("log_every", [None, 1])
+def test_gradients_are_taken_after_ctrl_c_as_before(way: str, log_every: int | None) -> None:
+    group = group_of("CoV", log_every, None)
+    for index in range(3):
+        WAYS[way](group, index)
+
+    left_off, count = [], signal_at(-1, lambda: WAYS[way](group, 3))
+    for stop in range(count):
+        signal_at(stop, lambda: WAYS[way](group, 4))
+        if not torch.is_grad_enabled():
+            left_off.append(stop)
+        torch.set_grad_enabled(True)
+        group.forget_accumulated()
+
+    assert count
+    assert not left_off
 
 
 # Trackers, one and several.

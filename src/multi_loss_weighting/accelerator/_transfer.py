@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from multi_loss_weighting.batch._grad_mode import without_grad
 from multi_loss_weighting.statistics._widest import widest
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _flat(tensors: list[Tensor], device: torch.device) -> Tensor:
     return torch.stack(tensors).reshape(-1).to(widest(device))
 
 
-@torch.no_grad()
+@without_grad
 def _sent(
     kinds: dict[Any, list[Tensor]], device: torch.device
 ) -> tuple[Tensor, torch.cuda.Event | None]:

@@ -156,7 +156,8 @@ def checked_samples(samples: Any) -> Any:
 def losses_by_name(losses: Any) -> Mapping[str, Any]:
     """The losses themselves, if each has a name."""
     if not isinstance(losses, Mapping):
-        msg = f"losses must be a dict from name to loss, got a {type(losses).__name__}"
+        kind = type(losses).__name__
+        msg = f'losses must be a dict from name to loss, {{"recon": recon, ...}}, got a {kind}'
         raise TypeError(msg)
     return losses
 

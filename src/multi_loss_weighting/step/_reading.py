@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multi_loss_weighting.accelerator._device_losses import DeviceLosses
 from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.batch._grad_mode import without_grad
 from multi_loss_weighting.batch._value import device_of, losses_by_name
 from multi_loss_weighting.statistics._history import History
 
@@ -77,8 +78,7 @@ class Reading:
                 return batch
         return self._read_any(losses)
 
-    # As a decorator: Ctrl-C in a `with` of ours might keep torch from leaving this mode.
-    @torch.no_grad()
+    @without_grad
     def read_detached(self, losses: Mapping[str, Any]) -> Batch:
         """The losses of one step, of which no gradient is asked."""
         return self.read(losses)

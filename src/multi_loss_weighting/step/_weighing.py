@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from multi_loss_weighting.batch._grad_mode import without_grad
 from multi_loss_weighting.batch._value import checked_step
 from multi_loss_weighting.statistics._history import shown
 from multi_loss_weighting.statistics._record import LossRecord
@@ -115,7 +116,7 @@ class Weighing:
         state = self.recorder.state
         self.recorder.state = state._replace(remembered=remember(state.remembered, new))
 
-    @torch.no_grad()
+    @without_grad
     def recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
         """The weights and the objective of a step, as they were used."""
         state = self.recorder.state
