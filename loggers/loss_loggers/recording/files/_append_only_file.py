@@ -104,15 +104,15 @@ class AppendOnlyFile:
         except OSError:
             return False
 
-    def repair(self, repair: Callable[[], object], rows: int) -> int:
+    def repair(self, how: Callable[[], object], rows: int) -> int:
         """Repair it after it was cut; how many rows it lost, at least, by the size of the newest.
 
         Args:
-            repair: Takes out what cannot be read.
+            how: Takes out what cannot be read.
             rows: How many came since it was last seen whole; of those before, none are counted.
         """
         size, newest = self.size, self._written[-1][0] - self._written[-2 % len(self._written)][0]
-        repair()
+        how()
         return max(1, min(rows, round((size - self.size) / max(newest, 1))))
 
     def refill(self) -> None:
