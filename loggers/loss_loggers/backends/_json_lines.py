@@ -79,13 +79,12 @@ class JsonLinesFile:
     def _find_again(self) -> None:
         file, watch, wanted = self._file, self._watch, self.path
         watch.missing()
-        if is_lost := file.is_there():  # it is the same file, and somebody cut it
-            _drop_torn(file)
+        if file.is_there():  # it is the same file, and somebody cut it
+            lost = file.repair(lambda: _drop_torn(file), watch.rows)
         else:
             lines, path = file.rescued(), _path_for(wanted)
             self._file, self.path = file.written_again(path, lines or b""), path
-            is_lost = lines is None
-        lost = watch.rows if is_lost else 0
+            lost = watch.rows if lines is None else 0
         watch.found(lost)
         watch.tell(str(wanted), lost, "there" if self.path == wanted else f"in {self.path}")
 

@@ -27,7 +27,10 @@ class RecordPlaces:
 
     def passed(self, spans: tuple[Span, ...]) -> None:
         """These rows were taken."""
+        record = self._record()
         for generation, _, end in spans:
+            if generation != self._generation and record is not None:
+                self._go_back(record)  # its epochs did, too
             self._generation, self._rows = generation, end
 
     def rows_until_now(self) -> tuple[Span, ...]:

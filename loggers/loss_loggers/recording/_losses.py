@@ -86,15 +86,14 @@ class LossFiles:
             rows: How many came since it was last seen.
         """
         old = self.part
-        if is_cut := old.is_cut():
-            old.refill()
+        lost = old.repair(old.refill, rows) if old.is_cut() else 0
         lines = old.rescued()
         self._folder.mkdir(parents=True, exist_ok=True)
         part = self._place_for(lines or b"")
         self._replace(part)
         self.seen()
         is_lost = self.epochs.find_again()
-        return max(rows if lines is None or is_cut else 0, is_lost)
+        return max(rows if lines is None else lost, is_lost)
 
     def seen(self) -> None:
         """Remember how much was written when the file was last seen in its folder."""

@@ -135,6 +135,27 @@ kill()
     assert sent_by_sync(tmp_path) == Counter(["epoch0=2.0"])
 
 
+def test_an_epoch_after_the_record_went_back_is_sent_once(tmp_path: Path) -> None:
+    """Also where rows came before it."""
+    run(
+        """
+tee = Tee(record, background)
+log(tee, [0])
+state = record.state_dict()
+tee.log_epoch(0, {"a": (1.0, 5)}, step=0)
+record.load_state_dict(state)
+log(tee, [1])
+tee.log_epoch(0, {"a": (2.0, 5)}, step=1)
+settled(background)
+kill()
+""",
+        tmp_path,
+    )
+
+    assert arrived(tmp_path)["epoch0=2.0"] == 1
+    assert sent_by_sync(tmp_path) == Counter()
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from io import BytesIO
@@ -118,6 +119,19 @@ def test_rows_are_saved_before_the_record_changes(
     assert steps[:3] == [0, 1, 2]
     assert logger.failed == 0
     assert len(caught) == 1
+
+
+@pytest.mark.parametrize("left", [0, 120, 200])
+def test_rows_that_a_cut_takes_away_are_counted(tmp_path: Path, left: int, caught: Caught) -> None:
+    logger = CsvLogger(tmp_path / "gan")
+    write(logger, range(20))
+    os.truncate(logger.path / "losses.csv", left)
+    write(logger, range(20, 100))
+    logger.close()
+
+    lost = 100 - len(read_run(logger.path)["a"]["step"])
+    assert lost - 2 <= logger.failed <= lost  # lines of smaller steps are shorter
+    assert f"at least {logger.failed} rows are lost" in str(caught[0].message)
 
 
 def test_a_run_with_a_folder_in_the_place_of_its_file_is_resumed(tmp_path: Path) -> None:

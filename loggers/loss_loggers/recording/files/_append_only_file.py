@@ -11,7 +11,7 @@ from loss_loggers.recording._row_template import quoted
 from loss_loggers.recording._table import cells_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 _BLOCK = 65536
@@ -103,6 +103,17 @@ class AppendOnlyFile:
             return os.fstat(self._file.fileno()).st_size < self.size
         except OSError:
             return False
+
+    def repair(self, how: Callable[[], object], rows: int) -> int:
+        """Repair it after it was cut; how many rows it lost, at least, by the size of the newest.
+
+        Args:
+            how: Takes out what cannot be read.
+            rows: How many came since it was last seen whole; of those before, none are counted.
+        """
+        size, newest = self.size, self._written[-1][0] - self._written[-2 % len(self._written)][0]
+        how()
+        return max(1, min(rows, round((size - self.size) / max(newest, 1))))
 
     def refill(self) -> None:
         """Go on behind what is left of a file that was cut, below its header."""
