@@ -56,8 +56,9 @@ def tally(losses: Tensor, given: list[bool] | None, samples: float | Tensor) -> 
     if isinstance(samples, Tensor) or samples == 0:
         samples = torch.as_tensor(samples, dtype=losses.dtype, device=losses.device)
         samples = samples.detach().nan_to_num(0.0, 0.0, 0.0)
-        for came in (is_finite, is_nonfinite):
-            came.logical_and_(samples > 0)
+        has_samples = samples > 0
+        is_nonfinite.logical_and_(has_samples)
+        is_finite.logical_and_(has_samples)
     count = is_finite.to(losses.dtype)
     total = losses.nan_to_num(0.0, 0.0, 0.0) * count * (samples * _SCALE)
     return torch.stack([total, count * samples, count, is_nonfinite])

@@ -98,14 +98,14 @@ class Remembering(Tunable):
 
     def state_dict(self) -> dict[str, Any]:
         """What it remembers of each loss, as plain numbers by name."""
-        names = tuple(dict.fromkeys((*self._kept[0], *self._expected)))
-        rows = zip(
-            *(numbers.tolist() for numbers in self._known(names, HOST).values()), strict=True
-        )
-        return {
+        # Not by `_known`: a group can also be made where no tensor has numbers.
+        names, _, numbers = self._kept
+        rows = zip(*(one.tolist() for one in numbers.values()), strict=True)
+        known = {
             name: dict(zip(self._starts, row, strict=True))
             for name, row in zip(names, rows, strict=True)
         }
+        return known | {name: dict(self._starts) for name in self._expected if name not in known}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict()`, with the same numbers bit for bit.

@@ -47,9 +47,13 @@ def look(method: nn.Module) -> Memory:
 
 
 def take(method: nn.Module) -> Memory:
-    """A copy of the memory, since some methods write into their tensors."""
-    copied: Memory = tree_map(_copy, look(method))
-    return copied
+    """A copy of the memory, since some methods write into their tensors.
+
+    At each step, so it goes without `tree_map`, which takes three times as long.
+    """
+    return [
+        {name: _copy(value) for name, value in attributes.items()} for attributes in look(method)
+    ]
 
 
 def put(method: nn.Module, memory: Memory) -> None:
@@ -90,4 +94,6 @@ def keep_out_of_state(method: nn.Module) -> None:
 def _copy(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.clone()
+    if isinstance(value, list | tuple):
+        return type(value)(map(_copy, value))
     return value.copy() if isinstance(value, np.ndarray) else value

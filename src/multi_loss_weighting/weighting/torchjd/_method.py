@@ -145,8 +145,13 @@ def seed_of_step(seed: int, step: int) -> int:
 def random_numbers_from(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from this seed, on the CPU and on `device`; afterwards go on as without it."""
     on_devices = getattr(getattr(torch, device.type, None), "default_generators", ())
-    own = [device.index] if on_devices and device.index is not None else []
-    with torch.random.fork_rng(own, device_type=device.type if own else "cpu"):
-        for generator in (torch.default_generator, *(on_devices[index] for index in own)):
+    own = [on_devices[device.index]] if on_devices and device.index is not None else []
+    generators = [torch.default_generator, *own]
+    before = [generator.get_state() for generator in generators]
+    try:
+        for generator in generators:
             generator.manual_seed(seed)
         yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)
