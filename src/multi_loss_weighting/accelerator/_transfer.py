@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from multi_loss_weighting.batch._grad_mode import without_grad
+from multi_loss_weighting.batch._sent import Sent
 from multi_loss_weighting.statistics._widest import widest
 
 if TYPE_CHECKING:
@@ -29,12 +30,11 @@ class Transfer:
             for tensor in tensors:
                 kinds = self._kinds.setdefault(tensor.device, {})
                 kinds.setdefault(_kind(tensor), []).append(tensor)
-        self._sent = {device: _sent(kinds, device) for device, kinds in self._kinds.items()}
+        self._sent = {device: Sent(_packed(own, device)) for device, own in self._kinds.items()}
 
     def has_arrived(self) -> bool:
         """Whether `open` would not wait."""
-        events = (event for _, event in self._sent.values() if event is not None)
-        return all(event.query() for event in events)  # type: ignore[no-untyped-call]
+        return all(sent.has_arrived() for sent in self._sent.values())
 
     def open(self) -> list[list[list[float]]]:
         """The values of the tensors of each step."""
@@ -45,10 +45,7 @@ class Transfer:
         ]
 
     def _values(self, device: torch.device) -> dict[Any, Iterator[list[float]]]:
-        packed, event = self._sent[device]
-        if event is not None:
-            event.synchronize()
-        kinds = self._kinds[device]
+        kinds, packed = self._kinds[device], self._sent[device].read()
         parts = torch.split(packed, [len(same) * same[0].numel() for same in kinds.values()])
         return {
             kind: iter(part.reshape(len(same), -1).tolist())
@@ -65,14 +62,5 @@ def _flat(tensors: list[Tensor], device: torch.device) -> Tensor:
 
 
 @without_grad
-def _sent(
-    kinds: dict[Any, list[Tensor]], device: torch.device
-) -> tuple[Tensor, torch.cuda.Event | None]:
-    """A copy on the host of all tensors in one, and the event that says when it is whole."""
-    packed = torch.cat([_flat(same, device) for same in kinds.values()])
-    if not packed.is_cuda:
-        return packed.cpu(), None
-    copy = packed.to("cpu", non_blocking=True)
-    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    event.record(torch.cuda.current_stream(packed.device))
-    return copy, event
+def _packed(kinds: dict[Any, list[Tensor]], device: torch.device) -> Tensor:
+    return torch.cat([_flat(same, device) for same in kinds.values()])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from multi_loss_weighting.weighting._movement import Sent
+from multi_loss_weighting.batch._sent import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,7 +127,7 @@ class LateSignals:
         if len(self._kept) < self.every:
             return False
         before, self._sent, self._kept = self._sent, Sent(torch.cat(self._kept).amax()), []
-        signal = 0 if before is None else before.read()
+        signal = 0.0 if before is None else float(before.read())
         if signal > ranks:
             msg = "another rank stopped some steps ago: its own error says why"
             raise RuntimeError(msg)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
+from multi_loss_weighting.batch._sent import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,7 @@ class MovementWatch:
         if self._answer is None:
             self._answer = Sent(_stands_still(parameter, *self._start))
         if self._answer.has_arrived():
-            if self._answer.read():
+            if bool(self._answer.read()):
                 cause = self._cause(parameter, self._start[1], advice)
                 warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {cause}")
             self._steps, self._start, self._answer = _PATIENCE + 1, None, None
@@ -108,26 +109,6 @@ def _stands_still(parameter: Tensor, start: Tensor, version: int) -> Tensor:
     if values.shape != start.shape or not values.numel():
         return torch.tensor(False, device="cpu")
     return start.to(values, non_blocking=True).eq(values).all()
-
-
-class Sent:
-    """A number on its way to the host, where the device allows while it goes on working."""
-
-    def __init__(self, number: Tensor) -> None:
-        self._copy, self._event = number.to("cpu", non_blocking=number.is_cuda), None
-        if number.is_cuda:
-            self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self._event.record(torch.cuda.current_stream(number.device))
-
-    def has_arrived(self) -> bool:
-        """Whether `read` would not wait."""
-        return self._event is None or self._event.query()  # type: ignore[no-untyped-call]
-
-    def read(self) -> float:
-        """The number."""
-        if self._event is not None:
-            self._event.synchronize()
-        return float(self._copy)
 
 
 def _local(parameter: Tensor) -> Tensor:
