@@ -19,8 +19,12 @@ from ._reporting import reporting
 
 try:
     from lightning.pytorch import Callback
-except ModuleNotFoundError:  # the same under its older name
-    from pytorch_lightning import Callback  # type: ignore[assignment]
+except ModuleNotFoundError:
+    try:
+        from pytorch_lightning import Callback  # type: ignore[assignment]  # its older name
+    except ModuleNotFoundError as error:
+        msg = "LossCallback needs Lightning: pip install 'multi-loss-weighting[lightning]'"
+        raise ModuleNotFoundError(msg) from error
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
