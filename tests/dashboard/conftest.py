@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from contextlib import ExitStack, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +71,29 @@ def kept_tabs() -> list[Tab]:
     return []
 
 
+class Empty(BaseHTTPRequestHandler):
+    """A page with nothing in it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="session")
+def nowhere() -> Iterator[str]:
+    """The address of an empty page, on the host of all others."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
-def tab(browser: Any, kept_tabs: list[Tab]) -> Iterator[Callable[..., Tab]]:
+def tab(browser: Any, kept_tabs: list[Tab], nowhere: str) -> Iterator[Callable[..., Tab]]:
     """Opens tabs, in which nothing may go wrong."""
     from .browser import Tab
 
@@ -86,7 +109,7 @@ def tab(browser: Any, kept_tabs: list[Tab]) -> Iterator[Callable[..., Tab]]:
 
     yield make
     for one in tabs:
-        is_kept = one.leave()
+        is_kept = one.leave(nowhere)
         assert one.wrong == []
         if is_kept:
             kept_tabs.append(one)

@@ -23,14 +23,17 @@ import os, sys, time
 from loss_loggers import Background, CsvLogger, Tee
 class Sink:
     target = f"tensorboard {os.getcwd()}/tb"
+    hangs = False
     def log_metrics(self, metrics, /, *, step):
+        while self.hangs: time.sleep(1)
         with open("arrived", "a") as file:
             file.write(f"{step}\\n")
-background = Background(Sink(), interval=3600)
+background = Background(sink := Sink(), interval=60)
 logger = Tee(CsvLogger("runs/gan"), background)
 for step in range(10):
     logger.log_metrics({"loss/G": float(step)}, step=step)
 background.flush(300)
+sink.hangs = True  # so that it has not sent the others by and by
 for step in range(10, 30):
     logger.log_metrics({"loss/G": float(step)}, step=step)
 if sys.argv[1] == "killed":

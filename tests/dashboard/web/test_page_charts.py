@@ -612,40 +612,38 @@ def test_a_weight_keeps_its_spike(tmp_path: Path, show: Callable[..., Any]) -> N
 
 @pytest.mark.parametrize("query", ["", "&smooth=100"], ids=["as recorded", "smoothed"])
 @pytest.mark.parametrize("steps", [400, 6000])
-@pytest.mark.parametrize("column", ["loss", "weight", "extra"])
 def test_a_spike_of_a_second_run_has_its_height(
-    tmp_path: Path, show: Callable[..., Any], column: str, steps: int, query: str
+    tmp_path: Path, show: Callable[..., Any], steps: int, query: str
 ) -> None:
     """Also downwards; what is not far is left to the line, for noise would hide the first run."""
-    key = "lr" if column == "extra" else f"{column}/G"
+    columns = ("loss/G", "weight/G", "lr")
     for run in ("calm", "odd"):
         noise = np.random.default_rng(0).uniform(1, 2, (steps, 3)).tolist()
-        rows = [dict(zip(("loss/G", "weight/G", "lr"), own, strict=True)) for own in noise]
+        rows = [dict(zip(columns, own, strict=True)) for own in noise]
         if run == "odd":
-            rows[steps // 2][key], rows[steps // 3][key] = 94.8, 0.01
+            rows[steps // 2] = dict.fromkeys(columns, 94.8)
+            rows[steps // 3] = dict.fromkeys(columns, 0.01)
         with CsvLogger(tmp_path / run) as logger:
             logger.log_rows([(step, 1.7e9 + step, row) for step, row in enumerate(rows)])
     page = show(tmp_path, f"?run=calm&run=odd{query}")
     ready(page, 2)
-    figure = "plots.get('extra').cells.get('lr')" if column == "extra" else f"plots.get('{column}')"
 
-    drawn = page.evaluate(
-        f"""(() => {{
-            const {{ lines: [calm, odd] }} = {figure}.model;
-            const {{ min, max }} = {figure}.chart.scales.y;
-            const strokes = odd.strokes.map(([, , to]) => to);
-            const values = [...odd.values, ...strokes].filter(isNumber);
-            const ends = [Math.min(...values), Math.max(...values)];
-            return [...ends, min, max, strokes.length, calm.strokes];
-        }})()"""
-    )
-
-    lowest, highest, bottom, top, strokes, of_first = drawn
-    assert (lowest, highest) == pytest.approx((0.01, 94.8))
-    assert bottom <= 0.01
-    assert top >= 94.8
-    assert strokes < steps / 10
-    assert of_first is None
+    for figure in ("get('loss')", "get('weight')", "get('extra').cells.get('lr')"):
+        lowest, highest, bottom, top, strokes, of_first = page.evaluate(
+            f"""(() => {{
+                const {{ lines: [calm, odd] }} = plots.{figure}.model;
+                const {{ min, max }} = plots.{figure}.chart.scales.y;
+                const strokes = odd.strokes.map(([, , to]) => to);
+                const values = [...odd.values, ...strokes].filter(isNumber);
+                const ends = [Math.min(...values), Math.max(...values)];
+                return [...ends, min, max, strokes.length, calm.strokes];
+            }})()"""
+        )
+        assert (lowest, highest) == pytest.approx((0.01, 94.8)), figure
+        assert bottom <= 0.01, figure
+        assert top >= 94.8, figure
+        assert strokes < steps / 10, figure
+        assert of_first is None, figure
 
 
 def test_a_spike_of_a_second_run_is_in_a_saved_picture_and_in_small_multiples(
@@ -668,24 +666,28 @@ def test_a_spike_of_a_second_run_is_in_a_saved_picture_and_in_small_multiples(
     assert page.locator(".many path[d*=V]").count() == 1
 
 
-@pytest.mark.parametrize("query", ["", "?log=0"], ids=["log", "linear"])
-@pytest.mark.parametrize("low", [0.0, 1e-30, 1e-20, 1.0], ids=str)
-@pytest.mark.parametrize("high", [1e-18, 2.0, 1e17, 1e37], ids=str)
+@pytest.mark.parametrize("query", ["", "&log=0"], ids=["log", "linear"])
 def test_an_axis_of_any_size_has_its_numbers(
-    tmp_path: Path, show: Callable[..., Any], low: float, high: float, query: str
+    tmp_path: Path, serve: Callable[..., Any], tab: Callable[..., Tab], query: str
 ) -> None:
     """Also while a run explodes: that is when one looks."""
-    with CsvLogger(tmp_path / "gan") as logger:
-        for step in range(9):
-            row = {"loss/G": high if step == 5 else low, "weight/G": high if step == 5 else low}
-            logger.log_metrics({**row, "norm": row["loss/G"]}, step=step)
-    page = show(tmp_path, query)
-    ready(page, 1)
+    sizes = [*itertools.product((0.0, 1e-30, 1e-20, 1.0), (1e-18, 2.0, 1e17, 1e37))]
+    for number, (low, high) in enumerate(sizes):
+        with CsvLogger(tmp_path / str(number)) as logger:
+            for step in range(9):
+                value = high if step == 5 else low
+                row = {"loss/G": value, "weight/G": value, "norm": value}
+                logger.log_metrics(row, step=step)
 
     charts = ["plots.get('loss')", "plots.get('weight')", "plots.get('extra').cells.get('norm')"]
-    for chart in charts:
-        numbers = page.evaluate(f"{chart}.chart.axes[1]._values.filter((one) => one)")
-        assert 2 <= len(numbers) == len({*numbers}) < 12, chart
+    one = tab()
+    with serve(str(tmp_path)) as address:
+        for number, size in enumerate(sizes):
+            page = one.open(f"{address}?run={number}{query}")
+            ready(page, 1)
+            for chart in charts:
+                told = page.evaluate(f"{chart}.chart.axes[1]._values.filter((one) => one)")
+                assert 2 <= len(told) == len({*told}) < 12, (chart, size)
 
 
 def test_losses_that_are_all_zero_have_a_line_and_say_why_there_are_no_contributions(

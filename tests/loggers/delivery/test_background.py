@@ -118,7 +118,7 @@ def test_nobody_has_to_ask_for_them() -> None:
 
 def test_many_rows_are_not_kept_waiting(tmp_path: Path) -> None:
     moody = Moody()
-    logger = Background(moody, interval=3600, max_rows=100, undelivered=tmp_path / "rows.jsonl")
+    logger = Background(moody, interval=60, max_rows=100, undelivered=tmp_path / "rows.jsonl")
 
     send(logger, range(60))
 
@@ -214,7 +214,7 @@ def test_a_logger_without_hyperparameters_gets_none(tmp_path: Path) -> None:
 
 def test_flush_waits_for_the_rows() -> None:
     moody = Moody()
-    logger = Background(moody, interval=3600)
+    logger = Background(moody, interval=60)
     send(logger, range(5))
 
     assert logger.flush()
@@ -234,7 +234,7 @@ def test_flush_with_nothing_to_do_returns() -> None:
 def test_flush_does_not_wait_for_a_backend_that_is_down() -> None:
     moody = Moody()
     moody.is_away = True
-    logger = Background(moody, interval=3600, timeout=30)
+    logger = Background(moody, interval=60, timeout=30)
     send(logger, range(5))
 
     start = time.monotonic()
@@ -390,7 +390,7 @@ def test_rows_after_the_end_go_to_the_file(tmp_path: Path) -> None:
 
 def test_a_background_that_nobody_holds_delivers_what_it_has() -> None:
     moody = Moody()
-    logger = Background(moody, interval=3600)
+    logger = Background(moody, interval=60)
     send(logger, range(3))
 
     del logger

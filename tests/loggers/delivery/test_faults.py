@@ -387,7 +387,7 @@ def test_what_waits_at_the_end_of_a_script_is_delivered(
         "from http_backend import Backend\n"
         "def log_rows(self, rows, was=HttpLogger.log_rows): print(len(rows)); was(self, rows)\n"
         "HttpLogger.log_rows = log_rows\n"
-        "logger = Background(HttpLogger(int(sys.argv[2])), interval=3600)\n"
+        "logger = Background(HttpLogger(int(sys.argv[2])), interval=60)\n"
         "tee = Tee(CsvLogger(sys.argv[1]), logger)\n"
         "send(tee, range(50))\n" + ending,
         tmp_path / "gan",
@@ -405,8 +405,8 @@ def test_the_last_steps_of_every_arrive_at_the_end_of_a_script(
 ) -> None:
     done = script(
         SETUP + "port = int(sys.argv[2])\n"
-        "outside = Every(10, Background(HttpLogger(port), interval=3600), reduce='mean')\n"
-        "inside = Background(Every(10, HttpLogger(port), reduce='mean'), interval=3600)\n"
+        "outside = Every(10, Background(HttpLogger(port), interval=60), reduce='mean')\n"
+        "inside = Background(Every(10, HttpLogger(port), reduce='mean'), interval=60)\n"
         "send(outside, range(5)); send(inside, range(100, 105))\n",
         tmp_path / "gan",
         backend.start().port,

@@ -139,10 +139,11 @@ def left_behind(folder: Path) -> None:
         + SINK
         + """
 from loss_loggers import Background, CsvLogger, Tee
-background = Background(Sink(sys.argv[1] + "/arrived"), interval=3600)
+background = Background(sink := Sink(sys.argv[1] + "/arrived"), interval=60)
 logger = Tee(CsvLogger(sys.argv[1] + "/run"), background)
 for step in range(10): logger.log_metrics({"loss/a": float(step)}, step=step)
 background.flush(300)
+sink.hangs = True  # so that it has not sent the others by and by
 for step in range(10, 100): logger.log_metrics({"loss/a": float(step)}, step=step)
 os.kill(os.getpid(), 9)
 """
@@ -186,7 +187,7 @@ def test_a_sender_of_another_machine_is_asked_about_aloud(tmp_path: Path) -> Non
 
 def test_a_sender_that_runs_keeps_what_is_its_own(tmp_path: Path) -> None:
     memory = MemoryLogger()
-    with Tee(CsvLogger(tmp_path / "run"), Background(memory, interval=3600)) as logger:
+    with Tee(CsvLogger(tmp_path / "run"), Background(memory, interval=60)) as logger:
         for step in range(20):
             logger.log_metrics({"loss/a": 1.0}, step=step)
         told = sync(tmp_path / "run", MemoryLogger())

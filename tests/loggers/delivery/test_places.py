@@ -398,7 +398,7 @@ def test_rows_in_a_window_are_left_to_their_background(tmp_path: Path) -> None:
 
 
 def test_epochs_that_are_held_back_are_counted(tmp_path: Path) -> None:
-    with Tee(CsvLogger(tmp_path / "run"), Background(MemoryLogger(), interval=3600)) as tee:
+    with Tee(CsvLogger(tmp_path / "run"), Background(MemoryLogger(), interval=60)) as tee:
         tee.log_epoch(0, {"a": (1.0, 5)}, step=0)
         told = sync(tmp_path / "run", MemoryLogger())
 

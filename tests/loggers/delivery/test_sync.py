@@ -449,7 +449,7 @@ def test_a_file_of_undelivered_rows_is_enough(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_keeps_what_its_background_is_about_to_deliver(tmp_path: Path) -> None:
     memory = MemoryLogger()
-    tee = Tee(CsvLogger(tmp_path), Background(memory, interval=3600))
+    tee = Tee(CsvLogger(tmp_path), Background(memory, interval=60))
     send(tee, range(1))
     send(tee, range(1, 5))
 
