@@ -14,8 +14,11 @@ class Sent:
     """A copy of a tensor on the host, made where CUDA allows while the device goes on working."""
 
     def __init__(self, tensor: Tensor) -> None:
-        self._copy, self._event = tensor.to("cpu", non_blocking=tensor.is_cuda), None
-        if tensor.is_cuda:
+        self._event = None
+        if not tensor.is_cuda:
+            self._copy = tensor.cpu()
+        else:
+            self._copy = tensor.to("cpu", non_blocking=True)
             self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self._event.record(torch.cuda.current_stream(tensor.device))
 
