@@ -98,5 +98,5 @@ class Background(Tee):
     def close(self, error: BaseException | None = None, *, timeout: float | None = None) -> None:
         """Deliver what waits, and end; what is left after `timeout` goes to the file."""
         self.flush_producers()
-        self._finalizer.detach()
         self._loggers.close(error, self._timeout if timeout is None else timeout)
+        self._finalizer.detach()

@@ -68,16 +68,16 @@ class QueuedLoggers:
 
     def close(self, error: BaseException | None, timeout: float) -> None:
         """Deliver what waits, and end."""
-        not_before_end(self._at_exit)
         deadline = monotonic() + timeout
-        self._finish(error)
         try:
+            self._finish(error)
             for logger in self._loggers:
                 logger.join(deadline)
         finally:
             # After Ctrl-C no other is waited for, and nothing is forgotten.
             for logger in self._loggers:
                 logger.join(0.0)
+            not_before_end(self._at_exit)
 
     def release(self) -> None:
         """Nobody holds the `Background` any more."""
@@ -89,8 +89,12 @@ class QueuedLoggers:
 
     def _at_exit(self) -> None:
         self._deadline = monotonic() + self._timeout
-        self._close_windows()
-        self.flush(self._timeout)
+        try:
+            self._close_windows()
+            self.flush(self._timeout)
+        except KeyboardInterrupt:
+            self._deadline = monotonic()  # The user has waited long enough.
+            raise
 
     def _finish(self, error: BaseException | None) -> None:
         self._close_windows()

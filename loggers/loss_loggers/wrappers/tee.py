@@ -135,10 +135,19 @@ class Tee(BaseLogger):
             guard.log_hyperparams(hyperparams)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close each logger that is a `BaseLogger`, and tell others that it is over."""
+        """Close each logger that is a `BaseLogger`, and tell others that it is over.
+
+        Whoever is interrupted by Ctrl-C, those behind it are closed all the same.
+        """
         self.flush_producers()
-        for guard in self.guards:
-            guard.close(error)
+        waiting = iter(self.guards)
+        for guard in waiting:
+            try:
+                guard.close(error)
+            except KeyboardInterrupt:
+                for other in waiting:
+                    other.close(error)
+                raise
 
     def _ours(self) -> Iterator[BaseLogger]:
         loggers = (guard.logger for guard in self.guards)
