@@ -144,7 +144,7 @@ class Tee(BaseLogger):
         for guard in waiting:
             try:
                 guard.close(error)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt:  # noqa: PERF203
                 for other in waiting:
                     other.close(error)
                 raise
