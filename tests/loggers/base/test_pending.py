@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from itertools import count
@@ -25,12 +26,22 @@ from loss_loggers import (
 from loss_loggers.recording._rows import read_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from types import FrameType
 
     from loss_loggers import Row
 
 PACKAGE = str(Path(loss_loggers.__file__).parent)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_collected() -> Iterator[None]:
+    """A finalizer of another test's leavings might switch off how calls are watched here."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 BETWEEN = 100
 STATISTICS = ("loss", "weight", "weighted", "mean", "std", "cov", "block_mean", "block_std")
 
