@@ -112,6 +112,17 @@ def test_a_number_may_stand_beside_tensors(number: Any, dtype: torch.dtype) -> N
     assert step(losses).dtype == group.weigh(losses).dtype
 
 
+def test_a_number_that_changes_needs_no_graph_for_each_value() -> None:
+    """fullgraph=True gives up after eight."""
+    group = LossGroup(NAMES)
+    step = torch.compile(group.weigh, fullgraph=True, backend="eager")
+    loss = torch.tensor(2.0)
+
+    totals = [step({"kl": beta / 16, "recon": loss}).item() for beta in range(1, 16)]
+
+    assert totals == [2 + beta / 16 for beta in range(1, 16)]
+
+
 @pytest.mark.parametrize("value", [2.0, 8.0, math.inf])
 def test_a_loss_that_is_kept_is_kept_and_no_limit_acts_on_infinity(value: float) -> None:
     group = LossGroup(["recon", "kl"], max_loss=4.0, nonfinite="keep")

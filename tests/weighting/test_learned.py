@@ -209,6 +209,32 @@ def test_a_copy_counts_for_itself() -> None:
         assert train(other, None, steps=60) == []
 
 
+def test_a_group_takes_parameters_that_are_no_leaves() -> None:
+    """As those of a step of MAML, of which torch warns when their gradient is asked for."""
+    group = LossGroup(["a", "b"], weighting=AutomaticWeightedLoss(2))
+    moved = {name: 2 * parameter for name, parameter in group.named_parameters()}
+    losses = {"a": torch.tensor(1.0), "b": torch.tensor(2.0)}
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.func.functional_call(group, moved, (losses,))
+        group.record(losses)
+
+
+def test_weights_whose_gradients_are_gone_when_a_step_is_recorded_are_told_both_causes() -> None:
+    group = LossGroup(["a", "b"], weighting=AutomaticWeightedLoss(2))
+    losses = {"a": torch.tensor(1.0), "b": torch.tensor(2.0)}
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            group.weigh(losses).backward()
+            group.zero_grad()
+            group.record(losses)
+
+    with pytest.warns(RuntimeWarning, match="if they get one, give its parameters"):
+        train(110)
+
+
 def test_a_step_under_a_functional_transform_does_not_count() -> None:
     awl = AutomaticWeightedLoss(2)
     values: dict[str, torch.Tensor] = dict(awl.named_parameters())

@@ -44,14 +44,17 @@ def plain(value: Any) -> Any:
     >>> plain({"seed": np.uint64(2**63), "nesterov": np.True_, "layers": (64, np.int64(32))})
     {'seed': 9223372036854775808, 'nesterov': True, 'layers': [64, 32]}
     """
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, MutableSequence | tuple | set | frozenset):
-        return [plain(inner) for inner in value]
     try:
-        number = value.item() if getattr(value, "ndim", None) == 0 else value
-    except Exception:  # every array library raises another one
-        number = value
+        if isinstance(value, Mapping):
+            return {str(key): plain(inner) for key, inner in value.items()}
+        if isinstance(value, MutableSequence | tuple | set | frozenset):
+            is_bytes = isinstance(value, bytearray)
+            return _text(value) if is_bytes else [plain(inner) for inner in value]
+        kind = getattr(getattr(value, "dtype", None), "kind", "")
+        is_scalar = getattr(value, "ndim", None) == 0 and kind not in ("m", "M")  # times stay text
+        number = value.item() if is_scalar else value
+    except Exception:  # every library raises another one, such as Hydra for a value that is missing
+        number = _text(value)
     if isinstance(number, float):
         return float(number) if isfinite(number) else str(float(number))
     return number if number is None or isinstance(number, bool | int | str) else _text(number)

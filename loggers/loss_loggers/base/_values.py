@@ -85,6 +85,8 @@ def exact(value: Any) -> float:
     >>> exact(2**53 + 1), exact("1e-3")
     (9007199254740993, 0.001)
     """
+    if type(value) is float:
+        return value
     # A tensor with a gradient gives its item without a warning.
     value = value.item() if hasattr(value, "item") else value
     return int(value) if isinstance(value, int) else float(value)

@@ -87,8 +87,8 @@ class Sender:
 
     def _goes_on(self, items: Sequence[Item], start: float, error: BaseException) -> bool:
         """Whether the backend is there, and it was a row that it refused."""
-        if monotonic() - start > QUICK:
-            return False
+        if monotonic() - start > QUICK or isinstance(error, ConnectionRefusedError):
+            return False  # where nobody listens yet, it says nothing of the row
         if len(items) > 1:
             self._queue.give_back()
             self._one_by_one = len(items)

@@ -130,9 +130,10 @@ class LossFiles:
         part = self._opened(number, (*KEYS, *STATISTICS))
         part.truncate(size)
         part.read_columns()
+        newest = self.part.number
         self._replace(part)
         for later in parts(self._folder):
-            if part_number(later) > number:
+            if number < part_number(later) <= newest:
                 later.unlink()
 
     def close(self) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 INFO = "run.json"
 LOCK = ".lock"
 _BLOCK = 65536
+MOST_MISSING = 8
+"""Parts in a row that may have been taken away."""
 EPOCHS = "epochs.csv"
 EPOCH_COLUMNS = ("epoch", "step", "name", "mean", "samples")
 
@@ -150,14 +152,29 @@ def part_number(path: Path) -> int:
 def parts(folder: Path) -> list[Path]:
     """The files that hold the losses, in the order in which they were written.
 
-    Any of them may have been taken away since: the others keep their numbers.
+    Any of them may have been taken away since: the others keep their numbers. A file whose number
+    is far behind is somebody's copy, such as losses-20261129.csv, and no part.
     """
     try:
         with os.scandir(folder) as files:  # fast, for large folders of data are asked, too
             paths = [folder / file.name for file in files if file.name.startswith("losses")]
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError:  # it may be entered, and not be listed
+        paths = [path for n in range(1, MOST_MISSING + 2) if _exists(path := part_path(folder, n))]
+    except (OSError, ValueError):
         return []
-    return sorted(filter(part_number, paths), key=part_number)
+    found: list[Path] = []
+    last = 0
+    for number, path in sorted((part_number(path), path) for path in paths):
+        if last < number <= last + 1 + MOST_MISSING:
+            found.append(path)
+            last = number
+    return found
+
+
+def _exists(path: Path) -> bool:
+    with suppress(OSError):
+        return path.exists()
+    return False
 
 
 def readable_parts(folder: Path) -> list[tuple[int, Path]]:

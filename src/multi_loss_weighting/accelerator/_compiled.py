@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence  # noqa: TC003, torch reads the types of the operator
-from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
@@ -94,9 +93,16 @@ def read(
     given = [name in losses for name in reader.names]
     dtypes = [loss.dtype for loss in losses.values() if isinstance(loss, Tensor)]
     dtype = torch.float64 if torch.float64 in dtypes else torch.float32
-    as_tensor = partial(torch.as_tensor, dtype=dtype, device=device_of(losses))
-    parts = [as_tensor(losses.get(name, math.nan)).reshape(()) for name in reader.names]
-    raw = torch.stack(parts)
+    place = device_of(losses)
+    found = [losses.get(name, math.nan) for name in reader.names]
+    raw = torch.stack(
+        [
+            one.to(place, dtype).reshape(())
+            if isinstance(one, Tensor)
+            else torch.full((), one, dtype=dtype, device=place)  # no constant of the graph
+            for one in found
+        ]
+    )
     present = raw.detach().isfinite()
     if keeps_nonfinite:
         present = present | torch.tensor(given, device=raw.device)

@@ -129,9 +129,10 @@ class Step:
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
+        why = f"none of {names} has a gradient"
         if not torch.is_grad_enabled():
-            return "update calls backward, but is inside torch.no_grad(): pass do_backwards=False"
-        msg = f"update calls backward, but none of {names} has a gradient: pass do_backwards=False"
+            why = "is inside torch.no_grad()"
+        msg = f"update calls backward, but {why}: pass do_backwards=False"
         if self.recorder.ranks.are_many:
             return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
         return f"{msg} to track them only"

@@ -25,8 +25,10 @@ _GIVE_GRADIENT = "they get no gradient: call backward on the total of `weigh`, t
 
 def how_to_train(parameter: Tensor, is_after_backward: bool) -> str:
     """What a parameter needs that nothing ever wrote to."""
-    has_none = is_after_backward and parameter.grad is None
-    return _GIVE_GRADIENT if has_none else _GIVE_TO_OPTIMIZER
+    has_none = is_after_backward and parameter.is_leaf and parameter.grad is None
+    # It may have had one, which was set to None before the step was recorded.
+    both = f"{_GIVE_GRADIENT}; if they get one, {_GIVE_TO_OPTIMIZER}"
+    return both if has_none else _GIVE_TO_OPTIMIZER
 
 
 class InFullPrecision(nn.Module):

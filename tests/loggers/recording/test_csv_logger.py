@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -783,3 +784,39 @@ def test_statistics_that_come_one_by_one_make_no_file_each(tmp_path: Path) -> No
     assert [(step, metrics) for step, _, metrics in memory.rows] == [
         (step, {"loss/G": 1.0, f"own{step}/G": float(step)}) for step in range(20)
     ]
+
+
+class Missing(UserDict[str, object]):
+    """A setting that somebody was to give, as Hydra's `???`: who asks for it gets an error."""
+
+    def __getitem__(self, key: str) -> object:
+        raise ValueError(key)
+
+    def __str__(self) -> str:
+        return "{'path': '???'}"
+
+
+def test_a_setting_that_cannot_be_read_is_text_and_costs_no_other(tmp_path: Path) -> None:
+    settings = {"seed": 1, "data": Missing(path=1), "time": np.timedelta64(5, "ns")}
+    with CsvLogger(tmp_path) as logger:
+        logger.log_hyperparams(settings)
+
+    known = json.loads((tmp_path / "run.json").read_text())["hyperparameters"]
+    assert known == {"seed": 1, "data": "{'path': '???'}", "time": "5 nanoseconds"}
+
+
+def test_a_dated_copy_beside_the_record_is_no_part_of_it(tmp_path: Path) -> None:
+    """Neither read, nor written to, nor removed when the record goes back."""
+    copy = tmp_path / "losses-20261129.csv"
+    with CsvLogger(tmp_path) as logger:
+        logger.log_metrics({"loss/a": 0.5}, step=0)
+        shutil.copy(tmp_path / "losses.csv", copy)
+        state, size = logger.state_dict(), copy.stat().st_size
+        logger.log_metrics({"loss/a": 0.25}, step=1)
+        logger.load_state_dict(state)
+    with CsvLogger(tmp_path, resume=True) as logger:
+        logger.log_metrics({"loss/a": 0.125}, step=1)
+
+    assert copy.stat().st_size == size
+    assert read_run(tmp_path)["a"]["loss"].tolist() == [0.5, 0.125]
+    assert read_run(tmp_path).note == ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 UNDELIVERED = "undelivered.jsonl"
 SENT = "sent.json"
 
-_LONGEST = 100
+_LONGEST = 200
 """Bytes of such a word at most: a file system takes 255 for a name, and some come behind it."""
 
 
