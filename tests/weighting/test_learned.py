@@ -227,7 +227,7 @@ def test_weights_whose_gradients_are_gone_when_a_step_is_recorded_are_told_both_
 
     def train(steps: int) -> None:
         for _ in range(steps):
-            group.weigh(losses).backward()
+            group.weigh(losses).backward()  # type: ignore[no-untyped-call]
             group.zero_grad()
             group.record(losses)
 
