@@ -55,8 +55,8 @@ ray.init(num_cpus=2, include_dashboard=False)
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
-    server = MlflowServer(f"sqlite:///{tmp_path}/mlflow.db").start()
+def server(mlflow_uri: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowServer]:
+    server = MlflowServer(mlflow_uri).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     yield server
     server.kill()
