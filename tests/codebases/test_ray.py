@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import pytest
 from tests.loggers.delivery.http_backend import MlflowServer
+from tests.several_machines import MODEL
 
 from loss_loggers import read_run
 
@@ -28,15 +29,6 @@ OPEN = """
 import os
 import ray
 from ray.train import get_context
-
-class Model(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(4, 2)
-
-    def forward(self, images, targets):
-        code = self.layer(images)
-        return {{"recon": ((code - targets) ** 2).mean(), "kl": code.exp().mean()}}
 
 def make_model():
     torch.manual_seed(0)
@@ -67,7 +59,7 @@ def trained(code: str, folder: Path, fails: str = "pass") -> subprocess.Complete
     imports, rest = code.split("\n\n\n", 1)
     opened = OPEN.format(steps=STEPS, fails=fails, storage=str(folder / "storage"))
     script = folder / "train.py"
-    script.write_text(f"{imports}\n{opened}\n\n{rest}")
+    script.write_text(f"{imports}\n{MODEL}{opened}\n\n{rest}")
     # The path of a socket is short, and that of a test's folder is not.
     session = tempfile.mkdtemp(prefix="ray-")
     settings = {

@@ -9,6 +9,7 @@ import torch
 from tests.codebases.page import changes, code, run
 from tests.loggers.delivery.http_backend import MlflowServer
 from tests.ranks.launch import on_ranks
+from tests.several_machines import MODEL
 from torch import Tensor, nn
 
 from loss_loggers import read_run
@@ -20,17 +21,6 @@ BATCHES = [torch.full((2, 4), 1.0 + step) for step in range(5)]
 RANKS = 2
 
 OPEN = """
-import torch
-
-class Model(torch.nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.layer = torch.nn.Linear(4, 2)
-
-    def forward(self, images, targets):
-        code = self.layer(images)
-        return {"recon": ((code - targets) ** 2).mean(), "kl": code.exp().mean()}
-
 torch.manual_seed(0)
 model = Model()
 optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
@@ -88,7 +78,7 @@ def test_all_ranks_send_to_one_mlflow_and_the_first_keeps_the_record(
     mlflow = pytest.importorskip("mlflow", reason="needs the mlflow extra")
     server = MlflowServer(mlflow_uri).start()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    (tmp_path / "train.py").write_text(OPEN + code("Several machines"))
+    (tmp_path / "train.py").write_text(MODEL + OPEN + code("Several machines"))
     try:
         codes, said = on_ranks(RANKS, tmp_path, tmp_path / "train.py")
         assert codes == [0] * RANKS, said

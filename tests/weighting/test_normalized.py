@@ -301,3 +301,17 @@ def test_a_loss_too_small_to_divide_by_counts_as_zero(
     assert group.weights == {"a": 1.0, "b": 0.25}
     assert parameter.grad is not None
     assert parameter.grad.isfinite().all()
+
+
+def test_an_inner_weighting_that_was_set_later_is_forgotten_and_saved() -> None:
+    weighting = NormalizedWeighting()
+    weighting.inner = SoftAdapt(every=1)
+    group = LossGroup(["a", "b"], weighting=weighting)
+    for loss in (1.0, 2.0, 4.0):
+        group.record({"a": loss, "b": 2.0})
+    remembered = weighting.inner.state_dict()
+
+    group.reset()
+
+    assert set(remembered) == {"a", "b"}
+    assert weighting.inner.state_dict() == {}

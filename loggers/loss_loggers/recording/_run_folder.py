@@ -153,26 +153,23 @@ def parts(folder: Path) -> list[Path]:
     """The files that hold the losses, in the order in which they were written.
 
     Any of them may have been taken away since: the others keep their numbers. A file whose number
-    is far behind is somebody's copy, such as losses-20261129.csv, and no part.
+    is far behind is somebody's copy, such as losses-20261129.csv, and no part. Each is asked for by
+    its name, since the folder may be large, or one that may not be listed.
     """
-    try:
-        with os.scandir(folder) as files:  # fast, for large folders of data are asked, too
-            paths = [folder / file.name for file in files if file.name.startswith("losses")]
-    except PermissionError:  # it may be entered, and not be listed
-        paths = [path for n in range(1, MOST_MISSING + 2) if _exists(path := part_path(folder, n))]
-    except (OSError, ValueError):
-        return []
     found: list[Path] = []
-    last = 0
-    for number, path in sorted((part_number(path), path) for path in paths):
-        if last < number <= last + 1 + MOST_MISSING:
+    missing = 0
+    for number in count(1):
+        path = part_path(folder, number)
+        if _exists(path):
             found.append(path)
-            last = number
-    return found
+            missing = 0
+        elif (missing := missing + 1) > MOST_MISSING:
+            return found
+    raise AssertionError
 
 
 def _exists(path: Path) -> bool:
-    with suppress(OSError):
+    with suppress(OSError):  # such as of a loop of links
         return path.exists()
     return False
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from loss_loggers.arguments import checked_count
 
 from ._base import Weighted
-from ._movement import InFullPrecision, MovementWatch, how_to_train, is_half
+from ._movement import InFullPrecision, MovementWatch, is_half
 from ._replica import Replica
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ class LearnedWeighting(InFullPrecision):
     def recorded(self, *step: object) -> None:
         """Count a step of training, and warn once if by now the weights should have moved."""
         is_after_backward = bool(step)  # and not called by `forward`
-        advice = how_to_train(self.params, is_after_backward)
-        self._watch.step(self.params, type(self).__name__, advice)
+        name = type(self).__name__
+        self._watch.step(self.params, name, is_after_backward=is_after_backward)
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True

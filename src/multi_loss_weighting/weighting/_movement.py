@@ -20,15 +20,10 @@ _GIVE_TO_OPTIMIZER = (
     "give its parameters to the optimizer, with weight_decay 0 (if a fused optimizer has them, its"
     " learning rate is 0 or too small)"
 )
-_GIVE_GRADIENT = "they get no gradient: call backward on the total of `weigh`, then `record`"
-
-
-def how_to_train(parameter: Tensor, is_after_backward: bool) -> str:
-    """What a parameter needs that nothing ever wrote to."""
-    has_none = is_after_backward and parameter.is_leaf and parameter.grad is None
-    # It may have had one, which was set to None before the step was recorded.
-    both = f"{_GIVE_GRADIENT}; if they get one, {_GIVE_TO_OPTIMIZER}"
-    return both if has_none else _GIVE_TO_OPTIMIZER
+_GIVE_GRADIENT = (
+    "they get no gradient: call backward on the total of `weigh`, then `record`; if they get one"
+    f" that is set to None before `record`, {_GIVE_TO_OPTIMIZER}"
+)
 
 
 class InFullPrecision(nn.Module):
@@ -59,13 +54,16 @@ class MovementWatch:
         """A copy is trained by itself, so it counts from the start."""
         return MovementWatch, ()
 
-    def step(self, parameter: Tensor, owner: str, advice: str) -> None:
+    def step(
+        self, parameter: Tensor, owner: str, *, is_after_backward: bool, advice: str = ""
+    ) -> None:
         """Count a step of training.
 
         Args:
             parameter: What is learned.
             owner: Whose weights they are, for the warning.
-            advice: What to do if nothing ever wrote to the parameter.
+            is_after_backward: Whether the parameter should have a gradient by now.
+            advice: What to do if nothing ever wrote to the parameter, where it is nothing usual.
         """
         if self._steps > _PATIENCE or not torch.is_grad_enabled():
             return
@@ -81,6 +79,8 @@ class MovementWatch:
             self._answer = Sent(_stands_still(parameter, *self._start))
         if self._answer.has_arrived():
             if bool(self._answer.read()):
+                lacks_gradient = is_after_backward and parameter.grad is None
+                advice = advice or (_GIVE_GRADIENT if lacks_gradient else _GIVE_TO_OPTIMIZER)
                 cause = self._cause(parameter, self._start[1], advice)
                 warn_user(f"the weights of {owner} have not moved in {_PATIENCE} steps: {cause}")
             self._steps, self._start, self._answer = _PATIENCE + 1, None, None

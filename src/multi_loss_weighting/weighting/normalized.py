@@ -68,10 +68,12 @@ class NormalizedWeighting(nn.Module):
         super().__init__()
         self.by = checked(by, ("mean", "first").__contains__, "by", '"mean" or "first"')
         self.inner = weighting_or_sum(inner)
-        for name in _HANDED_ON:
-            if hasattr(self.inner, name):
-                setattr(self, name, getattr(self.inner, name))
         self._sizes: Array | None = None  # those of the step under way
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _HANDED_ON:
+            return getattr(self.inner, name)
+        return super().__getattr__(name)
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective of the inner weighting for the losses over their sizes."""

@@ -33,7 +33,7 @@ from loss_loggers import (
     run_info,
     sync,
 )
-from loss_loggers.recording import read_rows
+from loss_loggers.recording import parts, read_rows
 from multi_loss_weighting import LossGroup
 
 FIXED = (
@@ -820,3 +820,10 @@ def test_a_dated_copy_beside_the_record_is_no_part_of_it(tmp_path: Path) -> None
     assert copy.stat().st_size == size
     assert read_run(tmp_path)["a"]["loss"].tolist() == [0.5, 0.125]
     assert read_run(tmp_path).note == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs links without asking")
+def test_a_loop_of_links_has_no_record(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+
+    assert parts(tmp_path / "loop") == []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
-from multi_loss_weighting.weighting._movement import InFullPrecision, MovementWatch, how_to_train
+from multi_loss_weighting.weighting._movement import InFullPrecision, MovementWatch
 
 from ._aggregator import Aggregator
 from ._scalarizer import Scalarizer, values_after
@@ -118,10 +118,10 @@ class TorchJDWeighting(InFullPrecision):
             history: Of these losses.
         """
         self._by.end_step(losses, history)
-        learns_itself = hasattr(self.method, "update")
+        advice = _CALL_UPDATE if hasattr(self.method, "update") else ""
+        is_after = losses is not None
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
-            advice = _CALL_UPDATE if learns_itself else how_to_train(parameter, losses is not None)
-            watch.step(parameter, self._by.name, advice)
+            watch.step(parameter, self._by.name, is_after_backward=is_after, advice=advice)
 
     def update(self, losses: Mapping[str, Any]) -> None:
         """Show FAMO the losses of the same batch after the optimizer's step.
