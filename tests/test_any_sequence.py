@@ -26,7 +26,7 @@ from multi_loss_weighting import (
     StatisticsSettings,
     Trackers,
 )
-from multi_loss_weighting._state import unpack
+from multi_loss_weighting.tensors._state import unpack
 
 from .states import plain
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from multi_loss_weighting._state import pack, unpack
+from multi_loss_weighting.tensors._state import pack, unpack
 
 if TYPE_CHECKING:
     from pathlib import Path

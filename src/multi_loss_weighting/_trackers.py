@@ -9,7 +9,6 @@ from torch import Tensor
 
 from loss_loggers import Pending, row_time
 
-from ._state import pack, unpack
 from ._tracker import AS_IT_WAS, LossTracker
 from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
@@ -17,6 +16,7 @@ from .batch._value import checked_step, read_metrics
 from .statistics._record import RARE, UPDATES, LossRecord
 from .step.report._outbox import Outbox
 from .step.report._reporter import PendingEpoch, make_reporter
+from .tensors._state import pack, unpack
 
 if TYPE_CHECKING:
     from loss_loggers import Loggers

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from loss_loggers import CsvLogger, read_run
 from multi_loss_weighting import LossGroup, TorchJDWeighting
-from multi_loss_weighting._state import pack
+from multi_loss_weighting.tensors._state import pack
 from multi_loss_weighting.weighting.torchjd._method import seed_of_step
 
 from .torchjd_methods import (

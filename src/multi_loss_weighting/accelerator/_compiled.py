@@ -21,7 +21,7 @@ from multi_loss_weighting.batch._batch import Batch
 from multi_loss_weighting.batch._value import device_of
 from multi_loss_weighting.statistics._arrays import clamped
 from multi_loss_weighting.statistics._history import History
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

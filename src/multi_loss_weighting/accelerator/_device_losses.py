@@ -12,7 +12,7 @@ from torch import Tensor
 from multi_loss_weighting.batch._batch import Batch
 from multi_loss_weighting.batch._value import WIDE, check_loss, read
 from multi_loss_weighting.statistics._arrays import clamped
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 from ._history import DeviceHistory
 

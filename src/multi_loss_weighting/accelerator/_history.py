@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multi_loss_weighting.statistics._history import History
 from multi_loss_weighting.statistics._record import LossRecord
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 from ._in_place import Ratios
 from ._moments import Moments

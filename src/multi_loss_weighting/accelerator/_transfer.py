@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from multi_loss_weighting.batch._grad_mode import without_grad
-from multi_loss_weighting.batch._sent import Sent
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._grad_mode import without_grad
+from multi_loss_weighting.tensors._sent import Sent
+from multi_loss_weighting.tensors._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

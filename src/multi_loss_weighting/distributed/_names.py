@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from multi_loss_weighting.batch._sent import Sent
+from multi_loss_weighting.tensors._sent import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

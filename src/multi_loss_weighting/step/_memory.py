@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

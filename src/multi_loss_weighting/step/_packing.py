@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from multi_loss_weighting._state import WAY_OUT, pack, unpack
 from multi_loss_weighting.accelerator._history import DEVICE_NUMBERS
 from multi_loss_weighting.statistics._record import BLANK, RARE, UPDATES, LossRecord, Rare
+from multi_loss_weighting.tensors._state import WAY_OUT, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from multi_loss_weighting.accelerator._device_losses import DeviceLosses
 from multi_loss_weighting.batch._batch import Batch
-from multi_loss_weighting.batch._grad_mode import without_grad
 from multi_loss_weighting.batch._value import device_of, losses_by_name
 from multi_loss_weighting.statistics._history import History
+from multi_loss_weighting.tensors._grad_mode import without_grad
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multi_loss_weighting.batch._value import checked_samples, checked_step, read_metrics
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 from multi_loss_weighting.weighting._base import Weighted
 
 from ._backward import run_backward

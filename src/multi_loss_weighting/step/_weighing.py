@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting.batch._grad_mode import without_grad
 from multi_loss_weighting.batch._value import checked_step
 from multi_loss_weighting.statistics._history import shown
 from multi_loss_weighting.statistics._record import LossRecord
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._grad_mode import without_grad
+from multi_loss_weighting.tensors._widest import widest
 from multi_loss_weighting.weighting._base import Weighted, checked_weighted
 
 from ._memory import Weighed, as_list, as_vector, recall, remember, weighed

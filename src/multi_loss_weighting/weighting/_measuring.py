@@ -11,7 +11,7 @@ from torch import Tensor
 from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.gradients._per_loss import gradient_norms, none_depends, roots, watched
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 from ._per_loss import Numbers, Remembering
 

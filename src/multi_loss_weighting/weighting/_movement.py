@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from multi_loss_weighting._warn import warn_user
-from multi_loss_weighting.batch._sent import Sent
+from multi_loss_weighting.tensors._sent import Sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
-from multi_loss_weighting.statistics._widest import widest
+from multi_loss_weighting.tensors._widest import widest
 
 from ._base import Tunable
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from multi_loss_weighting._state import pack, unpack
+from multi_loss_weighting.tensors._state import pack, unpack
 
 from ._memory import Memory, has_size, look, put
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from multi_loss_weighting._state import UnreadableStateError
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.gradients._per_loss import watched, widened
+from multi_loss_weighting.tensors._state import UnreadableStateError
 from multi_loss_weighting.weighting._movement import InFullPrecision, MovementWatch
 
 from ._aggregator import Aggregator

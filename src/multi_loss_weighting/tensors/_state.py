@@ -82,9 +82,9 @@ def unpack(packed: Tensor, way_out: str = WAY_OUT) -> Any:
     >>> unpack(pack({"step": 3}).half())
     Traceback (most recent call last):
         ...
-    multi_loss_weighting._state.UnreadableStateError: the saved state of the losses was cast to \
-torch.float16: save and load values whose key ends in '_extra_state' as state_dict() gives them, \
-neither cast nor averaged; or remove that key and load with strict=False, to begin anew
+    multi_loss_weighting.tensors._state.UnreadableStateError: the saved state of the losses was \
+cast to torch.float16: save and load values whose key ends in '_extra_state' as state_dict() gives \
+them, neither cast nor averaged; or remove that key and load with strict=False, to begin anew
     """
     try:
         payload = _checked_payload(packed)
