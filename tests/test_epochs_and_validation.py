@@ -347,3 +347,21 @@ def test_a_follower_of_a_follower_follows_the_training() -> None:
 
     assert logger["loss/test/a"] == [(3, 2.0)]
     assert logger["weight/test/a"] == [(3, 5.0)]
+
+
+def test_the_validations_of_two_scopes_have_rows_of_their_own() -> None:
+    logger = MemoryLogger()
+    groups = [LossGroup(["a"], logger, scope=scope) for scope in ("gan", "critic")]
+    for value, group in enumerate(groups):
+        validation = group.follower()
+        validation.record({"a": float(value)})
+        validation.follower("test").record({"a": value + 10.0})
+
+    assert [logger[f"loss/{name}/total"] for name in ("gan/val", "critic/val")] == [
+        [(0, 0.0)],
+        [(0, 1.0)],
+    ]
+    assert [logger[f"loss/{name}/a"] for name in ("gan/test", "critic/test")] == [
+        [(0, 10.0)],
+        [(0, 11.0)],
+    ]

@@ -494,7 +494,8 @@ class LossGroup(nn.Module):
         mean, at `record()`.
 
         Args:
-            scope: Put before the loss in its rows: `loss/val/kl`.
+            scope: Put before the loss in its rows: `loss/val/kl`; behind the scope of this group,
+                where it has one: `loss/gan/val/kl`.
             logger: Where rows go; None for the loggers of this group.
             report: What its rows have; by default the same ranks share and report them.
 
@@ -509,6 +510,7 @@ class LossGroup(nn.Module):
         """
         own, leader = self.reporter, self._leader or self._step
         losses = self._step.recorder.state.losses
+        around = leader.recorder.state.losses.options.scope
         if not isinstance(report, ReportSettings):
             ranks = self._step.recorder.ranks
             report = ReportSettings(report, ranks.process_group, ranks.report_all)
@@ -519,7 +521,7 @@ class LossGroup(nn.Module):
             max_loss=losses.options.max_loss,
             nonfinite=self._nonfinite.name,
             ignore=self._ignored,
-            scope=scope,
+            scope=label(around, scope) if scope else around,
             report=report,
         )
         follower._leader = leader

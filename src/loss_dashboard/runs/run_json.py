@@ -123,7 +123,8 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     """The losses of a validation, each with that of the training beside which it stands.
 
     A group of its own has a scope, which is what it calls its weighting by. Its losses are those of
-    a validation if they are called as those of a group without one, or if its scope is called so.
+    a validation if they are called as those of a group without one, or of the scope that its own
+    begins with (`gan/val` beside `gan`), or if its scope is called so.
     Losses that no group has told of, since somebody logs them by hand, are if they are called so.
     One that the training does not have stands for itself.
 
@@ -133,6 +134,10 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     {'test/kl': 'kl'}
     >>> followed_in({"weighting": {}, "val/weighting": {}}, ["kl", "val/error"])
     {'val/error': 'val/error'}
+    >>> scopes = ["critic", "gan", "gan/val"]
+    >>> settings = {f"{scope}/weighting": {} for scope in scopes}
+    >>> followed_in(settings, [f"{scope}/kl" for scope in scopes])
+    {'gan/val/kl': 'gan/kl'}
     """
     weighings = [key for key in settings if key.rpartition("/")[2] == "weighting"]
     scopes = {key.rpartition("/")[0]: None for key in weighings if "/" in key}
@@ -157,8 +162,10 @@ def _training_loss(
     scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
 ) -> str | None:
     """What a loss of a scope stands beside; None if it is one of the training."""
-    if own in known:
-        return own
+    around = scope.rpartition("/")[0]
+    for name in (f"{around}/{own}", own):
+        if name in known:
+            return name
     if not is_validation(scope):
         return None
     others = (f"{other}/{own}" for other in scopes if not is_validation(other))
