@@ -469,7 +469,7 @@ def test_an_evaluation_before_or_after_a_fit_records_no_group_of_the_training(
     assert model.losses.next_weights() == weights
     assert [step for step, _ in memory["loss/G/adv"]] == [0, 1, 2, 3]
     assert [step for step, _ in memory["loss/D/adv"]] == [0, 1, 2, 3]
-    assert [step for step, _ in memory["loss/holdout/size"]] == [0, 3, 4, 4]
+    assert [step for step, _ in memory["loss/G/holdout/size"]] == [0, 3, 4, 4]
     assert len(memory["loss/G/val/adv"]) == 4
 
 
