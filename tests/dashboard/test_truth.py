@@ -233,6 +233,8 @@ class _NoCurves:
         ({"weighting": {}}, ["head/a", "a"], {}),
         ({"gen/weighting": {}, "disc/weighting": {}}, ["gen/adv", "disc/adv"], {}),
         ({"train/weighting": {}, "val/weighting": {}}, ["train/a", "val/a"], {"val/a": "train/a"}),
+        ({"gan/weighting": {}, "gan/ema/weighting": {}}, ["gan/a", "gan/ema/a"], {}),
+        ({"gan/weighting": {}}, ["a", "gan/a", "gan/val/a"], {"gan/a": "a", "gan/val/a": "gan/a"}),
         ({}, ["a", "val/a", "head/a"], {"val/a": "a"}),
         ({"weighting": {}, "v/weighting": {}}, ["h/a", "v/h/a"], {"v/h/a": "h/a"}),
         ({"weighting": {}, "losses": ["a"]}, ["a", "val/a", "head/a"], {"val/a": "a"}),

@@ -123,8 +123,8 @@ def followed_in(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, 
     """The losses of a validation, each with that of the training beside which it stands.
 
     A group of its own has a scope, which is what it calls its weighting by. Its losses are those of
-    a validation if they are called as those of a group without one, or of the scope that its own
-    begins with (`gan/val` beside `gan`), or if its scope is called so.
+    a validation if they are called as those of a group without one, or if its scope is called so:
+    `gan/val` then stands beside `gan`.
     Losses that no group has told of, since somebody logs them by hand, are if they are called so.
     One that the training does not have stands for itself.
 
@@ -162,10 +162,11 @@ def _training_loss(
     scope: str, own: str, known: Mapping[str, object], scopes: Iterable[str]
 ) -> str | None:
     """What a loss of a scope stands beside; None if it is one of the training."""
-    around = scope.rpartition("/")[0]
-    for name in (f"{around}/{own}", own):
-        if name in known:
-            return name
+    beside = f"{scope.rpartition('/')[0]}/{own}"
+    if beside in known and is_validation(scope):
+        return beside
+    if own in known:
+        return own
     if not is_validation(scope):
         return None
     others = (f"{other}/{own}" for other in scopes if not is_validation(other))
