@@ -365,3 +365,7 @@ def test_the_validations_of_two_scopes_have_rows_of_their_own() -> None:
         [(0, 10.0)],
         [(0, 11.0)],
     ]
+    assert groups[0].follower("").scope == "gan"
+    for group in (*groups, LossGroup(["a"])):
+        with pytest.raises(TypeError, match="scope must be a str, got 3"):
+            group.follower(3)  # type: ignore[arg-type]

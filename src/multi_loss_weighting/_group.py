@@ -111,7 +111,7 @@ class LossGroup(nn.Module):
         super().__init__()
         weighting = weighting_or_sum(weighting)
         reported = report_settings(report)
-        self.scope = scope if scope == "" else checked_name(scope, "scope")
+        self.scope = _checked_scope(scope)
         self._nonfinite = NonfinitePolicy(nonfinite, checked_backward(backward) is not None)
         self._ignored = _ignored(ignore)
         settings = StatisticsSettings() if statistics is None else statistics
@@ -521,7 +521,7 @@ class LossGroup(nn.Module):
             max_loss=losses.options.max_loss,
             nonfinite=self._nonfinite.name,
             ignore=self._ignored,
-            scope=label(around, scope) if scope else around,
+            scope=_checked_scope(scope, around),
             report=report,
         )
         follower._leader = leader
@@ -632,6 +632,11 @@ class LossGroup(nn.Module):
                 del state_dict[name]
         elif loaded.names:
             follow_names(self.weighting, self.names, loaded.names, state_dict, own)
+
+
+def _checked_scope(scope: str, around: str = "") -> str:
+    """The scope, within the one around it."""
+    return around if scope == "" else label(around, checked_name(scope, "scope"))
 
 
 def _ignored(ignore: Iterable[str]) -> frozenset[str]:
