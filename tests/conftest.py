@@ -34,6 +34,16 @@ def what_was_imported_is_no_garbage() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def fresh_compiler() -> Iterator[None]:
+    """For whoever compiles: torch skips code for good, in every group, that once broke a graph."""
+    import torch
+
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
 @pytest.fixture(scope="session")
 def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of MLflow without runs, to be copied: to make its tables takes a second."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMES = ("recon", "kl", "adv")
+pytestmark = pytest.mark.usefixtures("fresh_compiler")
+
 WEIGHTINGS: dict[str, Callable[[], Any]] = {
     "plain": lambda: None,
     "equal": EqualWeighting,
@@ -40,11 +42,6 @@ WEIGHTINGS: dict[str, Callable[[], Any]] = {
 
 def losses_of(x: Tensor) -> dict[str, Tensor]:
     return {"recon": (x**2).sum(), "kl": x.exp().sum(), "adv": (3 * x).cos().sum() + 4}
-
-
-@pytest.fixture(autouse=True)
-def fresh_compiler() -> None:
-    torch.compiler.reset()
 
 
 @pytest.mark.parametrize("name", WEIGHTINGS)

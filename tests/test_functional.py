@@ -193,8 +193,8 @@ def test_no_gradient_goes_into_the_state_and_none_through_the_weights() -> None:
     torch.testing.assert_close(x.grad, 2 * weights * x.detach())
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_a_compiled_update_is_one_graph_for_all_steps() -> None:
-    torch.compiler.reset()
     cov = cov_weighting()
     graphs: list[torch.fx.GraphModule] = []
 

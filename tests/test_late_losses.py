@@ -267,12 +267,12 @@ def test_a_bad_limit_of_a_late_loss_is_an_error_at_once() -> None:
         LossGroup(max_loss={"adv": -1})
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("log_every", [None, 3])
 @pytest.mark.parametrize("weighting", ["sum", "static", "schedule", "CoV", "equal"])
 def test_a_late_loss_is_recorded_beside_compiled_code(
     weighting: str, log_every: int | None
 ) -> None:
-    torch.compiler.reset()
     group = group_of(weighting, log_every)
     group.record(losses_of(0))
     compiled = torch.compile(lambda losses: group.weigh(losses), backend="eager")

@@ -292,10 +292,10 @@ def test_a_schedule_goes_by_the_users_own_step(way: str, log_every: int | None) 
     assert logger.values("weight/a") == pytest.approx([weight for _, weight in used])
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("kind", ["sum", "CoV", "schedule", "learned", "counting", "one tensor"])
 def test_compiled_code_tells_what_it_used(kind: str, log_every: int | None) -> None:
-    torch.compiler.reset()
     group, logger = group_of(kind, log_every)
     compiled = torch.compile(lambda losses: group.weigh(losses), backend="eager")
     used = []
@@ -313,10 +313,10 @@ def test_compiled_code_tells_what_it_used(kind: str, log_every: int | None) -> N
     assert rows_of(group, logger) == [pytest.approx(row, rel=1e-6) for row in used]
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("way", ["update", "at once", "apart", "compiled"])
 def test_a_weight_keeps_its_digits_where_losses_have_fewer(way: str, log_every: int | None) -> None:
-    torch.compiler.reset()
     logger = MemoryLogger()
     weighting = StaticWeighting(a=0.1, b=lambda _: 0.2, c=1 / 3)
     group = LossGroup(NAMES, logger, weighting=weighting, log_every=log_every)

@@ -117,6 +117,7 @@ def test_amp_in_fp16_steps_over_what_is_not_finite() -> None:
     assert group["a"].nonfinite == 1
 
 
+@pytest.mark.usefixtures("fresh_compiler")
 def test_compiled_code_gives_the_same_totals() -> None:
     plain, compiled = group_on(DEVICE), group_on(DEVICE)
     weigh = torch.compile(compiled.weigh, fullgraph=True, backend="inductor" if CUDA else "eager")
