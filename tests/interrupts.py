@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,21 @@ OURS = tuple(
 )
 BETWEEN_CALLS = "_grad_mode.py"
 """It counts on Python to look for signals at calls alone."""
+
+
+@contextmanager
+def nothing_is_collected() -> Iterator[None]:
+    """Keeps finalizers of what other tests have left from running, and being interrupted, in here.
+
+    Python swallows what a finalizer raises, and may break what called it.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def signal_at(stop: int, act: Callable[[], object]) -> int:
@@ -44,7 +60,7 @@ def signal_at(stop: int, act: Callable[[], object]) -> int:
     before = sys.getprofile()
     sys.setprofile(look)
     try:
-        with suppress(KeyboardInterrupt):
+        with nothing_is_collected(), suppress(KeyboardInterrupt):
             act()
     finally:
         sys.setprofile(before)
@@ -92,10 +108,11 @@ class Tracer:
         """Count in here, and raise; the list then has the interrupt, if it came."""
         before, came = sys.gettrace(), list[KeyboardInterrupt]()
         is_over = self._stop is not None and self.events > self._stop
-        sys.settrace(self._enter if does_watch and not is_over else before)
-        try:
-            yield came
-        except KeyboardInterrupt as interrupt:
-            came.append(interrupt)
-        finally:
-            sys.settrace(before)
+        with nothing_is_collected():
+            sys.settrace(self._enter if does_watch and not is_over else before)
+            try:
+                yield came
+            except KeyboardInterrupt as interrupt:
+                came.append(interrupt)
+            finally:
+                sys.settrace(before)

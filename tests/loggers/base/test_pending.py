@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from itertools import count
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.interrupts import nothing_is_collected
 
 import loss_loggers
 from loss_loggers import (
@@ -35,11 +35,9 @@ PACKAGE = str(Path(loss_loggers.__file__).parent)
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_collected() -> Iterator[None]:
-    """A finalizer of another test's leavings might switch off how calls are watched here."""
-    gc.disable()
-    yield
-    gc.enable()
+def undisturbed() -> Iterator[None]:
+    with nothing_is_collected():
+        yield
 
 
 BETWEEN = 100
