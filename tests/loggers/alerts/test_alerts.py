@@ -139,7 +139,7 @@ def test_what_it_remembers_does_not_grow_with_the_rows() -> None:
     finally:
         tracemalloc.stop()
 
-    assert grown < 5000
+    assert grown < 5000 * 4  # bytes: a single reference kept for each row would be 8 a row
 
 
 def test_a_function_that_fails_is_counted_and_stops_nothing(caught: Caught) -> None:
