@@ -9,15 +9,36 @@ import pytest
 import torch
 from torch import nn
 
-from multi_loss_weighting import AutomaticWeightedLoss, LossGroup, UncertaintyWeighting
+from multi_loss_weighting import (
+    AutomaticWeightedLoss,
+    LearnedWeighting,
+    LossGroup,
+    UncertaintyWeighting,
+)
 from multi_loss_weighting.weighting._movement import MovementWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Method = AutomaticWeightedLoss | UncertaintyWeighting
+    from torch import Tensor
 
-METHODS = pytest.mark.parametrize("method", [AutomaticWeightedLoss, UncertaintyWeighting])
+
+class OwnWeighting(LearnedWeighting):
+    """As a user writes one."""
+
+    def __init__(self, num: int) -> None:
+        super().__init__(num, start=0.0)
+
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        weights = len(params) * params.softmax(0)
+        return weights * losses + params.square(), weights.detach()
+
+
+Method = AutomaticWeightedLoss | UncertaintyWeighting | OwnWeighting
+
+METHODS = pytest.mark.parametrize(
+    "method", [AutomaticWeightedLoss, UncertaintyWeighting, OwnWeighting]
+)
 HALVES = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 
 
@@ -333,3 +354,37 @@ def test_a_copy_that_was_made_in_inference_mode_is_recorded() -> None:
     mean.record({"a": 1.0, "b": 2.0})
 
     assert (mean.step, mean.weights) == (1, group.next_weights())
+
+
+# One of the user's own.
+
+
+class TotalForTerms(OwnWeighting):
+    """Sums what should be a term for each loss."""
+
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        terms, weights = super().terms_and_weights(params, losses)
+        return terms.sum(), weights
+
+
+def test_a_sum_instead_of_terms_is_an_error() -> None:
+    needed = r"TotalForTerms.terms_and_weights must give a term to each of the losses, a vector \[2"
+    group = LossGroup(["a", "b"], weighting=TotalForTerms(2))
+
+    with pytest.raises(ValueError, match=needed):
+        group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
+    with pytest.raises(ValueError, match=needed):
+        TotalForTerms(2)(1.0, 2.0)
+
+    assert group["a"].count == 0
+
+
+def test_a_loss_that_is_missing_has_no_term_in_the_total_of_ones_own() -> None:
+    weighting = OwnWeighting(2)
+    with torch.no_grad():
+        weighting.params.fill_(1.0)
+    group = LossGroup(["a", "b"], weighting=weighting)
+
+    total = group.update({"a": 3.0}, do_backwards=False)
+
+    assert total.item() == pytest.approx(3.0 + 1.0)

@@ -3,6 +3,7 @@
 from ._base import Weighted as Weighted
 from ._base import Weighting as Weighting
 from ._base import weighted_sum as weighted_sum
+from ._learned import LearnedWeighting as LearnedWeighting
 from .automatic import AutomaticWeightedLoss as AutomaticWeightedLoss
 from .cov import CoVWeighting as CoVWeighting
 from .equal import EqualWeighting as EqualWeighting

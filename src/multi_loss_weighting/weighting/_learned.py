@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 class LearnedWeighting(InFullPrecision):
     """A weighting with one parameter per loss, `params` [K], learned with the network.
 
+    The base of those that come with the package and of your own, which say in `terms_and_weights`
+    what a step makes of parameters and losses.
+
     It takes losses in the order in which they appear, until it has K. The parameters stay in
-    float32 where the model goes to half precision, in which small steps would be lost.
+    float32 where the model goes to half precision, in which small steps would be lost, go by the
+    names of their losses between ranks, and warn once if they stand still in 100 steps.
 
     Args:
         num: How many losses there are, K.
@@ -33,6 +37,13 @@ class LearnedWeighting(InFullPrecision):
 
     Raises:
         ValueError: If `num` is below 1.
+
+    >>> class Softmax(LearnedWeighting):
+    ...     def terms_and_weights(self, params, losses):
+    ...         weights = len(params) * params.softmax(0)
+    ...         return weights * losses + params.square(), weights.detach()
+    >>> Softmax(2, start=0.0)(1, 2)
+    tensor(3., grad_fn=<SumBackward0>)
     """
 
     def __init__(self, num: int, start: float) -> None:
@@ -63,19 +74,23 @@ class LearnedWeighting(InFullPrecision):
         """The terms [n] of the objective, and the weights [n], detached, of n losses.
 
         A term is the weighted loss and a penalty, without which all weights would go to 0.
+
+        Args:
+            params: The parameters [n] of these losses.
+            losses: The losses [n], with their gradients; 0 for one that takes no part.
         """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective; a loss that takes no part in this step adds nothing to it.
 
         Raises:
-            ValueError: If there are more losses than parameters.
+            ValueError: If there are more losses than parameters, or not a term for each loss.
         """
         params, count = self._replica.leaf_of(self.params), len(history.names)
         if count != self.num_losses:
             self._check_names(history.names)
             params = params[:count]
-        terms, weights = self.terms_and_weights(params, losses)
+        terms, weights = self._terms_and_weights(params, losses)
         if history.present is not None:
             terms = torch.where(history.present, terms, 0.0)
         return Weighted(terms.sum(), weights)
@@ -84,7 +99,7 @@ class LearnedWeighting(InFullPrecision):
         """The objective for the losses, one argument each: tensors or plain numbers.
 
         Raises:
-            ValueError: If there is not one for each parameter.
+            ValueError: If there is not one for each parameter, or not a term for each.
         """
         if len(losses) != self.num_losses:
             name = type(self).__name__
@@ -94,7 +109,16 @@ class LearnedWeighting(InFullPrecision):
             self.recorded()
         params = self.params
         stacked = torch.stack([_scalar(loss, params) for loss in losses])
-        return self.terms_and_weights(params, stacked)[0].sum()
+        return self._terms_and_weights(params, stacked)[0].sum()
+
+    def _terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        terms, weights = self.terms_and_weights(params, losses)
+        if terms.shape != losses.shape:
+            method = f"{type(self).__name__}.terms_and_weights"
+            needed = f"{method} must give a term to each of the losses, a vector [{len(losses)}]"
+            msg = f"{needed}, got the shape {tuple(terms.shape)}"
+            raise ValueError(msg)
+        return terms, weights
 
     def _check_names(self, names: Sequence[str]) -> None:
         count = len(names)
