@@ -13,10 +13,13 @@ from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
     EqualWeighting,
+    LearnedWeighting,
     LossGroup,
+    NormalizedWeighting,
     StaticWeighting,
     StatisticsSettings,
     UncertaintyWeighting,
+    Weighted,
 )
 
 
@@ -32,6 +35,30 @@ class Picky:
     def load_state_dict(self, state: Any) -> None:
         msg = f"this weighting takes no {state}"
         raise KeyError(msg)
+
+
+class Meta(nn.Module):
+    """A weighting that learns a network, which knows of no loss."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(1, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def weigh(self, losses: Any, history: Any, /) -> Any:
+        weights = self.net(losses.detach().float()[:, None])[:, 0].exp()
+        return Weighted((weights * losses).sum(), weights.detach())
+
+
+class Table(LearnedWeighting):
+    """One that learns a number for each loss, and more."""
+
+    def __init__(self) -> None:
+        super().__init__(2, start=1.0)
+        self.register_buffer("table", torch.rand(2))
+        self.scale_and_shift = nn.Parameter(torch.rand(2))
+
+    def terms_and_weights(self, params: Any, losses: Any) -> Any:
+        return params * losses, params.detach()
 
 
 LEARNED = (AutomaticWeightedLoss, UncertaintyWeighting)
@@ -295,3 +322,19 @@ def test_what_another_method_has_learned_is_not_taken(saved: str, own: str) -> N
     assert learned(new) == before != learned(old)
     assert "losses.weighting.params" in keys.missing_keys
     assert new.losses["kl"].count == 6
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, NormalizedWeighting])
+@pytest.mark.parametrize("make", [Meta, Table])
+@pytest.mark.parametrize("names", [("kl", "recon"), ("kl", "lpips")])
+def test_only_a_number_for_each_loss_follows_its_name(
+    names: tuple[str, ...], make: Any, wrap: Any
+) -> None:
+    old = LossGroup(("recon", "kl"), weighting=wrap(make()))
+    new = LossGroup(names, weighting=wrap(make()))
+    state = old.state_dict()
+
+    new.load_state_dict(state, strict=names == ("kl", "recon"))
+
+    for key, value in new.state_dict().items():
+        assert key.endswith(("_extra_state", "params")) or value.equal(state[key])

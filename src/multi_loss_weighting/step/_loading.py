@@ -96,16 +96,17 @@ def follow_names(
     """
     if not isinstance(weighting, nn.Module) or tuple(names) == tuple(saved_names):
         return
-    for name, own in (*weighting.named_parameters(), *weighting.named_buffers()):
-        saved = state_dict.get(prefix + name)
-        if saved is None or saved.ndim != 1 or own.ndim != 1 or len(saved) < len(saved_names):
-            continue
-        state_dict[prefix + name] = _merged(own, names, saved, saved_names)
     for name, module in weighting.named_modules(prefix=prefix.removesuffix(".")):
-        key = f"{name}._extra_state"
-        if key in state_dict and hasattr(module, "state_for"):
-            state = module.state_for(names, state_dict.pop(key))
-            state_dict |= {} if state is None else {key: state}
+        extra = f"{name}._extra_state"
+        for vector, own in getattr(module, "vectors_of_losses", dict)().items():
+            key = f"{name}.{vector}"
+            saved = state_dict.get(key)
+            if saved is None or saved.ndim != 1 or len(saved) < len(saved_names):
+                continue
+            state_dict[key] = _merged(own, names, saved, saved_names)
+        if extra in state_dict and hasattr(module, "state_for"):
+            state = module.state_for(names, state_dict.pop(extra))
+            state_dict |= {} if state is None else {extra: state}
 
 
 def _merged(own: Tensor, names: Sequence[str], saved: Tensor, saved_names: Sequence[str]) -> Tensor:

@@ -29,7 +29,8 @@ class LearnedWeighting(InFullPrecision):
 
     It takes losses in the order in which they appear, until it has K. The parameters stay in
     float32 where the model goes to half precision, in which small steps would be lost, go by the
-    names of their losses between ranks, and warn once if they stand still in 100 steps.
+    names of their losses between ranks and in a load, and warn once if they stand still in 100
+    steps.
 
     Args:
         num: How many losses there are, K.
@@ -56,6 +57,10 @@ class LearnedWeighting(InFullPrecision):
         self._initial = start
         self._watch = MovementWatch()
         self._replica = Replica()
+
+    def vectors_of_losses(self) -> dict[str, Tensor]:
+        """What has a number for each loss, which a load brings into the order of their names."""
+        return {"params": self.params}
 
     def reset_parameters(self) -> None:
         """Begin anew, as torch asks of a module that was made on the meta device.

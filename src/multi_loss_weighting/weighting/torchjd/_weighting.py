@@ -162,6 +162,12 @@ class TorchJDWeighting(InFullPrecision):
         """
         self._by.load_state_dict(self._unpacked(state))
 
+    def vectors_of_losses(self) -> dict[str, Tensor]:
+        """What of the method has a number for each loss, beside its memory."""
+        own = self.method
+        both = *own.named_parameters(recurse=False), *own.named_buffers(recurse=False)
+        return {f"method.{name}": one for name, one in both if one.shape == (self._by.capacity,)}
+
     def state_for(self, names: Sequence[str], state: Tensor) -> Tensor | None:
         """A saved extra state with the losses in the order of `names`; None if it cannot be."""
         try:
