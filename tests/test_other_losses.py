@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
@@ -338,3 +339,43 @@ def test_only_a_number_for_each_loss_follows_its_name(
 
     for key, value in new.state_dict().items():
         assert key.endswith(("_extra_state", "params")) or value.equal(state[key])
+
+
+@pytest.mark.parametrize("wrap", [lambda one: one, NormalizedWeighting])
+@pytest.mark.parametrize("make", LEARNED)
+@pytest.mark.parametrize(
+    ("saved", "own", "names"),
+    [(2, 3, None), (3, 2, None), (3, 2, ("recon", "kl")), (3, 2, ("kl", "recon"))],
+)
+def test_learned_weights_load_where_the_weighting_is_made_for_more_or_fewer_losses(
+    saved: int, own: int, names: Any, make: Any, wrap: Any
+) -> None:
+    old = LossGroup(weighting=wrap(make(saved)))
+    old.record({"recon": 1.0, "kl": 2.0})
+    with torch.no_grad():
+        next(old.parameters()).copy_(torch.arange(saved) + 1.5)
+    new = LossGroup(names, weighting=wrap(make(own)))
+    strict = LossGroup(names, weighting=wrap(make(own)))
+    start = next(new.parameters()).tolist()
+
+    keys = new.load_state_dict(old.state_dict(), strict=False)
+    said = f"params for {saved} losses (here for {own}; strict=False loads what both have)"
+    with pytest.raises(RuntimeError, match=re.escape(said)):
+        strict.load_state_dict(old.state_dict())
+
+    assert said in "".join(keys.unexpected_keys)
+    learned = dict(zip(new, next(new.parameters()).tolist(), strict=False))
+    assert learned == {"recon": 1.5, "kl": 2.5}
+    assert next(new.parameters()).tolist()[2:] == start[2:]
+    assert new["kl"].count == 1
+    new.record({"recon": 1.0, "kl": 2.0})
+
+
+def test_a_weighting_for_more_losses_takes_over_one_before_its_first_step() -> None:
+    new = LossGroup(weighting=AutomaticWeightedLoss(3))
+
+    keys = new.load_state_dict(
+        LossGroup(weighting=AutomaticWeightedLoss(2)).state_dict(), strict=False
+    )
+
+    assert "params for 2 losses" in "".join(keys.unexpected_keys)

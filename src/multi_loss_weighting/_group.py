@@ -630,8 +630,9 @@ class LossGroup(nn.Module):
         if loaded.is_of_other_method:  # what one has learned says nothing to another
             for name in [name for name in state_dict if name.startswith(own)]:
                 del state_dict[name]
-        elif loaded.names:
-            follow_names(self.weighting, self.names, loaded.names, state_dict, own)
+        elif loaded.names is not None:
+            differ = follow_names(self.weighting, self.names, loaded.names, state_dict, own)
+            unexpected_keys += [f"{key}: {text}" for text in differ]
 
 
 def _checked_scope(scope: str, around: str = "") -> str:

@@ -206,3 +206,27 @@ def test_a_memory_of_other_losses_begins_anew_and_is_told(name: str) -> None:
     losses = new.net(1)
     group.update({"a": losses["a"], "b": losses["b"], "late": losses["c"]})
     assert group["a"].count == 2
+
+
+@pytest.mark.parametrize(("saved", "own"), [(2, 3), (3, 2)])
+@pytest.mark.parametrize("name", ["FAMO", "IMTLL", "UW"])
+def test_what_it_learned_loads_where_it_is_made_for_more_or_fewer_losses(
+    name: str, saved: int, own: int
+) -> None:
+    method = getattr(scalarization, name)
+    weightings = [TorchJDWeighting(method(count)) for count in (saved, own)]
+    old, new = (LossGroup(weighting=one) for one in weightings)
+    losses = {"a": 1.0, "b": 2.0}
+    old.record(losses)
+    if name == "FAMO":
+        weightings[0].update(losses)
+    with torch.no_grad():
+        next(old.parameters()).copy_(torch.arange(saved) + 0.5)
+
+    told = new.load_state_dict(old.state_dict(), strict=False)
+
+    assert f"for {saved} losses (here for {own}" in "".join(told.unexpected_keys)
+    assert next(new.parameters()).tolist()[:2] == [0.5, 1.5]
+    new.record(losses)
+    if name == "FAMO":
+        weightings[1].update(losses)

@@ -25,7 +25,7 @@ class Loaded(NamedTuple):
     missing: list[str]
     unexpected: list[str]
     errors: list[str]
-    names: tuple[str, ...]
+    names: tuple[str, ...] | None
     is_of_other_method: bool = False
 
 
@@ -35,7 +35,7 @@ def load(step: Step, state: Any) -> Loaded:
         saved = parsed(state)
     except ValueError as error:
         # E.g. an average of models, whose network is what is wanted.
-        return Loaded([], [], warned(str(error)), ())
+        return Loaded([], [], warned(str(error)), None)
     missing, unexpected = differences(step.recorder.state.losses, saved, ADVICE)
     method, theirs = _method(step.weighing.weighting), saved["weighting"]["method"]
     if method != theirs:
@@ -48,7 +48,7 @@ def load(step: Step, state: Any) -> Loaded:
         try:
             _plain(step.weighing.weighting).load_state_dict(kept)
         except Exception as error:  # somebody else's code: the rest of the model goes on
-            return Loaded([], [], [f"{method}.load_state_dict: {error}"], ())
+            return Loaded([], [], [f"{method}.load_state_dict: {error}"], None)
     take_over(step, saved)
     return Loaded(missing, unexpected, [], names, method != theirs)
 
@@ -89,13 +89,18 @@ def follow_names(
     saved_names: Sequence[str],
     state_dict: dict[str, Tensor],
     prefix: str,
-) -> None:
+) -> list[str]:
     """Bring what was learned for each loss into the order of `names`, before torch loads it.
 
     torch takes the state of a child out of this very dict, after the turn of its parent.
+
+    Returns:
+        In what the saved weighting differs, where the losses do not.
     """
-    if not isinstance(weighting, nn.Module) or tuple(names) == tuple(saved_names):
-        return
+    differ: list[str] = []
+    is_same = tuple(names) == tuple(saved_names)
+    if not isinstance(weighting, nn.Module):
+        return differ
     for name, module in weighting.named_modules(prefix=prefix.removesuffix(".")):
         extra = f"{name}._extra_state"
         for vector, own in getattr(module, "vectors_of_losses", dict)().items():
@@ -103,10 +108,17 @@ def follow_names(
             saved = state_dict.get(key)
             if saved is None or saved.ndim != 1 or len(saved) < len(saved_names):
                 continue
+            if len(saved) != len(own):
+                state_dict.pop(extra, None)  # a memory of so many losses
+                if set(names) == set(saved_names):  # else it is said which losses differ
+                    differ.append(f"{key} for {len(saved)} losses (here for {len(own)}{ADVICE})")
+            elif is_same or not saved_names:
+                continue
             state_dict[key] = _merged(own, names, saved, saved_names)
-        if extra in state_dict and hasattr(module, "state_for"):
+        if extra in state_dict and hasattr(module, "state_for") and not is_same:
             state = module.state_for(names, state_dict.pop(extra))
             state_dict |= {} if state is None else {extra: state}
+    return differ
 
 
 def _merged(own: Tensor, names: Sequence[str], saved: Tensor, saved_names: Sequence[str]) -> Tensor:
