@@ -98,6 +98,15 @@ def test_a_state_has_the_numbers_and_leaves_schedules_to_the_code() -> None:
     assert new.weights_at(3, AB) == [0.5, 4.0]
 
 
+def test_a_schedule_of_the_script_stays_where_the_state_has_a_number() -> None:
+    saved = LossGroup(AB, weighting=StaticWeighting(a=0.5, b=0.1))
+    group = LossGroup(AB, weighting=StaticWeighting(a=2.0, b=lambda step: step + 1.0))
+
+    group.load_state_dict(saved.state_dict())
+
+    assert totals(group, 2) == [1.5, 2.5]
+
+
 def recorded_run(path: Path) -> None:
     with CsvLogger(path) as logger:
         ours = LossGroup(AB, logger, weighting=StaticWeighting(a=lambda step: float(step)))

@@ -132,8 +132,12 @@ class StaticWeighting:
         return {name: weight for name, weight in self._weights.items() if not callable(weight)}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Take over the numbers of `state_dict()`."""
-        self._weights |= {name: _checked(weight, name) for name, weight in state.items()}
+        """Take over the numbers of `state_dict()`; a schedule stays."""
+        self._weights |= {
+            name: _checked(weight, name)
+            for name, weight in state.items()
+            if not callable(self[name])
+        }
 
 
 def _mean_weights(run: Run, scope: str, start: int) -> dict[str, float]:
