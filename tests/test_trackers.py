@@ -196,3 +196,32 @@ def test_a_block_that_ends_inside_a_step_is_reported_with_it() -> None:
         trackers.step()
 
     assert logger["block_mean/D"] == [(0, 1.5), (1, 5.5), (2, 7.5)]
+
+
+def out_of_step_by_an_end_of_its_own(trackers: Trackers, name: str) -> None:
+    trackers[name].end_epoch()
+
+
+def out_of_step_by_a_state(trackers: Trackers, name: str) -> None:
+    solo = LossTracker(name)
+    for _ in range(3):
+        solo.update(1.0, do_backwards=False)
+        solo.end_epoch()
+    trackers[name].load_state_dict(solo.state_dict())
+
+
+@pytest.mark.parametrize("name", ["G", "D"])
+@pytest.mark.parametrize("log_every", [None, 8])
+@pytest.mark.parametrize("out", [out_of_step_by_an_end_of_its_own, out_of_step_by_a_state])
+def test_an_epoch_ends_for_all_also_for_one_that_was_out_of_step(
+    out: Any, log_every: int | None, name: str
+) -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), log_every=log_every)
+    out(trackers, name)
+
+    for loss in (1.0, 10.0, 100.0):
+        track(trackers, G=loss, D=2 * loss)
+        assert trackers.end_epoch() == {"G": loss, "D": 2 * loss}
+
+    epochs = [row["epoch"] for _, _, row in memory.rows if "epoch" in row]
+    assert epochs == [epochs[0], epochs[0] + 1, epochs[0] + 2]

@@ -215,7 +215,10 @@ class Trackers(Mapping[str, LossTracker]):
         """
         with self._readback.lock:
             self.flush()
-            epoch = self._trackers[next(iter(self))].recorder.state.epoch
+            first, *others = (tracker.recorder for tracker in self.values())
+            epoch = first.state.epoch
+            for one in others:  # also one that ended an epoch, or was loaded, by itself
+                one.state = one.state._replace(epoch=epoch)
             records = {name: LossRecord._make(self._numbers(name)) for name in self}
             means = {
                 name: (record.epoch_mean, record.epoch_samples)
