@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -225,3 +226,48 @@ def test_an_epoch_ends_for_all_also_for_one_that_was_out_of_step(
 
     epochs = [row["epoch"] for _, _, row in memory.rows if "epoch" in row]
     assert epochs == [epochs[0], epochs[0] + 1, epochs[0] + 2]
+
+
+@pytest.mark.parametrize("log_every", [None, 8])
+def test_one_that_is_reset_alone_has_a_row_for_each_update(log_every: int | None) -> None:
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), log_every=log_every)
+
+    for step in range(4):
+        track(trackers, G=step, D=step)
+        trackers["G"].reset()
+    trackers.step()
+    trackers.flush()
+
+    assert memory["loss/G"] == memory["loss/D"] == [(step, step) for step in range(4)]
+
+
+@pytest.mark.parametrize("log_every", [None, 8])
+def test_one_that_is_loaded_alone_has_a_row_for_each_update(log_every: int | None) -> None:
+    solo = LossTracker("G")
+    solo.update(5.0, do_backwards=False)
+    trackers = Trackers(["G", "D"], memory := MemoryLogger(), log_every=log_every)
+
+    for step in range(3):
+        trackers["D"].update(step, do_backwards=False)
+        trackers["G"].load_state_dict(solo.state_dict())
+        if step:
+            trackers["G"].update(step, do_backwards=False)
+        trackers.step()
+    trackers.flush()
+
+    assert memory["loss/G"] == [(1, 1.0), (2, 2.0)]
+    assert memory["loss/D"] == [(0, 0.0), (1, 1.0), (2, 2.0)]
+
+
+@pytest.mark.parametrize("log_every", [None, 8])
+def test_a_copy_may_have_one_reset_alone_too(log_every: int | None) -> None:
+    memory = MemoryLogger()
+    copied = copy.deepcopy(Trackers(["G", "D"], memory, log_every=log_every))
+
+    copied["G"].reset()
+    track(copied, G=1.0, D=1.0)
+    copied["G"].reset()
+    track(copied, G=2.0)
+    copied.flush()
+
+    assert memory["loss/G"] == [(0, 1.0), (1, 2.0)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,7 @@ class LossTracker(LossView):
         self._limit = checked_max_loss(max_loss, name)
         self._weighting = OwnWeight(1.0, _checked_warmup(warmup))
         self._is_straight = False
+        self._renewed: Callable[[str], None] | None = None
         reported = report_settings(report)
         settings = StatisticsSettings() if statistics is None else statistics
         checked_kind(settings, StatisticsSettings, "statistics")
@@ -313,8 +314,14 @@ class LossTracker(LossView):
 
     # What surrounds it.
 
-    def join(self, readback: Readback) -> None:
-        """Be one of several, whose losses are read back together and who end a step together."""
+    def join(self, readback: Readback, renewed: Callable[[str], None]) -> None:
+        """Be one of several, whose losses are read back together and who end a step together.
+
+        Args:
+            readback: That of all.
+            renewed: Called with the name when this one was reset or loaded.
+        """
+        self._renewed = renewed
         self.recorder.stride = 0
         self.recorder.use_readback(readback)
 
@@ -342,7 +349,7 @@ class LossTracker(LossView):
         """Forget every loss. The step goes on, so that the rows of a run stay in order."""
         self.flush()
         self._steps.reset()
-        self._is_straight = False
+        self._begin()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every number that must survive a restart, in one tensor."""
@@ -358,7 +365,12 @@ class LossTracker(LossView):
         saved = self.checked_state(state)
         take_over(self._steps, saved)
         self._weighting.weight = saved["weighting"]["weight"]
+        self._begin()
+
+    def _begin(self) -> None:
         self._is_straight = False
+        if self._renewed is not None:
+            self._renewed(self.name)
 
     def checked_state(self, state: Mapping[str, Tensor]) -> dict[str, Any]:
         """What the state says; a ValueError unless it fits."""

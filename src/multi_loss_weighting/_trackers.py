@@ -80,7 +80,7 @@ class Trackers(Mapping[str, LossTracker]):
         # A step leaves one entry for each loss, and one for itself.
         self._readback = Readback(first.readback.every * (len(self) + 1), self._resume)
         for tracker in self.values():
-            tracker.join(self._readback)
+            tracker.join(self._readback, self._renew)
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
@@ -251,7 +251,11 @@ class Trackers(Mapping[str, LossTracker]):
         with self._readback.lock:
             for tracker in self.values():
                 tracker.reset()
-            reported = {name: self._numbers(name) for name in self}
+
+    def _renew(self, name: str) -> None:
+        """A loss was reset or loaded: what it begins with is no news."""
+        with self._readback.lock:
+            reported = {**self._state.reported, name: self._numbers(name)}
             self._state = self._state._replace(reported=reported)
 
     def state_dict(self) -> dict[str, Tensor]:
