@@ -28,6 +28,7 @@ from multi_loss_weighting import (
     StatisticsSettings,
     UncertaintySoftmax,
     UncertaintyWeighting,
+    Weighted,
     Weighting,
 )
 
@@ -552,6 +553,19 @@ def test_losses_whose_gradient_no_grad_hides_are_an_error_that_says_so() -> None
         group.update(losses)
 
     assert group.step == 0
+
+
+def test_a_weighting_that_takes_the_gradient_away_is_an_error_that_says_so() -> None:
+    class Detached:
+        def weigh(self, losses: Any, history: Any, /) -> Weighted:
+            return Weighted(losses.detach().sum(), np.ones(len(losses)))
+
+    group = LossGroup(ABC, weighting=Detached())
+
+    with pytest.raises(ValueError, match="what was weighed has no gradient any more"):
+        group.update(Network()())
+
+    assert (group.step, group["a"].count) == (0, 0)
 
 
 def test_a_number_may_stand_beside_tensors() -> None:

@@ -348,7 +348,7 @@ def test_anything_else_is_an_error_that_changes_nothing(
     [
         (3.0, TypeError, "got a float: pass do_backwards=False"),
         (np.float32(3), TypeError, "got a float32: pass do_backwards=False"),
-        (torch.tensor(3.0), ValueError, "got none: pass do_backwards=False"),
+        (torch.tensor(3.0), ValueError, "'G' has no gradient: pass do_backwards=False"),
     ],
 )
 def test_backward_needs_a_gradient(loss: Any, error: type[Exception], message: str) -> None:
@@ -358,6 +358,24 @@ def test_backward_needs_a_gradient(loss: Any, error: type[Exception], message: s
         tracker.update(loss)
 
     assert (tracker.count, tracker.step) == (0, 0)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("factor", [2.0, math.nan])
+@pytest.mark.filterwarnings("ignore:loss 'G':RuntimeWarning")
+def test_a_gradient_that_no_grad_hides_is_an_error_that_says_so(
+    factor: float, log_every: int | None
+) -> None:
+    tracker = LossTracker("G", weight=0.5, log_every=log_every)
+    weight = torch.ones((), requires_grad=True)
+
+    outside = factor * weight
+    with torch.no_grad():
+        for loss in (outside, factor * weight):
+            with pytest.raises(ValueError, match=r"is inside torch.no_grad\(\)"):
+                tracker.update(loss)
+
+    assert (tracker.updates, tracker.step, weight.grad) == (0, 0, None)
 
 
 def test_if_backward_raises_nothing_has_changed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 Backward = Callable[..., object]
@@ -33,18 +34,32 @@ def check_backward(loss: Any, name: str) -> None:
         )
         raise TypeError(msg)
     if not loss.requires_grad:
-        msg = (
-            f"loss {name!r} must have a gradient for update to call backward, got none: pass"
-            " do_backwards=False to track it only, or do not detach it"
-        )
+        msg = f"{why_no_backward(f'loss {name!r} has no gradient')} to track it only"
         raise ValueError(msg)
 
 
+def why_no_backward(why: str) -> str:
+    """Why there is none to call, and the way out."""
+    if not torch.is_grad_enabled():
+        why = "is inside torch.no_grad()"
+    return f"update calls backward, but {why}: pass do_backwards=False"
+
+
 def run_backward(loss: Tensor, backward: Backward | None, retain_graph: bool) -> Tensor:
-    """Call backward, the user's own where there is one, and let go of the graph."""
+    """Call backward, the user's own where there is one, and let go of the graph.
+
+    Raises:
+        ValueError: If the weights, or where it is weighed, left the loss without a gradient.
+    """
     run = Tensor.backward if backward is None else backward
-    if retain_graph:
-        run(loss, retain_graph=True)
-    else:
-        run(loss)
+    try:
+        if retain_graph:
+            run(loss, retain_graph=True)
+        else:
+            run(loss)
+    except RuntimeError as error:
+        if loss.requires_grad:
+            raise
+        msg = why_no_backward("what was weighed has no gradient any more")
+        raise ValueError(msg) from error
     return loss.detach()

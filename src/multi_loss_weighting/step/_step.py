@@ -13,7 +13,7 @@ from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
 from multi_loss_weighting.tensors._widest import widest
 from multi_loss_weighting.weighting._base import Weighted
 
-from ._backward import run_backward
+from ._backward import run_backward, why_no_backward
 from ._memory import as_tensor
 from ._reading import Reading
 from ._recorder import Recorder
@@ -129,10 +129,7 @@ class Step:
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
         names = ", ".join(losses) or "no loss"
-        why = f"none of {names} has a gradient"
-        if not torch.is_grad_enabled():
-            why = "is inside torch.no_grad()"
-        msg = f"update calls backward, but {why}: pass do_backwards=False"
+        msg = why_no_backward(f"none of {names} has a gradient")
         if self.recorder.ranks.are_many:
             return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
         return f"{msg} to track them only"
