@@ -379,3 +379,17 @@ def test_a_weighting_for_more_losses_takes_over_one_before_its_first_step() -> N
     )
 
     assert "params for 2 losses" in "".join(keys.unexpected_keys)
+
+
+@pytest.mark.parametrize("what", ["mean", "value", "weight", "max_loss", "record"])
+def test_a_view_of_a_loss_that_a_load_has_dropped_says_which_there_are(what: str) -> None:
+    old, group = LossGroup(), LossGroup()
+    old.record({"kl": 1.0})
+    group.record({"recon": 1.0, "kl": 2.0})
+    gone, kept = group["recon"], group["kl"]
+
+    group.load_state_dict(old.state_dict())
+
+    with pytest.raises(KeyError, match=r"a loss of this group \(kl\), got 'recon'"):
+        getattr(gone, what)
+    assert kept.mean == 1.0

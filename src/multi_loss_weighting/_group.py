@@ -21,7 +21,7 @@ from .step._backward import checked_backward
 from .step._follow import FollowedWeights
 from .step._loading import follow_names, load, weighting_state
 from .step._losses import LossOptions, LossSet
-from .step._one_of_many import OneOfMany
+from .step._one_of_many import OneOfMany, place_of
 from .step._packing import packed
 from .step._step import Step
 from .step.report._reporter import make_reporter
@@ -182,10 +182,7 @@ class LossGroup(nn.Module):
         return self._step.recorder.state.losses.names
 
     def __getitem__(self, name: str) -> OneOfMany:
-        if name not in self.names:
-            names = ", ".join(self.names) or "not known before the first step"
-            msg = f"name must be that of a loss of this group ({names}), got {name!r}"
-            raise KeyError(msg)
+        place_of(name, self.names)
         return OneOfMany(self._step, name)
 
     def __iter__(self) -> Iterator[str]:

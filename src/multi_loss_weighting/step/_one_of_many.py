@@ -8,7 +8,22 @@ from multi_loss_weighting.statistics._record import LossRecord
 from multi_loss_weighting.statistics._view import LossView
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._step import Step
+
+
+def place_of(name: str, names: Sequence[str]) -> int:
+    """Where a loss is among those of a group, which may have lost it by a load.
+
+    Raises:
+        KeyError: If it is not among them.
+    """
+    if name not in names:
+        known = ", ".join(names) or "not known before the first step"
+        msg = f"name must be that of a loss of this group ({known}), got {name!r}"
+        raise KeyError(msg)
+    return names.index(name)
 
 
 class OneOfMany(LossView):
@@ -21,7 +36,11 @@ class OneOfMany(LossView):
     @property
     def _now(self) -> LossRecord:
         records = self._step.recorder.wait()
-        return LossRecord._make(records[self._step.recorder.state.losses.names.index(self.name)])
+        return LossRecord._make(records[self._place])
+
+    @property
+    def _place(self) -> int:
+        return place_of(self.name, self._step.recorder.state.losses.names)
 
     @property
     def is_behind(self) -> bool:
@@ -31,13 +50,13 @@ class OneOfMany(LossView):
     @property
     def weight(self) -> float:
         """The weight of the next step."""
-        return self._step.weighing.next_weights()[self.name]
+        place = self._place
+        return [*self._step.weighing.next_weights().values()][place]
 
     @property
     def max_loss(self) -> float:
         """Above it the loss is scaled down to it."""
-        losses = self._step.recorder.state.losses
-        return losses.limits[losses.names.index(self.name)]
+        return self._step.recorder.state.losses.limits[self._place]
 
     def __repr__(self) -> str:
         return (
