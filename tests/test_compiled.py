@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
     EqualWeighting,
+    History,
     LossGroup,
+    NormalizedWeighting,
     StaticWeighting,
     UncertaintyWeighting,
+    Weighted,
+    weighted_sum,
 )
 
 from .methods import methods
@@ -118,6 +122,39 @@ def test_a_number_that_changes_needs_no_graph_for_each_value() -> None:
     totals = [step({"kl": beta / 16, "recon": loss}).item() for beta in range(1, 16)]
 
     assert totals == [2 + beta / 16 for beta in range(1, 16)]
+
+
+class ByStep(nn.Module):
+    """Weights of 1 / (step + 1), by a module, which is compiled itself."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        return weighted_sum(losses, torch.ones_like(losses) / (history.step + 1))
+
+
+SCHEDULES: dict[str, Callable[[], Any]] = {
+    "schedule": lambda: StaticWeighting(a=lambda step: 1 / (step + 1), b=0.0),
+    "module": ByStep,
+    "normalized module": lambda: NormalizedWeighting(ByStep(), by="first"),
+}
+
+
+@pytest.mark.parametrize("of_the_user", [None, 10])
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_goes_by_the_step_and_so_does_the_row(
+    name: str, backend: str, of_the_user: int | None
+) -> None:
+    compiled, plain = (LossGroup(["a", "b"], weighting=SCHEDULES[name]()) for _ in range(2))
+    step = torch.compile(compiled.weigh, fullgraph=True, backend=backend)
+    for number in range(5):
+        at = None if of_the_user is None else of_the_user * number
+        losses = {"a": torch.tensor(2.0), "b": torch.tensor(2.0)}
+
+        assert step(losses, step=at).item() == pytest.approx(plain.weigh(losses, step=at).item())
+
+        for group in (compiled, plain):
+            group.record(losses, step=at)
+        assert compiled.weights == pytest.approx(plain.weights)
 
 
 @pytest.mark.parametrize("value", [2.0, 8.0, math.inf])

@@ -893,6 +893,15 @@ def test_weights_are_for_one_loss_of_each_name(losses: Any) -> None:
         LossGroup(ABC).weights_for(losses)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64, torch.float32])
+def test_weights_for_losses_in_half_precision_keep_their_size(dtype: torch.dtype) -> None:
+    group = LossGroup(["a", "b"], weighting=StaticWeighting(a=1e-8, b=1e5))
+
+    weights = group.weights_for(torch.ones(2, dtype=dtype))
+
+    torch.testing.assert_close(weights, torch.tensor([1e-8, 1e5]), rtol=1e-6, atol=0.0)
+
+
 def test_each_loss_can_be_asked() -> None:
     group = LossGroup(ABC)
 

@@ -238,6 +238,8 @@ class LossGroup(nn.Module):
     def weights_for(self, losses: Tensor) -> Tensor:
         """The weights [K] that the next step will have, for losses [K] and where those are.
 
+        They are in float32, or in float64 for losses in float64.
+
         Raises:
             RuntimeError: If the names of the losses are not known yet.
             ValueError: If there is not one loss for each name.
@@ -247,7 +249,7 @@ class LossGroup(nn.Module):
             got = list(losses.shape) if isinstance(losses, Tensor) else repr(losses)
             msg = f"losses must be a tensor [{len(self)}], of {', '.join(self)}, got {got}"
             raise ValueError(msg)
-        return self._step.weighing.weights_for(losses.detach(), None, remembers=False)
+        return self._step.weighing.weights_for(losses.detach())
 
     @property
     def finite(self) -> Tensor:
@@ -300,22 +302,22 @@ class LossGroup(nn.Module):
             ValueError: If a loss is unknown or has more than one element, or none was given.
         """
         if torch.compiler.is_compiling():
-            return self._weigh_compiled(losses)
+            return self._weigh_compiled(losses, step)
         return self._step.weighing.weigh_and_remember(self._own(losses), step)
 
     forward = weigh
 
-    def _weigh_compiled(self, losses: Mapping[str, Tensor]) -> Tensor:
+    def _weigh_compiled(self, losses: Mapping[str, Tensor], step: int | None) -> Tensor:
         reader = self._step.reading.reader
         if not reader.names:
             self._raise_unknown()
         batch, given = _compiled.read(reader, self._own(losses), self._nonfinite.keeps())
         if isinstance(innermost(self.weighting), nn.Module):
             seen = batch.losses.detach()
-            history = _compiled.CompiledHistory(reader.names, batch.present, self._key, seen)
+            history = _compiled.CompiledHistory(reader.names, batch.present, step, self._key, seen)
             return self.weighting.weigh(batch.losses, history).total
         weights = _compiled.weights_of(
-            self._key, batch.losses.detach(), given, torch.is_grad_enabled()
+            self._key, batch.losses.detach(), given, step, torch.is_grad_enabled()
         )
         return batch.losses.dot(weights)
 

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 class Weigher(Protocol):
     """Who knows the weights of the step that begins."""
 
-    def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
+    def weights_for(
+        self, losses: Tensor, given: list[bool] | None, step: int | None, remembers: bool
+    ) -> Tensor:
         """The weights [K] for losses [K], which the next record is told if it `remembers`."""
         ...
 
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
-        """One number of each loss, [K], up to the step before."""
+        """One number of each loss, [K], up to the step before; or "step", the step itself."""
         ...
 
 
@@ -65,10 +67,12 @@ def register(step: HasWeigher) -> Tensor:
 
 
 @torch.library.custom_op("multi_loss_weighting::weights", mutates_args=())
-def weights_of(key: Tensor, losses: Tensor, given: Sequence[bool], remembers: bool) -> Tensor:
+def weights_of(
+    key: Tensor, losses: Tensor, given: Sequence[bool], step: int | None, remembers: bool
+) -> Tensor:
     """The weights [K] of the step that begins, for losses [K]."""
     are_given = None if all(given) else list(given)
-    return _steps[int(key.item())].weighing.weights_for(losses, are_given, remembers)
+    return _steps[int(key.item())].weighing.weights_for(losses, are_given, step, remembers)
 
 
 @weights_of.register_fake
@@ -76,6 +80,7 @@ def _(
     key: Tensor,  # noqa: ARG001, the signature of the operator
     losses: Tensor,
     given: Sequence[bool],  # noqa: ARG001
+    step: int | None,  # noqa: ARG001
     remembers: bool,  # noqa: ARG001
 ) -> Tensor:
     return torch.empty_like(losses)
@@ -129,11 +134,26 @@ class CompiledHistory(History):
     is_on_device = True
 
     def __init__(
-        self, names: tuple[str, ...], present: Tensor | None, key: Tensor, losses: Tensor
+        self,
+        names: tuple[str, ...],
+        present: Tensor | None,
+        step: int | None,
+        key: Tensor,
+        losses: Tensor,
     ) -> None:
         super().__init__(names, ())
         self.present = present
         self._key, self._losses = key, losses
+        self.step = step
+
+    @property
+    def step(self) -> Any:
+        """The step that is being weighed, a 0-d tensor unless the user gave it."""
+        return self.gather("step")[0] if self._step is None else self._step
+
+    @step.setter
+    def step(self, step: int | None) -> None:
+        self._step = step
 
     def gather(self, name: str) -> Any:
         """One number of each loss's record."""

@@ -30,10 +30,13 @@ class History:
             that does not (it was not given, or is not finite) is 0 among the losses to weigh.
         are_given: Whether the user gave the names, so that no other loss can come.
         is_on_device: Whether the vectors are tensors on an accelerator.
+        will_be_recorded: Whether the answer is for training, which records the step; it is not
+            where somebody only looks at the weights.
     """
 
     is_on_device = False
     are_given = True
+    will_be_recorded = True
 
     def __init__(self, names: tuple[str, ...], records: Sequence[Numbers]) -> None:
         self.names = names

@@ -119,6 +119,7 @@ class Step:
             self._record(batch, weights, used, samples, own, step)
         except Exception:
             self.reading.go_back(before)
+            self.weighing.give_up()
             raise
         return total
 
@@ -257,6 +258,7 @@ class Step:
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
         self.recorder.state = self.recorder.state._replace(sums=None, remembered=(), extra={})
+        self.weighing.give_up()
 
     def _with(self, batch: Batch, samples: Any) -> Tensor:
         """The sums of the step with one more micro-batch."""

@@ -54,7 +54,7 @@ class Weighing:
         self.weighting = weighting
         self.has_memory = hasattr(weighting, "recorded")
 
-    def weigh(self, batch: Batch, step: int) -> Weighted:
+    def weigh(self, batch: Batch, step: int, will_be_recorded: bool = True) -> Weighted:
         """The objective of a step."""
         if self.recorder.state.untold is not None:
             self.tell()
@@ -63,6 +63,7 @@ class Weighing:
             _check_device(weighting, batch.raw.device)
         history = self.reading.history()
         history.step, history.present = step, batch.present
+        history.will_be_recorded = will_be_recorded
         result = weighting.weigh(batch.losses, history)
         result = checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
         if type(result.weights) is list:
@@ -81,11 +82,11 @@ class Weighing:
         It stands before `weigh`, so that a step that nobody looks at costs nothing.
         """
 
-        def weigh(batch: Batch, step: int) -> Weighted:
+        def weigh(batch: Batch, *step: Any) -> Weighted:
             state = self.recorder.state
             if look(batch.losses, state.losses.names, state.number):
                 self.__dict__.pop("weigh", None)
-            return Weighing.weigh(self, batch, step)
+            return Weighing.weigh(self, batch, *step)
 
         self.__dict__["weigh"] = weigh
 
@@ -97,14 +98,16 @@ class Weighing:
         with recorder.lock:
             before = recorder.state
             at = before.step if step is None else checked_step(step)
-            batch = self.reading.read(losses)
+            batch, is_training = self.reading.read(losses), torch.is_grad_enabled()
             try:
-                weighted = self.weigh(batch, at)
+                weighted = self.weigh(batch, at, is_training)
             except Exception:
                 self.reading.go_back(before)
                 raise
-            if torch.is_grad_enabled():
+            if is_training:
                 self.remember(batch, weighted)
+            else:
+                self.reading.go_back(before)
         return weighted.total
 
     def remember(self, batch: Batch, weighted: Weighted) -> None:
@@ -127,9 +130,9 @@ class Weighing:
 
     # Weights by themselves.
 
-    def weights(self, losses: Tensor, step: int) -> Any:
+    def weights(self, losses: Tensor, step: int, will_be_recorded: bool = False) -> Any:
         """The weights of a step of losses [K] that are all there; 0 for one that is not known."""
-        return self.weigh(self.reading.read_vector(losses), step).weights
+        return self.weigh(self.reading.read_vector(losses), step, will_be_recorded).weights
 
     def next_weights(self) -> dict[str, float]:
         """The weights that the next step will have, of losses that are all there.
@@ -148,24 +151,36 @@ class Weighing:
             ]
         return dict(zip(state.losses.names, weights, strict=True))
 
-    def weights_for(self, losses: Tensor, given: list[bool] | None, remembers: bool) -> Tensor:
+    def weights_for(
+        self,
+        losses: Tensor,
+        given: list[bool] | None = None,
+        step: int | None = None,
+        remembers: bool = False,
+    ) -> Tensor:
         """The weights [K] of the step for compiled code, which the next record is told.
 
-        It knows the weights, and not the objective.
+        It knows the weights, and not the objective. They are never in half precision.
         """
         with self.recorder.lock:
             state = self.recorder.state
-            weights = as_vector(self.weights(losses, state.step))
+            at = state.step if step is None else checked_step(step)
+            weights = as_vector(self.weights(losses, at, remembers))
             if remembers:
                 own = weights.tolist() if weights.is_cpu else weights
                 now = losses.tolist() if losses.is_cpu else losses.clone()
                 self._keep(Weighed(state.losses.names, given, own, None, now))
-        return weights.to(losses, non_blocking=True, copy=True)
+        dtype = torch.promote_types(losses.dtype, torch.float32)
+        return weights.to(losses.device, dtype, non_blocking=True, copy=True)
 
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
         """One number of each loss for compiled code, a vector [K] of its own."""
         with self.recorder.lock:
-            vector = torch.as_tensor(shown(self.reading.history(), name), device=device)
+            if name == "step":
+                numbers: Any = [self.recorder.state.step] * len(self.recorder.state.losses)
+            else:
+                numbers = shown(self.reading.history(), name)
+            vector = torch.as_tensor(numbers, device=device)
             return vector.to(widest(device), copy=True)
 
     # What a weighting with a memory of its own is told.
@@ -178,9 +193,16 @@ class Weighing:
         """Tell it, unless it was told before."""
         untold, hook = self.recorder.state.untold, getattr(self.weighting, "recorded", None)
         if untold is not None and hook is not None:
+            history = self.reading.history()
+            history.step = self.recorder.state.step - 1
             # In C, so that no interrupt comes between the call and the note that it was made.
-            next(map(hook, *untold, repeat(self.reading.history())), None)
+            next(map(hook, *untold, repeat(history)), None)
         self.recorder.state = self.recorder.state._replace(untold=None)
+
+    def give_up(self) -> None:
+        """Tell it that what it weighed since the last step will not be recorded."""
+        if hasattr(self.weighting, "given_up"):
+            self.weighting.given_up()
 
 
 def _check_device(weighting: nn.Module, device: torch.device) -> None:

@@ -126,6 +126,10 @@ class Measuring(Remembering):
         self._complain()
         self._measured, self._at, self._steps = {}, None, self._steps + 1
 
+    def given_up(self) -> None:
+        """The step will not be recorded, so what was measured in it counts for nothing."""
+        self._measured = {}
+
     @abstractmethod
     def _moved(self, old: Numbers, norms: Tensor, losses: Tensor, history: History) -> Numbers:
         """What is remembered of the losses [K] after a step in which `norms` were measured."""

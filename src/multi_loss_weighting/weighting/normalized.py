@@ -26,7 +26,9 @@ _POWERS = {
 }
 """How each statistic goes with the size of its loss."""
 
-_HANDED_ON = ("num_losses", "ratio_settings", "expect", "forget", "to_average", "averaged")
+_HANDED_ON = frozenset(
+    ("num_losses", "ratio_settings", "expect", "forget", "given_up", "to_average", "averaged")
+)
 """What is of the inner weighting whatever the sizes, where it has it."""
 
 
@@ -78,7 +80,7 @@ class NormalizedWeighting(nn.Module):
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective of the inner weighting for the losses over their sizes."""
         own = self._sizes_of(losses, history)
-        if not torch.compiler.is_compiling():
+        if history.will_be_recorded and not torch.compiler.is_compiling():
             self._sizes = own
         seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
         result = self.inner.weigh(seen, ScaledHistory(history, own))
@@ -127,6 +129,7 @@ class ScaledHistory(History):
         super().__init__(history.names, history.records)
         self.step, self.present = history.step, history.present
         self.are_given, self.is_on_device = history.are_given, history.is_on_device
+        self.will_be_recorded = history.will_be_recorded
         self._history, self._sizes = history, sizes
 
     def gather(self, name: str) -> Any:
