@@ -304,6 +304,30 @@ def test_a_gradient_scaler_goes_on_after_a_step_without_a_finite_loss(
 
 
 @pytest.mark.filterwarnings("ignore:loss '")
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("other", ["number", "tensor", "network"])
+def test_a_gradient_scaler_goes_on_where_an_optimizer_has_no_finite_loss(
+    other: str, log_every: int | None
+) -> None:
+    nets = {"a": nn.Linear(3, 1), "b": nn.Linear(3, 1)}
+    optimizers = {name: torch.optim.Adam(net.parameters()) for name, net in nets.items()}
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    group = LossGroup(["a", "b"], log_every=log_every)
+    own = {name: net(torch.ones(1, 3)).mean() for name, net in nets.items()}
+    others: dict[str, Any] = {"number": 1.0, "tensor": torch.tensor(1.0), "network": own["b"]}
+
+    scaler.scale(group.weigh({"a": own["a"] + math.nan, "b": others[other]})).backward()  # type: ignore[no-untyped-call]
+    for optimizer in [*optimizers.values()][: 2 if other == "network" else 1]:
+        scaler.step(optimizer)
+    scaler.update()
+
+    assert nets["a"].weight.grad is not None
+    assert nets["a"].weight.grad.tolist() == [[0.0] * 3]
+    trained = nets["b"].weight.grad
+    assert (trained is not None and trained.tolist() == [[1.0] * 3]) == (other == "network")
+
+
+@pytest.mark.filterwarnings("ignore:loss '")
 @pytest.mark.parametrize("is_one_of_several", [True, False])
 def test_a_gradient_scaler_goes_on_after_a_nan_of_a_tracker(is_one_of_several: bool) -> None:
     trackers = Trackers(["a"])

@@ -12,7 +12,7 @@ import torch
 from loss_loggers.arguments import checked, checked_kind
 
 from .batch._names import checked_max_loss, checked_name
-from .batch._nonfinite import NonfinitePolicy, OnNonfinite, left_out, zeros_of
+from .batch._nonfinite import NonfinitePolicy, OnNonfinite, left_out
 from .batch._value import check_loss, checked_samples, checked_step, read, widened
 from .statistics._record import UPDATES, LossRecord
 from .statistics._settings import StatisticsSettings
@@ -278,8 +278,7 @@ class LossTracker(LossView):
             return loss * (weight * self._limit / value)
         if self._nonfinite.keeps():
             return loss * weight
-        has_graph = isinstance(loss, torch.Tensor) and loss.grad_fn is not None
-        return zeros_of([loss], loss) if has_graph and loss.requires_grad else left_out(loss)
+        return left_out(loss)
 
     def _goes_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""

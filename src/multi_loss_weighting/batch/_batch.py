@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multi_loss_weighting.statistics._scalar import clamp
 
-from ._nonfinite import left_out, warn_empty, zeros_of
+from ._nonfinite import left_out, warn_empty
 from ._value import WIDE, check_loss, number, read, widened
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ class BatchReader:
             ]
         )
         if not any(present) and stacked.requires_grad:
-            stacked = zeros_of(losses.values(), stacked)
             self._warn_empty(dict(zip(self.names, values, strict=True)))
         return Batch(
             stacked,

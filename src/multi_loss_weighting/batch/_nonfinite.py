@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from multi_loss_weighting._warn import warn_user
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 OnNonfinite = Literal["skip", "keep", "raise"]
 
@@ -50,24 +47,17 @@ class NonfinitePolicy:
 
 
 def left_out(loss: Any) -> Any:
-    """A zero in place of the loss; 0 * nan would still poison the gradient.
+    """A zero in place of the loss, whose gradient is 0 on each leaf that the loss depends on.
 
-    It takes part in a sum and in backward as a loss does, and its gradient goes nowhere.
+    So backward, a gradient scaler and an optimizer of the network behind this loss alone go on as
+    usual; 0 * nan would poison the gradient.
     """
     if not isinstance(loss, Tensor):
         return 0.0
-    return torch.zeros_like(loss.detach()).requires_grad_(loss.requires_grad)
-
-
-def zeros_of(losses: Iterable[Any], like: Tensor) -> Tensor:
-    """Zeros as `like`, whose gradient is 0 on each leaf that the losses depend on.
-
-    It stands for losses of which none is finite, so that backward and a gradient scaler find the
-    network behind the objective as usual.
-    """
-    leaves = _leaves([loss for loss in losses if isinstance(loss, Tensor) and loss.requires_grad])
-    zeros: Tensor = _Zeros.apply(like.detach(), *leaves)  # type: ignore[no-untyped-call]
-    return zeros
+    zero = torch.zeros_like(loss)
+    if not (loss.requires_grad and torch.is_grad_enabled()):
+        return zero
+    return _Zeros.apply(zero, *_leaves(loss))  # type: ignore[no-untyped-call]
 
 
 class _Zeros(torch.autograd.Function):
@@ -81,10 +71,12 @@ class _Zeros(torch.autograd.Function):
         return (None, *(torch.zeros_like(leaf) for leaf in ctx.leaves))
 
 
-def _leaves(losses: list[Tensor]) -> list[Tensor]:
-    """The tensors at which the backward of these losses ends."""
-    found = {id(loss): loss for loss in losses if loss.grad_fn is None}
-    waiting: list[Any] = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
+def _leaves(loss: Tensor) -> list[Tensor]:
+    """The tensors at which the backward of the loss ends."""
+    if loss.grad_fn is None:
+        return [loss]
+    found: dict[int, Tensor] = {}
+    waiting: list[Any] = [loss.grad_fn]
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
