@@ -106,6 +106,36 @@ def test_recorded_numbers_are_never_rounded(
     assert logger.values("loss/total") == pytest.approx(totals, rel=1e-6)
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("dtype", [*HALF, torch.float32, torch.float64])
+@pytest.mark.parametrize("whole", [2051, 70001, 2**24 + 1])
+def test_a_whole_number_beside_floats_is_not_rounded(
+    way: str, log_every: int | None, dtype: torch.dtype, whole: int
+) -> None:
+    group = LossGroup(["net", "length"], log_every=log_every)
+    net = torch.tensor(1.5, dtype=dtype, requires_grad=True)
+
+    total = WAYS[way](group, {"net": net * 1, "length": torch.tensor(whole)})
+
+    assert (group["net"].value, group["length"].value) == (1.5, whole)
+    assert group["length"].mean == whole
+    assert total.dtype == torch.promote_types(dtype, torch.float32)
+    assert total.item() == pytest.approx(whole + 1.5, rel=1e-15 if dtype.itemsize == 8 else 1e-7)
+    total.backward()  # type: ignore[no-untyped-call]
+    assert net.grad is not None
+
+
+@pytest.mark.parametrize("dtype", [*HALF, torch.float32, torch.float64])
+def test_a_weighting_that_is_called_rounds_no_whole_number(dtype: torch.dtype) -> None:
+    loss, whole = torch.tensor(1.5, dtype=dtype), torch.tensor(70001)
+
+    for weighting in (AutomaticWeightedLoss(2), UncertaintyWeighting(2)):
+        assert weighting(loss, whole).item() == pytest.approx(
+            weighting(1.5, 70001).item(), rel=1e-6
+        )
+
+
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("weight", [1e-8, 1e5, 1.0009765625])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from multi_loss_weighting.statistics._record import Numbers
     from multi_loss_weighting.statistics._settings import RatioSettings
 
+_NARROW = {torch.float32, torch.float16, torch.bfloat16}
+
 
 class DeviceLosses:
     """Reads the losses of each step into tensors [K] of one device, in the order of the group.
@@ -83,9 +85,9 @@ class DeviceLosses:
         else:
             live, raw = _Finite.apply(*own)  # type: ignore[no-untyped-call]
             live, raw = live.to(dtype), raw.to(dtype)
-        if any(part.dtype == torch.float64 != dtype for part in parts):
-            # A plain number beside them keeps its digits in the record.
-            raw = torch.stack([part.detach().double() for part in parts])
+        if any(part.dtype != dtype and part.dtype not in _NARROW for part in parts):
+            # A plain or a whole number beside them keeps its digits in the record.
+            raw = torch.stack([part.detach().to(widest(self.device)) for part in parts])
         self.history.show(None if keeps_nonfinite else raw, mask)
         return Batch(self.clamp(live), [], given, raw=raw)
 

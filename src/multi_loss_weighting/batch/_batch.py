@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _CPU = torch.device("cpu")
+_EXACT = 2.0**24  # float32 has each whole number below it
+_FLOATING = WIDE | {torch.float16, torch.bfloat16}
+_dtype_of = attrgetter("dtype")
 _NOTHING = torch.empty(0, device="cpu")
 
 
@@ -67,18 +70,19 @@ class BatchReader:
             stacked = torch.stack(parts)
             if type(stacked) is not Tensor or not stacked.is_cpu or stacked.ndim != 1:
                 return None
-            if stacked.dtype not in WIDE:
-                if not stacked.is_floating_point():
-                    return None
-                stacked = stacked.float()
             values = stacked.tolist()
-            is_plain = math.isfinite(sum(values))
+            total = sum(values)
+            is_wide = stacked.dtype in WIDE
+            if not (is_wide and -_EXACT < total < _EXACT):
+                # Torch rounds whole numbers to the floats beside them.
+                if not (math.isfinite(total) and _FLOATING.issuperset(map(_dtype_of, parts))):
+                    return None
+                stacked = stacked if is_wide else stacked.float()
         except (KeyError, IndexError, TypeError, RuntimeError):
             return None
         for index, limit in self._finite_limits:
-            is_plain &= values[index] <= limit
-        if not is_plain:
-            return None
+            if values[index] > limit:
+                return None
         return Batch(stacked, values, None, None, (), True)
 
     def read_carefully(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
@@ -173,7 +177,7 @@ class BatchReader:
 def _part(loss: Any, value: float, limit: float, keeps_nonfinite: bool) -> Any:
     """What goes into the objective of one loss."""
     if isinstance(loss, Tensor):
-        loss = widened(loss.as_subclass(Tensor))
+        loss = widened(loss.as_subclass(Tensor)) if loss.is_floating_point() else value
     if not math.isfinite(value):
         return loss if keeps_nonfinite else left_out(loss)
     return loss * (limit / value) if value > limit else loss

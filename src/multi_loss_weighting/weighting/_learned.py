@@ -151,4 +151,7 @@ class LearnedWeighting(InFullPrecision):
 
 
 def _scalar(loss: Tensor | float, like: Tensor) -> Tensor:
-    return loss.reshape(()) if isinstance(loss, Tensor) else like.new_tensor(loss)
+    if not isinstance(loss, Tensor):
+        return like.new_tensor(loss)
+    # A stack of half precision and whole numbers would round these.
+    return loss.reshape(()).to(torch.promote_types(loss.dtype, like.dtype))
