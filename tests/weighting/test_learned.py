@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -388,3 +389,27 @@ def test_a_loss_that_is_missing_has_no_term_in_the_total_of_ones_own() -> None:
     total = group.update({"a": 3.0}, do_backwards=False)
 
     assert total.item() == pytest.approx(3.0 + 1.0)
+
+
+class Logarithms(OwnWeighting):
+    """Has no slope at a loss of 0."""
+
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+        factors = torch.exp(-params)
+        return factors * losses.log() + params, (factors / losses).detach()
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("other", [{}, {"b": math.nan}, {"b": math.inf}])
+@pytest.mark.filterwarnings("ignore:loss 'b'")
+def test_a_loss_that_takes_no_part_moves_no_parameter_of_ones_own(
+    other: dict[str, float], log_every: int | None
+) -> None:
+    weighting = Logarithms(2)
+    group = LossGroup(["a", "b"], weighting=weighting, log_every=log_every)
+    a, b = torch.tensor([2.0, 1.0], requires_grad=True)
+
+    group.update({"a": a * 1} | {name: b * value for name, value in other.items()})
+
+    assert weighting.params.grad is not None
+    assert weighting.params.grad.tolist() == [pytest.approx(1 - math.log(2.0)), 0.0]

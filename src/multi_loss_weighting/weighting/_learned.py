@@ -82,7 +82,7 @@ class LearnedWeighting(InFullPrecision):
 
         Args:
             params: The parameters [n] of these losses.
-            losses: The losses [n], with their gradients; 0 for one that takes no part.
+            losses: The losses [n], with their gradients; 1 for one that takes no part.
         """
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
@@ -95,9 +95,12 @@ class LearnedWeighting(InFullPrecision):
         if count != self.num_losses:
             self._check_names(history.names)
             params = params[:count]
+        present = history.present
+        if present is not None:  # a term need not have a slope at 0, and 0 * inf is nan
+            losses = torch.where(present, losses, 1.0)
         terms, weights = self._terms_and_weights(params, losses)
-        if history.present is not None:
-            terms = torch.where(history.present, terms, 0.0)
+        if present is not None:
+            terms = torch.where(present, terms, 0.0)
         return Weighted(terms.sum(), weights)
 
     def forward(self, *losses: Tensor | float) -> Tensor:
