@@ -303,3 +303,22 @@ def test_the_uncertainty_softmax_is_that_of_the_scalar_form(kind: str, temperatu
 
     named = dict(zip("abc", losses, strict=True))
     assert float(total) == pytest.approx(group.weigh(named).item(), rel=1e-12)
+
+
+def test_they_weigh_inside_of_a_transform_of_torch() -> None:
+    cov = cov_weighting()
+    state = cov.init(torch.zeros(2))
+    for row in ([1.0, 2.0], [2.0, 2.5], [1.5, 4.0]):
+        state, _ = cov.update(state, torch.tensor(row))
+
+    def total(point: torch.Tensor) -> torch.Tensor:
+        losses = torch.stack([point * 3, point.square()])
+        return losses.dot(cov.weights(state)).add(uncertainty_softmax_loss(losses))
+
+    points = torch.tensor([1.0, 2.0], requires_grad=True)
+    gradients = torch.func.vmap(torch.func.grad(total))(points)
+
+    for point, gradient in zip(points, gradients, strict=True):
+        assert torch.autograd.grad(total(point), points)[0].sum().item() == pytest.approx(
+            gradient.item()
+        )

@@ -13,7 +13,7 @@ from loss_loggers.arguments import checked, checked_kind
 
 from .batch._names import checked_max_loss, checked_name
 from .batch._nonfinite import NonfinitePolicy, OnNonfinite, left_out
-from .batch._value import check_loss, checked_samples, checked_step, read, widened
+from .batch._value import check_loss, checked_samples, checked_step, is_transformed, read, widened
 from .statistics._record import UPDATES, LossRecord
 from .statistics._settings import StatisticsSettings
 from .statistics._view import LossView
@@ -235,7 +235,7 @@ class LossTracker(LossView):
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
         try:
-            is_straight = self._is_straight and loss.is_cpu
+            is_straight = self._is_straight and loss.is_cpu and not is_transformed(loss)
         except AttributeError:
             is_straight = True
         if not (is_straight or self._goes_straight(loss)):

@@ -12,7 +12,7 @@ from torch import Tensor
 from multi_loss_weighting.statistics._scalar import clamp
 
 from ._nonfinite import left_out, warn_empty
-from ._value import WIDE, check_loss, number, read, widened
+from ._value import WIDE, check_loss, is_transformed, number, read, widened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +69,8 @@ class BatchReader:
             parts = (losses[self.names[0]],) if self._pick is None else self._pick(losses)
             stacked = torch.stack(parts)
             if type(stacked) is not Tensor or not stacked.is_cpu or stacked.ndim != 1:
+                return None
+            if is_transformed(stacked):
                 return None
             values = stacked.tolist()
             total = sum(values)

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 WIDE = frozenset((torch.float32, torch.float64))
+# Nothing public tells a tensor inside of `torch.func` from a plain one.
+is_transformed = torch._C._functorch.is_functorch_wrapped_tensor  # noqa: SLF001
 _TRACED = ("Tracer", "SymbolicTensor")
 
 
@@ -106,14 +108,16 @@ def check_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
     """Raise unless it is one plain number on this device. That is seen without reading it.
 
     Raises:
-        TypeError: If it is complex or sparse, a batch of `torch.func`, or spread over devices.
+        TypeError: If it is complex or sparse, one inside of `torch.func`, or spread over devices.
         ValueError: If it has no or more than one element, or is on another device.
     """
     if loss.numel() != 1 or loss.is_complex() or loss.layout != torch.strided:
         raise _explained(loss, f"loss {name!r}", TypeError())
-    # Nothing public tells such a tensor from a plain one.
-    if torch._C._functorch.is_functorch_wrapped_tensor(loss):  # noqa: SLF001
-        msg = f"loss {name!r} must be a number outside of torch.func (grad, vmap), got one inside"
+    if is_transformed(loss):
+        msg = (
+            f"loss {name!r} must be a number outside of torch.func (grad, vmap), got one inside:"
+            " return it and record it outside, or weigh inside with multi_loss_weighting.functional"
+        )
         raise TypeError(msg)
     if hasattr(loss, "full_tensor"):
         msg = f"loss {name!r} must be a plain tensor, got a DTensor: pass loss.full_tensor()"
