@@ -62,6 +62,25 @@ def test_a_missing_loss_counts_at_its_mean_so_that_the_others_keep_their_weight(
     assert group.next_weights() == pytest.approx(before)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, 0.0])
+@pytest.mark.parametrize("way", ["host", "late", "compiled"])
+@pytest.mark.filterwarnings("ignore:loss 'c' is")
+def test_a_loss_that_is_kept_though_it_is_not_finite_counts_at_its_mean_too(
+    way: str, value: float
+) -> None:
+    log_every = 2 if way == "late" else None
+    group = LossGroup(ABC, weighting=UncertaintySoftmax(), nonfinite="keep", log_every=log_every)
+    group.record({"a": 0.5, "b": 1.0, "c": 2.0})
+    before = group.weights
+    weigh = torch.compile(group.weigh, backend="eager") if way == "compiled" else group.weigh
+    losses = {"a": torch.tensor(0.5), "b": torch.tensor(1.0), "c": torch.tensor(value)}
+
+    weigh(losses)
+    group.record(losses)
+
+    assert group.weights == pytest.approx(before)
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-300, math.nan, math.inf, -3.0, 1e300])
 @pytest.mark.filterwarnings("ignore:loss 'a' is")
 def test_any_loss_leaves_weights_that_are_finite(value: float) -> None:

@@ -28,8 +28,8 @@ class UncertaintySoftmax(Tunable):
     1 / L_i is where a learned uncertainty weight (`UncertaintyWeighting`) comes to rest, so there
     is nothing to learn, and the softmax with its temperature keeps one loss from taking all. The
     L_i are those of the step itself, and no gradient goes through the weights. So each rank weighs
-    by its own losses. A loss that is 0 or missing counts at its running mean; while that is not
-    known it weighs 1/K. A negative loss counts by its magnitude.
+    by its own losses. A loss that is 0, missing or not finite counts at its running mean; while
+    that is not known it weighs 1/K. A negative loss counts by its magnitude.
 
     Kirchdorfer et al., "Analytical Uncertainty-Based Loss Weighting in Multi-Task Learning",
     arXiv:2408.07985.
@@ -60,9 +60,10 @@ class UncertaintySoftmax(Tunable):
         """The sum of the losses times their weights."""
         size = abs(vector(losses, history))
         where = arrays_of(size).where
-        if history.is_on_device or not size.all():
-            size = where(size > 0, size, abs(alike(size, history.mean)))
-        known = size < math.inf  # neither nan nor infinite
+        known = (size > 0) & (size < math.inf)
+        if history.is_on_device or not known.all():
+            size = where(known, size, abs(alike(size, history.mean)))
+            known = size < math.inf  # which nan is not
         logits = 1 / (self.temperature * where(size > LEAST, size, LEAST))
         weights = softmax_shares(logits, known)
         return weighted_sum(losses, weights * len(losses) if self.sum_to == "K" else weights)
