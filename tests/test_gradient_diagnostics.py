@@ -119,6 +119,17 @@ def test_a_loss_without_gradient_has_norm_and_cosine_zero(without: Any) -> None:
     )
 
 
+def test_inference_mode_changes_nothing_but_that_losses_made_in_it_have_no_gradient() -> None:
+    weight = torch.ones(3, requires_grad=True)
+    losses = {"a": 4 * weight[0]}
+    with torch.inference_mode():
+        inside, made_inside = torch.ones(3, requires_grad=True), {"a": 4 * weight[0]}
+
+        assert GradientDiagnostics(weight).measure(losses)["gradient_norm/a"] == 4
+        assert GradientDiagnostics(weight).measure(made_inside)["gradient_norm/a"] == 0
+        assert GradientDiagnostics(inside).measure(losses)["gradient_norm/a"] == 0
+
+
 def test_no_loss_with_a_gradient_gives_zeros() -> None:
     weight = torch.ones(1, requires_grad=True)
 

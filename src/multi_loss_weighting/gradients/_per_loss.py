@@ -130,7 +130,7 @@ def gradient_rows(
     Raises:
         RuntimeError: If a reentrant checkpoint hides some of the gradients.
     """
-    learning = [parameter for parameter in parameters if parameter.requires_grad]
+    learning = [one for one in parameters if one.requires_grad and not one.is_inference()]
     live = [root if learning and _is_live(root) else None for root in roots]
     check_all_visible([start.root for start in live if start is not None], learning)
     for root in live:

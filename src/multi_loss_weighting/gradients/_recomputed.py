@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
@@ -29,7 +30,8 @@ def check_all_visible(roots: Iterable[Root], parameters: Sequence[Tensor]) -> No
     Raises:
         RuntimeError: If there is such a checkpoint, with the way out.
     """
-    hiding = _find_hiding(map(_edge, roots), set(map(_edge, parameters)))
+    with torch.inference_mode(False):  # in which torch finds no edge of a parameter
+        hiding = _find_hiding(map(_edge, roots), set(map(_edge, parameters)))
     if hiding is not None:
         msg = (
             f"the graph of the losses holds a reentrant checkpoint ({hiding}), which hides the"
