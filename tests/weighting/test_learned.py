@@ -369,7 +369,7 @@ class TotalForTerms(OwnWeighting):
 
 
 def test_a_sum_instead_of_terms_is_an_error() -> None:
-    needed = r"TotalForTerms.terms_and_weights must give a term to each of the losses, a vector \[2"
+    needed = r"TotalForTerms.terms_and_weights must give a term to each of the losses, a tensor \[2"
     group = LossGroup(["a", "b"], weighting=TotalForTerms(2))
 
     with pytest.raises(ValueError, match=needed):
@@ -378,6 +378,33 @@ def test_a_sum_instead_of_terms_is_an_error() -> None:
         TotalForTerms(2)(1.0, 2.0)
 
     assert group["a"].count == 0
+
+
+class ListForTerms(OwnWeighting):
+    """Gives numbers without a gradient."""
+
+    def terms_and_weights(self, params: Tensor, losses: Tensor) -> Any:
+        terms, weights = super().terms_and_weights(params, losses)
+        return terms.tolist(), weights
+
+
+def test_a_list_of_terms_is_an_error() -> None:
+    needed = r"ListForTerms.terms_and_weights must give a .*, a tensor \[2\], got <class 'list'>"
+    group = LossGroup(["a", "b"], weighting=ListForTerms(2))
+
+    with pytest.raises(ValueError, match=needed):
+        group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
+    with pytest.raises(ValueError, match=needed):
+        ListForTerms(2)(1.0, 2.0)
+
+
+@METHODS
+@pytest.mark.parametrize("loss", [torch.ones(3), [1.0, 2.0], torch.ones(0)])
+def test_a_loss_of_several_elements_is_an_error_in_a_call_too(
+    method: type[Method], loss: Any
+) -> None:
+    with pytest.raises(ValueError, match=r"loss 1 must be one number .* call .mean\(\) or .sum\("):
+        method(2)(1.0, loss)
 
 
 def test_a_loss_that_is_missing_has_no_term_in_the_total_of_ones_own() -> None:

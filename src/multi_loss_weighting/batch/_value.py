@@ -29,7 +29,7 @@ def read(loss: Any, name: str, what: str = "loss") -> float:
     except torch.OutOfMemoryError:
         raise
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-        raise _explained(loss, f"{what} {name!r}", error) from error
+        raise explained(loss, f"{what} {name!r}", error) from error
 
 
 def number(loss: Any) -> float:
@@ -43,7 +43,8 @@ def number(loss: Any) -> float:
     return float(loss)
 
 
-def _explained(loss: Any, label: str, error: Exception) -> Exception:
+def explained(loss: Any, label: str, error: Exception) -> Exception:
+    """The error that says why `loss` is no number of a step."""
     if any(mark in type(loss).__name__ for mark in _TRACED):
         msg = (
             f"{label} has no value yet while jax.jit or tf.function traces it: return it and"
@@ -112,7 +113,7 @@ def check_loss(loss: torch.Tensor, name: str, device: torch.device) -> None:
         ValueError: If it has no or more than one element, or is on another device.
     """
     if loss.numel() != 1 or loss.is_complex() or loss.layout != torch.strided:
-        raise _explained(loss, f"loss {name!r}", TypeError())
+        raise explained(loss, f"loss {name!r}", TypeError())
     if is_transformed(loss):
         msg = (
             f"loss {name!r} must be a number outside of torch.func (grad, vmap), got one inside:"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from loss_loggers.arguments import checked_count
+from multi_loss_weighting.batch._value import explained
 
 from ._base import Weighted
 from ._movement import InFullPrecision, MovementWatch, is_half
@@ -107,7 +108,8 @@ class LearnedWeighting(InFullPrecision):
         """The objective for the losses, one argument each: tensors or plain numbers.
 
         Raises:
-            ValueError: If there is not one for each parameter, or not a term for each.
+            ValueError: If there is not one for each parameter, one has more than one element, or
+                not each has a term.
         """
         if len(losses) != self.num_losses:
             name = type(self).__name__
@@ -116,15 +118,17 @@ class LearnedWeighting(InFullPrecision):
         if not torch.compiler.is_compiling():
             self.recorded()
         params = self.params
-        stacked = torch.stack([_scalar(loss, params) for loss in losses])
+        stacked = torch.stack([_scalar(loss, i, params) for i, loss in enumerate(losses)])
         return self._terms_and_weights(params, stacked)[0].sum()
 
     def _terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
         terms, weights = self.terms_and_weights(params, losses)
-        if terms.shape != losses.shape:
+        if not isinstance(terms, Tensor) or terms.shape != losses.shape:
             method = f"{type(self).__name__}.terms_and_weights"
-            needed = f"{method} must give a term to each of the losses, a vector [{len(losses)}]"
-            msg = f"{needed}, got the shape {tuple(terms.shape)}"
+            needed = f"{method} must give a term to each of the losses, a tensor [{len(losses)}]"
+            is_tensor = isinstance(terms, Tensor)
+            got = f"the shape {tuple(terms.shape)}" if is_tensor else repr(type(terms))
+            msg = f"{needed}, got {got}"
             raise ValueError(msg)
         return terms, weights
 
@@ -153,8 +157,10 @@ class LearnedWeighting(InFullPrecision):
         return super().named_parameters(prefix, recurse, remove_duplicate)
 
 
-def _scalar(loss: Tensor | float, like: Tensor) -> Tensor:
+def _scalar(loss: Tensor | float, index: int, like: Tensor) -> Tensor:
     if not isinstance(loss, Tensor):
-        return like.new_tensor(loss)
+        loss = like.new_tensor(loss)
+    if loss.numel() != 1:
+        raise explained(loss, f"loss {index}", TypeError())
     # A stack of half precision and whole numbers would round these.
     return loss.reshape(()).to(torch.promote_types(loss.dtype, like.dtype))
