@@ -205,6 +205,14 @@ def test_whatever_stops_a_rank_in_a_step_is_told_on_all_of_them(
     assert after == own_after == [4, 2.0]
 
 
+def test_a_tracker_without_a_backward_on_one_rank_is_an_error_on_all(two: list[Any]) -> None:
+    first, second = (rank["stop a tracker"] for rank in two)
+    for (heard, *after), (own, *own_after) in zip(first, second, strict=True):
+        assert own
+        assert heard == f"RuntimeError: rank 1 stopped at this step: {own}"
+        assert after == own_after == [1, 1.5]
+
+
 def test_ranks_share_a_validation_as_they_share_the_training(two: list[Any]) -> None:
     assert [one["follow"]["shared"] for one in two] == [3.0, 3.0]
     assert two[0]["follow"]["alone"] == 7.0

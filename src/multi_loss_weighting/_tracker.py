@@ -299,7 +299,11 @@ class LossTracker(LossView):
     ) -> Any:
         """On an accelerator, and on several ranks, take the way of a group of one loss."""
         if do_backwards:
-            check_backward(loss, self.name)
+            try:
+                check_backward(loss, self.name)
+            except Exception as error:
+                self._steps.tell_ranks(error)
+                raise
         self._weighting.updates = self.recorder.state.updates
         losses = {self.name: loss}
         return self._steps.update(losses, do_backwards, step, extra, samples, retain_graph)

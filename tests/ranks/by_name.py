@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from loss_loggers import MemoryLogger
-from multi_loss_weighting import LossGroup, ReportSettings, UncertaintyWeighting
+from multi_loss_weighting import LossGroup, LossTracker, ReportSettings, UncertaintyWeighting
 from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import read_tally, tally
 
@@ -250,6 +250,22 @@ def stop_a_group(rank: int) -> Any:
     return results
 
 
+def stop_a_tracker(rank: int) -> Any:
+    """What each rank raises where rank 1 has nothing to call backward of, and the next mean."""
+    results = []
+    for fault in (2.0, torch.tensor(2.0), torch.ones(2, requires_grad=True)):
+        tracker = LossTracker("G", weight=1.0)
+        good = torch.tensor(1.0 + rank, requires_grad=True)
+        try:
+            tracker.update(fault if rank == 1 else good)
+            error = ""
+        except (TypeError, ValueError, RuntimeError) as raised:
+            error = f"{type(raised).__name__}: {raised}"
+        tracker.update(good)
+        results.append((error, tracker.count, tracker.mean))
+    return results
+
+
 def name_of_another(rank: int) -> Any:
     """A number of rank 0's own, before rank 1 brings a loss with the name that it has."""
     logger = MemoryLogger()
@@ -330,6 +346,7 @@ def two(rank: int) -> dict[str, Any]:
         "without names": learn_without_names(rank),
         "stop": stop_on_one(rank),
         "stop a group": stop_a_group(rank),
+        "stop a tracker": stop_a_tracker(rank),
         "given": give_names(rank),
         "late": share_late(rank),
         "name of another": name_of_another(rank),

@@ -114,7 +114,7 @@ class Step:
                 if do_backwards:
                     total = run_backward(total, self._backward, retain_graph)
             except Exception as error:
-                self._tell_ranks(error)
+                self.tell_ranks(error)
                 raise
             self._record(batch, weights, used, samples, own, step)
         except Exception:
@@ -123,7 +123,7 @@ class Step:
             raise
         return total
 
-    def _tell_ranks(self, error: Exception) -> None:
+    def tell_ranks(self, error: Exception) -> None:
         """Where there are ranks, none of the others shall wait for one that stops."""
         if self.recorder.ranks.are_many:
             self._share(self._no_sums(), error)
@@ -153,7 +153,7 @@ class Step:
                     if own or before.extra:  # with the losses that have joined
                         self._check_extra(own)
                 except Exception as error:
-                    self._tell_ranks(error)
+                    self.tell_ranks(error)
                     raise
                 if batch is None:
                     self._record_accumulated(own, step)
@@ -249,7 +249,7 @@ class Step:
                 self._check_extra(own)
             except Exception as error:
                 self.reading.go_back(before)
-                self._tell_ranks(error)
+                self.tell_ranks(error)
                 raise
             sums = self._with(batch, samples)
             state = self.recorder.state
