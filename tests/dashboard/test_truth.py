@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from math import inf, nan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from multi_loss_weighting import EqualWeighting, LossGroup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from starlette.testclient import TestClient
 
@@ -44,14 +44,14 @@ def change(run: Path, **facts: Any) -> None:
     (run / "run.json").write_text(json.dumps(info | facts))
 
 
-def client(folder: Path) -> TestClient:
+def client(*places: Path) -> TestClient:
     pytest.importorskip("starlette", reason="needs the dashboard extra")
     from starlette.testclient import TestClient
 
     from loss_dashboard.web._server import make_app
     from loss_dashboard.web.run_registry import RunRegistry
 
-    return TestClient(make_app(RunRegistry([folder])), base_url="http://localhost")
+    return TestClient(make_app(RunRegistry(places)), base_url="http://localhost")
 
 
 def test_runs_in_folders_of_folders_are_found_and_told_apart(tmp_path: Path) -> None:
@@ -70,6 +70,60 @@ def test_folders_that_hold_each_other_end(tmp_path: Path) -> None:
     record(tmp_path / "gan")
     (tmp_path / "loop").mkdir()
     (tmp_path / "loop/again").symlink_to(tmp_path / "loop", target_is_directory=True)
+
+    assert [run.name for run in find_runs(tmp_path)] == ["gan"]
+
+
+@pytest.mark.parametrize("stray", ["a run", "an export", "a foreign file"])
+def test_a_run_hides_none_that_lies_in_it(tmp_path: Path, stray: str) -> None:
+    pytest.importorskip("click", reason="needs the cli extra")
+    from loss_dashboard.cli._common import runs_at
+
+    runs = tmp_path / "runs"
+    inner = {"gan", "gan/val", "sweep/seed0"}
+    for path in inner:
+        record(runs / path)
+    if stray == "a run":
+        record(runs)
+    else:
+        exported = (runs / "gan/losses.csv").read_text()
+        (runs / "losses.csv").write_text(exported if stray == "an export" else "epoch,loss\n1,2\n")
+
+    assert {run.name for run in find_runs(runs)} == inner | {"runs"}
+    assert {run["key"] for run in client(runs).get("/api/runs").json()["runs"]} == inner | {"runs"}
+    assert runs_at([str(runs)]) == [runs, *(runs / path for path in sorted(inner))]
+    assert runs_at([str(runs / "gan/losses.csv")]) == [runs / "gan"]
+
+
+def test_the_folder_where_one_is_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(record(tmp_path / "gan"))
+
+    assert [run.name for run in find_runs(Path())] == ["gan"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_run_is_listed_once_and_by_its_own_name_wherever_links_lead(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for path in ("runs/a", "runs/z", "runs/sweep/b", "other/c"):
+        record(tmp_path / path)
+    links = {"latest": "a", "0": "z", "up": "..", "again": "sweep", "out": "../other", "2": "out"}
+    for name, target in links.items():
+        (runs / name).symlink_to(target)
+
+    found = {run.name for run in find_runs(runs)}
+    assert found in ({"a", "z", "sweep/b", f"{way}/c"} for way in ("out", "2"))
+    listed = client(runs, runs / "latest", runs / "sweep").get("/api/runs").json()["runs"]
+    assert sorted(run["key"] for run in listed) == ["a", "sweep/b", "z"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege there")
+def test_a_link_that_leads_nowhere_hides_no_run(tmp_path: Path) -> None:
+    record(tmp_path / "gan")
+    # Each is another error, the last one since no file system has such a name.
+    for name, target in enumerate(["0", "gan/losses.csv/x", "gone", "x" * 300]):
+        (tmp_path / str(name)).symlink_to(target)
 
     assert [run.name for run in find_runs(tmp_path)] == ["gan"]
 

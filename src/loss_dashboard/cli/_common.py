@@ -83,11 +83,10 @@ def _runs_below(name: str) -> list[Path]:
 
 
 def _runs_in(folder: Path) -> list[Path]:
-    """The runs in a folder that is none itself, by name."""
+    """The runs in a folder, by name; one that it is itself comes first."""
     from loss_dashboard.curves.groups import by_number
 
-    inside = [run for run in run_folders(folder) if run != folder]
-    return sorted(inside, key=lambda run: [*map(by_number, run.parts)])
+    return sorted(run_folders(folder), key=lambda run: [*map(by_number, run.parts)])
 
 
 def _complete_run(

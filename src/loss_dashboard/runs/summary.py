@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.alerts import is_total
@@ -18,7 +21,6 @@ from .run_json import flat_settings, method_in, resumed_at, settings_in, shown_i
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -76,26 +78,41 @@ DEPTH = 6
 
 
 def run_folders(directory: Path) -> list[Path]:
-    """The folders of these runs, in no order. A run holds no others."""
+    """The folders of these runs, in no order; a run may hold others, as of its validation.
+
+    Wherever links lead, each folder is there once, and by its own name if it lies in the directory.
+    """
     if not directory.is_dir():
         return []
-    found, rest = [], [(directory, 0)]
+    found, rest = [], deque([(directory, 0)])
+    seen = {*map(str, Path(os.path.realpath(directory)).parents)}  # these are no part of it
     while rest:
         folder, depth = rest.pop()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
         if _holds_run(folder):
             found.append(folder)
-        elif depth < DEPTH:
-            rest += [(inner, depth + 1) for inner in _folders_in(folder)]
+        for entry in _folders_in(folder) if depth < DEPTH else ():
+            # Links wait until nothing else is left.
+            add = rest.appendleft if entry.is_symlink() else rest.append
+            add((folder / entry.name, depth + 1))
     return found
 
 
-def _folders_in(folder: Path) -> list[Path]:
+def _folders_in(folder: Path) -> list[os.DirEntry[str]]:
     """The folders in a folder, hidden ones aside."""
     try:
         with os.scandir(folder) as entries:
-            return [folder / one.name for one in entries if one.is_dir() and one.name[0] != "."]
+            return [one for one in entries if one.name[0] != "." and _is_folder(one)]
     except OSError:
         return []
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    with suppress(OSError):  # such as of a loop of links
+        return entry.is_dir()
+    return False
 
 
 def summarize(folder: Path, directory: Path | None = None) -> Summary:
@@ -151,7 +168,7 @@ def _few(settings: dict[str, str]) -> dict[str, str]:
 def name_in(folder: Path, directory: Path | None) -> str:
     """What a run is called in a directory: the way to it."""
     if directory is None or folder == directory:
-        return printable(folder.name)
+        return printable(folder.name or folder.resolve().name)  # "." has none
     try:
         return printable(folder.relative_to(directory).as_posix())
     except ValueError:

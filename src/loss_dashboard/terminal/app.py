@@ -14,6 +14,7 @@ from textual.widgets import Footer, Static
 
 from loss_dashboard.alerts import explain, find_alerts
 from loss_dashboard.reading import RunReader
+from loss_dashboard.runs.find_run import directory_of
 from loss_dashboard.runs.summary import find_runs
 
 from ._draw import CHARTS, draw
@@ -190,9 +191,10 @@ class WatchApp(App[None]):
 
     def action_next_run(self) -> None:
         """Go to the next older run of the folder, and from the oldest to the newest."""
-        folders = [run.path for run in find_runs(self.reader.path.parent)]
+        path = self.reader.path.resolve()
+        folders = [run.path for run in find_runs(directory_of(path))]
         if folders:
-            here = folders.index(self.reader.path) if self.reader.path in folders else -1
+            here = folders.index(path) if path in folders else -1
             self._turn_to(folders[(here + 1) % len(folders)])
 
     def action_choose_run(self) -> None:

@@ -34,7 +34,7 @@ class RunRegistry:
     """
 
     def __init__(self, places: Iterable[Path]) -> None:
-        self.places = [place.resolve() for place in places]
+        self.places = list(dict.fromkeys(place.resolve() for place in places))
         self.caches = {place: Cache(place) for place in self.places}
         self._sessions: dict[str, RunSession] = {}
         self._summaries: dict[Path, tuple[list[object], Summary]] = {}
@@ -43,9 +43,11 @@ class RunRegistry:
     def runs(self) -> dict[str, Summary]:
         """The runs by their keys, the newest first."""
         found: dict[str, Summary] = {}
+        seen: set[Path] = set()
         for place in self.places:
-            folders = (path for path in run_folders(place) if is_within(path, place))
-            runs = [self._summary(path, place) for path in folders]
+            folders = [path for path in run_folders(place) if is_within(path, place)]
+            runs = [self._summary(path, place) for path in folders if path.resolve() not in seen]
+            seen.update(path.resolve() for path in folders)
             for run in sorted(runs, key=_start, reverse=True):
                 found[unique_name(run.name, found)] = run
         return dict(sorted(found.items(), key=lambda item: _start(item[1]), reverse=True))

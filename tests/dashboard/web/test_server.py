@@ -295,10 +295,9 @@ def test_the_address_of_all_interfaces_is_one_that_others_can_open(
 
 def test_what_is_left_out_is_said(tmp_path: Path, record: Callable[..., Path]) -> None:
     pytest.importorskip("uvicorn", reason="the page is served with it")
-    secret = record(tmp_path / "secret")
     record(tmp_path / "runs" / "gan")
     for name in ("link", "linked"):
-        (tmp_path / "runs" / name).symlink_to(secret)
+        (tmp_path / "runs" / name).symlink_to(record(tmp_path / "secret" / name))
     command = [sys.executable, "-m", "loss_dashboard", "serve", str(tmp_path / "runs")]
     with subprocess.Popen([*command, "--port", "0"], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
