@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from loss_loggers.recording import move_run
 
 from .find_run import RUNS, directory_of
+from .summary import run_folders
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +26,10 @@ def move_to_trash(folder: Path, directory: Path = RUNS) -> Path:
     """
     if folder.is_symlink():
         msg = f"{folder} is a link to {folder.resolve()}: remove the link itself"
+        raise OSError(msg)
+    if inside := [run for run in run_folders(folder) if run != folder]:
+        others = "another run," if len(inside) == 1 else f"{len(inside)} other runs, such as"
+        msg = f"it holds {others} {inside[0]}: remove what it holds, or move its own files away"
         raise OSError(msg)
     target = trashed(folder.resolve(), directory_of(folder, directory))
     move_run(folder.resolve(), target)

@@ -160,6 +160,22 @@ def test_rm_asks_and_moves_to_a_trash_that_no_list_shows(here: Path) -> None:
     assert losses("rm", "gan", "--yes")[0] == 1  # it is no run any more
 
 
+def test_rm_takes_no_folder_with_other_runs_unless_they_go_too(here: Path) -> None:
+    for name in ("gan", "gan/val", "vae"):
+        record(here / "runs" / name)
+    record(here / "runs")
+
+    code, printed = losses("rm", "latest", "vae", "--yes")
+    assert code == 1
+    assert "runs stays, for it cannot be moved: it holds 2 other runs, such as runs/gan" in printed
+    assert "runs/vae is in runs/.trash/vae" in printed
+    assert "it holds another run, runs/gan/val: remove" in losses("rm", "gan", "--yes")[1]
+
+    assert losses("rm", "gan", "gan/val", "--yes")[0] == 0
+    assert not (here / "runs/gan").exists()
+    assert [line.split()[0] for line in losses("ls")[1].splitlines()[1:]] == ["runs"]
+
+
 @pytest.mark.skipif(os.name == "nt", reason="a shell of POSIX closes the input")
 @pytest.mark.parametrize("stdin", ["<&-", "</dev/null"], ids=["without one", "at its end"])
 def test_rm_removes_nothing_where_no_answer_can_come(here: Path, stdin: str) -> None:

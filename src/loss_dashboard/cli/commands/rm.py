@@ -22,7 +22,8 @@ def rm(runs: tuple[str, ...], yes: bool) -> None:
     folders = list({folder.resolve(): folder for folder in map(run_at, runs)}.values())
     if not yes:
         click.confirm(_question(folders), abort=True)
-    stayed = [folder for folder in folders if not _is_moved(folder)]
+    # What lies in another one goes before it, and holds it back no more.
+    stayed = [folder for folder in sorted(folders, reverse=True) if not _is_moved(folder)]
     if stayed:
         click.get_current_context().exit(1)
 
