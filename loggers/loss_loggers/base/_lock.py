@@ -9,10 +9,11 @@ import weakref
 from contextlib import suppress
 from errno import EACCES, EPERM, EROFS
 from functools import lru_cache
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 try:
@@ -72,7 +73,9 @@ class FileLock:
             file = _opened(self.path)
             try:
                 if not _lock(file):
-                    return False
+                    sleep(0.001)  # who only asks whether it is taken has it for less than that
+                    if not _lock(file):
+                        return False
                 # Whoever deleted the file in between has another one.
                 if not _is_at(file, self.path):
                     continue
@@ -98,7 +101,7 @@ class FileLock:
         except FileNotFoundError:
             return False
         try:
-            return not _lock(file)
+            return not _lock(file, is_shared=True)  # with others that ask
         finally:
             os.close(file)
 
@@ -140,6 +143,45 @@ def this_process() -> dict[str, Any]:
     return {"pid": os.getpid(), "host": platform.node(), "boot": _boot()}
 
 
+def is_there(lock: Path, who: Mapping[str, Any], *, has_lock: bool) -> bool | None:
+    """Whether a process goes on, by its `pid`, `host` and `boot`; None where nobody can know.
+
+    Its lock says so on the machine where it was taken, in whichever container; and where a host is
+    up again, what it ran before is gone. Of another machine a lock says nothing, for not every file
+    system passes it on.
+
+    Args:
+        lock: Its lock file.
+        who: What `this_process` said there.
+        has_lock: Whether it could take its lock: not every file system has locks.
+    """
+    try:
+        if FileLock(lock).is_taken():
+            return True
+    except OSError:
+        has_lock = False
+    here = this_process()
+    is_same_host, is_same_boot = who.get("host") == here["host"], who.get("boot") == here["boot"]
+    if has_lock:
+        is_gone = is_same_host or (is_same_boot and bool(here["boot"]))
+    else:
+        is_gone = is_same_host and not (is_same_boot and _is_process(who.get("pid")))
+    return False if is_gone else None
+
+
+def _is_process(pid: object) -> bool:
+    """Whether this system has such a process, or may have it."""
+    if os.name == "nt" or not isinstance(pid, int):  # there signal 0 is Ctrl-C
+        return True
+    try:
+        os.kill(pid, 0)
+    except OverflowError:
+        return False
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
+    return True
+
+
 @lru_cache(maxsize=1)
 def _boot() -> str:
     from pathlib import Path  # here, for it is a tenth of what importing this package costs
@@ -162,10 +204,10 @@ def _opened(path: Path, create: int = os.O_CREAT) -> int:
         raise
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, *, is_shared: bool = False) -> bool:
     try:
         if fcntl is not None:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         else:
             os.lseek(file, _TEXT, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)

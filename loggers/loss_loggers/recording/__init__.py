@@ -22,6 +22,7 @@ from ._run_folder import EPOCHS as EPOCHS
 from ._run_folder import INFO as INFO
 from ._run_folder import RunIsHeldError as RunIsHeldError
 from ._run_folder import holding as holding
+from ._run_folder import is_abandoned as is_abandoned
 from ._run_folder import is_run as is_run
 from ._run_folder import missing_parts as missing_parts
 from ._run_folder import move_run as move_run

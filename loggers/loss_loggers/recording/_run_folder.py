@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._paths import folder_at, open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from os import PathLike
     from pathlib import Path
 
@@ -57,6 +57,15 @@ def run_info(path: str | PathLike[str]) -> dict[str, Any]:
     {}
     """
     return read_json(folder_at(path) / INFO)
+
+
+def is_abandoned(path: str | PathLike[str], info: Mapping[str, Any]) -> bool:
+    """Whether who writes a run, as its `run.json` says, has surely ended without a word."""
+    from loss_loggers.base._lock import FileLock, is_there
+
+    lock = folder_at(path) / LOCK
+    # Where a file system has no locks, the file is empty.
+    return is_there(lock, info, has_lock=bool(FileLock(lock).holder())) is False
 
 
 def write_info(folder: Path, info: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from loss_dashboard.runs.cache import stamp
 from loss_dashboard.runs.colours import colours_in
 from loss_dashboard.runs.run_json import followed_in, resumed_at, settings_in, shown_info
+from loss_dashboard.runs.summary import state_of
 from loss_loggers.recording import (
     GREY,
     INFO,
@@ -145,7 +146,7 @@ class RunReader:
         It is "stopped" where its logger was dropped before anybody closed it, and "unreadable"
         where rows would be waited for in vain.
         """
-        state = self._throughput.state(self.info)
+        state = self._throughput.state(state_of(self.path, self.info))
         return "unreadable" if state == "waiting" and self.is_unreadable else state
 
     @property
@@ -177,7 +178,7 @@ class RunReader:
     @property
     def elapsed(self) -> float:
         """Seconds from the start to the end, or to now while the run goes on."""
-        return self._throughput.elapsed(self.info)
+        return self._throughput.elapsed(self.info, state_of(self.path, self.info))
 
     @property
     def problems(self) -> list[str]:

@@ -9,8 +9,6 @@ from statistics import median
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from loss_dashboard.runs.summary import state_of
-
 if TYPE_CHECKING:
     from loss_dashboard._typing import Values
 
@@ -31,7 +29,7 @@ class Throughput:
     >>> import numpy as np
     >>> pace = Throughput()
     >>> pace.add(np.array([0.0, 1.0, 2.0]), np.array([10.0, 10.5, 11.0]))
-    >>> pace.steps_per_second, pace.patience, pace.state({})
+    >>> pace.steps_per_second, pace.patience, pace.state("running")
     (2.0, 10.0, 'stale')
     """
 
@@ -78,10 +76,9 @@ class Throughput:
         intervals = [after - before for (_, before), (_, after) in pairwise(self._steps)]
         self.patience = max(PATIENCE, 5 * median(intervals)) if intervals else PATIENCE
 
-    def state(self, info: dict[str, Any]) -> str:
-        """What has become of the run, as far as run.json and the times of its rows tell."""
-        recorded = state_of(info) or "running"
-        if recorded != "running":
+    def state(self, recorded: str) -> str:
+        """What has become of the run, by the state that it recorded and the times of its rows."""
+        if recorded not in ("running", ""):
             return recorded
         if not self._steps:
             return "waiting"
@@ -92,7 +89,7 @@ class Throughput:
         """Seconds since the last row; NaN before the first one."""
         return time() - self._last
 
-    def elapsed(self, info: dict[str, Any]) -> float:
+    def elapsed(self, info: dict[str, Any], state: str) -> float:
         """Seconds from the start to the end: the recorded one, now, or the last row.
 
         Rows may be older than the run that they were written into later. An end before the start is
@@ -100,6 +97,6 @@ class Throughput:
         """
         starts = [moment for moment in (info.get("start"), self._first) if moment]
         start = min(starts, default=nan)
-        end = time() if self.state(info) in ("live", "waiting") else self._last
+        end = time() if self.state(state) in ("live", "waiting") else self._last
         recorded = info.get("end") or end
         return float((recorded if recorded >= start else end) - start)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.alerts import is_total
-from loss_loggers.recording import is_run, parts
+from loss_loggers.recording import is_abandoned, is_run, parts
 from loss_loggers.text import printable
 
 from ._last_rows import LastRows
@@ -147,7 +147,7 @@ def _with_info(run: Summary, info: dict[str, Any], last: LastRows) -> Summary:
     settings = settings_in(info)
     return replace(
         run,
-        state=state_of(info) or run.state,
+        state=state_of(run.path, info) or run.state,
         start=info.get("start", 0.0),
         losses=losses,
         marks=tuple(last.marks(losses)),
@@ -182,27 +182,10 @@ def _holds_run(folder: Path) -> bool:
         return True  # it may: the list shows it as unreadable
 
 
-def state_of(info: Mapping[str, Any]) -> str:
+def state_of(folder: Path, info: Mapping[str, Any]) -> str:
     """The state, where a run whose process is gone, and said nothing, has crashed.
 
     It is empty where the run does not say.
     """
     state: str = info.get("state", "")
-    is_gone = state == "running" and _is_gone(info.get("host"), info.get("pid"))
-    return "crashed" if is_gone else state
-
-
-def _is_gone(host: object, pid: object) -> bool:
-    """Whether the process has surely ended: on this host, where it can be asked for."""
-    import platform
-
-    # On Windows signal 0 is Ctrl-C.
-    if os.name == "nt" or host != platform.node() or not isinstance(pid, int):
-        return False
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
-        return False  # it lives, and belongs to someone else
-    return False
+    return "crashed" if state == "running" and is_abandoned(folder, info) else state

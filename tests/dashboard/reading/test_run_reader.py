@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.loggers.delivery.http_backend import until
 from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.reading import RunReader, _tail
 from loss_dashboard.runs._last_rows import LastRows
+from loss_dashboard.runs.summary import summarize
 from loss_loggers import CsvLogger, read_run
 from loss_loggers.recording import _columns, parse_lines
 
@@ -282,6 +285,37 @@ os._exit(1)
     reader = RunReader(tmp_path / "gan")
     assert reader.state == "crashed"
     assert reader.error == "it was killed, or the machine restarted; no exception was recorded"
+
+
+@pytest.mark.parametrize("has_lock", [True, False])
+@pytest.mark.parametrize("change", [{"pid": os.getpid()}, {"pid": os.getpid(), "boot": "earlier"}])
+def test_a_killed_run_has_crashed_whoever_has_its_number_by_now(
+    tmp_path: Path, has_lock: bool, change: dict[str, Any]
+) -> None:
+    kill = "import os, signal; from loss_loggers import CsvLogger; log = CsvLogger('gan');"
+    kill += " log.log_metrics({'loss/G': 1.0}, step=0); os.kill(os.getpid(), signal.SIGTERM)"
+    subprocess.run([sys.executable, "-c", kill], cwd=tmp_path, check=False)
+    info = tmp_path / "gan/run.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | change))
+    if not has_lock:
+        (tmp_path / "gan/.lock").write_bytes(b"")  # as where a file system has none
+
+    is_known = has_lock or "boot" in change
+    assert (RunReader(info.parent).state == "crashed") is is_known
+    assert (summarize(info.parent).state == "crashed") is is_known
+
+
+def test_a_run_goes_on_as_long_as_its_lock_is_held_and_its_copy_does_not(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+        shutil.copytree(tmp_path / "gan", tmp_path / "copy")
+        info = json.loads((tmp_path / "gan/run.json").read_text())
+        changed = json.dumps(info | {"pid": 2**22 + 1})  # of another container with our name
+        (tmp_path / "gan/run.json").write_text(changed)
+
+        states = [RunReader(tmp_path / name).state for name in ("gan", "copy")]
+
+    assert states == ["live", "crashed"]
 
 
 def test_an_exception_is_why_a_run_crashed(tmp_path: Path) -> None:

@@ -283,6 +283,7 @@ def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..
         whole = info.read_text()
         dead = subprocess.Popen([sys.executable, "-c", ""])
         dead.wait()
+        (tmp_path / "gan/.lock").unlink()  # which this process has
         info.write_text(json.dumps({**json.loads(whole), "pid": dead.pid}))
         wait_for_text(page, "#state", "crashed")
         info.write_text(whole)

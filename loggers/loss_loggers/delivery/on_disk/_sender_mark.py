@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
+from loss_loggers.base._lock import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,33 +38,8 @@ def read_mark(known: Mapping[str, Any]) -> SenderMark:
 
 
 def holder(mark: SenderMark, lock: Path) -> str:
-    """This sender in words, if it may still deliver rows; nothing if it is known to be gone.
-
-    Its lock says so on the machine where it was taken, in whichever container; and where a host is
-    up again, what it ran before is gone. Of another machine a lock says nothing, for not every file
-    system passes it on.
-    """
-    try:
-        is_taken, has_lock = FileLock(lock).is_taken(), mark.has_lock
-    except LocksMissingError:
-        is_taken = has_lock = False
-    here = this_process()
-    is_same_host, is_same_boot = mark.host == here["host"], mark.boot == here["boot"]
-    if has_lock:
-        is_gone = is_same_host or (is_same_boot and bool(mark.boot))
-    else:
-        is_gone = is_same_host and not (is_same_boot and _is_there(mark.pid))
-    if is_taken:
+    """This sender in words, if it may still deliver rows; nothing if it is known to be gone."""
+    there = is_there(lock, mark._asdict(), has_lock=mark.has_lock)
+    if there:
         return str(mark)
-    return "" if is_gone else f"{mark}, which may still run there"
-
-
-def _is_there(pid: int) -> bool:
-    """Whether this system has such a process, or may have it."""
-    if os.name == "nt":  # there signal 0 is Ctrl-C
-        return True
-    try:
-        os.kill(pid, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
+    return "" if there is False else f"{mark}, which may still run there"
