@@ -116,15 +116,20 @@ def _write_parquet(folder: Path, file: BinaryIO) -> None:
     for row in rows(folder):
         for name, cells in table.items():
             cells.append(_typed(name, row.get(name, "")))
+    # Said, not guessed: of a column without a value nobody could, and runs are read together.
     try:
         import pyarrow
         from pyarrow.parquet import write_table
     except ImportError:
-        from polars import DataFrame
+        import polars
 
-        DataFrame(table).write_parquet(file)
+        kinds = {"step": polars.Int64, "name": polars.String}
+        schema = {name: kinds.get(name, polars.Float64) for name in table}
+        polars.DataFrame(table, schema).write_parquet(file)
     else:
-        write_table(pyarrow.table(table), file)
+        types = {"step": pyarrow.int64(), "name": pyarrow.string()}
+        fields = [(name, types.get(name, pyarrow.float64())) for name in table]
+        write_table(pyarrow.table(table, pyarrow.schema(fields)), file)
 
 
 def _typed(name: str, cell: str) -> str | float | None:
@@ -132,4 +137,9 @@ def _typed(name: str, cell: str) -> str | float | None:
         return cell
     if not cell:
         return None
-    return int(cell) if name == "step" else float(cell)
+    if name != "step":
+        return float(cell)
+    if not -(2**63) <= (step := int(cell)) < 2**63:
+        msg = f"a step must have 64 bits in Parquet, got {step}: choose csv, json or jsonl"
+        raise ValueError(msg)
+    return step

@@ -210,6 +210,44 @@ def test_parquet_tells_an_empty_cell_from_a_nan(run: Path) -> None:
     assert (table["step"][-1], table["name"][0]) == (6, 'a,"b"')
 
 
+@pytest.mark.parametrize("package", ["pyarrow", "polars"])
+def test_parquet_of_several_runs_is_read_as_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, package: str
+) -> None:
+    polars = pytest.importorskip("polars")
+    pytest.importorskip(package)
+    if package == "polars":
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
+    CsvLogger(tmp_path / "empty").close()
+    with CsvLogger(tmp_path / "hand") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=0)
+    with CsvLogger(tmp_path / "cov") as logger:
+        group = LossGroup(["G", "D"], logger, weighting=CoVWeighting())
+        for step in range(3):
+            group.record({"G": 0.5 + step, "D": 2.0}, extra={"lr": 0.1})
+    files = [tmp_path / f"{run}.parquet" for run in ("cov", "hand", "empty")]
+    for file in files:
+        file.write_bytes(exported(file.with_suffix(""), "parquet"))
+
+    schemas = [polars.read_parquet_schema(file) for file in files]
+    assert {name: str(kind) for schema in schemas for name, kind in schema.items()} == {
+        name: {"step": "Int64", "name": "String"}.get(name, "Float64") for name in schemas[0]
+    }
+    table = polars.scan_parquet(files, missing_columns="insert").collect()
+    assert table["loss"].drop_nulls().len() == 1 + 3 * 3
+
+
+def test_a_step_too_large_for_parquet_is_said_and_kept_by_the_others(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics({"loss/G": 1.0}, step=2**63)
+
+    said = CliRunner().invoke(app, ["export", str(logger.path), "--to", "parquet"])
+    assert (said.exit_code, said.exception.__class__) == (1, SystemExit)
+    assert f"a step must have 64 bits in Parquet, got {2**63}: choose csv" in said.output
+    assert json.loads(exported(logger.path, "json"))["rows"][0]["step"] == 2**63
+
+
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
 def test_a_run_without_lines_is_exported_too(tmp_path: Path, form: Format) -> None:
     if form == "parquet":
