@@ -239,6 +239,33 @@ def test_positive_losses_are_logarithmic(tmp_path: Path) -> None:
     assert (axes.get_yscale(), axes.get_title(loc="left")) == ("log", "losses")
 
 
+DIVERGE = {
+    "up": [10.0**step for step in range(309)] + [math.inf] * 5,
+    "down": [-(10.0**step) for step in range(309)] + [-math.inf] * 5,
+    "over all floats": [10.0**power for power in range(-323, 309)],
+    "to 0": [10.0**-step for step in range(324)],
+    "at the largest": [1.7e308] * 9,
+    "from side to side": [1.7e308, -1.7e308] * 9,
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", DIVERGE)
+@pytest.mark.parametrize("options", [[], ["--group", ""]])
+def test_a_run_that_diverges_is_drawn_with_the_others(
+    tmp_path: Path, kind: str, options: list[str]
+) -> None:
+    record(tmp_path / "runs/diverges", {"G": DIVERGE[kind]})
+    record(tmp_path / "runs/trains", {"G": [1.0, 0.5]})
+
+    for runs in ("runs", "runs/diverges"):
+        output = tmp_path / "losses.png"
+        said = CliRunner().invoke(app, ["plot", str(tmp_path / runs), "-o", str(output), *options])
+        assert said.exit_code == 0, said.output
+        assert output.stat().st_size > 1000
+        output.unlink()
+
+
 def test_a_long_run_keeps_its_spike_and_its_nan(tmp_path: Path) -> None:
     values = [1.0] * 30_000
     values[7_777], values[20_001] = 900.0, math.nan

@@ -11,7 +11,7 @@ from loss_dashboard.curves.groups import INTERVAL
 from ._axes import DASHES, GREY, INK, Style, clear, draw_line, mark_nonfinite
 from ._extremes import draw_extremes
 from ._labels import MOST_LABELS, add_end, label_ends, names_below
-from ._scales import scale
+from ._scales import scale, set_log_limits
 from ._text_width import TextMeasure
 
 if TYPE_CHECKING:
@@ -160,10 +160,8 @@ def _limit(axes: Axes, lines: Sequence[_Line]) -> None:
     values = np.concatenate(known or [np.empty(0)])
     if not len(values) or axes.get_yscale() == "symlog":  # which has its limits
         return
-    low, high = values.min(), values.max()
     if axes.get_yscale() == "log":
-        room = max(1.02, (high / low) ** 0.06)
-        axes.set_ylim(low / room, high * room)
+        set_log_limits(axes, values, 0.06)
 
 
 def _write_title(figure: Figure, groups: Sequence[Group], key: str) -> None:

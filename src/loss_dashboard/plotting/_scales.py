@@ -41,16 +41,29 @@ def _scale_log(axes: Axes, values: Values) -> None:
     from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
     axes.set_yscale("log")
-    decades = np.log10(values.max() / values.min())
+    low, high = np.log10([values.min(), values.max()])
+    decades = high - low
+    if decades > 200 or high > 200:  # where the usual room may be beyond all floats
+        set_log_limits(axes, values, 0.05)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 3 else (1,)))
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
+
+
+def set_log_limits(axes: Axes, values: Values, room: float) -> None:
+    """As far as the values reach, with a part of that on both sides, within what floats can be."""
+    import numpy as np
+
+    low, high = np.log10([values.min(), values.max()])
+    more = max(np.log10(1.02), room * (high - low))
+    axes.set_ylim(10 ** np.clip(low - more, -307, 300), 10 ** np.clip(high + more, -300, 307))
 
 
 def _scale_symlog(axes: Axes, values: Values) -> str:
     """Linear up to the smallest loss that is not 0, but over three decades at most."""
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
+    values = values.clip(-1e307, 1e307)  # with room for what is added
     low, high, floor = values.min(), values.max(), linear_below(values)
     axes.set_yscale("symlog", linthresh=floor, linscale=LINEAR)
     axes.set_ylim(low * 1.3 if low < 0 else -floor / 2, high * 1.3 if high > 0 else floor)

@@ -64,6 +64,9 @@ def plot_groups(
     groups = form_groups(names, settings, key)
     if said := about_key(groups, settings, key):
         tell(said)
-    losses = grouped(members, groups, ViewOptions(smoothing=smoothing, points=POINTS))
-    save(draw_groups(groups, losses, key, smoothing), written)
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # a loss may be as large as floats go
+        losses = grouped(members, groups, ViewOptions(smoothing=smoothing, points=POINTS))
+        save(draw_groups(groups, losses, key, smoothing), written)
     return DrawnGroups(written, groups, losses)

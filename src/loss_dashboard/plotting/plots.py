@@ -81,7 +81,10 @@ def plot_runs(
     readers = drawable(read_during(load_matplotlib, paths), tell)
     if x == "epoch":
         _check_epochs(readers)
-    save(draw_runs(readers, x), written)
+    import numpy as np
+
+    with np.errstate(all="ignore"):  # a loss may be as large as floats go
+        save(draw_runs(readers, x), written)
     return written
 
 
