@@ -101,6 +101,11 @@ def in_words(explained: Sequence[Alert]) -> str:
     return " ".join(map(sentence, explained)) or f"{NOTHING}."
 
 
+def text_of(reader: RunReader, explained: Sequence[Alert]) -> str:
+    """The same of a run, which may have no losses to look at."""
+    return in_words(explained) if reader.losses else "There is no loss yet."
+
+
 def sentence(alert: Alert) -> str:
     """An alert with the capital and the stop of a sentence; a loss keeps its name as it is."""
     text = alert.text if alert.loss else alert.text[:1].upper() + alert.text[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from loss_dashboard.alerts import explain, find_alerts, in_words
+from loss_dashboard.alerts import explain, find_alerts, text_of
 from loss_dashboard.curves.shares import objective, shares
 from loss_dashboard.reading.extras import VALUE
 from loss_dashboard.runs.run_json import method_in, settings_in
@@ -33,7 +33,7 @@ def run_as_json(reader: RunReader) -> dict[str, Any]:
         "step": reader.last_step,
         "steps_per_second": known(reader.steps_per_second),
         "elapsed": known(reader.elapsed),
-        "text": in_words(explain(reader, alerts)),
+        "text": text_of(reader, explain(reader, alerts)),
         "alerts": [alert._asdict() for alert in alerts],
         "losses": [
             {**_loss(reader, name), "share": known(parts.get(name, nan))} for name in losses

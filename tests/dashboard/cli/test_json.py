@@ -65,6 +65,17 @@ def keys(shape: Any, above: str = "") -> set[str]:
     return {f"{above}{key}" for key in shape}.union(*inner)
 
 
+@pytest.mark.parametrize("command", ["explain {run}", "watch --once {run}"])
+@pytest.mark.parametrize("row", [{}, {"lr": 0.1}])
+def test_of_a_run_without_losses_the_text_says_so(
+    tmp_path: Path, command: str, row: dict[str, float]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_metrics(row, step=0)
+
+    assert read(command, logger.path)["text"] == "There is no loss yet."
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_it_has_the_keys_that_the_docs_name(run: Path, command: str) -> None:
     name = command.partition(" {")[0]

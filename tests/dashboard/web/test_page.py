@@ -29,6 +29,7 @@ def test_a_run_appears_and_each_row_reaches_the_screen(
         page = one.open(address)
         wait_for_text(page, "#empty", "No run yet")
         wait_for_text(page, "#empty code >> nth=1", str(tmp_path.resolve()))
+        assert page.locator("h1").count() == 1
 
         assert "from multi_loss_weighting import LossGroup" in page.text_content("#empty pre")
         with CsvLogger(tmp_path / "gan") as logger:
@@ -299,6 +300,20 @@ def test_a_run_that_ended_without_a_row_is_not_waited_for(
     page = show(tmp_path)
     wait_for_text(page, "#empty", "No row was recorded")
     assert page.locator("#facts div").count() == 0
+    assert page.locator("h1").count() == 1
+
+
+def test_a_run_of_other_numbers_alone_has_rows_and_no_loss(
+    tmp_path: Path, show: Callable[..., Any]
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(20):
+            logger.log_metrics({"lr": 0.1}, step=step)
+    page = show(tmp_path)
+
+    wait_for_text(page, "#empty", "No loss was recorded")
+    wait_for_text(page, "#facts", "step19")
+    assert "No row" not in page.text_content("#empty")
 
 
 def test_on_a_phone_names_are_read_and_nothing_lies_beside_the_screen(

@@ -14,7 +14,7 @@ def explain(run: str, as_json: bool) -> None:
     RUN is a path, a name in runs/ or `latest`.
     """
     from loss_dashboard.alerts import explain as explained_of
-    from loss_dashboard.alerts import in_words
+    from loss_dashboard.alerts import text_of
     from loss_dashboard.reading import RunReader
 
     reader = RunReader(run_at(run), columns=())
@@ -24,9 +24,9 @@ def explain(run: str, as_json: bool) -> None:
             {
                 "run": reader.name,
                 "state": reader.state,
-                "text": in_words(explained),
+                "text": text_of(reader, explained),
                 "findings": [alert._asdict() for alert in explained],
             }
         )
     else:
-        say(in_words(explained) if reader.losses else "There is no loss yet.")
+        say(text_of(reader, explained))

@@ -15,15 +15,17 @@ function showEmpty(view) {
 }
 
 function wordsOfWaiting(view) {
-  const title = (text) => element("h1", {}, text);
-  if (view.is_unreadable) return [title("Nothing could be read"), element("p", {}, "What is wrong is said above.")];
-  if (["finished", "crashed", "stopped"].includes(view.state)) return [title("No row was recorded"), element("p", {}, "The run ended before its first loss.")];
-  return [title("Waiting for the first row"), element("p", {}, "The run has begun and has recorded no loss yet.")];
+  const words = (title, text) => [element("h2", {}, title), element("p", {}, text)];
+  if (view.is_unreadable) return words("Nothing could be read", "What is wrong is said above.");
+  const isOver = ["finished", "crashed", "stopped"].includes(view.state);
+  if (view.step !== null) return words(isOver ? "No loss was recorded" : "Waiting for the first loss", "The run has recorded other numbers alone.");
+  if (isOver) return words("No row was recorded", "The run ended before its first loss.");
+  return words("Waiting for the first row", "The run has begun and has recorded no loss yet.");
 }
 
 function wordsOfWelcome() {
   const demo = element("p", {}, "Or type ", element("code", {}, "losses demo"), " for one of its own.");
-  return [element("h1", {}, "No run yet"), element("p", {}, "Record one, and it appears here:"), element("pre", {}, SNIPPET), demo];
+  return [element("h2", {}, "No run yet"), element("p", {}, "Record one, and it appears here:"), element("pre", {}, SNIPPET), demo];
 }
 
 function watchedPaths(view) {
