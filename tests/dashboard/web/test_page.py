@@ -14,6 +14,7 @@ import pytest
 from tests.dashboard.browser import ODD, Tab, browsers, ready, wait, wait_for_text
 from tests.loggers.delivery.http_backend import until
 
+from loss_dashboard.runs.notes import change_tags, write_note
 from loss_loggers import CsvLogger
 
 if TYPE_CHECKING:
@@ -316,6 +317,31 @@ def test_a_run_of_other_numbers_alone_has_rows_and_no_loss(
     assert "No row" not in page.text_content("#empty")
 
 
+LONG = "https://host/" + "x" * 900
+
+
+@pytest.mark.parametrize("query", ["", "?run={}", "?run={}&run=b", "?group=", "?run=noted"])
+def test_no_text_of_a_user_makes_a_phone_scroll_sideways(
+    tmp_path: Path, show: Callable[..., Any], query: str
+) -> None:
+    long = "y" * 120
+    for name in (long, "b", "noted"):
+        with CsvLogger(tmp_path / name) as logger:
+            logger.log_hyperparams({"weighting": LONG, LONG: f"{name} {LONG}"})
+            row = {"loss/G": 1.0, f"loss/{long}": 2.0, f"own/{long}": 3.0, "weight/G": 1.0}
+            logger.log_rows([(step, 1e9 + step, row) for step in range(9)])
+    write_note(tmp_path / "noted", LONG)
+    change_tags(tmp_path / "noted", ["t" * 60], [])
+    info = json.loads((tmp_path / "noted/run.json").read_text())
+    crash = info | {"state": "crashed", "error": f"OSError: {LONG}"}
+    (tmp_path / "noted/run.json").write_text(json.dumps(crash))
+
+    page = show(tmp_path, query.format(long), width=390)
+    page.wait_for_selector("#runs tbody tr, .finals tbody tr, #table tbody tr")
+
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_on_a_phone_names_are_read_and_nothing_lies_beside_the_screen(
     show: Callable[..., Any], tmp_path: Path, record: Any
 ) -> None:
@@ -387,6 +413,7 @@ def test_keys_are_enough_and_the_focus_is_seen(
 
 ALIVE = """
 import sys, time
+from loss_dashboard.runs.notes import change_tags, write_note
 from loss_loggers import CsvLogger
 logger = CsvLogger(sys.argv[1])
 for step in range(10_000):
