@@ -93,6 +93,7 @@ def run_folders(directory: Path) -> list[Path]:
         seen.add(real)
         if _holds_run(folder):
             found.append(folder)
+            depth = max(depth, DEPTH - 2)  # its checkpoints and the like may be many
         for entry in _folders_in(folder) if depth < DEPTH else ():
             # Links wait until nothing else is left.
             add = rest.appendleft if entry.is_symlink() else rest.append
