@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from loss_loggers import MemoryLogger
+from loss_loggers import CsvLogger, MemoryLogger, run_info
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
@@ -1249,6 +1249,18 @@ def test_a_run_says_what_was_clamped() -> None:
     group.update({"a": 1.0, "b": 1.0}, do_backwards=False)
 
     assert logger.hyperparameters["max_loss"] == {"a": 2.0}
+
+
+def test_a_resumed_run_says_what_is_used_now_and_nothing_of_before(tmp_path: Path) -> None:
+    before: dict[str, Any] = {"weighting": CoVWeighting(decay=0.5), "max_loss": 2.0}
+    for step, settings in enumerate((before, {"weighting": StaticWeighting(b=0.5)}, {})):
+        with CsvLogger(tmp_path / "run", resume=True) as logger:
+            group = LossGroup(["a", "b"], logger, **settings)
+            group.record({"a": 1.0, "b": 1.0}, step=step)
+
+    known = run_info(tmp_path / "run")["hyperparameters"]
+    assert known == group.hyperparams()
+    assert (known["weighting"], known["max_loss"]) == ({"method": "PlainSum"}, {})
 
 
 @pytest.mark.parametrize("ignore", [(), "loss"])

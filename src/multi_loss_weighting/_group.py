@@ -543,7 +543,7 @@ class LossGroup(nn.Module):
             "losses": losses.template.labels,
             label(self.scope, "weighting"): settings_of(self.weighting),
             label(self.scope, "nonfinite"): self._nonfinite.name,
-            **({label(self.scope, "max_loss"): finite} if finite else {}),
+            label(self.scope, "max_loss"): finite,  # also none, in place of those before a resume
         }
 
     def parameter_group(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class MemoryLogger(BaseLogger):
         return any(row is kept[-1] for row in reversed(self.rows)) if kept else False
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
-        """Keep hyperparameters, merged as in a run folder: lists unite, settings are updated."""
+        """Keep hyperparameters, merged as in a run folder: losses unite, a setting is replaced."""
         merge(self.hyperparameters, hyperparams)
 
     def __getitem__(self, metric: str) -> list[tuple[int, Any]]:

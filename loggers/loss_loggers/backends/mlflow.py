@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from loss_loggers.base._clock import row_time
-from loss_loggers.base._hyperparameters import flat
+from loss_loggers.base._hyperparameters import LOSSES, TITLE, flat, plain
 from loss_loggers.base._protocol import check_kind, is_a
 from loss_loggers.base._values import Names, floats
 
 from ._adapter import Adapter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 250
 _LONGEST_PARAMETER = 6000
+_GONE = "no longer set"
 
 
 class MLflowLogger(Adapter):
@@ -35,8 +36,9 @@ class MLflowLogger(Adapter):
 
     MLflow keeps NaN; infinity becomes 1.797e308 in its databases. Names have letters, digits,
     spaces and `_-.:/`, at most 250: another character becomes `_`, and a name that is taken gets a
-    number. A parameter never changes in MLflow: a setting that does becomes a tag. Of a value of
-    more than 6,000 characters the end gives way to its length and a checksum.
+    number. A parameter never changes in MLflow: a setting that does becomes a tag, which then tells
+    the latest value, or "no longer set". Of a value of more than 6,000 characters the end gives way
+    to its length and a checksum.
 
     Steps that come again after a checkpoint are there twice, as MLflow deletes no number: with
     their own times, and the later one is the latest value.
@@ -86,23 +88,39 @@ class MLflowLogger(Adapter):
             self._names[name]: _cut(str(value))
             for name, value in flat(self._with_earlier(hyperparams)).items()
         }
+        settings = {_clean(f"{TITLE}/{key}") for key in plain(hyperparams).keys() - {LOSSES}}
         try:
-            self._log_texts(new)
+            self._log_texts(new, settings)
         except Exception as error:
             if getattr(error, "error_code", "") != "INVALID_PARAMETER_VALUE":
                 raise
-            self._log_texts(new)  # another rank was first with one of them: look once more
+            self._log_texts(new, settings)  # another rank was first with one: look again
 
-    def _log_texts(self, new: dict[str, str]) -> None:
+    def _log_texts(self, new: dict[str, str], settings: set[str]) -> None:
+        """Log them, and of these settings also what the run has and they no longer have."""
         from mlflow.entities import Param, RunTag
 
-        old = self._client.get_run(self.run_id).data.params
+        data = self._client.get_run(self.run_id).data
+        known = {name: data.tags.get(name, text) for name, text in data.params.items()}
+        gone = {name for name in known.keys() - new.keys() if not settings.isdisjoint(_above(name))}
+        told = {**new, **dict.fromkeys(gone, _GONE)}.items()
         self._client.log_batch(
             self.run_id,
-            params=[Param(name, text) for name, text in new.items() if name not in old],
-            tags=[RunTag(name, text) for name, text in new.items() if old.get(name, text) != text],
+            params=[Param(name, text) for name, text in new.items() if name not in known],
+            tags=[RunTag(name, text) for name, text in told if known.get(name, text) != text],
             synchronous=True,
         )
+
+
+def _above(name: str) -> Iterator[str]:
+    """The name, and those that it is a part of.
+
+    >>> list(_above("loss_weighting/layers/2"))
+    ['loss_weighting/layers/2', 'loss_weighting/layers', 'loss_weighting']
+    """
+    while name:
+        yield name
+        name = name.rpartition("/")[0]
 
 
 def _default_client() -> MlflowClient:

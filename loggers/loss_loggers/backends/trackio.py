@@ -47,6 +47,7 @@ class TrackioLogger(Adapter):
         self._run = run
         self._names = Names(_clean)
         self._has_news = False
+        self._told: set[str] = set()
 
     @property
     def target(self) -> str:
@@ -77,7 +78,11 @@ class TrackioLogger(Adapter):
         if self._refuses(0):
             return
         run, self._has_news = self._run, True
-        run.config.update(flat(self._with_earlier(hyperparams)))
+        pairs = flat(self._with_earlier(hyperparams))
+        for name in self._told - pairs.keys():
+            run.config.pop(name, None)
+        self._told = {*pairs}
+        run.config.update(pairs)
         # Trackio sends it with its first row alone, and takes but one of the rows it has not sent.
         for entry in list(run._queued_logs):  # noqa: SLF001
             entry["config"] = dict(run.config) if entry["config"] else None

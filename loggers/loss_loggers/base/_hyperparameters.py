@@ -18,18 +18,16 @@ LOSSES = "losses"
 
 
 def merge(known: dict[str, Any], new: dict[str, Any]) -> None:
-    """Add new ones to those known: settings are updated, and the list of the losses grows.
+    """Add new ones to those known: a setting is replaced, whole, and the list of the losses grows.
 
-    >>> known = {"losses": ["G"], "layers": [64, 64]}
-    >>> merge(known, {"losses": ["D"], "D": {"weight": 0.5}, "layers": [128]})
+    >>> known = {"losses": ["G"], "layers": [64, 64], "optimizer": {"name": "adam", "beta": 0.9}}
+    >>> merge(known, {"losses": ["D"], "layers": [128], "optimizer": {"name": "sgd"}})
     >>> known
-    {'losses': ['G', 'D'], 'layers': [128], 'D': {'weight': 0.5}}
+    {'losses': ['G', 'D'], 'layers': [128], 'optimizer': {'name': 'sgd'}}
     """
     for key, value in plain(new).items():
         old = known.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            known[key] = {**old, **value}
-        elif key == LOSSES and isinstance(old, list) and isinstance(value, list):
+        if key == LOSSES and isinstance(old, list) and isinstance(value, list):
             known[key] = [*old, *(one for one in value if one not in old)]
         else:
             known[key] = value

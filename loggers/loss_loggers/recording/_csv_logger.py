@@ -170,7 +170,7 @@ class CsvLogger(BaseLogger):
                 self._refuses(1)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
-        """Record what the losses are and how they are weighted; later ones are merged."""
+        """Record what the losses are and how they are weighted; a later setting replaces it."""
         if self._refuses(0):
             return
         with self._lock:

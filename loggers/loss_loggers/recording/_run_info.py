@@ -67,7 +67,7 @@ class RunInfo:
                 colours[name] = new_colour(name, colours.values())
 
     def add_hyperparameters(self, new: dict[str, Any]) -> None:
-        """Merge them into those known: lists unite, settings are updated."""
+        """Merge them into those known: the losses unite, a setting is replaced."""
         self.changed = True
         known = self.values["hyperparameters"]
         merge(known, new)

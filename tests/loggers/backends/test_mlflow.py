@@ -136,12 +136,28 @@ def test_trackers_share_a_run_with_its_user(client: Any, run: str) -> None:
 def test_what_changes_is_a_tag(client: Any, run: str) -> None:
     logger = MLflowLogger(run, client)
 
-    logger.log_hyperparams({"G": {"weight": 0.5, "note": "n" * 6000}})
-    logger.log_hyperparams({"G": {"weight": 2.0}})
+    logger.log_hyperparams({"G": {"weight": 0.5, "note": "n" * 6000}, "lr": 0.1})
+    for lr in (0.2, 0.1):
+        logger.log_hyperparams({"G": {"weight": 2.0}, "lr": lr})
 
     data = client.get_run(run).data
-    assert data.params == {"loss_weighting/G/weight": "0.5", "loss_weighting/G/note": "n" * 6000}
+    told = {"G/weight": "0.5", "G/note": "n" * 6000, "lr": "0.1"}
+    assert data.params == {f"loss_weighting/{name}": text for name, text in told.items()}
     assert data.tags["loss_weighting/G/weight"] == "2.0"
+    assert data.tags["loss_weighting/G/note"] == "no longer set"
+    assert data.tags["loss_weighting/lr"] == "0.1"
+
+
+def test_a_resumed_run_tells_what_is_no_longer_set(client: Any, run: str) -> None:
+    MLflowLogger(run, client).log_hyperparams({"losses": ["G", "D"], "layers": [64, 64], "seed": 3})
+    resumed = MLflowLogger(run, client)
+
+    for layers in ([128], [128, 32]):
+        resumed.log_hyperparams({"losses": ["G"], "layers": layers})
+        data = client.get_run(run).data
+        tags = {name: text for name, text in data.tags.items() if name in data.params}
+        second = "no longer set" if len(layers) == 1 else "32"
+        assert tags == {"loss_weighting/layers/1": "128", "loss_weighting/layers/2": second}
 
 
 def test_what_another_rank_logs_first_is_a_tag(database: str, client: Any, run: str) -> None:
@@ -165,7 +181,7 @@ def test_what_another_rank_logs_first_is_a_tag(database: str, client: Any, run: 
 def test_what_changes_behind_the_cut_is_a_tag(client: Any, run: str) -> None:
     logger = MLflowLogger(run, client)
 
-    for ending in "AABA":
+    for ending in "AAB":
         logger.log_hyperparams({"command": "x" * 9000 + ending})
 
     data = client.get_run(run).data

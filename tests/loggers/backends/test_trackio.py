@@ -126,6 +126,18 @@ def test_a_group_that_joins_later_is_introduced_too(run: Any, pause: float) -> N
     assert losses == ["recon", "kl", "D/D"]
 
 
+def test_a_setting_that_changed_leaves_nothing_of_what_it_was(run: Any) -> None:
+    logger = TrackioLogger(run)
+    logger.log_hyperparams({"layers": [64, 64], "optimizer": {"name": "adam", "beta": 0.9}})
+    logger.log_hyperparams({"layers": [128], "optimizer": {"name": "sgd"}})
+    logger.log_metrics({"loss/G": 0.5}, step=0)
+    run.finish()
+
+    config = storage.SQLiteStorage.get_run_config("gan", "first")
+    told = {name: value for name, value in config.items() if name.startswith("loss_weighting/")}
+    assert told == {"loss_weighting/layers/1": 128, "loss_weighting/optimizer/name": "sgd"}
+
+
 def test_a_database_that_cannot_be_written_does_not_stop_training(
     run: Any, tmp_path: Path, caught: Caught
 ) -> None:

@@ -235,6 +235,13 @@ def test_groups_are_introduced_beside_what_the_user_configured(run: Any) -> None
     assert run.config["loss_weighting"]["weighting"]["method"] == "StaticWeighting"
 
 
+def test_a_setting_that_changed_leaves_nothing_of_what_it_was(run: Any) -> None:
+    for settings in ({"name": "adam", "beta": 0.9}, {"name": "sgd"}):
+        WandbLogger(run).log_hyperparams({"optimizer": settings})
+
+    assert run.config["loss_weighting"] == {"optimizer": {"name": "sgd"}}
+
+
 def test_a_run_that_is_over_gets_nothing(run: Any, tmp_path: Path) -> None:
     logger = WandbLogger(run)
     logger.log_metrics({"loss/G": 0.5}, step=0)

@@ -272,16 +272,17 @@ def test_pandas_reads_it(tmp_path: Path) -> None:
     assert frame[frame.name == "G"].loss.tolist() == pytest.approx([0 / 3, 1 / 3, 2 / 3])
 
 
-def test_hyperparameters_are_kept_and_merged(tmp_path: Path) -> None:
+def test_hyperparameters_are_kept_and_a_later_setting_replaces_that_one(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
-        logger.log_hyperparams({"losses": ["G"], "weighting": {"method": "CoVWeighting"}})
+        logger.log_hyperparams({"losses": ["G"], "weighting": {"method": "Mine", "decay": 0.5}})
+    with CsvLogger(tmp_path, resume=True) as logger:
         logger.log_hyperparams({"losses": ["D", "G"], "weighting": {"spike": math.inf}})
         logger.log_hyperparams({"optimizer": Path("adam"), 3: (1, 2)})  # type: ignore[dict-item]
 
     info = run_info(tmp_path)
     assert info["hyperparameters"] == {
         "losses": ["G", "D"],
-        "weighting": {"method": "CoVWeighting", "spike": "inf"},
+        "weighting": {"spike": "inf"},
         "optimizer": "adam",
         "3": [1, 2],
     }
