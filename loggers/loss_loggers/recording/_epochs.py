@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from loss_loggers.base._epoch_row import epoch_row
+from loss_loggers.base._warn import warn
 
 from ._row_template import quoted
 from ._run_folder import EPOCH_COLUMNS, EPOCHS, run_info
-from ._table import read_table, senseless
+from ._table import UnreadableError, read_table, senseless
 from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Epochs:
     def __init__(self, folder: Path) -> None:
         self._path = folder / EPOCHS
         self._file: AppendOnlyFile | None = None
+        if self._path.is_file():
+            self._set_aside_what_others_wrote()
         self.dropped = self._open().mend() if self._path.exists() else 0
 
     @property
@@ -90,6 +94,15 @@ class Epochs:
             self._file = None  # the next epoch makes another
         old.close()
         return not is_saved
+
+    def _set_aside_what_others_wrote(self) -> None:
+        try:
+            read_table(self._path, default=EPOCH_COLUMNS)
+        except UnreadableError as error:
+            numbered = (self._path.with_stem(f"{self._path.stem}-{n}") for n in count(2))
+            aside = next(path for path in numbered if not path.exists())
+            self._path.rename(aside)
+            warn(f"{error}; it is now {aside.name}, and the epochs go on in a new {EPOCHS}")
 
     def _write_again(self, lines: bytes) -> None:
         self._path.unlink(missing_ok=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loss_loggers.base._warn import warn
+
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
 from ._run_folder import part_number, part_path, parts
+from ._table import UnreadableError, read_table
 from .files._append_only_file import AppendOnlyFile
 
 if TYPE_CHECKING:
@@ -19,16 +22,17 @@ if TYPE_CHECKING:
 MOST_PARTS = 4
 """So many files at most because of new columns; what comes after them has lines of its own."""
 
+_FIXED = [*KEYS, *STATISTICS]
+
 
 class LossFiles:
     """The last part of a record, and the next one when a column turns up that nobody foresaw."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.part = self._opened(self._number_to_go_on(), (*KEYS, *STATISTICS))
+        self.part = self._part_to_go_on()
         self.epochs = Epochs(folder)
         self.dropped = self.part.mend() + self.epochs.dropped
-        self.part.read_columns()
         self.part.seen()
 
     @property
@@ -126,10 +130,10 @@ class LossFiles:
     def rewind(self, number: int, size: int, epochs: int) -> None:
         """Forget all that was written after this position, and after this byte of the epochs."""
         self._check(number, size)
+        columns = self._columns_in(number)
         self.epochs.rewind(epochs)
-        part = self._opened(number, (*KEYS, *STATISTICS))
+        part = self._opened(number, columns if size else _FIXED)
         part.truncate(size)
-        part.read_columns()
         newest = self.part.number
         self._replace(part)
         for later in parts(self._folder):
@@ -147,10 +151,22 @@ class LossFiles:
             msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
             raise ValueError(msg)
 
-    def _number_to_go_on(self) -> int:
-        """That of the last part, or the next one where a folder is in its place."""
+    def _part_to_go_on(self) -> AppendOnlyFile:
+        """The last part, or the next one where a folder, or a file of others, is in its place."""
         there = parts(self._folder)
-        return part_number(there[-1]) + (not there[-1].is_file()) if there else 1
+        number = part_number(there[-1]) + (not there[-1].is_file()) if there else 1
+        try:
+            columns = self._columns_in(number)
+        except UnreadableError as error:
+            number, columns = number + 1, _FIXED
+            name = part_path(self._folder, number).name
+            warn(f"{error}; the record goes on in {name}, and is read once that file is as it was")
+        return self._opened(number, columns)
+
+    def _columns_in(self, number: int) -> list[str]:
+        """The columns of a part, as its header has them, or those of one without a header."""
+        path = part_path(self._folder, number)
+        return read_table(path, default=_FIXED)[0] if path.exists() else _FIXED
 
     def _opened(self, number: int, columns: Sequence[str]) -> AppendOnlyFile:
         return AppendOnlyFile(part_path(self._folder, number), number=number, columns=columns)

@@ -113,7 +113,7 @@ def _due(
 def _rows(
     path: Path, start: int, number: int, is_known: Callable[[Place], bool]
 ) -> Iterator[tuple[Row, int]]:
-    header, lines = read_table(path, start)
+    header, lines = read_table(path, start, default=KEYS)
     columns = header[len(KEYS) :]
     names: dict[str, list[str]] = {}
     row: Row | None = None

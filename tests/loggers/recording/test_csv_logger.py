@@ -466,6 +466,50 @@ def test_a_run_that_lost_its_header_gets_it_again(tmp_path: Path) -> None:
     assert lines(resumed)[0] == FIXED
 
 
+@pytest.mark.parametrize("how", ["index", "semicolons", "utf-16"])
+def test_behind_a_header_that_others_wrote_it_goes_on_in_a_part_of_its_own(
+    tmp_path: Path, how: str
+) -> None:
+    """As pandas writes a table with its index, or a spreadsheet where a comma is in numbers."""
+    with CsvLogger(tmp_path) as logger:
+        write(logger, range(3))
+        logger.log_epoch(0, {"G": (0.5, 1)}, step=2)
+        state = logger.state_dict()
+    file, epochs = tmp_path / "losses.csv", tmp_path / "epochs.csv"
+    ours = file.read_bytes()
+    if how == "index":
+        pd = pytest.importorskip("pandas", reason="needs pandas")
+        pd.read_csv(file).to_csv(file)
+        pd.read_csv(epochs).to_csv(epochs)
+    else:
+        edited = ours.decode().replace(",", ";")
+        file.write_text(edited, encoding="utf-8" if how == "semicolons" else how)
+        epochs.write_text("epoch;step;name;mean;samples\n0;2;G;0.5;1\n")
+    theirs = file.read_bytes(), epochs.read_bytes()
+
+    with pytest.warns(
+        RuntimeWarning, match=r"line 1: .*; (the record goes on|it is now)"
+    ) as caught:
+        resumed = CsvLogger(tmp_path, resume=True)
+    with resumed:
+        write(resumed, range(3, 6))
+        resumed.log_epoch(1, {"G": (0.25, 1)}, step=5)
+        with pytest.raises(ValueError, match=r"losses.csv, line 1: it must be"):
+            resumed.load_state_dict(state)
+    with CsvLogger(tmp_path, resume=True) as again:
+        write(again, range(6, 7))
+
+    assert len(caught) == 2
+    assert (file.read_bytes(), (tmp_path / "epochs-2.csv").read_bytes()) == theirs
+    assert again.failed == resumed.failed == 0
+    for read in (read_run, lambda path: list(read_rows(path))):
+        with pytest.raises(ValueError, match=r"losses.csv, line 1: it must be"):
+            read(tmp_path)
+    file.write_bytes(ours)
+    assert losses(tmp_path) == [step / 3 for step in range(7)]
+    assert read_run(tmp_path).epochs["mean"].tolist() == [0.25]
+
+
 def test_colours_and_columns_outlive_an_interruption(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         logger.log_metrics({"loss/G": 0.5, "median/G": 0.5}, step=0)

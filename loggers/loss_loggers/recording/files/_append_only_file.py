@@ -8,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from loss_loggers.recording._row_template import quoted
-from loss_loggers.recording._table import cells_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -178,12 +177,6 @@ class AppendOnlyFile:
         torn = self.size
         self.truncate(_end_of_lines(self._file))
         return torn - self.size
-
-    def read_columns(self) -> None:
-        """Go by the header that the file has, if it has one."""
-        self._file.seek(0)
-        if columns := cells_of(self._file.readline().decode()):
-            self.columns, self._header = columns, _header(columns)
 
     def close(self) -> None:
         """Close the file."""
