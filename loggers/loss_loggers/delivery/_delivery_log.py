@@ -11,7 +11,7 @@ from loss_loggers.base._warn import warn
 from .on_disk._delivered import DeliveredFile
 from .on_disk._spans import EPOCHS
 from .on_disk._spool import Spool
-from .on_disk._target_folder import UNDELIVERED, folder_name
+from .on_disk._target_folder import UNDELIVERED, folder_name, noted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,13 +41,14 @@ class DeliveryLog:
 
     def write_beside(self, record: Record) -> None:
         """Write into its run folder, the file too unless the user chose a place for it."""
-        folder = record.path / folder_name(self._target)
+        target = noted(record.path, self._target)
+        folder = record.path / folder_name(target)
         undelivered = folder / UNDELIVERED
         # Where it cannot be written, the record says so; what arrived is then sent again by sync.
         with suppress(OSError):
             epochs = EPOCHS, record.state_dict()["epochs"]
             generation = len(record.resumed)
-            self._sent = DeliveredFile(folder, self._target, generation, record.place, epochs)
+            self._sent = DeliveredFile(folder, target, generation, record.place, epochs)
             undelivered = self._sent.files.undelivered
         if not self._is_chosen:
             self._spool = Spool(undelivered)

@@ -26,7 +26,7 @@ from loss_loggers.recording._table import UnreadableError
 from .on_disk._senders import Senders
 from .on_disk._spans import EPOCHS, Rewinds
 from .on_disk._spool import read_spool
-from .on_disk._target_folder import SENT, folder_name, is_spool
+from .on_disk._target_folder import SENT, folder_name, is_spool, noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,9 +78,11 @@ class PendingRows:
 
     def __init__(self, path: Path, target: str, *, everything: bool = False) -> None:
         is_file = path.is_file()
-        folder = path.parent if is_file else path / folder_name(target)
-        is_ours = not is_file or (is_spool(path) and folder.name == folder_name(target))
-        self._sent = folder / (SENT if is_ours else f"{path.name}.{folder_name(target)}.{SENT}")
+        self._noted = noted(path.parent.parent if is_file else path, target)
+        name = folder_name(self._noted)
+        folder = path.parent if is_file else path / name
+        is_ours = not is_file or (is_spool(path) and folder.name == name)
+        self._sent = folder / (SENT if is_ours else f"{path.name}.{name}.{SENT}")
         self.target = target
         self._record = None if is_file else _Record(path, folder, everything=everything)
         self._spools = [path] if self._record is None else self._record.senders.spools
@@ -134,7 +136,7 @@ class PendingRows:
         self.cursor = cursor
         self._sent.parent.mkdir(parents=True, exist_ok=True)
         # Without indentation, which takes as long as all the rest: this is after every batch.
-        replace_file(self._sent, json.dumps({"target": self.target, **cursor._asdict()}) + "\n")
+        replace_file(self._sent, json.dumps({"target": self._noted, **cursor._asdict()}) + "\n")
 
     def _load(self) -> Cursor:
         cursor = _cursor(self._sent)

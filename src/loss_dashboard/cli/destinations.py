@@ -96,7 +96,7 @@ def _known(folder: Path, backend: str, place: Place) -> Place:
     names = [name for kind, _, name in targets if kind == backend]
     if backend == "tensorboard":
         # Beside the record it has the name of the run in TensorBoard.
-        default = names[-1] if names else folder
+        default = folder / (names[-1] if names else "")
         return replace(place, logdir=str(folder_at(place.logdir or default)))
     # W&B's names are paths, "entity/project/id", and Trackio's "project/name".
     fitting = [name for name in names if f"/{name}".endswith(f"/{place.run_id or name}")]

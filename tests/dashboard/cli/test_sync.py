@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -133,6 +134,31 @@ def test_a_run_is_sent_to_tensorboard_beside_it(tmp_path: Path) -> None:
     assert "nothing to send" in again
     assert [event.step for event in events.Scalars("loss/G")] == list(range(20))
     assert events.Scalars("loss/G")[-1].wall_time <= run_info(run)["end"]
+
+
+@pytest.mark.parametrize("how", [shutil.move, shutil.copytree])
+def test_a_run_that_was_moved_or_copied_has_its_own_chart_in_tensorboard(
+    tmp_path: Path, how: Any
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    first, other = record(tmp_path / "first", 10), tmp_path / "other"
+    losses("sync", first, "--to", "tensorboard")
+    how(str(first), other)
+    if not first.exists():
+        record(first, 10)
+        losses("sync", first, "--to", "tensorboard")
+    with CsvLogger(other, resume=True) as logger:
+        send(logger, range(10, 20))
+
+    printed = losses("sync", other, "--to", "tensorboard")[1]
+
+    assert printed == f"sent 10 rows (30 numbers, steps 10 to 19) to tensorboard {other}\n"
+    for run, steps in ((first, 10), (other, 20)):
+        events = EventAccumulator(str(run), size_guidance={"scalars": 0})
+        events.Reload()
+        assert [event.step for event in events.Scalars("loss/G")] == list(range(steps))
 
 
 def test_a_run_is_sent_to_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,6 +29,23 @@ def folder_name(target: str) -> str:
 
     kind, rest = _kind_of(target)
     return f"{kind}-{crc32(rest.encode(errors='backslashreplace')):08x}" if rest else kind
+
+
+def noted(run: Path, target: str) -> str:
+    """The target as a run folder notes it: what lies in that folder moves along with it.
+
+    >>> from pathlib import Path
+    >>> run = Path("runs/gan").absolute()
+    >>> noted(run, f"tensorboard {run}"), noted(run, "mlflow 3f2a")
+    ('tensorboard .', 'mlflow 3f2a')
+    """
+    kind, _, place = target.partition(" ")
+    if place != str(run) and not place.startswith(f"{run}{os.sep}"):
+        return target
+    within = f"{kind} .{place[len(str(run)) :]}"
+    # Version 0.1.0 noted the whole path.
+    is_older = (run / folder_name(target)).exists() and not (run / folder_name(within)).exists()
+    return target if is_older else within
 
 
 def _kind_of(target: str) -> tuple[str, str]:
