@@ -6,6 +6,7 @@ import json
 from collections import deque
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 from loss_loggers.base._epoch_row import epoch_row
 from loss_loggers.base._warn import in_short
@@ -59,7 +60,8 @@ class PendingItem(NamedTuple):
 class Cursor(NamedTuple):
     """How far it was sent: hyperparameters, files of undelivered rows, the record, its epochs."""
 
-    is_introduced: bool = False
+    settings: int = 0
+    """A checksum of the hyperparameters, which are sent again when they have changed."""
     undelivered: dict[str, int] = {}  # noqa: RUF012, never changed
     generation: int = 0
     rows: Place = START
@@ -97,11 +99,11 @@ class PendingRows:
     def __iter__(self) -> Iterator[tuple[PendingItem, Cursor]]:
         """Each item, and the cursor behind it."""
         cursor, record = self.cursor, self._record
-        if record is not None and not cursor.is_introduced:
-            cursor = cursor._replace(is_introduced=True)
-            settings = record.info.get("hyperparameters")
-            if settings and isinstance(settings, dict):  # it may have been edited
-                yield PendingItem("settings", None, 0.0, settings), cursor
+        settings = record.info.get("hyperparameters") if record is not None else None
+        checksum = crc32(json.dumps(settings, sort_keys=True).encode())
+        if settings and isinstance(settings, dict) and cursor.settings != checksum:  # or edited
+            cursor = cursor._replace(settings=checksum)
+            yield PendingItem("settings", None, 0.0, settings), cursor
         for path in self._spools:
             for (step, time, content, _), offset in read_spool(
                 path, cursor.undelivered.get(path.name, 0)

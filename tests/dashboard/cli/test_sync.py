@@ -96,6 +96,21 @@ def test_a_second_time_sends_what_is_new_to_the_same_run(
     assert len(client.get_metric_history(sent.info.run_id, "loss/G")) == 25
 
 
+def test_settings_that_changed_are_sent_too(tmp_path: Path, mlflow: Any, mlflow_uri: str) -> None:
+    run, client = record(tmp_path / "gan"), mlflow.MlflowClient(mlflow_uri)
+    arguments = ("sync", run, "--to", "mlflow", "--uri", mlflow_uri)
+    told = []
+    for settings in ({"lr": 0.1}, {"lr": 0.2, "batch": 64}):
+        with CsvLogger(run, resume=True) as logger:
+            logger.log_hyperparams(settings)
+        losses(*arguments)
+        (sent,) = client.search_runs(["0"])
+        told.append({**sent.data.params, **sent.data.tags})
+
+    known = [[one.get(f"loss_weighting/{name}") for name in ("lr", "batch")] for one in told]
+    assert known == [["0.1", None], ["0.2", "64"]]
+
+
 def test_what_a_background_could_not_deliver_goes_to_the_run_of_then(
     tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
