@@ -8,16 +8,15 @@ import subprocess
 import sys
 import zipfile
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
 from loss_dashboard.cli.losses import app
 from loss_loggers import Background, CsvLogger, MLflowLogger, Tee, run_info
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def losses(*arguments: str | Path) -> tuple[int, str]:
@@ -331,3 +330,51 @@ def test_a_backend_that_is_not_installed_is_named(
 
     assert code == 1
     assert printed == "mlflow is not installed: pip install 'multi-loss-weighting[mlflow]'\n"
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+@pytest.mark.parametrize("name", ["losses.csv", "epochs.csv", "losses-2.csv"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "semicolons", "utf-16", "long"])
+def test_a_file_that_cannot_be_read_is_named_in_one_line(
+    tmp_path: Path, kind: str, name: str, options: list[str]
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    run = record(tmp_path / "gan")
+    file, table = run / name, (run / "losses.csv").read_text()
+    file.unlink(missing_ok=True)
+    if kind in ("folder", "pipe"):
+        file.mkdir() if kind == "folder" else os.mkfifo(file)
+    else:
+        table = table.replace(",", ";") if kind == "semicolons" else table
+        table = "x" * (1 << 24) if kind == "long" else table
+        file.write_text(table, encoding="utf-16" if kind == "utf-16" else "utf-8")
+
+    code, printed = losses("sync", run, "--to", "tensorboard", *options)
+
+    assert (code, len(printed.splitlines())) == (1, 1), printed
+    assert printed.startswith(str(file))
+    assert "later" not in printed
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs permissions")
+def test_a_folder_that_cannot_be_written_is_to_be_copied() -> None:
+    """In no folder of pytest's, which another user cannot read: root has to become one for this."""
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    code = (
+        "import os, pickle, sys; from loss_dashboard.cli.losses import app\n"
+        "import loss_dashboard.cli.destinations, loss_dashboard.cli.commands.sync, rich.progress\n"
+        "os.getuid() or os.setuid(65534)\n"
+        "app(['sync', sys.argv[1], '--to', 'tensorboard'])\n"
+    )
+    with TemporaryDirectory(dir="/tmp") as folder:
+        run = record(Path(folder) / "gan")
+        run.chmod(0o555)
+        Path(folder).chmod(0o755)
+        done = subprocess.run([sys.executable, "-c", code, run], capture_output=True, text=True)
+        run.chmod(0o755)
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"{run} must be writable, for it notes what was sent (Permission denied): copy it to where"
+        " you may write, and send the copy\n"
+    )

@@ -1,5 +1,6 @@
 """`losses sync`: send a recorded run to a backend."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -43,31 +44,45 @@ def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | No
 
     RUN is a path, a name in runs/ or `latest`.
     """
-    from loss_dashboard.cli.destinations import PACKAGES, Place, count
+    from loss_dashboard.cli.destinations import PACKAGES, Place
 
-    folder, place = run_at(run), Place(**options)
+    folder, place = run_at(run).resolve(), Place(**options)
     if unknown := place.unknown_to(to):
         fail(f"{to} knows no {' or '.join(unknown)}")
-    if dry_run:
-        say(_described("would send", count(folder, to, place, everything=everything)))
-        return
-    if find_spec(PACKAGES[to]) is None:
+    if not dry_run and find_spec(PACKAGES[to]) is None:
         fail(f"{to} is not installed: pip install 'multi-loss-weighting[{to}]'")
-    say(_described("sent", _sent(folder, to, place, everything=everything)))
+    summary = _done(folder, to, place, dry_run=dry_run, everything=everything)
+    say(_described("would send" if dry_run else "sent", summary))
 
 
-def _sent(folder: Path, backend: str, place: "Place", *, everything: bool) -> "Summary":
-    from loss_dashboard.cli.destinations import send
+def _done(
+    folder: Path, backend: str, place: "Place", *, dry_run: bool, everything: bool
+) -> "Summary":
+    from loss_dashboard.cli.destinations import count, send
     from loss_loggers import SyncIsRunningError
+    from loss_loggers.recording import UnreadableError
 
     try:
+        if dry_run:
+            return count(folder, backend, place, everything=everything)
         with _progress() as progress:
             return send(folder, backend, place, progress, everything=everything)
-    except SyncIsRunningError as error:
+    except (SyncIsRunningError, UnreadableError) as error:
         fail(str(error))
     except Exception as error:  # of whatever kind an SDK raises; it tells about the backend
+        if isinstance(error, OSError) and f"{error.filename}".startswith(f"{folder}{os.sep}"):
+            fail(_about_file(folder, error))
         message = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         fail(f"not all of it was sent, so run this again later ({message[:300]})")
+
+
+def _about_file(folder: Path, error: OSError) -> str:
+    if f"{error.filename}".endswith(".lock"):
+        return (
+            f"{folder} must be writable, for it notes what was sent ({error.strerror}): copy it to"
+            " where you may write, and send the copy"
+        )
+    return f"{error.filename} cannot be read: {error.strerror}"
 
 
 def _described(verb: str, summary: "Summary") -> str:
