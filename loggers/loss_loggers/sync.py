@@ -11,11 +11,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .delivery import (
+    CopiedRunError,
     NotDeliveredError,
     Progress,
     Summary,
     SyncIsRunningError,
     alone,
+    has_news,
+    note_of,
     sync,
     targets_of,
 )
@@ -26,11 +29,14 @@ if TYPE_CHECKING:
     from .base._protocol import Logger
 
 __all__ = [
+    "CopiedRunError",
     "NotDeliveredError",
     "Progress",
     "Summary",
     "SyncIsRunningError",
     "alone",
+    "has_news",
+    "note_of",
     "sync",
     "targets_of",
 ]

@@ -27,7 +27,7 @@ from loss_loggers.recording._table import UnreadableError
 from .on_disk._senders import Senders
 from .on_disk._spans import EPOCHS, Rewinds
 from .on_disk._spool import read_spool
-from .on_disk._target_folder import SENT, folder_name, is_spool, noted
+from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool, noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,7 @@ class PendingRows:
         self._record = None if is_file else _Record(path, folder, everything=everything)
         self._spools = [path] if self._record is None else self._record.senders.spools
         self._went_back = False
+        self._run = path
         self.cursor = self._load()
 
     @property
@@ -138,15 +139,28 @@ class PendingRows:
         self.cursor = cursor
         self._sent.parent.mkdir(parents=True, exist_ok=True)
         # Without indentation, which takes as long as all the rest: this is after every batch.
-        replace_file(self._sent, json.dumps({"target": self._noted, **cursor._asdict()}) + "\n")
+        note = {"target": self._noted, "run": str(self._run), **cursor._asdict()}
+        replace_file(self._sent, json.dumps(note) + "\n")
 
     def _load(self) -> Cursor:
         cursor = _cursor(self._sent)
         if self._record is None:
             return cursor
+        if self._noted == self.target:  # it is elsewhere, and no copy of it came along
+            self._check_not_copied(self._record.info.get("id"))
         cut = self._record.cut(cursor)
         self._went_back = cut.rows < cursor.rows
         return cut
+
+    def _check_not_copied(self, run_id: object) -> None:
+        """Raise if the folder that sent it is another one and still there."""
+        other = str(read_json(self._sent).get("run", self._run))
+        if run_id and other != str(self._run) and run_info(other).get("id") == run_id:
+            msg = (
+                f"{self._run} is a copy of {other}, and rows of both would mix in {self.target}:"
+                f" remove {self._sent.parent} to send all of the copy to a place of its own"
+            )
+            raise CopiedRunError(msg)
 
 
 def _cursor(path: Path) -> Cursor:

@@ -16,6 +16,7 @@ from loss_loggers.base._warn import warn
 from ._background import Background
 from ._destination import Destination, ends
 from ._destination import NotDeliveredError as NotDeliveredError
+from .on_disk._target_folder import CopiedRunError as CopiedRunError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -96,6 +97,7 @@ def sync(
 
     Raises:
         FileNotFoundError: If there is no run.
+        CopiedRunError: If the folder is a copy of another, which was sent there: both would mix.
         SyncIsRunningError: If another call is sending to the same place.
         NotDeliveredError: If the logger took rows and lost them.
 
@@ -220,6 +222,23 @@ def targets_of(run: str | PathLike[str]) -> list[str]:
     from .on_disk._target_folder import targets_in
 
     return targets_in(folder_at(run))
+
+
+def note_of(run: str | PathLike[str], target: str) -> Path:
+    """The folder in which a run folder notes what went to a target, in words.
+
+    >>> note_of("runs/gan", "memory").name
+    'memory'
+    """
+    from .on_disk._target_folder import folder_name, noted
+
+    folder = folder_at(run)
+    return folder / folder_name(noted(folder, target))
+
+
+def has_news(run: str | PathLike[str], logger: Logger, *, everything: bool = False) -> bool:
+    """Whether `sync` would send anything, be it settings alone."""
+    return any(True for _ in _pending(run, logger, everything=everything))
 
 
 def _batches(pending: PendingRows) -> Iterator[Batch]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loss_dashboard.runs.run_json import shown_info
 from loss_loggers import sync
 from loss_loggers.recording import folder_at
-from loss_loggers.sync import alone, targets_of
+from loss_loggers.sync import alone, has_news, note_of, targets_of
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -62,6 +62,14 @@ class Place:
         return [f"--{name.replace('_', '-')}" for name in names if name not in _OPTIONS[backend]]
 
 
+class GoneError(LookupError):
+    """What rows of this folder went to is no longer there; the message says how to go on."""
+
+    def __init__(self, folder: Path, target: str, how: str) -> None:
+        note = note_of(folder, target)
+        super().__init__(f"{target} {how}: remove {note} to send all of the run again")
+
+
 class _Nowhere:
     """What is counted for a run that is not opened."""
 
@@ -74,9 +82,12 @@ class _Nowhere:
 
 def count(folder: Path, backend: str, place: Place, *, everything: bool = False) -> Summary:
     """What would be sent, without asking the backend."""
-    known = _known(folder, backend, place)
-    nowhere = _Nowhere(f"{backend} {known.logdir or known.run_id or _NEW}")
-    return sync(folder, nowhere, dry_run=True, everything=everything)
+    return sync(
+        folder,
+        _nowhere(backend, _known(folder, backend, place)),
+        dry_run=True,
+        everything=everything,
+    )
 
 
 def send(
@@ -85,25 +96,51 @@ def send(
     """Send what the backend lacks, to the run that it has of this folder or to a new one."""
     # One at a time, or each would make a new run.
     with alone(folder / f".sync-{backend}.lock", backend):
-        known = _known(folder, backend, place)
+        if backend == "mlflow":
+            known = place  # it is asked which run it has, and that leaves nothing there
+        else:
+            known = _known(folder, backend, place)
+            nowhere = _nowhere(backend, known)
+            if not has_news(folder, nowhere, everything=everything):
+                return sync(folder, nowhere, dry_run=True, everything=everything)
         with destination(backend, folder, known) as logger:
             return sync(folder, logger, everything=everything, progress=progress)
 
 
 def _known(folder: Path, backend: str, place: Place) -> Place:
     """The place, with the run to which rows of this folder went before unless it names another."""
-    targets = [target.partition(" ") for target in targets_of(folder)]
-    names = [name for kind, _, name in targets if kind == backend]
+    names = _names(folder, backend)
     if backend == "tensorboard":
         # Beside the record it has the name of the run in TensorBoard.
-        default = folder / (names[-1] if names else "")
-        return replace(place, logdir=str(folder_at(place.logdir or default)))
+        logdir = folder_at(place.logdir or folder / (names[-1] if names else ""))
+        target = f"{backend} {logdir}"
+        if (note_of(folder, target) / "sent.json").exists() and not any(logdir.glob("*tfevents*")):
+            raise GoneError(folder, target, "has no events any more")
+        return replace(place, logdir=str(logdir))
     # W&B's names are paths, "entity/project/id", and Trackio's "project/name".
     fitting = [name for name in names if f"/{name}".endswith(f"/{place.run_id or name}")]
+    parts = -1 if backend == "wandb" else 1  # a run of Trackio may have any name
+    fitting = [name for name in fitting if _is_in(place, *name.split("/", parts)[:-1])]
     return replace(place, run_id=fitting[-1]) if fitting else place
 
 
+def _names(folder: Path, backend: str) -> list[str]:
+    """What rows of this folder went to before, the latest last."""
+    targets = [target.partition(" ") for target in targets_of(folder)]
+    return [name for kind, _, name in targets if kind == backend]
+
+
+def _is_in(place: Place, *path: str) -> bool:
+    """Whether a run with this path, which Comet has not, is where the options say."""
+    wanted = [place.entity, place.project][-len(path) :] if path else []
+    return all(one in (None, known) for one, known in zip(wanted, path, strict=True))
+
+
 _NEW = "(a new run)"
+
+
+def _nowhere(backend: str, known: Place) -> _Nowhere:
+    return _Nowhere(f"{backend} {known.logdir or known.run_id or _NEW}")
 
 
 @contextmanager
@@ -127,12 +164,31 @@ def _mlflow(folder: Path, place: Place) -> Iterator[Logger]:
     from loss_loggers import MLflowLogger
 
     client = MlflowClient(place.uri)
-    run_id = place.run_id or _new_mlflow_run(client, folder, place.experiment or "Default")
+    run_id = place.run_id or _known_mlflow_run(client, folder, place.experiment)
+    run_id = run_id or _new_mlflow_run(client, folder, place.experiment or "Default")
     yield MLflowLogger(run_id, client)
     if _MADE_HERE in client.get_run(run_id).data.tags:
         info = shown_info(folder)
         status = "FINISHED" if info.get("state") == "finished" else "FAILED"
         client.set_terminated(run_id, status, _milliseconds(info.get("end")))
+
+
+def _known_mlflow_run(client: Any, folder: Path, experiment: str | None) -> str | None:
+    """The run to which rows of this folder went before, if this server has it: the latest."""
+    from mlflow.exceptions import MlflowException
+
+    for run_id in reversed(_names(folder, "mlflow")):
+        try:
+            info = client.get_run(run_id).info
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            continue  # it is on another server
+        if experiment in (None, client.get_experiment(info.experiment_id).name):
+            if info.lifecycle_stage == "deleted":
+                raise GoneError(folder, f"mlflow {run_id}", "was deleted")
+            return run_id
+    return None
 
 
 def _new_mlflow_run(client: Any, folder: Path, experiment: str) -> str:

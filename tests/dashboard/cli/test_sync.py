@@ -36,6 +36,9 @@ def send(logger: CsvLogger | Tee, steps: range) -> None:
         logger.log_metrics({"loss/G": step / 3, "loss/D": 1.0, "lr": 0.1}, step=step)
 
 
+EXPERIMENTS = [("--experiment", name) for name in ("Default", "gans")]
+
+
 @pytest.fixture
 def mlflow() -> Any:
     return pytest.importorskip("mlflow", reason="needs the mlflow extra")
@@ -110,6 +113,73 @@ def test_settings_that_changed_are_sent_too(tmp_path: Path, mlflow: Any, mlflow_
     assert known == [["0.1", None], ["0.2", "64"]]
 
 
+def test_another_server_gets_all_and_each_goes_on_with_its_own_run(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    run, uris = record(tmp_path / "gan"), (mlflow_uri, f"sqlite:///{tmp_path}/other.db")
+    places = [(*("--uri", uri), *experiment) for uri in uris for experiment in EXPERIMENTS]
+    for steps in (20, 25):
+        with CsvLogger(run, resume=True) as logger:
+            send(logger, range(20, steps))
+        for place in places:
+            code, printed = losses("sync", run, "--to", "mlflow", *place)
+            assert (code, f"sent {5 if steps == 25 else 20} rows" in printed) == (0, True), printed
+
+    for uri in uris:
+        client = mlflow.MlflowClient(uri)
+        for _, experiment in EXPERIMENTS:
+            (sent,) = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+            assert len(client.get_metric_history(sent.info.run_id, "loss/G")) == 25
+
+
+def test_of_a_run_that_was_deleted_it_is_said_how_to_send_all_again(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    run, client = record(tmp_path / "gan"), mlflow.MlflowClient(mlflow_uri)
+    arguments = ("sync", run, "--to", "mlflow", "--uri", mlflow_uri)
+    losses(*arguments)
+    (sent,) = client.search_runs(["0"])
+    client.delete_run(sent.info.run_id)
+
+    code, printed = losses(*arguments)
+    noted = losses(*arguments, "--dry-run")[1]
+    (note,) = run.glob("mlflow-*")
+    shutil.rmtree(note)
+    again = losses(*arguments)[1]
+
+    said = f"mlflow {sent.info.run_id} was deleted: remove {note} to send all of the run again\n"
+    assert (code, printed) == (1, said)
+    assert noted.endswith("has all rows, as is noted in the run folder\n")
+    assert again.startswith("sent 20 rows")
+    assert client.search_runs(["0"])[0].info.run_id != sent.info.run_id
+
+
+def test_a_copy_is_not_mixed_with_the_run_that_it_is_of(
+    tmp_path: Path, mlflow: Any, mlflow_uri: str
+) -> None:
+    run, copy = record(tmp_path / "gan"), tmp_path / "copy"
+    options = ("--to", "mlflow", "--uri", mlflow_uri)
+    losses("sync", run, *options)
+    shutil.copytree(run, copy)
+    for path in (run, copy):
+        with CsvLogger(path, resume=True) as logger:
+            send(logger, range(20, 25))
+
+    code, printed = losses("sync", copy, *options)
+    (note,) = copy.glob("mlflow-*")
+    assert (code, printed.startswith(f"{copy} is a copy of {run}, and rows of both")) == (1, True)
+    assert f"remove {note} to send" in printed
+    shutil.rmtree(note)
+    assert losses("sync", copy, *options)[1].startswith("sent 25 rows")
+    assert losses("sync", run, *options)[1].startswith("sent 5 rows")
+    client = mlflow.MlflowClient(mlflow_uri)
+    counts = [
+        len(client.get_metric_history(one.info.run_id, "loss/G"))
+        for one in client.search_runs(["0"])
+    ]
+    assert counts == [25, 25]
+
+
 def test_what_a_background_could_not_deliver_goes_to_the_run_of_then(
     tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
@@ -141,6 +211,7 @@ def test_a_run_is_sent_to_tensorboard_beside_it(tmp_path: Path) -> None:
     code, printed = losses("sync", run, "--to", "tensorboard")
     again = losses("sync", run, "--to", "tensorboard")[1]
 
+    assert len([*run.glob("*tfevents*")]) == 1  # nothing to send opens nothing
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})
     events.Reload()
     assert code == 0, printed
@@ -148,6 +219,23 @@ def test_a_run_is_sent_to_tensorboard_beside_it(tmp_path: Path) -> None:
     assert "nothing to send" in again
     assert [event.step for event in events.Scalars("loss/G")] == list(range(20))
     assert events.Scalars("loss/G")[-1].wall_time <= run_info(run)["end"]
+
+
+def test_of_a_folder_that_was_deleted_it_is_said_how_to_send_all_again(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
+    run, folder = record(tmp_path / "gan"), tmp_path / "charts"
+    arguments = ("sync", run, "--to", "tensorboard")
+    losses(*arguments, "--logdir", folder)
+    shutil.rmtree(folder)
+    (note,) = run.glob("tensorboard-*")
+    gone = (
+        f"tensorboard {folder} has no events any more: remove {note} to send all of the run again"
+    )
+
+    for option in ([], ["--logdir", folder], ["--dry-run"]):
+        assert losses(*arguments, *option) == (1, f"{gone}\n")
+    shutil.rmtree(note)
+    assert losses(*arguments, "--logdir", folder)[1].startswith("sent 20 rows")
 
 
 @pytest.mark.parametrize("how", [shutil.move, shutil.copytree])

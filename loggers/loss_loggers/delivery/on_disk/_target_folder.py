@@ -19,6 +19,10 @@ _LONGEST = 200
 """Bytes of such a word at most: a file system takes 255 for a name, and some come behind it."""
 
 
+class CopiedRunError(ValueError):
+    """A run folder has the notes of another, of which it is a copy."""
+
+
 def folder_name(target: str) -> str:
     """The name of the folder for a target: its first word, and a number for the others.
 

@@ -28,11 +28,15 @@ BACKENDS = ("mlflow", "wandb", "comet", "tensorboard", "trackio")
     " a new one.",
 )
 @click.option("--uri", help="MLflow: its server or database.")
-@click.option("--experiment", help="MLflow: for a new run.")
-@click.option("--project", help="W&B, Comet or Trackio: for a new run.")
+@click.option("--experiment", help="MLflow: that of the run, known or new.")
+@click.option(
+    "--project", help="W&B or Trackio: that of the run, known or new; Comet: for a new run."
+)
 @click.option("--entity", help="W&B: a user or team.")
 @click.option("--workspace", help="Comet: the workspace.")
-@click.option("--logdir", help="TensorBoard: a folder; by default that of the run.")
+@click.option(
+    "--logdir", help="TensorBoard: a folder; by default that of earlier rows, or the run's."
+)
 @click.option("--dry-run", is_flag=True, help="Count only.")
 @click.option(
     "--all", "everything", is_flag=True, help="Send also what a Background may still send."
@@ -52,22 +56,23 @@ def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | No
     if not dry_run and find_spec(PACKAGES[to]) is None:
         fail(f"{to} is not installed: pip install 'multi-loss-weighting[{to}]'")
     summary = _done(folder, to, place, dry_run=dry_run, everything=everything)
-    say(_described("would send" if dry_run else "sent", summary))
+    say(_described(summary, dry_run=dry_run))
 
 
 def _done(
     folder: Path, backend: str, place: "Place", *, dry_run: bool, everything: bool
 ) -> "Summary":
-    from loss_dashboard.cli.destinations import count, send
+    from loss_dashboard.cli.destinations import GoneError, count, send
     from loss_loggers import SyncIsRunningError
     from loss_loggers.recording import UnreadableError
+    from loss_loggers.sync import CopiedRunError
 
     try:
         if dry_run:
             return count(folder, backend, place, everything=everything)
         with _progress() as progress:
             return send(folder, backend, place, progress, everything=everything)
-    except (SyncIsRunningError, UnreadableError) as error:
+    except (CopiedRunError, GoneError, SyncIsRunningError, UnreadableError) as error:
         fail(str(error))
     except Exception as error:  # of whatever kind an SDK raises; it tells about the backend
         if isinstance(error, OSError) and f"{error.filename}".startswith(f"{folder}{os.sep}"):
@@ -85,7 +90,7 @@ def _about_file(folder: Path, error: OSError) -> str:
     return f"{error.filename} cannot be read: {error.strerror}"
 
 
-def _described(verb: str, summary: "Summary") -> str:
+def _described(summary: "Summary", *, dry_run: bool) -> str:
     held_back = ""
     if summary.withheld:
         held_back = (
@@ -94,10 +99,11 @@ def _described(verb: str, summary: "Summary") -> str:
         )
     if not summary.rows:
         lacks = "has all others" if held_back else "has all rows"
-        return f"nothing to send: {summary.target} {lacks}{held_back}"
+        noted = ", as is noted in the run folder" if dry_run and not held_back else ""
+        return f"nothing to send: {summary.target} {lacks}{noted}{held_back}"
     steps = f"steps {summary.first_step} to {summary.last_step}"
     numbers = f"{summary.rows} rows ({summary.numbers} numbers, {steps})"
-    return f"{verb} {numbers} to {summary.target}{held_back}"
+    return f"{'would send' if dry_run else 'sent'} {numbers} to {summary.target}{held_back}"
 
 
 @contextmanager
