@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._protocol import target_of
+from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
 
 if TYPE_CHECKING:
@@ -47,8 +49,15 @@ class Destination:
             items = [item for item in items if not self._is_there(item.row)]
         if not items:
             return
+        self._do(partial(self._call, items))
+
+    def finish(self) -> None:
+        """Send what an `Every` holds back: its last window, whole or not."""
+        self._do(partial(_flush, self._logger))
+
+    def _do(self, call: Callable[[], object]) -> None:
         before = _lost(self._logger)
-        self._call(items)
+        call()
         self._settle()
         if lost := _lost(self._logger) - before:
             msg = f"{target_of(self._logger)} did not take {lost} rows"
@@ -74,6 +83,13 @@ def ends(logger: object) -> Iterator[object]:
             yield from ends(guard.logger)
     else:
         yield logger
+
+
+def _flush(logger: object) -> None:
+    if isinstance(logger, Every):
+        logger.flush()
+    for guard in logger.guards if isinstance(logger, Tee) else ():
+        _flush(guard.logger)
 
 
 def _nothing(*_: object) -> None:

@@ -87,6 +87,7 @@ def sync(
     to it as well, unless you say `everything=True`.
 
     Wrap the logger as it was during the run: `sync(run, Rename("{loss}_{stat}", MLflowLogger(…)))`.
+    The last window of an `Every` is sent at the end, whole or not.
 
     Args:
         run: A run folder, or a file of undelivered rows.
@@ -181,6 +182,7 @@ def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Su
         sent = _added(sent, (item for item, _ in batch))
         if progress is not None:
             progress(sent.rows, total)
+    outlet.finish()
     pending.save(pending.cursor._replace(is_open=False))
     return _with_withheld(sent, pending)
 
@@ -196,6 +198,10 @@ class _Outlet:
         # What was kept has passed all that changes rows, such as a Rename.
         behind = [one for one in ends(logger) if one is not logger]
         self._behind = [Destination(one, asked) for one in behind] or [self._whole]
+
+    def finish(self) -> None:
+        """Send what the logger holds back."""
+        self._whole.finish()
 
     def send(self, batch: Batch) -> None:
         """Send what is alike."""

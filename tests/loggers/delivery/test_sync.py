@@ -17,6 +17,7 @@ import pytest
 from loss_loggers import (
     Background,
     CsvLogger,
+    Every,
     MemoryLogger,
     NotDeliveredError,
     Rename,
@@ -137,6 +138,26 @@ def test_only_what_is_new_is_sent(tmp_path: Path) -> None:
 
     assert memory.values("loss/G") == [step / 3 for step in range(30)]
     assert len(memory.rows) == 33
+
+
+@pytest.mark.parametrize(
+    "wrapped", [lambda every: every, lambda every: Rename("{stat}/{loss}", every)]
+)
+def test_the_last_window_of_an_every_is_sent_too(tmp_path: Path, wrapped: Any) -> None:
+    run, memory = record(tmp_path / "gan", 14), MemoryLogger()
+
+    sync(run, wrapped(Every(10, memory, reduce="mean")))
+
+    assert [step for step, _, _ in memory.rows] == [0, 10, 13]
+
+
+def test_a_last_window_that_does_not_arrive_is_an_error(tmp_path: Path, caught: Caught) -> None:
+    run = record(tmp_path / "gan", 14)
+
+    with pytest.raises(NotDeliveredError, match="did not take 1 rows"):
+        sync(run, Every(10, Fickle(2), reduce="mean"))
+
+    assert len(caught) == 1
 
 
 def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
