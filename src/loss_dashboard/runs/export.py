@@ -13,6 +13,7 @@ from loss_loggers.recording import (
     EPOCH_COLUMNS,
     EPOCHS,
     KEYS,
+    UnreadableError,
     read_logged,
     read_table,
     readable_parts,
@@ -57,6 +58,9 @@ def rows(folder: Path) -> Iterator[Row]:
     """The cells of each whole line, as text, by the names of their columns."""
     for _, part in readable_parts(folder):
         header, lines = read_table(part)
+        if header and not {*KEYS} <= {*header}:  # its lines would be left out without a word
+            msg = f"its columns must be separated by commas, among them {', '.join(KEYS)}"
+            raise UnreadableError(part, 1, f"{msg}; got {','.join(header)[:60]!r}")
         yield from (dict(zip(header, line.cells, strict=True)) for line in lines)
 
 

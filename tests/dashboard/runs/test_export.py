@@ -257,6 +257,15 @@ def test_a_run_without_lines_is_exported_too(tmp_path: Path, form: Format) -> No
     assert exported(tmp_path / "empty", form) or form == "jsonl"
 
 
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "parquet"])
+def test_a_table_with_semicolons_is_an_error_that_names_it(run: Path, form: Format) -> None:
+    file = run / "losses.csv"
+    file.write_bytes(file.read_bytes().replace(b",", b";"))
+
+    with pytest.raises(ValueError, match=r"losses\.csv, line 1: it"):
+        exported(run, form)
+
+
 def test_the_command_takes_the_format_from_the_file(run: Path, tmp_path: Path) -> None:
     output = tmp_path / "gan.JSON"
 
