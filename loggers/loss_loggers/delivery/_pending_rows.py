@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
@@ -31,7 +32,6 @@ from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool,
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Row
@@ -154,8 +154,8 @@ class PendingRows:
 
     def _check_not_copied(self, run_id: object) -> None:
         """Raise if the folder that sent it is another one and still there."""
-        other = str(read_json(self._sent).get("run", self._run))
-        if run_id and other != str(self._run) and run_info(other).get("id") == run_id:
+        other = Path(str(read_json(self._sent).get("run", self._run)))
+        if run_id and run_info(other).get("id") == run_id and not other.samefile(self._run):
             msg = (
                 f"{self._run} is a copy of {other}, and rows of both would mix in {self.target}:"
                 f" remove {self._sent.parent} to send all of the copy to a place of its own"

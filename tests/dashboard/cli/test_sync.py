@@ -161,6 +161,8 @@ def test_a_copy_is_not_mixed_with_the_run_that_it_is_of(
     options = ("--to", "mlflow", "--uri", mlflow_uri)
     losses("sync", run, *options)
     shutil.copytree(run, copy)
+    (tmp_path / "link").symlink_to(run)
+    assert losses("sync", tmp_path / "link", *options)[1].startswith("nothing to send")
     for path in (run, copy):
         with CsvLogger(path, resume=True) as logger:
             send(logger, range(20, 25))

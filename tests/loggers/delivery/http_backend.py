@@ -28,7 +28,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        size = int(self.headers["Content-Length"])
+        body = self.rfile.read(size)
+        if len(body) < size:
+            return  # who sent it was killed in the middle
         with open(sys.argv[2], "ab") as file:
             file.write(body)
         self.send_response(200)
@@ -69,7 +72,8 @@ class Backend:
 
     @property
     def rows(self) -> list[tuple[int, float, dict[str, Any]]]:
-        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        # What is being written just now has no end yet.
+        *lines, _ = self._file.read_text().split("\n") if self._file.exists() else [""]
         return [(step, moment, metrics) for step, moment, metrics in map(json.loads, lines)]
 
     @property

@@ -504,6 +504,14 @@ def test_a_killed_sync_goes_on_with_at_most_a_batch_repeated(
     assert content["target"] == "http"
 
 
+def test_a_link_to_a_run_is_no_copy_of_it(tmp_path: Path) -> None:
+    memory = MemoryLogger()
+    run, link = record(tmp_path / "gan", 3), tmp_path / "link"
+    link.symlink_to(run)
+
+    assert [sync(path, memory).rows for path in (link, run, link)] == [3, 0, 0]
+
+
 def test_it_is_a_function_and_a_module(tmp_path: Path) -> None:
     import loss_loggers.sync as module
 

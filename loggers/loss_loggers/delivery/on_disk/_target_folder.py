@@ -46,10 +46,7 @@ def noted(run: Path, target: str) -> str:
     kind, _, place = target.partition(" ")
     if place != str(run) and not place.startswith(f"{run}{os.sep}"):
         return target
-    within = f"{kind} .{place[len(str(run)) :]}"
-    # Version 0.1.0 noted the whole path.
-    is_older = (run / folder_name(target)).exists() and not (run / folder_name(within)).exists()
-    return target if is_older else within
+    return f"{kind} .{place[len(str(run)) :]}"
 
 
 def _kind_of(target: str) -> tuple[str, str]:
