@@ -157,6 +157,45 @@ def test_a_schedule_goes_by_the_step_and_so_does_the_row(
         assert compiled.weights == pytest.approx(plain.weights)
 
 
+class Net(nn.Module):
+    """A network whose own step is a constant to torch."""
+
+    def __init__(self, weighting: Any) -> None:
+        super().__init__()
+        self.group = LossGroup(NAMES, weighting=weighting)
+        self.step = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.group.weigh(losses_of(x), step=self.step)
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHTINGS if name != "schedule"])
+def test_a_step_that_no_weight_goes_by_is_no_part_of_the_graph(name: str) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    net = Net(WEIGHTINGS[name]())
+    compiled = torch.compile(net, fullgraph=True, backend=keep)
+    for net.step in (0, 1, 20, 300):
+        compiled(torch.ones(2))
+
+    assert len(graphs) == 1
+
+
+def test_a_step_that_is_a_tensor_is_no_part_of_a_graph() -> None:
+    group = LossGroup(["a", "b"], weighting=SCHEDULES["schedule"]())
+    number: Any = torch.tensor(3)
+    losses = {"a": torch.tensor(1.0), "b": torch.tensor(1.0)}
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="step must be a Python int in compi"):
+        torch.compile(group.weigh, backend="eager", fullgraph=True)(losses, step=number)
+
+    torch.compiler.reset()
+    assert torch.compile(group.weigh, backend="eager")(losses, step=number).item() == 0.25
+
+
 @pytest.mark.parametrize("value", [2.0, 8.0, math.inf])
 def test_a_loss_that_is_kept_is_kept_and_no_limit_acts_on_infinity(value: float) -> None:
     group = LossGroup(["recon", "kl"], max_loss=4.0, nonfinite="keep")

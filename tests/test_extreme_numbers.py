@@ -303,6 +303,39 @@ def test_a_gradient_scaler_goes_on_after_a_step_without_a_finite_loss(
     assert group["a"].count == (5 if parts == 1 else 6)
 
 
+@pytest.mark.filterwarnings("ignore:loss '", "ignore:no loss of this step")
+@pytest.mark.parametrize("finite", [True, False])
+def test_an_embedding_with_sparse_gradients_keeps_them_after_a_nan(finite: bool) -> None:
+    table, net = nn.Embedding(10, 4, sparse=True), nn.Linear(4, 1)
+    sparse = torch.optim.SparseAdam(table.parameters())
+    dense = torch.optim.Adam(net.parameters())
+    group = LossGroup()
+    for bad in (1.0, math.nan, 1.0):
+        vector = table(torch.tensor([1, 2]))
+        sparse.zero_grad()
+        dense.zero_grad()
+        group.update({"a": net(vector).mean() * (1.0 if finite else bad), "b": vector.sum() * bad})
+        sparse.step()  # type: ignore[no-untyped-call]
+        dense.step()
+
+        assert table.weight.grad is not None
+        assert table.weight.grad.layout is torch.sparse_coo
+    assert table.weight.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:loss '", "ignore:no loss of this step")
+def test_gradients_of_losses_that_are_left_out_can_be_written_to() -> None:
+    net, group = nn.Linear(3, 2), LossGroup()
+    out = net(torch.ones(4, 3))
+
+    group.update({"a": out.mean() * math.nan, "b": out.sum() * math.inf})
+
+    assert nn.utils.clip_grad_norm_(net.parameters(), 1.0) == 0
+    for parameter in net.parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.add_(torch.arange(2)[: len(parameter)].sum()).is_contiguous()
+
+
 @pytest.mark.filterwarnings("ignore:loss '")
 @pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("other", ["number", "tensor", "network"])

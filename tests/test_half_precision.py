@@ -126,6 +126,14 @@ def test_a_whole_number_beside_floats_is_not_rounded(
     assert net.grad is not None
 
 
+def test_whole_numbers_that_cancel_are_not_rounded_either() -> None:
+    group = LossGroup(["up", "down"])
+
+    group.record({"up": torch.tensor(2**25 + 1), "down": torch.tensor(-3e7)})
+
+    assert group["up"].value == 2**25 + 1
+
+
 @pytest.mark.parametrize("dtype", [*HALF, torch.float32, torch.float64])
 def test_a_weighting_that_is_called_rounds_no_whole_number(dtype: torch.dtype) -> None:
     loss, whole = torch.tensor(1.5, dtype=dtype), torch.tensor(70001)

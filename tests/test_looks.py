@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +16,12 @@ from multi_loss_weighting import (
     CoVWeighting,
     GradientShareWeighting,
     GradNorm,
+    History,
     LossGroup,
     NormalizedWeighting,
     TargetWeighting,
+    Weighted,
+    weighted_sum,
 )
 
 from .methods import methods
@@ -123,6 +127,40 @@ class Step:
     def forget(self) -> None:
         self.group.weigh(self.losses(1000.0))
         self.group.forget_accumulated()
+
+
+class Heard:
+    """What a weighting is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        self.calls.append("weigh")
+        return weighted_sum(losses, [1.0] * len(losses))
+
+    def recorded(self, *_: Any) -> None:
+        self.calls.append("recorded")
+
+    def given_up(self) -> None:
+        self.calls.append("given up")
+
+
+def test_a_step_is_recorded_or_given_up_and_one_that_was_not_weighed_is_neither() -> None:
+    weighting = Heard()
+    group = LossGroup(["a"], weighting=weighting, nonfinite="raise")
+    loss = torch.ones((), requires_grad=True)
+
+    with pytest.raises(FloatingPointError):
+        group.update({"a": loss * math.nan})
+    group.weigh({"a": loss})
+    with pytest.raises(ValueError, match="step must be"):
+        group.update({"a": loss}, step="x")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="none of a has a gradient"):
+        group.update({"a": 1.0})
+    group.record({"a": loss})
+
+    assert weighting.calls == ["weigh", "recorded", "weigh", "recorded"]
 
 
 @pytest.mark.parametrize("given_up", [Step.fail, Step.forget])

@@ -30,6 +30,7 @@ from .step.report._settings import ReportSettings, report_settings
 from .weighting._base import settings_of
 from .weighting.normalized import innermost
 from .weighting.plain_sum import weighting_or_sum
+from .weighting.static import goes_by_step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -314,10 +315,16 @@ class LossGroup(nn.Module):
         if not reader.names:
             self._raise_unknown()
         batch, given = _compiled.read(reader, self._own(losses), self._nonfinite.keeps())
-        if isinstance(innermost(self.weighting), nn.Module):
+        inner = innermost(self.weighting)
+        if not goes_by_step(inner):
+            step = None  # a number is a part of the graph, so each would need another
+        if isinstance(inner, nn.Module):
             seen = batch.losses.detach()
             history = _compiled.CompiledHistory(reader.names, batch.present, step, self._key, seen)
             return self.weighting.weigh(batch.losses, history).total
+        if not isinstance(step, int | None):
+            msg = f"step must be a Python int in compiled code, got a {type(step).__name__}"
+            raise TypeError(msg)
         weights = _compiled.weights_of(
             self._key, batch.losses.detach(), given, step, torch.is_grad_enabled()
         )

@@ -278,7 +278,7 @@ class LossTracker(LossView):
             return loss * (weight * self._limit / value)
         if self._nonfinite.keeps():
             return loss * weight
-        return left_out(loss)
+        return left_out([loss])
 
     def _goes_straight(self, loss: Any) -> bool:
         """Whether this loss, and those on the CPU after it, can be taken in at once."""

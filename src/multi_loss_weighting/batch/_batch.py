@@ -73,11 +73,11 @@ class BatchReader:
             if is_transformed(stacked):
                 return None
             values = stacked.tolist()
-            total = sum(values)
+            size = math.hypot(*values)  # as large as the largest
             is_wide = stacked.dtype in WIDE
-            if not (is_wide and -_EXACT < total < _EXACT):
+            if not (is_wide and size < _EXACT):
                 # Torch rounds whole numbers to the floats beside them.
-                if not (math.isfinite(total) and _FLOATING.issuperset(map(_dtype_of, parts))):
+                if not (math.isfinite(size) and _FLOATING.issuperset(map(_dtype_of, parts))):
                     return None
                 stacked = stacked if is_wide else stacked.float()
         except (KeyError, IndexError, TypeError, RuntimeError):
@@ -101,11 +101,10 @@ class BatchReader:
             is_given and (keeps_nonfinite or math.isfinite(value))
             for is_given, value in zip(given, values, strict=True)
         ]
+        bad = [losses.get(name) for name, it in zip(self.names, present, strict=True) if not it]
+        zero, each = left_out(bad), zip(self.names, values, self.limits, present, strict=True)
         stacked = _stack(
-            [
-                _part(losses.get(name, 0.0), value, limit, keeps_nonfinite)
-                for name, value, limit in zip(self.names, values, self.limits, strict=True)
-            ]
+            [_part(losses[name], value, limit) if it else zero for name, value, limit, it in each]
         )
         if not any(present) and stacked.requires_grad:
             self._warn_empty(dict(zip(self.names, values, strict=True)))
@@ -176,13 +175,11 @@ class BatchReader:
             raise ValueError(msg)
 
 
-def _part(loss: Any, value: float, limit: float, keeps_nonfinite: bool) -> Any:
+def _part(loss: Any, value: float, limit: float) -> Any:
     """What goes into the objective of one loss."""
     if isinstance(loss, Tensor):
         loss = widened(loss.as_subclass(Tensor)) if loss.is_floating_point() else value
-    if not math.isfinite(value):
-        return loss if keeps_nonfinite else left_out(loss)
-    return loss * (limit / value) if value > limit else loss
+    return loss * (limit / value) if limit < value < math.inf else loss
 
 
 def _stack(parts: list[Any]) -> Tensor:

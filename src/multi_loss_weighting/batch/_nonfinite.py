@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from multi_loss_weighting._warn import warn_user
+
+from ._value import widened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OnNonfinite = Literal["skip", "keep", "raise"]
 
@@ -46,48 +51,63 @@ class NonfinitePolicy:
         return self.name == "keep"
 
 
-def left_out(loss: Any) -> Any:
-    """A zero in place of the loss, whose gradient is 0 on each leaf that the loss depends on.
+def left_out(losses: Sequence[Any]) -> Any:
+    """A zero in place of these losses, whose gradient is 0 on each leaf that they depend on.
 
-    So backward, a gradient scaler and an optimizer of the network behind this loss alone go on as
-    usual; 0 * nan would poison the gradient.
+    So backward, a gradient scaler and an optimizer of the network behind these losses alone go on
+    as usual; 0 * nan would poison the gradient.
     """
-    if not isinstance(loss, Tensor):
+    tensors = [loss.as_subclass(Tensor) for loss in losses if isinstance(loss, Tensor)]
+    if not tensors:
         return 0.0
-    zero = torch.zeros_like(loss)
-    if not (loss.requires_grad and torch.is_grad_enabled()):
+    zero = torch.zeros_like(widened(tensors[0]))
+    learning = [loss for loss in tensors if loss.requires_grad and torch.is_grad_enabled()]
+    if not learning:
         return zero
-    return _Zeros.apply(zero, *_leaves(loss))  # type: ignore[no-untyped-call]
+    leaves = _leaves(learning)
+    return _Zeros.apply(zero, [*leaves.values()], *leaves)  # type: ignore[no-untyped-call]
 
 
 class _Zeros(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, like: Tensor, *leaves: Tensor) -> Tensor:
-        ctx.leaves = leaves
-        return torch.zeros_like(like)
+    def forward(ctx: Any, zero: Tensor, are_sparse: list[bool], *leaves: Tensor) -> Tensor:
+        ctx.leaves, ctx.are_sparse = leaves, are_sparse
+        return torch.zeros_like(zero)
 
     @staticmethod
     def backward(ctx: Any, _: Tensor) -> tuple[Tensor | None, ...]:
-        return (None, *(torch.zeros_like(leaf) for leaf in ctx.leaves))
+        return (None, None, *map(_zeros, ctx.leaves, ctx.are_sparse))
 
 
-def _leaves(loss: Tensor) -> list[Tensor]:
-    """The tensors at which the backward of the loss ends."""
-    if loss.grad_fn is None:
-        return [loss]
-    found: dict[int, Tensor] = {}
-    waiting: list[Any] = [loss.grad_fn]
+def _zeros(leaf: Tensor, is_sparse: bool) -> Tensor:
+    """Zeros of its shape, without the memory for them."""
+    if not is_sparse:
+        return leaf.new_zeros(()).expand(leaf.shape)
+    places = torch.empty(1, 0, dtype=torch.int64, device=leaf.device)
+    numbers = leaf.new_empty(0, *leaf.shape[1:])
+    return torch.sparse_coo_tensor(places, numbers, leaf.shape, check_invariants=False)
+
+
+def _leaves(losses: list[Tensor]) -> dict[Tensor, bool]:
+    """The tensors at which the backward of these losses ends; whether with sparse gradients.
+
+    Those are of an embedding, and an optimizer for them takes no others.
+    """
+    found = {loss: False for loss in losses if loss.grad_fn is None}
+    waiting: list[Any] = [loss.grad_fn for loss in losses if loss.grad_fn is not None]
     seen = set(waiting)
     while waiting:
         node = waiting.pop()
-        variable = getattr(node, "variable", None)
-        if isinstance(variable, Tensor):
-            found[id(variable)] = variable
+        is_sparse = getattr(node, "_saved_sparse", False)
         for parent, _ in node.next_functions:
-            if parent is not None and parent not in seen:
+            if parent is None:
+                continue
+            if parent.name() == "torch::autograd::AccumulateGrad":
+                found[parent.variable] = is_sparse and found.get(parent.variable, True)
+            elif parent not in seen:
                 seen.add(parent)
                 waiting.append(parent)
-    return list(found.values())
+    return found
 
 
 def describe(name: str, value: float, step: int) -> str:

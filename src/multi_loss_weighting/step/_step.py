@@ -94,7 +94,7 @@ class Step:
     ) -> Tensor:
         """Weigh, call backward, and record."""
         recorder = self.recorder
-        before = recorder.state
+        before, weights = recorder.state, None
         try:
             try:
                 own = read_metrics(extra) if extra is not None else {}
@@ -119,7 +119,8 @@ class Step:
             self._record(batch, weights, used, samples, own, step)
         except Exception:
             self.reading.go_back(before)
-            self.weighing.give_up()
+            if weights is not None and recorder.state.number == before.number:
+                self.weighing.give_up()
             raise
         return total
 

@@ -127,10 +127,19 @@ class ScaledHistory(History):
 
     def __init__(self, history: History, sizes: Array) -> None:
         super().__init__(history.names, history.records)
-        self.step, self.present = history.step, history.present
+        self.present = history.present
         self.are_given, self.is_on_device = history.are_given, history.is_on_device
         self.will_be_recorded = history.will_be_recorded
         self._history, self._sizes = history, sizes
+
+    @property
+    def step(self) -> Any:
+        """The step that is being weighed."""
+        return self._history.step
+
+    @step.setter
+    def step(self, step: int) -> None:
+        """It is that of the other history."""
 
     def gather(self, name: str) -> Any:
         """One number of each loss."""

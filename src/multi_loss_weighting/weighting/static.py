@@ -93,6 +93,11 @@ class StaticWeighting:
     def __setitem__(self, name: str, weight: float | Schedule) -> None:
         self._weights[name] = weight if callable(weight) else _checked(weight, name)
 
+    @property
+    def has_schedule(self) -> bool:
+        """Whether one of the weights is a function of the step."""
+        return any(map(callable, self._weights.values()))
+
     def weights_at(self, step: int, names: tuple[str, ...]) -> list[float]:
         """The weights of the losses `names` at a step.
 
@@ -138,6 +143,13 @@ class StaticWeighting:
             for name, weight in state.items()
             if not callable(self[name])
         }
+
+
+def goes_by_step(weighting: object) -> bool:
+    """Whether the weights may change with the step alone; one of the user's may do so."""
+    if isinstance(weighting, StaticWeighting):
+        return weighting.has_schedule
+    return not type(weighting).__module__.startswith("multi_loss_weighting.")
 
 
 def _mean_weights(run: Run, scope: str, start: int) -> dict[str, float]:
