@@ -294,8 +294,8 @@ class LossGroup(nn.Module):
             losses: From name to loss: tensors of one element, numpy scalars or Python numbers,
                 each the mean over the batch.
             step: The step that a schedule goes by; by default one more than the last, from 0. In
-                compiled code it is an argument of what is compiled: a number that a module has is
-                a constant to torch, which compiles anew for each.
+                compiled code give it as an argument of what is compiled: a number that a module
+                has is a constant to torch, which compiles anew for each if weights go by it.
 
         Returns:
             The weighted total, live.
