@@ -9,7 +9,7 @@ import weakref
 from contextlib import suppress
 from errno import EACCES, EPERM, EROFS
 from functools import lru_cache
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
     import msvcrt
 
+_MOMENT = 0.3
 _TEXT = 4096
 """Bytes of the file that say who holds it. Windows lets nobody read what is locked, so the locked
 byte stands behind them."""
@@ -72,10 +73,8 @@ class FileLock:
         while self._file is None:
             file = _opened(self.path)
             try:
-                if not _lock(file):
-                    sleep(0.001)  # who only asks whether it is taken has it for less than that
-                    if not _lock(file):
-                        return False
+                if not _locked_soon(file):
+                    return False
                 # Whoever deleted the file in between has another one.
                 if not _is_at(file, self.path):
                     continue
@@ -202,6 +201,14 @@ def _opened(path: Path, create: int = os.O_CREAT) -> int:
         with suppress(FileNotFoundError):  # what one may only read can be held, too
             return os.open(path, flags | os.O_RDONLY)
         raise
+
+
+def _locked_soon(file: int) -> bool:
+    """Whether it could be locked: who only asks whether it is taken has it for a moment."""
+    end = monotonic() + _MOMENT
+    while not (is_locked := _lock(file)) and monotonic() < end:
+        sleep(0.005)
+    return is_locked
 
 
 def _lock(file: int, *, is_shared: bool = False) -> bool:

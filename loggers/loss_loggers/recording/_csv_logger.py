@@ -38,7 +38,8 @@ class CsvLogger(BaseLogger):
     one process, such as a notebook whose cell is run again, a new logger with `resume=True` takes
     over from the earlier one; in another process it raises, unless it is told `takeover=True`. If
     the folder or a file is deleted or replaced meanwhile, a warning says so, and rows go on there.
-    A run with a header that another program changed goes on in the next part, with a warning.
+    A run with a header that another program changed goes on in the next part, with a warning; a
+    state of before then no longer fits.
 
     The run is "finished" once `close()` is called, a `with` ends well, or the process does;
     "crashed" after an error; and "stopped" where the logger was dropped before.

@@ -47,8 +47,7 @@ class Epochs:
     def __init__(self, folder: Path) -> None:
         self._path = folder / EPOCHS
         self._file: AppendOnlyFile | None = None
-        if self._path.is_file():
-            self._set_aside_what_others_wrote()
+        self._is_begun_anew = self._path.is_file() and self._is_set_aside()
         self.dropped = self._open().mend() if self._path.exists() else 0
 
     @property
@@ -95,7 +94,8 @@ class Epochs:
         old.close()
         return not is_saved
 
-    def _set_aside_what_others_wrote(self) -> None:
+    def _is_set_aside(self) -> bool:
+        """Whether others wrote the file, which then has another name."""
         try:
             read_table(self._path, default=EPOCH_COLUMNS)
         except UnreadableError as error:
@@ -103,6 +103,8 @@ class Epochs:
             aside = next(path for path in numbered if not path.exists())
             self._path.rename(aside)
             warn(f"{error}; it is now {aside.name}, and the epochs go on in a new {EPOCHS}")
+            return True
+        return False
 
     def _write_again(self, lines: bytes) -> None:
         self._path.unlink(missing_ok=True)
@@ -111,6 +113,8 @@ class Epochs:
 
     def rewind(self, size: int) -> None:
         """Forget all that was written after this many bytes."""
+        if self._is_begun_anew:  # what was before is in the file that was set aside
+            size = min(size, self.size)
         if size > self.size:
             msg = f"the state was taken at byte {size} of {self._path}, which no longer has as many"
             raise ValueError(msg)

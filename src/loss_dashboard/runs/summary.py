@@ -84,30 +84,42 @@ def run_folders(directory: Path) -> list[Path]:
     """
     if not directory.is_dir():
         return []
-    found, rest = [], deque([(directory, 0)])
-    seen = {*map(str, Path(os.path.realpath(directory)).parents)}  # these are no part of it
+    found, start = [], os.path.realpath(directory)
+    rest = deque([(directory, start, 0)])
+    seen = {*map(str, Path(start).parents)}  # these are no part of it
     while rest:
-        folder, depth = rest.pop()
-        if (real := os.path.realpath(folder)) in seen:
+        folder, real, depth = rest.pop()
+        if real in seen:
             continue
         seen.add(real)
-        if _holds_run(folder):
+        may_be_run, folders = _look_into(folder)
+        if may_be_run and _holds_run(folder):
             found.append(folder)
             depth = max(depth, DEPTH - 2)  # its checkpoints and the like may be many
-        for entry in _folders_in(folder) if depth < DEPTH else ():
-            # Links wait until nothing else is left.
-            add = rest.appendleft if entry.is_symlink() else rest.append
-            add((folder / entry.name, depth + 1))
+        for entry in folders if depth < DEPTH else ():
+            path = folder / entry.name
+            if entry.is_symlink():  # links wait until nothing else is left
+                rest.appendleft((path, os.path.realpath(path), depth + 1))
+            else:
+                rest.append((path, f"{real}{os.sep}{entry.name}", depth + 1))
     return found
 
 
-def _folders_in(folder: Path) -> list[os.DirEntry[str]]:
-    """The folders in a folder, hidden ones aside."""
+def _look_into(folder: Path) -> tuple[bool, list[os.DirEntry[str]]]:
+    """Whether a folder may be a run, by the names in it, and the folders there, hidden ones aside.
+
+    To ask for each file of a run would take most of the time of a list.
+    """
+    may_be_run, folders = False, []
     try:
         with os.scandir(folder) as entries:
-            return [one for one in entries if one.name[0] != "." and _is_folder(one)]
-    except OSError:
-        return []
+            for entry in entries:
+                may_be_run |= entry.name.startswith(("run.json", "losses"))
+                if entry.name[0] != "." and _is_folder(entry):
+                    folders.append(entry)
+    except OSError:  # it may not be listed, and be a run all the same
+        return True, folders
+    return may_be_run, folders
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -80,9 +80,8 @@ class _Zeros(torch.autograd.Function):
 
 
 def _zeros(leaf: Tensor, is_sparse: bool) -> Tensor:
-    """Zeros of its shape, without the memory for them."""
     if not is_sparse:
-        return leaf.new_zeros(()).expand(leaf.shape)
+        return torch.zeros_like(leaf)
     places = torch.empty(1, 0, dtype=torch.int64, device=leaf.device)
     numbers = leaf.new_empty(0, *leaf.shape[1:])
     return torch.sparse_coo_tensor(places, numbers, leaf.shape, check_invariants=False)

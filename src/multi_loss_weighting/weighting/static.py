@@ -147,7 +147,7 @@ class StaticWeighting:
 
 def goes_by_step(weighting: object) -> bool:
     """Whether the weights may change with the step alone; one of the user's may do so."""
-    if isinstance(weighting, StaticWeighting):
+    if type(weighting) is StaticWeighting:
         return weighting.has_schedule
     return not type(weighting).__module__.startswith("multi_loss_weighting.")
 

@@ -510,6 +510,25 @@ def test_behind_a_header_that_others_wrote_it_goes_on_in_a_part_of_its_own(
     assert read_run(tmp_path).epochs["mean"].tolist() == [0.25]
 
 
+def test_a_checkpoint_fits_where_only_the_epochs_were_written_by_others(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path) as logger:
+        write(logger, range(3))
+        logger.log_epoch(0, {"G": (0.5, 1)}, step=2)
+        state = logger.state_dict()
+        write(logger, range(3, 5))
+    (tmp_path / "epochs.csv").write_text("epoch;step;name;mean;samples\n0;2;G;0.5;1\n")
+
+    with pytest.warns(RuntimeWarning, match="it is now epochs-2.csv"):
+        resumed = CsvLogger(tmp_path, resume=True)
+    with resumed:
+        resumed.load_state_dict(state)
+        write(resumed, range(3, 6))
+        resumed.log_epoch(1, {"G": (0.25, 1)}, step=5)
+
+    assert losses(tmp_path) == [step / 3 for step in range(6)]
+    assert read_run(tmp_path).epochs["mean"].tolist() == [0.25]
+
+
 def test_colours_and_columns_outlive_an_interruption(tmp_path: Path) -> None:
     with CsvLogger(tmp_path) as logger:
         logger.log_metrics({"loss/G": 0.5, "median/G": 0.5}, step=0)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import warnings
 from typing import TYPE_CHECKING
 
@@ -385,3 +386,21 @@ def test_rows_of_one_step_and_one_time_stay_two(tmp_path: Path) -> None:
 
     first, second = read_run(tmp_path).columns["time"].tolist()
     assert first < second
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no shared locks of this kind")
+def test_who_only_asks_for_the_lock_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    import fcntl
+
+    CsvLogger(tmp_path / "gan").close()
+    asks = os.open(tmp_path / "gan/.lock", os.O_RDWR | os.O_CREAT)  # as a kill leaves it
+    fcntl.flock(asks, fcntl.LOCK_SH)  # and is not scheduled for a while
+    end = threading.Timer(0.05, os.close, [asks])
+    end.start()
+
+    with CsvLogger(tmp_path / "gan", resume=True) as logger:
+        logger.log_metrics({"loss/a": 1.0}, step=0)
+    end.join()
+
+    assert logger.path == tmp_path / "gan"
+    assert logger.failed == 0
