@@ -114,9 +114,7 @@ def _known(folder: Path, backend: str, place: Place) -> Place:
         # Beside the record it has the name of the run in TensorBoard.
         logdir = folder_at(place.logdir or folder / (names[-1] if names else ""))
         target = f"{backend} {logdir}"
-        note = note_of(folder, target)
-        was_sent = (note / "sent.json").exists() or any(note.glob("delivered*"))
-        if was_sent and not any(logdir.glob("*tfevents*")):
+        if (note_of(folder, target) / "sent.json").exists() and not any(logdir.glob("*tfevents*")):
             raise GoneError(folder, target, "has no events any more")
         return replace(place, logdir=str(logdir))
     # W&B's names are paths, "entity/project/id", and Trackio's "project/name".
