@@ -16,12 +16,6 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent / "golden"
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first: the other workers would wait for who begins with one at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
-
-
 @pytest.fixture
 def golden() -> Callable[[str], dict[str, Any]]:
     """Numbers that the authors' own code gave, by the name of their file."""

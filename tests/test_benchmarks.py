@@ -308,7 +308,6 @@ def test_says_in_one_line_that_there_is_no_gpu(said_by: Says) -> None:
     assert "finds no GPU here" in line
 
 
-@pytest.mark.long
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.filterwarnings("ignore:.*have not moved:RuntimeWarning")
 def test_all_of_the_gpu_benchmark_but_cuda_runs_on_a_cpu() -> None:

@@ -89,7 +89,6 @@ def test_every_problem_is_recorded_and_drawn_and_says_what_is_next(
     assert f"demo --problem {problem} --weighting sum" in printed
 
 
-@pytest.mark.long
 def test_a_pinn_learns_more_by_its_gradients_than_by_the_plain_sum() -> None:
     errors = {}
     for weighting in ("sum", "gradients"):

@@ -174,7 +174,6 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.mark.long
 def test_each_page_fits_a_phone_and_asks_only_its_own_host(
     site: Path, address: str, browser: Any
 ) -> None:

@@ -61,7 +61,6 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert all((FOLDER / link).is_file() for link in LINKED.findall(text))
 
 
-@pytest.mark.long
 @for_each
 def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for needed in ("duckdb", "ipykernel", "matplotlib", "nbclient", "pandas", "polars", "sklearn"):

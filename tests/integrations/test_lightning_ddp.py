@@ -74,7 +74,6 @@ result = {
 """
 
 
-@pytest.mark.long
 def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)

@@ -71,7 +71,6 @@ def test_a_trainer_of_detectron2s_form_trains_as_before_and_has_each_loss() -> N
     assert read_run("runs/detector")["loss_box_reg"]["step"].tolist() == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.long
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="needs torch.distributed")
 def test_all_ranks_send_to_one_mlflow_and_the_first_keeps_the_record(
     mlflow_uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

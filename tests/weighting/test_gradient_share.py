@@ -123,7 +123,6 @@ def run_away(**how: Any) -> tuple[list[float], GradientShareWeighting, float]:
     return course, weighting, net.net(x).abs().max().item()
 
 
-@pytest.mark.long
 def test_the_weight_of_a_loss_with_a_trivial_solution_runs_away_without_guards() -> None:
     course, weighting, _ = run_away(**FREE)
 
@@ -131,7 +130,6 @@ def test_the_weight_of_a_loss_with_a_trivial_solution_runs_away_without_guards()
     assert weighting.capped == weighting.slowed == {"residual": 0, "boundary": 0}
 
 
-@pytest.mark.long
 def test_the_guards_catch_it_and_count_that() -> None:
     course, weighting, size = run_away(every=2)
 

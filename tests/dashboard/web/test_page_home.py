@@ -346,7 +346,6 @@ def test_a_phone_never_scrolls_sideways(
     assert page.locator("tr[data-key='vae/run199'] a").bounding_box()["x"] >= 0
 
 
-@pytest.mark.long
 def test_of_a_thousand_runs_only_those_in_sight_are_drawn(
     tmp_path: Path, show: Callable[..., Any]
 ) -> None:
