@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
@@ -19,9 +19,7 @@ from multi_loss_weighting import (
 from multi_loss_weighting.weighting._movement import MovementWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
+    from collections.abc import Callable, Iterator
 
 
 class OwnWeighting(LearnedWeighting):
@@ -360,42 +358,34 @@ def test_a_copy_that_was_made_in_inference_mode_is_recorded() -> None:
 # One of the user's own.
 
 
-class TotalForTerms(OwnWeighting):
-    """Sums what should be a term for each loss."""
+class OtherTerms(OwnWeighting):
+    """Gives something else than a term for each loss."""
 
-    def terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
-        terms, weights = super().terms_and_weights(params, losses)
-        return terms.sum(), weights
-
-
-def test_a_sum_instead_of_terms_is_an_error() -> None:
-    needed = r"TotalForTerms.terms_and_weights must give a term to each of the losses, a tensor \[2"
-    group = LossGroup(["a", "b"], weighting=TotalForTerms(2))
-
-    with pytest.raises(ValueError, match=needed):
-        group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
-    with pytest.raises(ValueError, match=needed):
-        TotalForTerms(2)(1.0, 2.0)
-
-    assert group["a"].count == 0
-
-
-class ListForTerms(OwnWeighting):
-    """Gives numbers without a gradient."""
+    def __init__(self, change: Callable[[Tensor], Any]) -> None:
+        super().__init__(2)
+        self.change = change
 
     def terms_and_weights(self, params: Tensor, losses: Tensor) -> Any:
         terms, weights = super().terms_and_weights(params, losses)
-        return terms.tolist(), weights
+        return self.change(terms), weights
 
 
-def test_a_list_of_terms_is_an_error() -> None:
-    needed = r"ListForTerms.terms_and_weights must give a .*, a tensor \[2\], got <class 'list'>"
-    group = LossGroup(["a", "b"], weighting=ListForTerms(2))
+@pytest.mark.parametrize(
+    ("change", "got"), [(torch.sum, r"the shape \(\)"), (Tensor.tolist, "<class 'list'>")]
+)
+def test_terms_that_are_not_one_for_each_loss_are_an_error(
+    change: Callable[[Tensor], Any], got: str
+) -> None:
+    needed = r"OtherTerms.terms_and_weights must give a term to each of the losses, a tensor \[2\]"
+    weighting = OtherTerms(change)
+    group = LossGroup(["a", "b"], weighting=weighting)
 
-    with pytest.raises(ValueError, match=needed):
+    with pytest.raises(ValueError, match=f"{needed}, got {got}"):
         group.update({"a": 1.0, "b": 2.0}, do_backwards=False)
-    with pytest.raises(ValueError, match=needed):
-        ListForTerms(2)(1.0, 2.0)
+    with pytest.raises(ValueError, match=f"{needed}, got {got}"):
+        weighting(1.0, 2.0)
+
+    assert group["a"].count == 0
 
 
 @METHODS

@@ -23,6 +23,8 @@ except ImportError:  # Windows
     import msvcrt
 
 _MOMENT = 0.3
+"""Seconds after which whoever only asked whether a lock is taken has let go of it."""
+
 _TEXT = 4096
 """Bytes of the file that say who holds it. Windows lets nobody read what is locked, so the locked
 byte stands behind them."""

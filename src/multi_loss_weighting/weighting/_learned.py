@@ -123,11 +123,11 @@ class LearnedWeighting(InFullPrecision):
 
     def _terms_and_weights(self, params: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
         terms, weights = self.terms_and_weights(params, losses)
-        if not isinstance(terms, Tensor) or terms.shape != losses.shape:
+        shape = terms.shape if isinstance(terms, Tensor) else None
+        if shape != losses.shape:
             method = f"{type(self).__name__}.terms_and_weights"
             needed = f"{method} must give a term to each of the losses, a tensor [{len(losses)}]"
-            is_tensor = isinstance(terms, Tensor)
-            got = f"the shape {tuple(terms.shape)}" if is_tensor else repr(type(terms))
+            got = type(terms) if shape is None else f"the shape {tuple(shape)}"
             msg = f"{needed}, got {got}"
             raise ValueError(msg)
         return terms, weights

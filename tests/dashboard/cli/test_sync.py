@@ -452,7 +452,7 @@ def test_a_folder_that_cannot_be_written_is_to_be_copied() -> None:
     pytest.importorskip("tensorboard", reason="needs the tensorboard extra")
     code = (
         "import os, pickle, sys; from loss_dashboard.cli.losses import app\n"
-        "import loss_dashboard.cli.destinations, loss_dashboard.cli.commands.sync, rich.progress\n"
+        "import loss_dashboard.cli.sending, loss_dashboard.cli.commands.sync, rich.progress\n"
         "os.getuid() or os.setuid(65534)\n"
         "app(['sync', sys.argv[1], '--to', 'tensorboard'])\n"
     )

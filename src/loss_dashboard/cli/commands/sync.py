@@ -12,7 +12,7 @@ import click
 from loss_dashboard.cli._common import fail, run_argument, run_at, say
 
 if TYPE_CHECKING:
-    from loss_dashboard.cli.destinations import Place
+    from loss_dashboard.cli.sending import Place
     from loss_loggers import Summary
     from loss_loggers.sync import Progress
 
@@ -48,7 +48,7 @@ def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | No
 
     RUN is a path, a name in runs/ or `latest`.
     """
-    from loss_dashboard.cli.destinations import PACKAGES, Place
+    from loss_dashboard.cli.sending import PACKAGES, Place
 
     folder, place = run_at(run).resolve(), Place(**options)
     if unknown := place.unknown_to(to):
@@ -62,7 +62,7 @@ def sync(run: str, to: str, dry_run: bool, everything: bool, **options: str | No
 def _done(
     folder: Path, backend: str, place: "Place", *, dry_run: bool, everything: bool
 ) -> "Summary":
-    from loss_dashboard.cli.destinations import GoneError, count, send
+    from loss_dashboard.cli.sending import GoneError, count, send
     from loss_loggers import SyncIsRunningError
     from loss_loggers.recording import UnreadableError
     from loss_loggers.sync import CopiedRunError
