@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# The shell has the same engine and no window, and takes a quarter less of the processor.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 ODD = ["<script>alert(1)</script>", 'a "b", c\\d', "head/deep/G", "🙂", "x" * 200, "__proto__"]

@@ -30,7 +30,7 @@ def served(*arguments: str) -> Iterator[str]:
             line = said.read_text(encoding="utf-8")
             yield next(word for word in line.split() if word.startswith("http"))
         finally:
-            server.terminate()
+            server.kill()  # it would wait a second for the pages that follow it
             end(server, 300)
 
 

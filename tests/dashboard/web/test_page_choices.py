@@ -121,6 +121,9 @@ def test_a_finger_reads_values_and_isolates_nothing(
     assert page.locator("#tip").is_visible()
     assert page.evaluate("choice.only") == []
 
+    page.locator("[data-chart=weight] h2").tap()
+    wait(page, "document.querySelector('#tip').hidden")
+
 
 def test_a_dark_page_is_dark_before_it_knows_a_run(
     tmp_path: Path, serve: Any, record: Any, tab: Callable[..., Tab]

@@ -361,7 +361,7 @@ def test_of_a_thousand_runs_only_those_in_sight_are_drawn(
     widths = "[...document.querySelectorAll('#runs thead th')].map((one) => one.offsetWidth)"
     before = page.evaluate(widths)
 
-    for at in range(0, 36_000, 600):
+    for at in range(0, 36_000, 1200):
         page.evaluate(f"document.querySelector('#home .scroll').scrollTop = {at}")
         page.evaluate("new Promise(requestAnimationFrame)")
         page.evaluate("new Promise(requestAnimationFrame)")

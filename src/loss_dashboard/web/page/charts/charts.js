@@ -161,7 +161,7 @@ function optionsOf(figure, model, series, bands, choice, change) {
     cursor: {
       sync: { key: model.key === "epoch" ? "epochs" : "losses", setSeries: false }, y: false, points: { show: false },
       drag: { x: true, y: false, setScale: false, dist: 5 },
-      bind: { dblclick: () => () => {} },
+      bind: { dblclick: () => () => {}, mouseleave: (u, _, leave) => onLeave(u, leave) },
     },
     hooks: {
       setSelect: [(u) => zoomToSelection(u, change)],

@@ -6,7 +6,20 @@ function listenTo(u, change) {
   // A finger cannot hover: its tap shows the tip, and isolates nothing.
   const isLoss = (event) => event.pointerType !== "touch" && u.model.key !== "extra";
   onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, (event) => (isLoss(event) ? pointedLine(u) : null));
-  u.over.addEventListener("mouseleave", () => { hideTip(); standOut(u, null); });
+}
+
+// Where a finger came down last. What it shows there stays, also where a mouse rests elsewhere on the
+// page: the browser lets that mouse leave a chart in which it never was, without a movement.
+let touched = null;
+addEventListener("pointerdown", (event) => { touched = event.pointerType === "touch" ? event.target : null; }, true);
+
+function onLeave(u, leave) {
+  return (event) => {
+    if (u.over.contains(touched) && !event.movementX && !event.movementY) return;
+    leave(event);
+    hideTip();
+    standOut(u, null);
+  };
 }
 
 function pointAt(u) {
