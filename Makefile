@@ -9,9 +9,9 @@ BIN := $(VENV)/$(SCRIPTS)
 # Empty for the newest of everything; WITH adds requirements to those of the wheel's tests.
 CONSTRAINTS ?= constraints.txt
 WITH ?=
-# A worker for each core, so one thread in each, and two more, for many tests wait for a process or
+# A worker for each core, so one thread in each, and one more, for many tests wait for a process or
 # a browser. Whoever has no test left takes some of another's.
-WORKERS := --numprocesses $(shell $(PYTHON) -c "import os; print(2 + (os.cpu_count() or 1))") --dist worksteal
+WORKERS := --numprocesses $(shell $(PYTHON) -c "import os; print(1 + (os.cpu_count() or 1))") --dist worksteal
 PIP_INSTALL := -m pip --disable-pip-version-check install --quiet $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 PIP := $(BIN)/python $(PIP_INSTALL)
 BARE_PYTHON := $(BARE)/$(SCRIPTS)/python

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dis
 import gc
 import sys
 from contextlib import contextmanager, suppress
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +16,35 @@ import multi_loss_weighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import CodeType, FrameType
 
 OURS = tuple(
     str(Path(str(package.__file__)).parent) for package in (multi_loss_weighting, loss_loggers)
 )
 BETWEEN_CALLS = "_grad_mode.py"
 """It counts on Python to look for signals at calls alone."""
+
+
+LOOKS_THERE = ("RESUME", "CALL", "BEFORE_WITH", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
+
+
+@cache
+def _moments(code: CodeType) -> frozenset[int]:
+    """The bytecodes before which Ctrl-C may come.
+
+    CPython looks for signals where a function begins, around a call and where a loop goes on; until
+    3.11 almost everywhere.
+    """
+    everywhere = [*dis.get_instructions(code)]
+    if sys.version_info < (3, 11):
+        return frozenset(one.offset for one in everywhere)
+    there = [pair for pair in pairwise(everywhere) if pair[0].opname.startswith(LOOKS_THERE)]
+    return frozenset(one.offset for pair in there for one in pair)
+
+
+def is_moment(frame: FrameType) -> bool:
+    """Whether Ctrl-C may come before the bytecode that is about to run."""
+    return frame.f_lasti in _moments(frame.f_code)
 
 
 @contextmanager
@@ -68,10 +94,10 @@ def signal_at(stop: int, act: Callable[[], object]) -> int:
 
 
 class Tracer:
-    """Counts the events in our files, each bytecode one, and raises at one of them.
+    """Counts the moments in our files at which Ctrl-C may come, and raises at one of them.
 
     Args:
-        stop: At which event, from 0; None for never, -1 to count nothing either.
+        stop: At which moment, from 0; None for never, -1 to count nothing either.
     """
 
     def __init__(self, stop: int | None = None) -> None:
@@ -81,7 +107,7 @@ class Tracer:
         self._is_ours: dict[str, bool] = {}
 
     def _count(self, frame: Any, event: str, _: Any) -> Any:
-        if event == "opcode":
+        if event == "opcode" and is_moment(frame):
             if self.events == self._stop:
                 self.events += 1
                 code = frame.f_code
@@ -91,7 +117,7 @@ class Tracer:
         return self._count
 
     def interrupt(self) -> None:
-        """What comes at that event."""
+        """What comes at that moment."""
         raise KeyboardInterrupt
 
     def _enter(self, frame: Any, _event: str, _: Any) -> Any:

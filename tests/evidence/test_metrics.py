@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -8,6 +8,9 @@ import torch
 from evidence.problems import InParts, adversarial, regression, stereo, two_digits, vae
 from evidence.problems._stack import Stream, generator
 from torch import distributions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 for needed in ("mlxtend", "skimage", "sklearn"):
     pytest.importorskip(needed, reason="needs the packages of the evidence group")
@@ -56,14 +59,16 @@ def test_drawn_pixels_differ_in_their_unit_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "task",
+    "make",
     [
-        regression.CircuitTask([1, 2], raw_units=True),
-        two_digits.ClassifyAndDraw([1, 2], 255.0),
-        two_digits.ClassifyBoth([1, 2]),
+        lambda: regression.CircuitTask([1, 2], raw_units=True),
+        lambda: two_digits.ClassifyAndDraw([1, 2], 255.0),
+        lambda: two_digits.ClassifyBoth([1, 2]),
     ],
+    ids=["regression", "classify and draw", "classify both"],
 )
-def test_a_metric_in_parts_is_their_mean(task: Any) -> None:
+def test_a_metric_in_parts_is_their_mean(make: Callable[[], Any]) -> None:
+    task = make()
     parts = task.parts()
 
     assert [*parts] == [*task.losses(0)]

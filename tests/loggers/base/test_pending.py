@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.interrupts import nothing_is_collected
+from tests.interrupts import is_moment, nothing_is_collected
 
 import loss_loggers
 from loss_loggers import (
@@ -79,7 +79,7 @@ def pending(*rows: Row, late: bool = False) -> Pending:
 
 
 def interrupted(call: Callable[[], object], number: int) -> bool:
-    """Whether Ctrl-C came into a call, before this operation inside our package."""
+    """Whether Ctrl-C came into a call, at this of the moments inside our package where it may."""
     seen = 0
 
     def trace(frame: FrameType, event: str, _: object) -> Any:
@@ -87,7 +87,7 @@ def interrupted(call: Callable[[], object], number: int) -> bool:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
         frame.f_trace_opcodes = True
-        if event == "opcode":
+        if event == "opcode" and is_moment(frame):
             seen += 1
             if seen == number:
                 raise KeyboardInterrupt
@@ -111,20 +111,20 @@ def steps_of(rows: Iterable[Row]) -> list[int]:
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # a file may be open in an ended call
 @pytest.mark.parametrize(
-    ("before", "here", "stride"),
+    ("before", "here"),
     [
-        ([row(0)], pending(row(1)), 1),
-        ([], pending(row(1)), 2),
-        ([row(0)], pending(row(1, median=0.5)), 3),
-        ([row(0)], pending(row(1), row(2), row(3, median=1.0), late=True), 5),
+        ([row(0)], pending(row(1))),
+        ([], pending(row(1))),
+        ([row(0)], pending(row(1, median=0.5))),
+        ([row(0)], pending(row(1), row(2), row(3, median=1.0), late=True)),
     ],
     ids=["usual", "first", "more columns", "late"],
 )
-def test_ctrl_c_at_any_operation_loses_and_doubles_no_row(
-    tmp_path: Path, before: list[Row], here: Pending, stride: int
+def test_ctrl_c_at_any_moment_loses_and_doubles_no_row(
+    tmp_path: Path, before: list[Row], here: Pending
 ) -> None:
     steps = [*steps_of(before), *steps_of(here), 9]
-    for number in count(1, stride):
+    for number in count(1):
         memory, renamed, foreign = MemoryLogger(), MemoryLogger(), Foreign()
         csv = CsvLogger(tmp_path / str(number))
         tee = Tee(memory, csv, Rename("{loss}_{stat}", renamed), foreign)
@@ -149,11 +149,11 @@ def test_ctrl_c_at_any_operation_loses_and_doubles_no_row(
         assert len(got) <= len(steps) + 1, number
         if is_over:
             break
-    assert number > 300
+    assert number > 100
 
 
 @pytest.mark.parametrize("reduce", ["last", "mean"])
-def test_ctrl_c_at_any_operation_counts_a_step_once_in_a_mean(reduce: Any) -> None:
+def test_ctrl_c_at_any_moment_counts_a_step_once_in_a_mean(reduce: Any) -> None:
     kept = []  # for what is collected meanwhile would swallow the Ctrl-C
     for number in count(1):
         memory = MemoryLogger()
@@ -174,7 +174,7 @@ def test_ctrl_c_at_any_operation_counts_a_step_once_in_a_mean(reduce: Any) -> No
         ], number
         if is_over:
             break
-    assert number > 200
+    assert number > 50
 
 
 def test_a_second_call_goes_only_to_those_that_lack_the_rows() -> None:
