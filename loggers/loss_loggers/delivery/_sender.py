@@ -9,8 +9,6 @@ from loss_loggers.base._base_logger import BaseLogger
 from loss_loggers.base._warn import in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from loss_loggers.base._protocol import Logger
 
     from ._backoff import Backoff
@@ -75,7 +73,7 @@ class Sender:
         self._settle()
         if _lost(self._logger) > before:
             # It has said so itself, and why.
-            self._queue.keep(len(items))
+            self._queue.keep(items)
 
     def _succeeded(self, count: int) -> None:
         self._queue.arrived()
@@ -85,7 +83,7 @@ class Sender:
         self._backoff.over()
         self._one_by_one = max(0, self._one_by_one - count)
 
-    def _goes_on(self, items: Sequence[Item], start: float, error: BaseException) -> bool:
+    def _goes_on(self, items: list[Item], start: float, error: BaseException) -> bool:
         """Whether the backend is there, and it was a row that it refused."""
         if monotonic() - start > QUICK or isinstance(error, ConnectionRefusedError):
             return False  # where nobody listens yet, it says nothing of the row
@@ -93,18 +91,24 @@ class Sender:
             self._queue.give_back()
             self._one_by_one = len(items)
             return True
-        return self._takes_a_later_one(start, error)
+        return self._takes_a_later_one(items, start, error)
 
-    def _takes_a_later_one(self, start: float, error: BaseException) -> bool:
-        """Whether one of the next rows goes through; if so, those before it go to the file."""
-        for refused in range(1, 1 + PROBES):
+    def _takes_a_later_one(self, items: list[Item], start: float, error: BaseException) -> bool:
+        """Whether one of the next rows goes through; if so, those that do not go to the file.
+
+        Those before it are tried once more, for it may be that the backend has just come back.
+        """
+        tried = [items]
+        for _ in range(PROBES):
             another = self._queue.take_another()
             if not another or monotonic() - start > QUICK:
                 return False
+            tried.append(another)
             if self._try(another) is None:
-                self._queue.keep(refused)
-                self._backoff.kept(f"refused a row ({in_short(error)})")
-                self._succeeded(refused + 1)
+                if refused := [one for again in tried[:-1] if self._try(again) for one in again]:
+                    self._queue.keep(refused)
+                    self._backoff.kept(f"refused a row ({in_short(error)})")
+                self._succeeded(len(tried))
                 return True
         return False
 

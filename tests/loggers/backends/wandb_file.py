@@ -54,6 +54,8 @@ def _records(path: Path) -> Iterator[Any]:
         position += _HEADER
         piece = data[position : position + length]
         position += length
+        if len(piece) < length:
+            return  # it is being written
         pieces = piece if kind in (_FULL, _FIRST) else pieces + piece
         if kind in (_FULL, _LAST):
             yield message.FromString(pieces)
