@@ -109,7 +109,7 @@ class FileLock:
     def holder(self) -> dict[str, Any]:
         """The process that took it last: its `pid`, `host` and `boot`; nothing if unknown."""
         try:
-            known = json.loads(self.path.read_bytes()[:_TEXT])
+            known = json.loads(self.path.read_bytes()[:_TEXT]) if self.path.is_file() else {}
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) else {}
@@ -194,7 +194,8 @@ def _boot() -> str:
 
 
 def _opened(path: Path, create: int = os.O_CREAT) -> int:
-    flags = getattr(os, "O_CLOEXEC", 0)
+    # Where a pipe stands at the path, nobody waits for who writes into it.
+    flags = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         return os.open(path, flags | os.O_RDWR | create, 0o666)
     except OSError as error:

@@ -39,7 +39,7 @@ class DeliveryThread:
         self._interval = interval
         self._thread = Thread(target=self._run, name="loss_loggers.Background", daemon=True)
         self._asked = self._answered = 0
-        self._is_last = False
+        self._is_last = self._is_over = False
         self._error: BaseException | None = None
         self._then: Callable[[], object] = int
 
@@ -62,11 +62,12 @@ class DeliveryThread:
     def wait(self, request: int, deadline: float) -> None:
         """Wait until it was met, or tried."""
 
-        def is_over() -> bool:
-            return self._answered >= request or not self._thread.is_alive()
+        def is_met() -> bool:
+            is_answered = self._answered >= request
+            return is_answered or self._is_over or not self._thread.is_alive()
 
         with self._queue.lock:
-            self._queue.lock.wait_for(is_over, max(0.0, deadline - monotonic()))
+            self._queue.lock.wait_for(is_met, max(0.0, deadline - monotonic()))
 
     def finish(self, error: BaseException | None, then: Callable[[], object]) -> None:
         """Deliver what is left, call `then`, and end."""
@@ -116,6 +117,9 @@ class DeliveryThread:
         with suppress(BaseException):  # anything at all: this is somebody else's code
             end(self._logger, self._error)
         self._then()
+        with self._queue.lock:  # whoever asked during the last turn still waits
+            self._is_over = True
+            self._queue.lock.notify_all()
 
     def _keep_rest(self) -> None:
         if self._queue.keep_all():

@@ -40,7 +40,7 @@ for command in {commands!r}:
 
 
 @pytest.mark.parametrize(
-    "name", ["losses.csv", "losses-2.csv", "run.json", "epochs.csv", "notes.json"]
+    "name", ["losses.csv", "losses-2.csv", "run.json", "epochs.csv", "notes.json", ".lock"]
 )
 def test_every_command_ends(tmp_path: Path, name: str) -> None:
     for run in ("healthy", "odd"):

@@ -377,7 +377,13 @@ def _lines(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "ending", ["", "sys.exit(0)", "raise ValueError", "del tee, logger; import gc; gc.collect()"]
+    "ending",
+    [
+        "",
+        "sys.exit(0)",
+        "raise ValueError",
+        "del tee, logger; import gc; gc.collect(); time.sleep(0.2)",
+    ],
 )
 def test_what_waits_at_the_end_of_a_script_is_delivered(
     tmp_path: Path, script: Script, backend: Backend, ending: str
@@ -385,9 +391,11 @@ def test_what_waits_at_the_end_of_a_script_is_delivered(
     done = script(
         SETUP + "import atexit; atexit.register(print, 'the backend ends its run')\n"
         "from http_backend import Backend\n"
-        "def log_rows(self, rows, was=HttpLogger.log_rows): print(len(rows)); was(self, rows)\n"
+        "def log_rows(self, rows, was=HttpLogger.log_rows):\n"
+        "    print(len(rows)); time.sleep(0.5); was(self, rows)\n"  # the script ends meanwhile
         "HttpLogger.log_rows = log_rows\n"
-        "logger = Background(HttpLogger(int(sys.argv[2])), interval=60)\n"
+        "HttpLogger.finalize = lambda *_: time.sleep(0.5)\n"
+        "logger = Background(HttpLogger(int(sys.argv[2])), interval=60, timeout=1000)\n"
         "tee = Tee(CsvLogger(sys.argv[1]), logger)\n"
         "send(tee, range(50))\n" + ending,
         tmp_path / "gan",
