@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
+from loss_loggers.base._pending import Pending, taker_of
 from loss_loggers.base._protocol import target_of
 from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
@@ -13,6 +14,7 @@ from loss_loggers.wrappers.tee import Tee
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Row
 
     from ._pending_rows import PendingItem
@@ -33,6 +35,7 @@ class Destination:
     def __init__(self, logger: object, steps: frozenset[int] = frozenset()) -> None:
         self._logger: Any = logger
         self._log_rows = getattr(logger, "log_rows", None)
+        self._log_pending = taker_of(logger) if isinstance(logger, Tee) else None
         self._settle = logger.settle if isinstance(logger, BaseLogger) else _nothing
         self._is_there: Callable[[Row], bool] | None = None
         if steps and isinstance(logger, BaseLogger):
@@ -51,9 +54,14 @@ class Destination:
             return
         self._do(partial(self._call, items))
 
+    def begin(self) -> Place | None:
+        """Where the record has the first row that an `Every` holds back."""
+        return min(filter(None, (every.begin() for every in _windows(self._logger))), default=None)
+
     def finish(self) -> None:
         """Send what an `Every` holds back: its last window, whole or not."""
-        self._do(partial(_flush, self._logger))
+        for every in _windows(self._logger):
+            self._do(every.flush)
 
     def _do(self, call: Callable[[], object]) -> None:
         before = _lost(self._logger)
@@ -64,12 +72,16 @@ class Destination:
             raise NotDeliveredError(msg)
 
     def _call(self, items: list[PendingItem]) -> None:
-        kind, step, _, content = items[0]
+        kind, step, _, content, _ = items[0]
         if kind == "settings":
             getattr(self._logger, "log_hyperparams", _nothing)(content)
         elif kind == "epoch" and hasattr(self._logger, "log_epoch"):
             means = content.means  # type: ignore[attr-defined]
             self._logger.log_epoch(content["epoch"], means, step=step)
+        elif self._log_pending is not None and kind != "epoch":
+            rows = Pending(item.row for item in items)
+            rows.late, rows.covered = True, [item.spans for item in items]
+            self._log_pending(rows)
         elif self._log_rows is not None and kind != "epoch":
             self._log_rows([item.row for item in items])
         else:
@@ -85,11 +97,12 @@ def ends(logger: object) -> Iterator[object]:
         yield logger
 
 
-def _flush(logger: object) -> None:
+def _windows(logger: object) -> Iterator[Every]:
+    """What holds rows back until more have come, the outermost first."""
     if isinstance(logger, Every):
-        logger.flush()
+        yield logger
     for guard in logger.guards if isinstance(logger, Tee) else ():
-        _flush(guard.logger)
+        yield from _windows(guard.logger)
 
 
 def _nothing(*_: object) -> None:

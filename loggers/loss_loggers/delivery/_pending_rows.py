@@ -33,7 +33,7 @@ from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loss_loggers.base._pending import Place
+    from loss_loggers.base._pending import Place, Span
     from loss_loggers.base._protocol import Row
     from loss_loggers.recording._epochs import EpochLine
 
@@ -44,12 +44,14 @@ class PendingItem(NamedTuple):
     Attributes:
         kind: A "row" of the record; one that was "kept", under the names that the backend takes; an
             "epoch", an `EpochRow` with its means; or "settings", which have no step.
+        spans: Where the record has a row.
     """
 
     kind: str
     step: int | None
     time: float
     content: dict[str, Any]
+    spans: tuple[Span, ...] | None = None
 
     @property
     def row(self) -> Row:
@@ -230,8 +232,9 @@ class _Record:
             while epochs and epochs[0][0].step < row[0]:
                 item, cursor = _epoch(epochs.popleft(), cursor)
                 yield item, cursor
+            span = cursor.generation, cursor.rows, end
             cursor = cursor._replace(rows=end)
-            yield PendingItem("row", *row), cursor
+            yield PendingItem("row", *row, (span,)), cursor
         for lines in epochs:
             item, cursor = _epoch(lines, cursor)
             yield item, cursor

@@ -79,8 +79,9 @@ def sync(
     a place.
 
     Where a call, or a `Background`, was killed in the middle of a batch, that batch comes again: up
-    to 100 rows. `TensorBoardLogger` reads what its directory has, and leaves that out; MLflow's
-    databases keep a row that comes twice once.
+    to 100 rows, and those of the windows of an `Every` that were open. `TensorBoardLogger` reads
+    what its directory has, and leaves that out; MLflow's databases keep a row that comes twice
+    once.
 
     What a `Background` that still runs is about to deliver is left to it, and counted in
     `Summary.withheld`. From another machine nobody can see whether it runs, so there that is left
@@ -183,7 +184,6 @@ def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Su
         if progress is not None:
             progress(sent.rows, total)
     outlet.finish()
-    pending.save(pending.cursor._replace(is_open=False))
     return _with_withheld(sent, pending)
 
 
@@ -194,6 +194,7 @@ class _Outlet:
         steps = (item.step for item, _ in pending if item.step is not None)
         asked = frozenset(steps if pending.is_in_doubt else ())
         self._pending = pending
+        self._reached = pending.cursor
         self._whole = Destination(logger, asked)
         # What was kept has passed all that changes rows, such as a Rename.
         behind = [one for one in ends(logger) if one is not logger]
@@ -202,21 +203,28 @@ class _Outlet:
     def finish(self) -> None:
         """Send what the logger holds back."""
         self._whole.finish()
+        self._pending.save(self._reached._replace(is_open=False))
 
     def send(self, batch: Batch) -> None:
         """Send what is alike."""
         kind = batch[0][0].kind
         targets = self._behind if kind == "kept" else [self._whole]
         together = kind in ("row", "kept") and all(target.takes_batches for target in targets)
-        cursor = None
+        safe = None
         try:
             for piece in [batch] if together else [[pair] for pair in batch]:
                 for target in targets:
                     target.send([item for item, _ in piece])
-                cursor = piece[-1][1]
+                self._reached = piece[-1][1]
+                safe = self._before_what_waits()
         finally:
-            if cursor is not None:
-                self._pending.save(cursor)
+            if safe is not None:
+                self._pending.save(safe)
+
+    def _before_what_waits(self) -> Cursor:
+        """How far all has gone out: rows that an `Every` holds back are sent again."""
+        begin = self._whole.begin() or self._reached.rows
+        return self._reached._replace(rows=min(begin, self._reached.rows))
 
 
 def targets_of(run: str | PathLike[str]) -> list[str]:
@@ -257,7 +265,7 @@ def _batches(pending: PendingRows) -> Iterator[Batch]:
 def _added(summary: Summary, items: Iterable[PendingItem]) -> Summary:
     """The summary with these items in it."""
     rows, numbers, first, last = summary[1:5]
-    for _, step, _, content in items:
+    for _, step, _, content, _ in items:
         if step is not None:
             rows, numbers = rows + 1, numbers + len(content)
             first = step if first is None else min(step, first)

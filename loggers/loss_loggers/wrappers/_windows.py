@@ -10,7 +10,7 @@ from loss_loggers.base._pending import Pending
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loss_loggers.base._pending import Span
+    from loss_loggers.base._pending import Place, Span
     from loss_loggers.base._protocol import Metrics, Row
 
     _Values = tuple[int, float, float, float, float]
@@ -72,6 +72,11 @@ class Windows:
         windows, answers = self._state
         self._state = {}, answers
         return _late(self._rows(windows, list(windows)))
+
+    def begin(self) -> Place | None:
+        """Where the record has the first row that is in a window still, as far as that is known."""
+        held = (spans for window in self._state[0].values() if (spans := window.spans))
+        return min((start for spans in held for _, start, _ in spans), default=None)
 
     def _add(self, windows: _Windows, row: Row, spans: _Spans) -> list[_Covering]:
         step, time, metrics = row

@@ -18,6 +18,7 @@ from .tee import Tee
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Loggers, Metrics, Row
 
     from ._guard import Guard
@@ -71,6 +72,10 @@ class Every(Tee):
             self._begin()
         if ready := self._windows.take(pending):
             super().log_pending(ready)
+
+    def begin(self) -> Place | None:
+        """Where the record has the first row that is pending, for who sends rows of a record."""
+        return self._windows.begin()
 
     def flush(self) -> None:
         """Send what is pending without waiting for the rest of the n steps."""

@@ -26,6 +26,7 @@ from loss_loggers import (
     TensorBoardLogger,
     sync,
 )
+from loss_loggers.recording._rows import read_rows
 
 from .http_backend import Backend, HttpLogger, until
 
@@ -158,6 +159,30 @@ def test_a_last_window_that_does_not_arrive_is_an_error(tmp_path: Path, caught: 
         sync(run, Every(10, Fickle(2), reduce="mean"))
 
     assert len(caught) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*failed")
+@pytest.mark.parametrize("rows", range(5))
+@pytest.mark.parametrize("reduce", ["mean", "last"])
+def test_a_window_during_which_the_backend_goes_away_is_sent_whole(
+    tmp_path: Path, rows: int, reduce: Any
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(350):
+            loss = "G" if step % 3 else "D"  # each has windows of its own
+            logger.log_metrics({f"loss/{loss}": step / 3}, step=step)
+    whole, fickle = MemoryLogger(), Fickle(rows)
+    every = Every(100, whole, reduce=reduce)
+    every.log_rows([row for row, _ in read_rows(logger.path)])
+    every.flush()
+
+    with pytest.raises(NotDeliveredError):
+        sync(logger.path, Every(100, fickle, reduce=reduce))
+    fickle.room = math.inf
+    sync(logger.path, Every(100, fickle, reduce=reduce))
+
+    assert sorted({repr(row) for row in fickle.rows}) == sorted(map(repr, whole.rows))
+    assert sync(logger.path, Every(100, fickle, reduce=reduce)).rows == 0
 
 
 def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
