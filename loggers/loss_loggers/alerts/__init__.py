@@ -3,6 +3,8 @@
 The dashboard finds the same alerts in a whole run, by the same rules.
 """
 
+from loss_loggers.base._values import is_total as is_total
+
 from ._advice import FAR as FAR
 from ._advice import NEAR as NEAR
 from ._advice import Advice as Advice
@@ -18,7 +20,6 @@ from ._rules import capped_alert as capped_alert
 from ._rules import groups_in as groups_in
 from ._rules import has_stopped as has_stopped
 from ._rules import is_capped as is_capped
-from ._rules import is_total as is_total
 from ._rules import long as long
 from ._rules import nonfinite_alert as nonfinite_alert
 from ._rules import small_share as small_share

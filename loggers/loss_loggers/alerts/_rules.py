@@ -152,15 +152,6 @@ def has_stopped(gap: tuple[float, float], usual: tuple[float, float]) -> bool:
     return all(own > MISSED * interval for own, interval in zip(gap, usual, strict=True))
 
 
-def is_total(name: str) -> bool:
-    """Whether it is the objective of a group, which no group weighs.
-
-    >>> is_total("val/total"), is_total("totality")
-    (True, False)
-    """
-    return name.rpartition("/")[2] == "total"
-
-
 def groups_in(settings: Mapping[str, Any], losses: Iterable[str]) -> list[Weighed]:
     """The groups whose weights are to change.
 

@@ -6,9 +6,10 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._hyperparameters import merge
+from loss_loggers.base._values import is_total
 
 from ._losses import LossValues, stopped_among
-from ._rules import groups_in, is_total
+from ._rules import groups_in
 from ._weights import GroupWeights
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from loss_loggers.base._values import is_validation, statistic_and_loss
+from loss_loggers.base._values import is_total, is_validation, statistic_and_loss
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,19 +26,26 @@ class Purge:
     def due(self, tags: Collection[str], step: int) -> int | None:
         """From which step on charts are to forget what they have before these numbers come, if so.
 
-        It is where a tag goes back, and at the first row in a folder with event files of before;
+        It is where a loss goes back, and at the first row in a folder with event files of before;
         unless that counts from 0, as another training does whose tags may be others. A validation
         is at the last step of its training, whose own row does not come again.
         """
         first = None
         with self._lock:
-            goes_back = any(self._last.get(tag, step) > step for tag in tags)
+            goes_back = any(self._last.get(tag, step) > step for tag in _own(tags))
             if goes_back or (self._goes_on and step > 0):
                 first = step + _is_validation(tags)
                 self._last = {tag: last for tag, last in self._last.items() if last < first}
             self._goes_on = False
             self._last.update(dict.fromkeys(tags, step))
         return first
+
+
+def _own(tags: Collection[str]) -> Collection[str]:
+    """Those of a row's losses: others may bring a total, `lr` or `epoch` at their own steps."""
+    named = {tag: statistic_and_loss(tag) for tag in tags}
+    own = [tag for tag, (kind, loss) in named.items() if kind != "value" and not is_total(loss)]
+    return own or tags
 
 
 def _is_validation(tags: Collection[str]) -> bool:

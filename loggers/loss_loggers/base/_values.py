@@ -79,6 +79,15 @@ def is_validation(scope: str) -> bool:
     return scope.rpartition("/")[2] in _VALIDATION
 
 
+def is_total(name: str) -> bool:
+    """Whether it is the objective of a group, which no group weighs.
+
+    >>> is_total("val/total"), is_total("totality")
+    (True, False)
+    """
+    return name.rpartition("/")[2] == "total"
+
+
 def exact(value: Any) -> float:
     """The value as a plain number; a whole one stays whole, whatever its size.
 

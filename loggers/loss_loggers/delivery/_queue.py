@@ -68,14 +68,12 @@ class DeliveryQueue:
             self.log.arrived(self._under_way)
             self._under_way.clear()
 
-    def keep(self, items: list[Item]) -> None:
-        """Those of them that are still under way go to the file."""
-        kept = {id(item) for item in items}
+    def keep(self, count: int) -> None:
+        """So many of those under way go to the file."""
         with self.lock:
-            going = [item for item in self._under_way if id(item) in kept]
-            self._under_way = [item for item in self._under_way if id(item) not in kept]
-            if going:
-                self.log.keep(going)
+            if kept := self._under_way[:count]:
+                del self._under_way[:count]
+                self.log.keep(kept)
 
     def keep_all_but(self, count: int) -> bool:
         """Put the oldest of those that wait into the file, and leave so many; whether any went."""

@@ -93,10 +93,11 @@ class QueuedLogger(BaseLogger):
             self._put(int(step), moment, _plain(metrics), spans)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
-        """Take hyperparameters, which are delivered in their turn."""
+        """Take hyperparameters, which are delivered in their turn, if the logger takes any."""
         from loss_loggers.base._hyperparameters import plain
 
-        self._put(None, row_time(), plain(hyperparams), ())
+        if hasattr(self.logger, "log_hyperparams"):
+            self._put(None, row_time(), plain(hyperparams), ())
 
     def ask(self) -> int:
         """Let the thread deliver now; the number of this request."""

@@ -65,7 +65,10 @@ class Sender:
         step, _, content, _ = items[0]
         if step is None:
             if self._log_hyperparams:
-                self._log_hyperparams(content)
+                try:
+                    self._log_hyperparams(content)
+                except NotImplementedError:  # how Fabric's loggers say that they record none
+                    self._log_hyperparams = None
         elif self._log_rows:
             self._log_rows([item[:3] for item in items])
         else:
@@ -73,7 +76,7 @@ class Sender:
         self._settle()
         if _lost(self._logger) > before:
             # It has said so itself, and why.
-            self._queue.keep(items)
+            self._queue.keep(len(items))
 
     def _succeeded(self, count: int) -> None:
         self._queue.arrived()
@@ -85,30 +88,28 @@ class Sender:
 
     def _goes_on(self, items: list[Item], start: float, error: BaseException) -> bool:
         """Whether the backend is there, and it was a row that it refused."""
-        if monotonic() - start > QUICK or isinstance(error, ConnectionRefusedError):
-            return False  # where nobody listens yet, it says nothing of the row
+        if monotonic() - start > QUICK or isinstance(error, ConnectionError | TimeoutError):
+            return False  # it says nothing of the row
         if len(items) > 1:
             self._queue.give_back()
             self._one_by_one = len(items)
             return True
-        return self._takes_a_later_one(items, start, error)
+        if self._try(items) is None:  # the backend has just come back
+            self._succeeded(1)
+            return True
+        return self._takes_a_later_one(start, error)
 
-    def _takes_a_later_one(self, items: list[Item], start: float, error: BaseException) -> bool:
-        """Whether one of the next rows goes through; if so, those that do not go to the file.
-
-        Those before it are tried once more, for it may be that the backend has just come back.
-        """
-        tried = [items]
-        for _ in range(PROBES):
+    def _takes_a_later_one(self, start: float, error: BaseException) -> bool:
+        """Whether one of the next rows goes through; if so, those before it go to the file."""
+        for refused in range(1, 1 + PROBES):
             another = self._queue.take_another()
             if not another or monotonic() - start > QUICK:
                 return False
-            tried.append(another)
-            if self._try(another) is None:
-                if refused := [one for again in tried[:-1] if self._try(again) for one in again]:
-                    self._queue.keep(refused)
-                    self._backoff.kept(f"refused a row ({in_short(error)})")
-                self._succeeded(len(tried))
+            is_row = another[0][0] is not None
+            if self._try(another) is None and (is_row or self._log_hyperparams):
+                self._queue.keep(refused)
+                self._backoff.kept(f"refused a row ({in_short(error)})")
+                self._succeeded(refused + 1)
                 return True
         return False
 

@@ -9,6 +9,7 @@ from loss_loggers.base._clock import row_time
 from loss_loggers.base._faults import ended_well
 from loss_loggers.base._hyperparameters import merge
 from loss_loggers.base._lock import this_process
+from loss_loggers.base._values import is_total
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,7 +114,7 @@ def new_colour(name: str, taken: Iterable[str]) -> str:
     >>> new_colour("val/total", ["#0072b2"])
     '#777777'
     """
-    if name.rpartition("/")[2] == "total":
+    if is_total(name):
         return GREY
     return PALETTE[sum(colour != GREY for colour in taken) % len(PALETTE)]
 

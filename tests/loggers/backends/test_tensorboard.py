@@ -111,6 +111,24 @@ def test_each_step_is_there_once_after_a_checkpoint(writer: Any, tmp_path: Path)
     assert [step for step, _ in curves(tmp_path)["loss/val/G"]] == [4, 9, 14, 19, 24, 29, 34, 39]
 
 
+def test_groups_at_their_own_paces_keep_their_curves(writer: Any, tmp_path: Path) -> None:
+    """They share the tags of the total, of `lr` and of the epoch, and none of them goes back."""
+    logger = TensorBoardLogger(writer)
+    fast, slow = LossGroup(["D"], logger), LossGroup(["G"], logger)
+    for _ in range(20):
+        for _ in range(5):
+            fast.update({"D": torch.tensor(1.0)}, do_backwards=False, extra={"lr": 0.1})
+        slow.update({"G": torch.tensor(1.0)}, do_backwards=False, extra={"lr": 0.1})
+    fast.end_epoch()
+    slow.end_epoch()
+    writer.close()
+
+    found = curves(tmp_path)
+    assert [step for step, _ in found["loss/D"]] == list(range(100))
+    assert [step for step, _ in found["loss/G"]] == list(range(20))
+    assert len(found["epoch_loss/D"]) == len(found["epoch_loss/G"]) == 1
+
+
 def test_the_server_of_tensorboard_heeds_the_first_purge_too(writer: Any, tmp_path: Path) -> None:
     """It reads files in its own way, which takes the first start of a session for that of the run.
 

@@ -264,9 +264,12 @@ def test_rows_of_a_short_disturbance_arrive_without_a_word() -> None:
     assert logger.failed == 0
 
 
-@pytest.mark.parametrize("calls", range(1, 12))
-def test_a_row_that_failed_just_before_the_backend_came_back_is_not_taken_for_a_refused_one(
-    tmp_path: Path, calls: int
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [*((ConnectionResetError, calls) for calls in range(1, 6)), (TimeoutError, 3), (ValueError, 2)],
+)
+def test_a_row_that_failed_before_the_backend_came_back_is_not_taken_for_a_refused_one(
+    tmp_path: Path, error: type[Exception], calls: int
 ) -> None:
     class ComesBack(MemoryLogger):
         left = calls
@@ -274,16 +277,52 @@ def test_a_row_that_failed_just_before_the_backend_came_back_is_not_taken_for_a_
         def log_rows(self, rows: Sequence[Row]) -> None:
             self.left -= 1
             if self.left >= 0:
-                raise ConnectionError
+                raise error
             super().log_rows(rows)
 
     backend = ComesBack()
     with Background(backend, interval=FAST, undelivered=tmp_path / "rows.jsonl") as logger:
         send(logger, range(12))
+        until(lambda: not logger.pending)
 
-    assert sorted(step for step, _, _ in backend.rows) == list(range(12))
+    assert [step for step, _, _ in backend.rows] == list(range(12))
     assert (logger.delivered, logger.failed) == (12, 0)
     assert not (tmp_path / "rows.jsonl").exists()
+
+
+def test_settings_that_a_logger_does_not_take_say_nothing_of_its_backend(
+    tmp_path: Path, caught: Caught
+) -> None:
+    class Away(Foreign):
+        def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
+            raise NotImplementedError
+
+    for backend in (Foreign(), Away()):
+        with Background(backend, interval=FAST, undelivered=tmp_path / "rows.jsonl") as logger:
+            send(logger, range(3))
+            until(lambda: len(caught) == 1)
+            logger.log_hyperparams({"losses": ["G"]})
+            assert not logger.flush()
+            backend.is_away = False
+            assert logger.flush()
+
+        assert backend.steps == [0, 1, 2]
+        assert logger.failed == 0
+        assert len(caught) == 2  # that it was down, and is back
+        caught.clear()
+
+
+class Foreign:
+    """A logger of somebody else, whose backend is away."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.is_away = True
+
+    def log_metrics(self, metrics: dict[str, float], /, *, step: int) -> None:
+        if self.is_away:
+            raise OSError
+        self.steps.append(step)
 
 
 def test_one_warning_when_it_is_down_and_one_when_it_is_back(
