@@ -23,8 +23,8 @@ def compared(
 ) -> list[dict[str, Any]]:
     """For each run the mean of each loss over the same steps, of the rows as they were recorded.
 
-    Of a loss that ended before in one of the runs as many steps are taken, but earlier ones. The
-    steps are nan where the runs have none in common.
+    Of a loss that ended before them in one of the runs as many steps are taken, but earlier ones.
+    The steps are None where the runs have none in common.
 
     Args:
         runs: The `step` and `loss` of each loss of each run.
@@ -36,16 +36,14 @@ def compared(
     >>> [told["losses"]["kl"]["mean"] for told in compared([run(201), run(101)])]
     [0.975, 0.975]
     """
-    begins = [max(_end(run, min), -inf if first is None else first) for run in runs]
-    ends = [min(_end(run, max), inf if last is None else last) for run in runs]
-    begin, end = max(begins), min(ends)
+    reached = [_reached(run, first, last) for run in runs]
+    begin, end = max(low for low, _ in reached), min(high for _, high in reached)
     if not begin <= end:
         return [{"first": None, "last": None, "losses": {}} for _ in runs]
     length = end - ceil(end - TAIL * (end - begin))
-    spans = {
-        name: min(end, *(_last(run[name], end) for run in runs if name in run))
-        for name in dict.fromkeys(name for run in runs for name in run)
-    }
+    names = dict.fromkeys(name for run in runs for name in run)
+    early = {name: min(_last(run[name], end) for run in runs if name in run) for name in names}
+    spans = {name: last if last < end - length else end for name, last in early.items()}
     return [
         {
             "first": end - length,
@@ -60,9 +58,13 @@ def compared(
     ]
 
 
-def _end(run: Losses, choose: Any) -> float:
-    steps = [float(choose(own["step"].min(), own["step"].max())) for own in run.values()]
-    return float(choose(steps, default=-choose(-inf, inf)))
+def _reached(run: Losses, first: float | None, last: float | None) -> tuple[float, float]:
+    """The first and the last step that a run has between these; inf and -inf without any."""
+    low, high = -inf if first is None else first, inf if last is None else last
+    steps = [own["step"] for own in run.values()]
+    between = [some for all_ in steps if len(some := all_[(all_ >= low) & (all_ <= high)])]
+    begin = min((float(some.min()) for some in between), default=inf)
+    return begin, max((float(some.max()) for some in between), default=-inf)
 
 
 def _last(own: dict[str, Values], end: float) -> float:

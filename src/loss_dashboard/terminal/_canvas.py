@@ -25,6 +25,9 @@ class Canvas:
     >>> canvas.line([(0, 0), (5, 3)], "red")
     >>> canvas.rows()[0].plain
     '⡠⠔⠊'
+    >>> canvas.line([(0, 0), (0, 3)], "red")
+    >>> canvas.rows()[0].plain
+    '⡧⠔⠊'
     >>> canvas = Canvas(width=3, height=1)
     >>> canvas.dots([(x, 0) for x in range(6)], "red")
     >>> canvas.rows()[0].plain
@@ -44,14 +47,15 @@ class Canvas:
         self._styles[row][column] = color
 
     def line(self, points: Iterable[tuple[int, int]], color: str) -> None:
-        """Draw through points whose x rises."""
+        """Draw through points whose x rises, or stays."""
         points = list(points)
         for x, y in points[:1]:
             self.dot(x, y, color)
         for (left, before), (right, after) in pairwise(points):
             last = before
             for x in range(left, right + 1):
-                y = before + round((after - before) * (x - left) / max(right - left, 1))
+                share = (x - left) / (right - left) if right > left else 1
+                y = before + round((after - before) * share)
                 for between in _way(last, y):
                     self.dot(x, between, color)
                 last = y

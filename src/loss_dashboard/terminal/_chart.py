@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._view import Line
 
 GUTTER = 8  # characters for the numbers of the scale
+HUGE = 1e307
 
 
 def chart(
@@ -71,7 +72,9 @@ class _Scale:
     def __call__(self, values: Values) -> Values:
         import numpy as np
 
-        low, high, places = (self._scaled(np.asarray(one)) for one in (self.low, self.high, values))
+        size = 4.0 if max(-self.low, self.high) > HUGE else 1.0  # so that a difference is a number
+        all_ = (self.low, self.high, values)
+        low, high, places = (self._scaled(np.asarray(one)) / size for one in all_)
         return (places - low) / (high - low) if high > low else np.full(len(values), 0.5)
 
     def _scaled(self, values: Values) -> Values:

@@ -173,6 +173,27 @@ def test_a_line_without_gaps_rises_from_corner_to_corner() -> None:
     assert "\u2800" not in upper[1] + lower[0]
 
 
+@pytest.mark.parametrize("name", ["loss/G", "loss/val/G"])
+@pytest.mark.parametrize("spike", [94.8, -94.8])
+def test_a_spike_has_its_height(tmp_path: Path, name: str, spike: float) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_rows([(step, 1e9 + step, {name: spike if step == 9000 else 0.5})
+                         for step in range(20_000)])  # fmt: skip
+
+    printed = watch(str(tmp_path / "gan"), "--once")
+
+    lines = printed[printed.index("losses") :].splitlines()[1:10]
+    assert sum(bool(re.search("[\u2801-\u28ff]", line)) for line in lines) > 6
+
+
+def test_weights_as_far_apart_as_numbers_go_can_be_looked_at(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(20):
+            logger.log_metrics({"loss/G": 1.0, "weight/G": 1.7e308 * (-1) ** step}, step=step)
+
+    assert "weights" in watch(str(tmp_path / "gan"), "--once")
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999, 1.0, math.nan, 2.0])
 def test_a_bar_is_always_as_wide(share: float) -> None:
     assert len(bar(share)) == 8

@@ -223,6 +223,53 @@ def test_two_runs_are_compared(show: Callable[..., Any], tmp_path: Path, record:
     assert page.evaluate("plots.get('loss').chart.data[0].length") == 50
 
 
+@pytest.mark.parametrize("width", [360, 600])
+def test_the_runs_to_compare_with_fit_a_phone(
+    show: Callable[..., Any], tmp_path: Path, record: Any, width: int
+) -> None:
+    for name in ("one", "two"):
+        record(tmp_path / name)
+    page = show(tmp_path, "?run=one", width=width)
+    ready(page, 3)
+    page.click("#others summary")
+
+    page.wait_for_selector("#choices input")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    left, right = page.evaluate(
+        "(({ left, right }) => [left, right])($('#choices').getBoundingClientRect())"
+    )
+    assert 0 <= left < right <= width
+
+
+def test_the_tip_goes_with_the_mouse_also_after_a_finger(
+    show: Callable[..., Any], tmp_path: Path, record: Any
+) -> None:
+    record(tmp_path / "gan")
+    page = show(tmp_path, has_touch=True)
+    ready(page, 3)
+    chart = page.locator("[data-chart=loss] .u-over")
+    chart.tap()
+    wait(page, "!document.querySelector('#tip').hidden")
+
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50, steps=3)
+    page.mouse.move(5, 5, steps=5)
+    wait(page, "document.querySelector('#tip').hidden")
+
+
+def test_the_tip_goes_with_its_chart(show: Callable[..., Any], tmp_path: Path, record: Any) -> None:
+    record(tmp_path / "gan")
+    page = show(tmp_path)
+    ready(page, 3)
+    page.hover("[data-chart=loss] .u-over")
+    wait_for_text(page, "#tip", "step")
+
+    page.focus("#grid")
+    page.keyboard.press("Space")
+    page.wait_for_selector(".many")
+    wait(page, "document.querySelector('#tip').hidden")
+
+
 def test_the_tip_has_all_runs_though_they_were_recorded_at_other_steps(
     tmp_path: Path, show: Callable[..., Any]
 ) -> None:

@@ -335,7 +335,7 @@ def test_one_warning_when_it_is_down_and_one_when_it_is_back(
     send(logger, range(3))
     until(lambda: caught)
     send(logger, range(3, 6))
-    until(lambda: len(moody.calls) > 10)
+    until(lambda: len(moody.calls) > 4)
     moody.is_away = False
     until(lambda: not logger.pending)
     logger.close()

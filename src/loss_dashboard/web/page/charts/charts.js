@@ -87,6 +87,7 @@ function say(figure, note, isBlank = false) {
 }
 
 function clearFigure(figure) {
+  if (figure.chart && figure.chart === tipped) hideTip();
   figure.chart?.destroy();
   figure.plot.replaceChildren();
   Object.assign(figure, { chart: null, shape: "" });

@@ -8,14 +8,17 @@ function listenTo(u, change) {
   onClickOrTwo(u.over, (line) => line && change.isolate(line.name), twice, (event) => (isLoss(event) ? pointedLine(u) : null));
 }
 
-// Where a finger came down last. What it shows there stays, also where a mouse rests elsewhere on the
-// page: the browser lets that mouse leave a chart in which it never was, without a movement.
+// Where a finger came down last, until a mouse moves. What it shows there stays where a mouse rests
+// elsewhere on the page: the browser lets that mouse leave a chart in which it never was.
 let touched = null;
 addEventListener("pointerdown", (event) => { touched = event.pointerType === "touch" ? event.target : null; }, true);
+addEventListener("pointermove", (event) => {
+  if (event.pointerType !== "touch" && (event.movementX || event.movementY)) touched = null;
+}, true);
 
 function onLeave(u, leave) {
   return (event) => {
-    if (u.over.contains(touched) && !event.movementX && !event.movementY) return;
+    if (u.over.contains(touched)) return;
     leave(event);
     hideTip();
     standOut(u, null);

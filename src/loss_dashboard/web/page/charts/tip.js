@@ -2,6 +2,7 @@
 // One tip for all charts: every loss at the cursor, sorted by value.
 
 const TIP_ROWS = 64, ROWS = 22; // in all, and below each other
+let tipped = null; // the chart that it tells
 
 function showTip(u, pointed) {
   const { idx, left } = u.cursor, { model } = u;
@@ -16,6 +17,7 @@ function showTip(u, pointed) {
   const columns = Math.min(innerWidth < 700 ? 2 : 3, Math.ceil(rows.length / ROWS));
   $("#tip").replaceChildren(head, element("div", { class: "rows", "data-columns": columns }, ...rows), ...lost, ...(more ? [more] : []));
   $("#tip").hidden = false;
+  tipped = u;
   placeTip(u, $("#tip"));
 }
 
@@ -25,6 +27,7 @@ function clamped(index, places) {
 
 function hideTip() {
   $("#tip").hidden = true;
+  tipped = null;
 }
 
 // For those who hear the page: the tip in words, when it was called by a key.
