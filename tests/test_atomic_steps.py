@@ -13,6 +13,8 @@ from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
+    EqualWeighting,
+    GradientShareWeighting,
     LossGroup,
     StatisticsSettings,
     Trackers,
@@ -304,3 +306,31 @@ def test_an_epoch_of_a_group_ends_wholly_or_not_at_all(tmp_path: Path) -> None:
         else:  # it did not, and the next has its losses, too
             assert told == [one["a"] for one in means if one], tracer.place
         assert [float(line.split(",")[3]) for line in written[::2]] == told, tracer.place
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_nothing_stays_of_a_step_whose_backward_was_ended(error: type[BaseException]) -> None:
+    parameter, fails = torch.ones(2, requires_grad=True), True
+
+    def backward(total: torch.Tensor) -> None:
+        if fails:
+            raise error
+        total.backward()  # type: ignore[no-untyped-call]
+
+    def trained(weighting: Any, first: dict[str, float], later: dict[str, float]) -> list[float]:
+        nonlocal fails
+        group, totals = LossGroup(weighting=weighting, backward=backward), []
+        for fails, values in ((True, first), (False, later), (False, later)):
+            losses = {name: parameter[i] * value for i, (name, value) in enumerate(values.items())}
+            try:
+                totals.append(group.update(losses).item())
+            except error:
+                assert fails
+        assert group.names == tuple(later)
+        return totals
+
+    shares = GradientShareWeighting([parameter], every=1, smoothing=0.0)
+    assert trained(shares, {"a": 1000.0, "b": 1.0}, {"a": 1.0, "b": 1.0}) == [2.0, 2.0]
+    assert trained(EqualWeighting(), {"a": 1.0, "typo": 1.0}, {"a": 1.0}) == [1.0, 1.0]
+    both = {"a": 1.0, "b": 1.0}
+    assert len(trained(AutomaticWeightedLoss(2), {"a": 1.0, "typo": 1.0}, both)) == 2

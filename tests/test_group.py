@@ -1015,6 +1015,25 @@ def test_learned_weights_that_move_warn_of_nothing(method: Callable[[int], Weigh
     assert group.step == 150
 
 
+@pytest.mark.parametrize("lost", [["a"], ["a", "b"]])
+def test_where_warnings_are_errors_a_step_has_its_row_first(lost: list[str]) -> None:
+    group, told = LossGroup(["a", "b"], logger := MemoryLogger()), 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for value in (1.0, math.nan, 2.0):
+            parameter = torch.ones((), requires_grad=True)
+            losses = {name: parameter * (value if name in lost else 1.0) for name in "ab"}
+            try:
+                group.update(losses)
+            except RuntimeWarning:
+                told += 1
+
+    assert told == 1
+    assert [step for step, _ in logger["loss/a"]] == [0, 1, 2]
+    assert (group["a"].nonfinite, group["a"].mean) == (1, 1.5)
+
+
 def train(network: Network, group: LossGroup, optimizer: torch.optim.Optimizer, steps: int) -> None:
     for _ in range(steps):
         optimizer.zero_grad()

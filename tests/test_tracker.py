@@ -851,3 +851,15 @@ def test_the_warning_says_what_was_done(nonfinite: Any, part: str, log_every: in
 
     with pytest.warns(RuntimeWarning, match=f"'G' is nan at step 0: it {part} the objective"):
         tracker.update(torch.tensor(math.nan), do_backwards=False)
+
+
+@pytest.mark.parametrize("do_backwards", [True, False])
+@pytest.mark.parametrize("weight", [1.0, 0.5])
+def test_what_the_caller_gets_may_be_written_to(do_backwards: bool, weight: float) -> None:
+    loss = torch.ones((), requires_grad=True) * 2.0
+
+    total = LossTracker("G", weight=weight).update(loss, do_backwards)
+    total += 3.0
+
+    assert total.item() == 2.0 * weight + 3.0
+    assert loss.item() == 2.0

@@ -359,7 +359,7 @@ class LossGroup(nn.Module):
         >>> group.step, group["recon"].value, group["recon"].count
         (1, 2.0, 1)
         """
-        self._step.accumulate(self._own(losses), samples, extra)
+        self._step.accumulate(self._own_or_tell(losses), samples, extra)
 
     def forget_accumulated(self) -> None:
         """Take back what was accumulated since the last step, e.g. of a step that was given up."""
@@ -395,7 +395,7 @@ class LossGroup(nn.Module):
         """
         if step is None and self._leader is not None:
             step = max(self._leader.recorder.state.step - 1, 0)
-        own = None if losses is None else self._own(losses)
+        own = None if losses is None else self._own_or_tell(losses)
         self._step.record(own, step, extra, samples)
 
     def update(
@@ -431,7 +431,7 @@ class LossGroup(nn.Module):
             FloatingPointError: If a loss is not finite and `nonfinite="raise"`.
         """
         if self._ignored:
-            losses = self._own(losses)
+            losses = self._own_or_tell(losses)
         if step is None and self._leader is not None:
             step = max(self._leader.recorder.state.step - 1, 0)
         return self._step.update(losses, do_backwards, step, extra, samples, retain_graph)
@@ -540,6 +540,13 @@ class LossGroup(nn.Module):
             return losses
         named = losses_by_name(losses)
         return {name: loss for name, loss in named.items() if name not in self._ignored}
+
+    def _own_or_tell(self, losses: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            return self._own(losses)
+        except Exception as error:
+            self._step.tell_ranks(error)
+            raise
 
     def hyperparams(self) -> dict[str, Any]:
         """The names, the weighting and its settings, as loggers record them."""

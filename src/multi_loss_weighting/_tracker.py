@@ -265,9 +265,12 @@ class LossTracker(LossView):
         if is_clamped or not is_finite:
             weighted = self._weigh_unusual(loss, value, weight)
         else:
-            weighted = loss if weight == 1.0 else widened(loss) * weight
+            is_plain = weight == 1.0 and do_backwards
+            weighted = loss if is_plain else widened(loss) * weight
         if do_backwards:
             weighted = run_backward(weighted, self._backward, retain_graph)
+            if weight == 1.0:
+                weighted = weighted.clone()  # the caller may write to it
         recorder.take_in_one(value, weight, samples, own, step, is_clamped)
         return weighted
 

@@ -206,7 +206,7 @@ class Broken(torch.autograd.Function):
 def take_step(group: LossGroup, way: str, fault: str) -> None:
     """A step of `group`, in which there is a fault."""
     weight = torch.ones(2, requires_grad=True)
-    losses = {"a": weight[0] * 1.0, "zzz" if fault == "name" else "b": weight[1] * 2.0}
+    losses: Any = {"a": weight[0] * 1.0, "zzz" if fault == "name" else "b": weight[1] * 2.0}
     if fault == "backward":
         losses["a"] = Broken.apply(losses["a"])  # type: ignore[no-untyped-call]
     if fault == "gradient":
@@ -215,6 +215,8 @@ def take_step(group: LossGroup, way: str, fault: str) -> None:
     options |= {"samples": -1} if fault == "samples" else {}
     if fault == "extra of a new loss":
         losses["zzz"], options["extra"] = weight[1] * 3.0, {"loss/zzz": 1.0}
+    if fault == "list":
+        losses = list(losses.values())
     if way == "accumulate":
         group.accumulate(losses, **options)
         group.record()
@@ -223,9 +225,9 @@ def take_step(group: LossGroup, way: str, fault: str) -> None:
 
 
 FAULTS = {
-    "update": ("name", "extra", "samples", "gradient", "backward", "extra of a new loss"),
-    "record": ("name", "extra", "samples", "extra of a new loss"),
-    "accumulate": ("name", "extra", "samples", "extra of a new loss"),
+    "update": ("name", "extra", "samples", "gradient", "backward", "extra of a new loss", "list"),
+    "record": ("name", "extra", "samples", "extra of a new loss", "list"),
+    "accumulate": ("name", "extra", "samples", "extra of a new loss", "list"),
 }
 
 
@@ -236,7 +238,8 @@ def stop_a_group(rank: int) -> Any:
         for way, faults in FAULTS.items():
             for fault in faults:
                 names = None if fault == "extra of a new loss" else ["a", "b"]
-                group = LossGroup(names, log_every=late)
+                ignored = ["c"] if fault == "list" else []
+                group = LossGroup(names, log_every=late, ignore=ignored)
                 for _ in range(3):
                     take_step(group, way, "")
                 try:

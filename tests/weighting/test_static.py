@@ -33,6 +33,24 @@ def test_a_loss_without_a_weight_weighs_one() -> None:
     assert totals(LossGroup(AB, weighting=StaticWeighting()), 1) == [2.0]
 
 
+def test_a_weight_that_waits_for_its_loss_is_no_part_of_a_group_without_it() -> None:
+    old = LossGroup(weighting=StaticWeighting(b=0.5, adv=0.25))
+    old.record({"a": 1.0, "b": 1.0})
+    state = old.state_dict()
+    strict, loose, open_ = LossGroup(["a"]), LossGroup(["a"]), LossGroup()
+    for group in (strict, loose, open_):
+        group.weighting = StaticWeighting()
+
+    with pytest.raises(RuntimeError, match=r"weight of adv \(there is no such loss"):
+        strict.load_state_dict(state)
+    loose.load_state_dict(state, strict=False)
+    open_.load_state_dict(state)
+
+    assert loose.update({"a": 3.0}, do_backwards=False).item() == 3.0
+    both = {"a": 1.0, "b": 1.0, "adv": 1.0}
+    assert open_.update(both, do_backwards=False).item() == 1.75
+
+
 def test_a_schedule_is_asked_at_every_step() -> None:
     group = LossGroup(AB, weighting=StaticWeighting(a=lambda step: min(1, step / 2), b=0.0))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from multi_loss_weighting.statistics._scalar import clamp
 
-from ._nonfinite import left_out, warn_empty
+from ._nonfinite import left_out
 from ._value import WIDE, check_loss, is_transformed, number, read, widened
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ class BatchReader:
         self._known = frozenset(names)
         self._pick = itemgetter(*names) if len(names) > 1 else None
         self._finite_limits = [(i, limit) for i, limit in enumerate(limits) if limit < math.inf]
-        self._warned = False
 
     def read_plain(self, losses: Mapping[str, Any]) -> Batch | None:
         """The usual case, fast; None where it is not.
@@ -106,8 +105,6 @@ class BatchReader:
         stacked = _stack(
             [_part(losses[name], value, limit) if it else zero for name, value, limit, it in each]
         )
-        if not any(present) and stacked.requires_grad:
-            self._warn_empty(dict(zip(self.names, values, strict=True)))
         return Batch(
             stacked,
             values,
@@ -115,11 +112,6 @@ class BatchReader:
             None if all(present) else torch.tensor(present, device=_CPU),
             self.clamped(values),
         )
-
-    def _warn_empty(self, values: dict[str, float]) -> None:
-        if not self._warned:
-            self._warned = True
-            warn_empty(values)
 
     def read_means(self, means: list[float], given: list[bool]) -> Batch:
         """Means over micro-batches or ranks as the losses of one step; nan of nothing finite."""

@@ -8,6 +8,7 @@ from torch import nn
 
 from multi_loss_weighting._warn import warned
 from multi_loss_weighting.weighting.normalized import NormalizedWeighting, innermost
+from multi_loss_weighting.weighting.static import StaticWeighting
 
 from ._packing import ADVICE, differences, names_after, parsed, take_over
 
@@ -41,16 +42,21 @@ def load(step: Step, state: Any) -> Loaded:
     if method != theirs:
         missing.append(f"weighting {method} (it is not in the saved state{ADVICE})")
         unexpected.append(f"weighting {theirs} (it is in the saved state alone{ADVICE})")
-    names = tuple(saved["names"])
+    names = saved_names = tuple(saved["names"])
     if method == theirs and saved["weighting"]["state"] is not None:
-        own = names_after(step.recorder.state.losses, saved)
-        kept = _of(saved["weighting"]["state"], lambda key: key in own or key not in names)
+        losses, plain = step.recorder.state.losses, _plain(step.weighing.weighting)
+        own, state = names_after(losses, saved), saved["weighting"]["state"]
+        if isinstance(plain, StaticWeighting) and losses.options.are_given:
+            waiting = [name for name in state if name not in {*own, *names}]  # for losses to come
+            unexpected += [f"weight of {name} (there is no such loss{ADVICE})" for name in waiting]
+            names += tuple(waiting)
+        kept = _of(state, lambda key: key in own or key not in names)
         try:
-            _plain(step.weighing.weighting).load_state_dict(kept)
+            plain.load_state_dict(kept)
         except Exception as error:  # somebody else's code: the rest of the model goes on
             return Loaded([], [], [f"{method}.load_state_dict: {error}"], None)
     take_over(step, saved)
-    return Loaded(missing, unexpected, [], names, method != theirs)
+    return Loaded(missing, unexpected, [], saved_names, method != theirs)
 
 
 def _of(state: Any, takes: Any) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multi_loss_weighting.accelerator._device_losses import DeviceLosses
 from multi_loss_weighting.batch._batch import Batch
+from multi_loss_weighting.batch._nonfinite import warn_empty
 from multi_loss_weighting.batch._value import device_of, losses_by_name
 from multi_loss_weighting.statistics._history import History
 from multi_loss_weighting.tensors._grad_mode import without_grad
@@ -53,6 +54,7 @@ class Reading:
         self._is_always_late = is_always_late
         self._saved: DeviceNumbers | None = None
         self._history = History((), ())
+        self._has_warned = False
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy has the numbers of the device, and puts them there with its next losses."""
@@ -104,6 +106,8 @@ class Reading:
         if self.can_read_now(losses):
             batch = joined.reader.read_carefully(losses, self._nonfinite.keeps())
             self.join(joined)
+            if batch.losses.requires_grad and batch.present is not None and not batch.present.any():
+                self._warn_empty(batch)
             return batch
         device = self._device_of(losses)
         if joined is not state.losses:
@@ -124,6 +128,15 @@ class Reading:
         return device_of(losses) or self.place
 
     # Which losses there are.
+
+    def _warn_empty(self, batch: Batch) -> None:
+        if self._has_warned:
+            return
+        self._has_warned = True
+        try:
+            warn_empty(dict(zip(self.reader.names, batch.values, strict=True)))
+        except RuntimeWarning as error:  # Where warnings are errors, after the row.
+            self.recorder.error = error
 
     def join(self, losses: LossSet) -> None:
         """Have new losses, or another order; nothing else changes."""

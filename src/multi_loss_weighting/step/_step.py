@@ -117,7 +117,7 @@ class Step:
                 self.tell_ranks(error)
                 raise
             self._record(batch, weights, used, samples, own, step)
-        except Exception:
+        except BaseException:
             self.reading.go_back(before)
             if weights is not None and recorder.state.number == before.number:
                 self.weighing.give_up()
@@ -160,7 +160,7 @@ class Step:
                     self._record_accumulated(own, step)
                 else:
                     self._record(batch, None, None, samples, own, step)
-            except Exception:
+            except BaseException:
                 self.reading.go_back(before)
                 raise
 
@@ -248,9 +248,10 @@ class Step:
                 own = read_metrics(extra) if extra is not None else {}
                 batch = self.reading.read_detached(losses)
                 self._check_extra(own)
-            except Exception as error:
+            except BaseException as error:
                 self.reading.go_back(before)
-                self.tell_ranks(error)
+                if isinstance(error, Exception):
+                    self.tell_ranks(error)
                 raise
             sums = self._with(batch, samples)
             state = self.recorder.state

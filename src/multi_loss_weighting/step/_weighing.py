@@ -101,7 +101,7 @@ class Weighing:
             batch, is_training = self.reading.read(losses), torch.is_grad_enabled()
             try:
                 weighted = self.weigh(batch, at, is_training)
-            except Exception:
+            except BaseException:
                 self.reading.go_back(before)
                 raise
             if is_training:
