@@ -26,8 +26,8 @@ from loss_loggers.recording._run_folder import (
 from loss_loggers.recording._table import UnreadableError
 
 from .on_disk._senders import Senders
-from .on_disk._spans import EPOCHS, Rewinds
-from .on_disk._spool import read_spool
+from .on_disk._spans import EPOCHS, Rewinds, numbers, span
+from .on_disk._spool import checksum, read_spool
 from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool, noted
 
 if TYPE_CHECKING:
@@ -65,6 +65,10 @@ class Cursor(NamedTuple):
     settings: int = 0
     """A checksum of the hyperparameters, which are sent again when they have changed."""
     undelivered: dict[str, int] = {}  # noqa: RUF012, never changed
+    checks: dict[str, int] = {}  # noqa: RUF012, never changed
+    """For each such file what tells it from another one of its name."""
+    kept: tuple[Span, ...] = ()
+    """Where the record has what was sent from such files: they may be deleted after that."""
     generation: int = 0
     rows: Place = START
     epochs: Place = (EPOCHS, 0)
@@ -138,21 +142,45 @@ class PendingRows:
 
     def save(self, cursor: Cursor) -> None:
         """Remember that what stands before this cursor was sent."""
-        self.cursor = cursor
+        checks = {
+            path.name: checksum(path, cursor.undelivered[path.name])
+            for path in self._spools
+            if path.name in cursor.undelivered
+        }
+        self.cursor = cursor = cursor._replace(checks=checks)
+        if not cursor.is_open and self._record is not None:
+            self.cursor = cursor = self._record.cut(self._with_kept(cursor))
         self._sent.parent.mkdir(parents=True, exist_ok=True)
         # Without indentation, which takes as long as all the rest: this is after every batch.
         note = {"target": self._noted, "run": str(self._run), **cursor._asdict()}
+        note["kept"] = [numbers(one) for one in cursor.kept]
         replace_file(self._sent, json.dumps(note) + "\n")
 
     def _load(self) -> Cursor:
         cursor = _cursor(self._sent)
+        offsets = {
+            path.name: offset
+            for path in self._spools
+            if (offset := cursor.undelivered.get(path.name))
+            and cursor.checks.get(path.name) in (None, checksum(path, offset))
+        }
+        cursor = cursor._replace(undelivered=offsets)
         if self._record is None:
             return cursor
         if self._noted == self.target:  # it is elsewhere, and no copy of it came along
             self._check_not_copied(self._record.info.get("id"))
-        cut = self._record.cut(cursor)
+        cut = self._record.cut(self._with_kept(cursor))
         self._went_back = cut.rows < cursor.rows
         return cut
+
+    def _with_kept(self, cursor: Cursor) -> Cursor:
+        """The cursor, which knows where the record has what was sent from files until here."""
+        kept = list(cursor.kept)
+        for path in self._spools:
+            offset = cursor.undelivered.get(path.name, 0)
+            for (*_, spans), end in read_spool(path) if offset else ():
+                kept += spans if end <= offset else ()
+        return cursor._replace(kept=tuple(kept))
 
     def _check_not_copied(self, run_id: object) -> None:
         """Raise if the folder that sent it is another one and still there."""
@@ -174,7 +202,9 @@ def _cursor(path: Path) -> Cursor:
             part, offset = map(int, known.get(name, getattr(Cursor(), name)))
             known[name] = part, offset
         known["generation"] = int(known.get("generation", 0))
-        known["undelivered"] = dict(known.get("undelivered", {}))
+        for name in ("undelivered", "checks"):
+            known[name] = {key: int(number) for key, number in dict(known.get(name, {})).items()}
+        known["kept"] = tuple(map(span, known.get("kept", ())))
     except (TypeError, ValueError, OverflowError) as error:
         msg = f"it is not as sync wrote it ({in_short(error)}): delete it to send all again"
         raise UnreadableError(path, 1, msg) from None
@@ -203,6 +233,7 @@ class _Record:
             generation=len(self._resumed),
             rows=place(cursor.generation, cursor.rows),
             epochs=place(cursor.generation, cursor.epochs),
+            kept=tuple((len(self._resumed), *one) for one in self._rewinds.ranges(cursor.kept)),
         )
 
     def pending(self, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:
@@ -225,8 +256,8 @@ class _Record:
     def _between(
         self, cursor: Cursor, rows_end: Place, epochs_end: Place
     ) -> Iterator[tuple[PendingItem, Cursor]]:
-        epochs = deque(self._epochs(cursor.epochs, epochs_end))
-        left_out = self.senders.known_or_behind(rows_end)
+        epochs = deque(self._epochs(cursor, epochs_end))
+        left_out = self.senders.known_or_behind(rows_end, cursor.kept)
         for row, end in read_rows(self._run, cursor.rows, left_out.has):
             # An epoch comes after the rows of its last step, as it was logged.
             while epochs and epochs[0][0].step < row[0]:
@@ -239,12 +270,14 @@ class _Record:
             item, cursor = _epoch(lines, cursor)
             yield item, cursor
 
-    def _epochs(self, start: Place, until: Place) -> Iterator[list[EpochLine]]:
+    def _epochs(self, cursor: Cursor, until: Place) -> Iterator[list[EpochLine]]:
         """The lines of each epoch."""
-        left_out = self.senders.known_or_behind(until)
+        left_out = self.senders.known_or_behind(until, cursor.kept)
         for _, alike in groupby(read_epochs(self._run), lambda line: line[:2]):
             places = ((line, (EPOCHS, line.end)) for line in alike)
-            if new := [line for line, end in places if end > start and not left_out.has(end)]:
+            if new := [
+                line for line, end in places if end > cursor.epochs and not left_out.has(end)
+            ]:
                 yield new
 
 

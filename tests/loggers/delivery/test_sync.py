@@ -603,6 +603,64 @@ def test_rows_that_are_kept_in_a_file_that_was_deleted_are_in_the_next_one(
     assert len(caught) == 1
 
 
+class Away:
+    """The backend of a `Fickle` while it is away."""
+
+    target = MemoryLogger().target
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        raise OSError
+
+
+@pytest.mark.filterwarnings("ignore:Away ")
+@pytest.mark.parametrize("rows", [2, 30])
+def test_a_file_of_undelivered_rows_that_was_sent_and_deleted_is_forgotten(
+    tmp_path: Path, rows: int
+) -> None:
+    """Without a record, a later file of its name is another one, shorter or longer."""
+    memory, file = MemoryLogger(), tmp_path / "rows.jsonl"
+    for steps in (range(10), range(10, 10 + rows)):
+        file.unlink(missing_ok=True)
+        with Background(Away(), undelivered=file, timeout=0) as background:
+            send(background, steps)
+        assert sync(file, memory).rows == len(steps)
+        assert sync(file, memory).rows == 0
+
+    assert [step for step, _, _ in memory.rows] == list(range(10 + rows))
+
+
+@pytest.mark.filterwarnings("ignore:Away ")
+def test_a_run_knows_what_was_sent_from_a_file_that_was_deleted(tmp_path: Path) -> None:
+    """All of its rows arrive, once, also where another such file follows."""
+    memory = MemoryLogger()
+    for steps in (range(10), range(10, 14), range(14, 50)):
+        with Tee(CsvLogger(tmp_path, resume=True), Background(Away(), timeout=0)) as tee:
+            send(tee, steps)
+            tee.log_epoch(steps[0], {"G": (0.5, 1)}, step=steps[-1])
+        assert sync(tmp_path, memory).rows == len(steps) + 1
+        (tmp_path / "memory/undelivered.jsonl").unlink()
+        assert sync(tmp_path, memory).rows == 0
+
+    assert [step for step, _ in memory["loss/G"]] == list(range(50))
+    assert [step for step, _ in memory["epoch_loss/G"]] == [9, 13, 49]
+
+
+@pytest.mark.filterwarnings("ignore:Away ")
+def test_a_run_knows_what_was_sent_from_such_a_file_in_two_halves(tmp_path: Path) -> None:
+    one_by_one, away = OneByOne(bad=5), Away()
+    away.target = one_by_one.target
+    with Tee(CsvLogger(tmp_path), Background(away, timeout=0)) as tee:
+        send(tee, range(10))
+    with pytest.raises(ConnectionError):
+        sync(tmp_path, one_by_one)
+    one_by_one.bad = -1
+    sync(tmp_path, one_by_one)
+    (tmp_path / "fickle/undelivered.jsonl").unlink()
+
+    assert sync(tmp_path, one_by_one).rows == 0
+    assert one_by_one.steps == list(range(10))
+
+
 @pytest.mark.parametrize(
     ("file", "text", "line"),
     [

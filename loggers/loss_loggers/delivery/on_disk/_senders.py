@@ -11,6 +11,7 @@ from ._spool import read_spool
 from ._target_folder import all_sender_files
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from loss_loggers.base._pending import Place, Span
@@ -40,9 +41,9 @@ class Senders:
             self._read(files)
         self._known = rewinds.ranges(self._spans)
 
-    def known_or_behind(self, end: Place) -> Ranges:
-        """What was delivered, or is in a file to be sent from there; and all behind this end."""
-        return Ranges([*self._known, (end, END)])
+    def known_or_behind(self, end: Place, sent: Iterable[Span]) -> Ranges:
+        """What was delivered or sent, or is in a file to be sent; and all behind this end."""
+        return Ranges([*self._known, *(span[1:] for span in sent), (end, END)])
 
     def hold_from(self, rows_end: Place, epochs_end: Place) -> tuple[Place, Place]:
         """Where the rows and the epochs begin that one may still deliver; at most these ends."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loss_loggers.base._pending import Span
+
+_TAIL = 65536
+"""Bytes that tell a file from another one: rows have their times."""
 
 Item = tuple[int | None, float, dict[str, Any], tuple["Span", ...]]
 """A row that waits, and what the record has of it. Hyperparameters are one without a step."""
@@ -83,6 +87,16 @@ def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 raise senseless(path, offset, error) from None
             yield item, offset
+
+
+def checksum(path: Path, offset: int) -> int:
+    """Of the last bytes before an offset: another file of this name has others, or is shorter."""
+    from zlib import crc32
+
+    with suppress(FileNotFoundError), open_file(path) as file:
+        file.seek(max(0, offset - _TAIL))
+        return crc32(file.read(min(offset, _TAIL)))
+    return 0
 
 
 def _named(item: Item) -> dict[str, Any]:
