@@ -26,7 +26,7 @@ from loss_loggers.recording._run_folder import (
 from loss_loggers.recording._table import UnreadableError
 
 from .on_disk._senders import Senders
-from .on_disk._spans import EPOCHS, Rewinds, numbers, span
+from .on_disk._spans import END, EPOCHS, Joined, Rewinds, numbers, span
 from .on_disk._spool import checksum, read_spool
 from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool, noted
 
@@ -94,7 +94,7 @@ class PendingRows:
         self.target = target
         self._record = None if is_file else _Record(path, folder, everything=everything)
         self._spools = [path] if self._record is None else self._record.senders.spools
-        self._went_back = False
+        self._went_back_to: Place | None = None
         self._run = path
         self.cursor = self._load()
 
@@ -112,9 +112,11 @@ class PendingRows:
             cursor = cursor._replace(settings=checksum)
             yield PendingItem("settings", None, 0.0, settings), cursor
         for path in self._spools:
-            for (step, time, content, _), offset in read_spool(
+            for (step, time, content, spans), offset in read_spool(
                 path, cursor.undelivered.get(path.name, 0)
             ):
+                if spans and record is not None and record.has_again(step, spans):
+                    continue
                 offsets = {**cursor.undelivered, path.name: offset}
                 cursor = cursor._replace(undelivered=offsets)
                 kind = "settings" if step is None else "kept"
@@ -127,13 +129,13 @@ class PendingRows:
         return self._record.withheld(self.cursor) if self._record is not None else (0, "")
 
     def repeated_from(self) -> int | None:
-        """The first step that is sent a second time, if the record went back behind what was sent.
+        """The first step that is sent a second time, if the record went back behind what arrived.
 
-        Where others delivered rows as well, it is for them to know.
+        Who has sent rows from behind there since then knew it himself.
         """
-        if self._record is None or not self._went_back or self._spools:
+        if self._record is None or self._went_back_to is None:
             return None
-        return self._record.first_step_behind(self.cursor.rows)
+        return self._record.first_step_behind(self._went_back_to, self._record.until[0])
 
     @property
     def lock(self) -> Path:
@@ -148,8 +150,8 @@ class PendingRows:
             if path.name in cursor.undelivered
         }
         self.cursor = cursor = cursor._replace(checks=checks)
-        if not cursor.is_open and self._record is not None:
-            self.cursor = cursor = self._record.cut(self._with_kept(cursor))
+        if not cursor.is_open:
+            self.cursor = cursor = self._with_kept(cursor)
         self._sent.parent.mkdir(parents=True, exist_ok=True)
         # Without indentation, which takes as long as all the rest: this is after every batch.
         note = {"target": self._noted, "run": str(self._run), **cursor._asdict()}
@@ -169,17 +171,19 @@ class PendingRows:
             return cursor
         if self._noted == self.target:  # it is elsewhere, and no copy of it came along
             self._check_not_copied(self._record.info.get("id"))
-        cut = self._record.cut(self._with_kept(cursor))
-        self._went_back = cut.rows < cursor.rows
-        return cut
+        cursor = self._with_kept(cursor)
+        arrived = (cursor.generation, START, cursor.rows), *cursor.kept
+        delivered = self._record.senders.delivered
+        self._went_back_to = self._record.rewinds.went_back_to([*arrived, *delivered])
+        return self._record.cut(cursor)
 
     def _with_kept(self, cursor: Cursor) -> Cursor:
         """The cursor, which knows where the record has what was sent from files until here."""
-        kept = list(cursor.kept)
+        kept = Joined(cursor.kept)
         for path in self._spools:
             offset = cursor.undelivered.get(path.name, 0)
             for (*_, spans), end in read_spool(path) if offset else ():
-                kept += spans if end <= offset else ()
+                kept.add(spans if end <= offset else ())
         return cursor._replace(kept=tuple(kept))
 
     def _check_not_copied(self, run_id: object) -> None:
@@ -216,39 +220,50 @@ class _Record:
 
     def __init__(self, run: Path, folder: Path, *, everything: bool) -> None:
         self._run = run
+        self._firsts: dict[Place, int | None] = {}
         # Before the senders are asked: who records a row later says before that it is theirs.
         rows_end, epochs_end = _end_of_rows(run), (EPOCHS, size_of_epochs(run))
         self.info = run_info(run)
         resumed = self.info.get("resumed")
         self._resumed = resumed if isinstance(resumed, list) else []
-        self._rewinds = Rewinds(self._resumed)
-        self.senders = Senders(folder, self._rewinds)
+        self.rewinds = Rewinds(self._resumed)
+        self.senders = Senders(folder, self.rewinds)
         self._ends = rows_end, epochs_end
-        self._until = self._ends if everything else self.senders.hold_from(*self._ends)
+        self.until = self._ends if everything else self.senders.hold_from(*self._ends)
 
     def cut(self, cursor: Cursor) -> Cursor:
         """The cursor, or where the record went back to before it."""
-        place = self._rewinds.place
+        place = self.rewinds.place
         return cursor._replace(
             generation=len(self._resumed),
             rows=place(cursor.generation, cursor.rows),
             epochs=place(cursor.generation, cursor.epochs),
-            kept=tuple((len(self._resumed), *one) for one in self._rewinds.ranges(cursor.kept)),
         )
 
     def pending(self, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:
         """What is to be sent, each with the cursor behind it."""
-        return self._between(cursor, *self._until)
+        return self._between(cursor, *self.until)
 
-    def first_step_behind(self, place: Place) -> int | None:
+    def has_again(self, step: int | None, spans: tuple[Span, ...]) -> bool:
+        """Whether the record went back behind a row, and has what comes from its step on anew."""
+        if step is None or self.rewinds.ranges(spans):
+            return False
+        place = self.rewinds.place(spans[-1][0], END)
+        if place not in self._firsts:
+            self._firsts[place] = self.first_step_behind(place)
+        first = self._firsts[place]
+        return first is not None and step >= first
+
+    def first_step_behind(self, place: Place, until: Place = END) -> int | None:
         """The first step that has rows behind a place and none before it, if there is one."""
-        first = next((row[0] for row, _ in read_rows(self._run, place)), None)
+        behind = ((row[0], end) for row, end in read_rows(self._run, place))
+        first = next((step for step, end in behind if end <= until), None)
         before = [row[0] for row, end in read_rows(self._run) if end <= place][-1:]
         return first + 1 if first is not None and before == [first] else first
 
     def withheld(self, cursor: Cursor) -> tuple[int, str]:
         """How many rows a sender may still deliver, and which."""
-        rows, epochs = self._until
+        rows, epochs = self.until
         behind = cursor._replace(rows=max(cursor.rows, rows), epochs=max(cursor.epochs, epochs))
         count = sum(1 for _ in self._between(behind, *self._ends))
         return count, " and ".join(self.senders.holders) if count else ""

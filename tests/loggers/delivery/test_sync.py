@@ -72,6 +72,15 @@ class OneByOne:
         self.steps.append(step)
 
 
+class Away:
+    """A backend that is away; unless told, that of a `MemoryLogger`."""
+
+    target = MemoryLogger().target
+
+    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+        raise OSError
+
+
 @pytest.fixture
 def backend(tmp_path: Path) -> Iterator[Backend]:
     server = Backend(tmp_path).start()
@@ -349,6 +358,63 @@ def test_tensorboard_has_each_step_once_after_a_checkpoint(tmp_path: Path) -> No
     assert points(tmp_path / "charts", "loss/val/G") == [(19, 0.5)]
 
 
+@pytest.mark.filterwarnings("ignore:Away ")
+@pytest.mark.parametrize("second", ["recorded", "kept"])
+@pytest.mark.parametrize("first", ["delivered", "kept", "sent", "sent and deleted"])
+def test_tensorboard_has_each_step_once_however_the_steps_before_a_checkpoint_came(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    tensorboard = pytest.importorskip("torch.utils.tensorboard", reason="needs TensorBoard")
+    charts, run, away = tmp_path / "charts", tmp_path / "run", Away()
+    with tensorboard.SummaryWriter(charts) as writer:
+        logger = TensorBoardLogger(writer)
+        away.target = logger.target
+        is_there = first == "delivered"
+        background = Background(logger if is_there else away, timeout=300 * is_there)
+        with Tee(record := CsvLogger(run), background) as tee:
+            send(tee, range(10))
+            state = record.state_dict()
+            send(tee, range(10, 15))
+    if first.startswith("sent"):
+        send_to_tensorboard(run, charts)
+    if first == "sent and deleted":
+        background.undelivered[0].unlink()
+
+    record = CsvLogger(run, resume=True)
+    with Tee(record, *([Background(away, timeout=0)] if second == "kept" else [])) as tee:
+        record.load_state_dict(state)
+        for step in range(10, 20):
+            tee.log_metrics({"loss/G": -1.0}, step=step)
+    send_to_tensorboard(run, charts)
+    with CsvLogger(run, resume=True) as record:
+        send(record, range(20, 25))
+    send_to_tensorboard(run, charts)
+
+    found = points(charts, "loss/G")
+    assert [step for step, _ in found] == list(range(25))
+    assert {value for step, value in found if 10 <= step < 20} == {-1}
+
+
+@pytest.mark.filterwarnings("ignore:Away ")
+def test_a_kept_row_behind_which_the_record_went_back_is_sent_unless_its_step_comes_again(
+    tmp_path: Path,
+) -> None:
+    memory, record = MemoryLogger(), CsvLogger(tmp_path)
+    with Tee(record, Background(Away(), timeout=0)) as tee:
+        send(tee, range(10))
+        state = record.state_dict()
+        send(tee, range(10, 15))
+        tee.log_epoch(0, {"G": (0.5, 1)}, step=14)
+        record.load_state_dict(state)
+        send(tee, range(12, 20))
+        tee.log_epoch(0, {"G": (0.25, 1)}, step=19)
+
+    sync(tmp_path, memory)
+
+    assert [step for step, _ in memory["loss/G"]] == list(range(20))
+    assert memory["epoch_loss/G"] == [(19, 0.25)]
+
+
 def test_tensorboard_reads_what_is_sent_later_last_whatever_the_clock_did(tmp_path: Path) -> None:
     with CsvLogger(tmp_path / "run") as logger:
         send(logger, range(20))
@@ -601,15 +667,6 @@ def test_rows_that_are_kept_in_a_file_that_was_deleted_are_in_the_next_one(
     assert [json.loads(line)["step"] for line in file.read_text().splitlines()] == list(range(5))
     assert background.failed == 5
     assert len(caught) == 1
-
-
-class Away:
-    """The backend of a `Fickle` while it is away."""
-
-    target = MemoryLogger().target
-
-    def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
-        raise OSError
 
 
 @pytest.mark.filterwarnings("ignore:Away ")

@@ -14,7 +14,7 @@ from loss_loggers.recording._run_folder import replace_file
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 
 from ._sender_mark import SenderMark, read_mark
-from ._spans import numbers, span
+from ._spans import Joined, numbers, span
 from ._target_folder import SenderFiles, sender_files
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class DeliveredFile:
             has_lock=self._lock.is_held,
         )
         self._mark = json.dumps(mark._asdict()) + "\n"
-        self._whole, self._new = _Joined(), _Joined()
+        self._whole, self._new = Joined(), Joined()
         self._whole.add(read_delivered(self.files.delivered).spans)
         self._file = self._written_anew()
 
@@ -83,7 +83,7 @@ class DeliveredFile:
             self._file.append(_line(self._new))
             self._lines += 1
             self._whole.add(self._new)
-            self._new = _Joined()
+            self._new = Joined()
             if self._lines > max(_MANY, len(self._whole)):
                 self._file.close()
                 self._file = self._written_anew()
@@ -109,25 +109,6 @@ class DeliveredFile:
         replace_file(self.files.delivered, self._mark + lines)
         self._lines = 0
         return AppendOnlyFile(self.files.delivered)
-
-
-class _Joined:
-    """Spans, of which those that touch are one."""
-
-    def __init__(self) -> None:
-        self._starts: dict[tuple[int, Place], Place] = {}
-
-    def add(self, spans: Iterable[Span]) -> None:
-        for generation, start, end in spans:
-            begun = self._starts.pop((generation, start), start)
-            known = self._starts.get((generation, end), begun)
-            self._starts[generation, end] = min(begun, known)
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def __iter__(self) -> Iterator[Span]:
-        return ((generation, start, end) for (generation, end), start in self._starts.items())
 
 
 def read_delivered(path: Path) -> Delivered:

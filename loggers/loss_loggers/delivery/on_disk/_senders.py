@@ -25,25 +25,27 @@ class Senders:
     """All of them, as they are now.
 
     Attributes:
+        delivered: Which rows they delivered.
         spools: Their files of rows that they could not deliver.
         holders: Those that may still deliver rows, in words.
         have_died: Whether one ended before it could write down all that it had delivered.
     """
 
     def __init__(self, folder: Path, rewinds: Rewinds) -> None:
+        self.delivered: list[Span] = []
         self.spools: list[Path] = []
         self.holders: list[str] = []
         self.have_died = False
         self._rewinds = rewinds
-        self._spans: list[Span] = []
+        self._kept: list[Span] = []
         self._alive: list[SenderMark] = []
         for files in all_sender_files(folder):
             self._read(files)
-        self._known = rewinds.ranges(self._spans)
+        self._known = rewinds.ranges([*self.delivered, *self._kept])
 
     def known_or_behind(self, end: Place, sent: Iterable[Span]) -> Ranges:
         """What was delivered or sent, or is in a file to be sent; and all behind this end."""
-        return Ranges([*self._known, *(span[1:] for span in sent), (end, END)])
+        return Ranges([*self._known, *self._rewinds.ranges(sent), (end, END)])
 
     def hold_from(self, rows_end: Place, epochs_end: Place) -> tuple[Place, Place]:
         """Where the rows and the epochs begin that one may still deliver; at most these ends."""
@@ -55,9 +57,9 @@ class Senders:
     def _read(self, files: SenderFiles) -> None:
         delivered = read_delivered(files.delivered)
         self.spools.append(files.undelivered)
-        self._spans += delivered.spans
+        self.delivered += delivered.spans
         for (*_, spans), _ in read_spool(files.undelivered):
-            self._spans += spans
+            self._kept += spans
         if delivered.mark is None or delivered.is_closed:
             return
         if who := holder(delivered.mark, files.lock):

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from loss_loggers.base._pending import Place, Span
 
@@ -44,6 +44,18 @@ class Rewinds:
         known = self._losses if place[0] != EPOCHS else self._epochs
         return min(place, known[generation]) if generation < len(known) else place
 
+    def went_back_to(self, spans: Iterable[Span]) -> Place | None:
+        """The place to which the record went back behind spans, if none is behind it now.
+
+        >>> rewinds = Rewinds([{"part": 1, "offset": 50}])
+        >>> rewinds.went_back_to([(0, (1, 0), (1, 70))])
+        (1, 50)
+        >>> rewinds.went_back_to([(0, (1, 0), (1, 70)), (1, (1, 50), (1, 60))])
+        """
+        cut = ((self.place(generation, end), end) for generation, _, end in spans)
+        place, went_back = max((place, place < end) for place, end in cut)
+        return place if went_back else None
+
     def ranges(self, spans: Iterable[Span]) -> list[Range]:
         """What is still of the spans, in order; those that touch are one."""
         cut = (
@@ -66,6 +78,30 @@ def joined(ranges: Iterable[Range]) -> list[Range]:
         else:
             whole.append((start, end))
     return whole
+
+
+class Joined:
+    """Spans, of which those that touch are one.
+
+    >>> [*Joined([(0, (1, 0), (1, 50)), (1, (1, 20), (1, 50)), (0, (1, 50), (1, 90))])]
+    [(1, (1, 20), (1, 50)), (0, (1, 0), (1, 90))]
+    """
+
+    def __init__(self, spans: Iterable[Span] = ()) -> None:
+        self._starts: dict[tuple[int, Place], Place] = {}
+        self.add(spans)
+
+    def add(self, spans: Iterable[Span]) -> None:
+        for generation, start, end in spans:
+            begun = self._starts.pop((generation, start), start)
+            known = self._starts.get((generation, end), begun)
+            self._starts[generation, end] = min(begun, known)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Span]:
+        return ((generation, start, end) for (generation, end), start in self._starts.items())
 
 
 class Ranges:
