@@ -63,8 +63,8 @@ class FileLock:
         """Whether this process holds it by this object."""
         return self._file is not None
 
-    def acquire(self) -> bool:
-        """Take it, unless somebody holds it; whether we have it now.
+    def acquire(self, wait: float = _MOMENT) -> bool:
+        """Take it, unless somebody holds it for so many seconds; whether we have it now.
 
         Raises:
             LocksMissingError: If the file system has no locks.
@@ -75,7 +75,7 @@ class FileLock:
         while self._file is None:
             file = _opened(self.path)
             try:
-                if not _locked_soon(file):
+                if not _locked_soon(file, wait):
                     return False
                 # Whoever deleted the file in between has another one.
                 if not _is_at(file, self.path):
@@ -89,6 +89,12 @@ class FileLock:
         with suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, json.dumps(this_process()).encode(), 0)
+        return True
+
+    def is_free(self, wait: float = _MOMENT) -> bool:
+        """Take it where there are locks; whether nobody else is known to hold it."""
+        with suppress(LocksMissingError):
+            return self.acquire(wait)
         return True
 
     def is_taken(self) -> bool:
@@ -206,9 +212,9 @@ def _opened(path: Path, create: int = os.O_CREAT) -> int:
         raise
 
 
-def _locked_soon(file: int) -> bool:
+def _locked_soon(file: int, wait: float) -> bool:
     """Whether it could be locked: who only asks whether it is taken has it for a moment."""
-    end = monotonic() + _MOMENT
+    end = monotonic() + wait
     while not (is_locked := _lock(file)) and monotonic() < end:
         sleep(0.005)
     return is_locked

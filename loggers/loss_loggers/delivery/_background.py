@@ -34,7 +34,7 @@ class Background(Tee):
         logger: One logger, or several. A Comet experiment is none of them: its current step is
             shared with the code that trains.
         undelivered: A file to keep rows in, beside no record or elsewhere; without either it is in
-            the working directory.
+            the working directory. Where another `Background` holds it, it gets a number.
         max_rows: How many rows may wait. 10 000 rows of 30 numbers are 20 MB.
         interval: Seconds between two deliveries, and before the first new attempt.
         timeout: Seconds that `flush`, `close` and the end of the interpreter wait at most.

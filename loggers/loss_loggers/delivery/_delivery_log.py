@@ -51,6 +51,7 @@ class DeliveryLog:
             self._sent = DeliveredFile(folder, target, generation, record.place, epochs)
             undelivered = self._sent.files.undelivered
         if not self._is_chosen:
+            self._spool.close()
             self._spool = Spool(undelivered)
 
     def arrived(self, items: Sequence[Item]) -> None:

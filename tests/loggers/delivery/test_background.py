@@ -19,6 +19,7 @@ from loss_loggers import (
     Rename,
     Tee,
     row_time,
+    sync,
 )
 
 from .http_backend import until
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.loggers.conftest import Caught
+    from tests.loggers.conftest import Caught, Script
 
     from loss_loggers import Logger, Row
 
@@ -507,6 +508,49 @@ def test_alone_it_keeps_what_fails_in_the_working_directory(
     monkeypatch.chdir(tmp_path)
 
     assert Background(MemoryLogger()).undelivered == (tmp_path / "memory.undelivered.jsonl",)
+
+
+@pytest.mark.parametrize("name", [None, "rows.jsonl"])
+def test_of_two_at_a_time_each_has_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caught: Caught, name: str | None
+) -> None:
+    """So none cuts off rows of another where its own find no room on the disk."""
+    monkeypatch.chdir(tmp_path)
+    moody = Moody()
+    moody.is_away = True
+    first, second = (Background(moody, undelivered=name, max_rows=1, interval=60) for _ in "ab")
+    (one,), (other,) = first.undelivered, second.undelivered
+    for step in range(10):
+        send(first, range(step, step + 1))
+        send(second, range(100 + step, 101 + step))
+    first.close(timeout=0)
+    second.close(timeout=0)
+
+    assert other == one.with_stem(f"{one.stem}-2")
+    assert (first.undelivered, second.undelivered) == ((one,), (other,))
+    assert sorted(kept(one)) == list(range(10))
+    assert sorted(kept(other)) == list(range(100, 110))
+    told = sorted(str(one.message).partition(" goes to ")[2] for one in caught)
+    assert told == sorted(f"{path}, for sync" for path in (one, other))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([one.name, other.name])
+    moody.is_away = False
+    assert [sync(path, moody).rows for path in (one, other)] == [10, 10]
+
+
+def test_it_shares_no_file_with_another_process(tmp_path: Path, script: Script) -> None:
+    code = (
+        "import os, sys; os.chdir(sys.argv[1])\n"
+        "from loss_loggers import Background, MemoryLogger\n"
+        "print(Background(MemoryLogger(), undelivered='rows.jsonl').undelivered[0].name)\n"
+    )
+    background = Background(MemoryLogger(), undelivered=tmp_path / "rows.jsonl")
+
+    while_it_is_held = background.undelivered, script(code, tmp_path).stdout
+    background.close()
+
+    assert while_it_is_held == ((tmp_path / "rows.jsonl",), "rows-2.jsonl\n")
+    assert script(code, tmp_path).stdout == "rows.jsonl\n"
+    assert not [*tmp_path.iterdir()]
 
 
 def test_each_logger_of_a_tee_inside_has_its_own_pace(tmp_path: Path) -> None:

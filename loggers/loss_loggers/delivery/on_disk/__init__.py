@@ -6,5 +6,6 @@ runs/gan/mlflow-58453a7e/sender.lock        held by that `Background` while it l
 runs/gan/mlflow-58453a7e/sent.json          how far `sync` came
 runs/gan/.sync-mlflow.lock                  held by a `sync` to such a backend while it works
 
-A second `Background` for the same backend, at the same time, has files with a number.
+While rows go to a file of undelivered ones, `undelivered.jsonl.lock` beside it is held; elsewhere,
+too. A second `Background` for the same backend, at the same time, has files with a number.
 """

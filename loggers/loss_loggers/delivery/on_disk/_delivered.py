@@ -145,8 +145,6 @@ def _taken(folder: Path) -> tuple[SenderFiles, FileLock]:
     for number in count(1):
         files = sender_files(folder, number)
         lock = FileLock(files.lock)
-        with suppress(LocksMissingError):
-            if not lock.acquire():
-                continue
-        return files, lock
+        if lock.is_free():
+            return files, lock
     raise AssertionError  # numbers do not end

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._epoch_row import EpochRow
+from loss_loggers.base._lock import FileLock
 from loss_loggers.base._paths import open_file
 from loss_loggers.recording._table import senseless
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
@@ -28,6 +31,8 @@ Item = tuple[int | None, float, dict[str, Any], tuple["Span", ...]]
 class Spool:
     """A file of JSON lines that only grows, made when the first row has to be kept.
 
+    Where another `Spool` holds it, in this process or another, it is one with a number.
+
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
@@ -41,16 +46,26 @@ class Spool:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self._path = self._first = path
+        self._lock: FileLock | None = None
+        self._taking = RLock()
         self._file: AppendOnlyFile | None = None
         self._encode: Callable[[object], str] = str
+
+    @property
+    def path(self) -> Path:
+        """The file, which is ours from now on."""
+        with self._taking, suppress(OSError):  # there may be no such folder yet
+            if self._lock is None:
+                self._take()
+        return self._path
 
     def append(self, items: Sequence[Item]) -> None:
         """Write all of them, or raise and write none."""
         file = self._file or self._open()
         if not file.is_there():  # it comes so seldom that it can be asked each time
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = file = file.written_again(self.path, file.rescued() or b"")
+            self._make_folder_and_take()
+            self._file = file = file.written_again(self._path, file.rescued() or b"")
         file.append("".join(self._encode(_named(item)) + "\n" for item in items))
 
     def close(self) -> None:
@@ -58,16 +73,34 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+        if self._lock is not None:
+            self._lock.release()
 
     def _open(self) -> AppendOnlyFile:
         import json
 
         # A value that is no number may be anything; its text is better than no row.
         self._encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = AppendOnlyFile(self.path)
+        self._make_folder_and_take()
+        self._file = AppendOnlyFile(self._path)
         self._file.mend()
         return self._file
+
+    def _make_folder_and_take(self) -> None:
+        self._first.parent.mkdir(parents=True, exist_ok=True)
+        with self._taking:
+            if self._lock is None or not self._lock.is_ours():
+                self._take()
+
+    def _take(self) -> None:
+        """The first file of this name that nobody else holds; without a wait, for rows come."""
+        for number in count(1):
+            end = "" if number == 1 else f"-{number}"
+            path = self._first.with_stem(f"{self._first.stem}{end}")
+            lock = FileLock(path.with_name(f"{path.name}.lock"))
+            if lock.is_free(wait=0.0):
+                self._path, self._lock = path, lock
+                return
 
 
 def read_spool(path: Path, offset: int = 0) -> Iterator[tuple[Item, int]]:
