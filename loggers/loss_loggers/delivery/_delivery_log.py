@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from loss_loggers.base._paths import folder_at
-from loss_loggers.base._warn import warn
+from loss_loggers.base._warn import in_short, warn
 
 from .on_disk._delivered import DeliveredFile
 from .on_disk._spans import EPOCHS
@@ -67,8 +67,12 @@ class DeliveryLog:
         """These were not: they go to the file."""
         try:
             self._spool.append(items)
-        except (OSError, ValueError) as error:
-            self._lose(items, error)
+        except Exception as error:  # a value may be anything, and raise where its text is asked for
+            if isinstance(error, OSError) or len(items) == 1:
+                self._lose(items, error)
+                return
+            for item in items:
+                self.keep([item])
         else:
             self.kept += rows(items)
 
@@ -90,7 +94,8 @@ class DeliveryLog:
         if not self._warned:
             self._warned = True
             warn(
-                f"rows that {self.name} did not take cannot be kept in {self.path} ({error}). "
+                f"rows that {self.name} did not take cannot be kept in {self.path} "
+                f"({in_short(error)}). "
                 "They are counted."
             )
 

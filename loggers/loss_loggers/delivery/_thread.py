@@ -7,6 +7,7 @@ from threading import Thread, current_thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from loss_loggers.base._warn import in_short, warn
 from loss_loggers.wrappers._ending import end
 
 from ._backoff import Backoff
@@ -39,7 +40,7 @@ class DeliveryThread:
         self._interval = interval
         self._thread = Thread(target=self._run, name="loss_loggers.Background", daemon=True)
         self._asked = self._answered = 0
-        self._is_last = self._is_over = False
+        self._is_last = self._is_over = self._said_error = False
         self._error: BaseException | None = None
         self._then: Callable[[], object] = int
 
@@ -94,15 +95,30 @@ class DeliveryThread:
     def _turn(self) -> bool:
         """Deliver once; whether there is another turn."""
         asked, is_last = self._next()
+        try:
+            self._deliver(asked)
+        except BaseException as error:  # whatever it is, the rows that come are to be delivered
+            self._survive(error)
+        with self._queue.lock:
+            self._answered = asked
+            self._queue.lock.notify_all()
+        return not is_last
+
+    def _deliver(self, asked: int) -> None:
         if asked > self._answered or self.backoff.is_time:
             self._sender.send()
         if self._queue.keep_all_but(int(ROOM * self._queue.max_rows)):
             self.backoff.kept(self.backoff.why)
         self._queue.log.save()
-        with self._queue.lock:
-            self._answered = asked
-            self._queue.lock.notify_all()
-        return not is_last
+
+    def _survive(self, error: BaseException) -> None:
+        """Try again later what an error beside the backend came into; it is said once."""
+        self._queue.give_back()
+        self.backoff.failed(error, monotonic())
+        if not self._said_error:
+            self._said_error = True
+            name = self._queue.log.name
+            warn(f"the delivery to {name} met an error ({in_short(error)}). It is tried again")
 
     def _next(self) -> tuple[int, bool]:
         """Wait for the next turn; what was asked for by then, and whether it is the last one."""
@@ -113,13 +129,15 @@ class DeliveryThread:
             return self._asked, self._is_last
 
     def _end(self) -> None:
-        self._keep_rest()
-        with suppress(BaseException):  # anything at all: this is somebody else's code
-            end(self._logger, self._error)
-        self._then()
-        with self._queue.lock:  # whoever asked during the last turn still waits
-            self._is_over = True
-            self._queue.lock.notify_all()
+        try:
+            self._keep_rest()
+            with suppress(BaseException):  # anything at all: this is somebody else's code
+                end(self._logger, self._error)
+            self._then()
+        finally:
+            with self._queue.lock:  # whoever asked during the last turn still waits
+                self._is_over = True
+                self._queue.lock.notify_all()
 
     def _keep_rest(self) -> None:
         if self._queue.keep_all():

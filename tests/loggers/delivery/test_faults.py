@@ -24,6 +24,7 @@ from loss_loggers import (
     run_info,
     sync,
 )
+from loss_loggers.delivery._delivery_log import DeliveryLog
 
 from .http_backend import Backend, HttpLogger, MlflowServer, free_port, until
 
@@ -334,6 +335,106 @@ def test_a_folder_that_cannot_be_written_is_warned_about_once(
     assert done.stdout == "10\n"
     assert done.stderr.count("cannot be kept in") == 1
     assert "Permission denied" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs RLIMIT_NOFILE")
+def test_files_that_cannot_be_opened_for_a_while_stop_no_delivery(
+    tmp_path: Path, script: Script
+) -> None:
+    """Not even when the file of what arrived is to be written anew, after a thousand batches."""
+    done = script(
+        SETUP + "import resource\n"
+        "from loss_loggers import MemoryLogger\n"
+        "tee = Tee(CsvLogger(sys.argv[1]), b := Background(MemoryLogger(), interval=60))\n"
+        "limit = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "for step in range(1050):\n"
+        "    if step == 990: resource.setrlimit(resource.RLIMIT_NOFILE, (3, limit[1]))\n"
+        "    if step == 1020: resource.setrlimit(resource.RLIMIT_NOFILE, limit)\n"
+        "    send(tee, [step])\n"
+        "    assert b.flush(60), step\n"
+        "tee.close()\n"
+        "print(b.delivered, tee.failed)\n",
+        tmp_path / "gan",
+    )
+
+    assert (done.stdout, done.stderr) == ("1050 0\n", "")
+    assert [file.name for file in (tmp_path / "gan/memory").iterdir()] == ["delivered.jsonl"]
+    assert not sync(tmp_path / "gan", MemoryLogger()).rows
+
+
+class Gone:
+    """A number that cannot be read or shown any more, as an array that JAX gave away."""
+
+    def item(self) -> float:
+        msg = "Array has been deleted"
+        raise RuntimeError(msg)
+
+    __float__ = __repr__ = item  # type: ignore[assignment]
+
+
+def test_a_value_that_cannot_even_be_shown_costs_no_other_row(
+    tmp_path: Path, caught: Caught
+) -> None:
+    class Mine:
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+
+        def log_metrics(self, metrics: dict[str, Any], /, *, step: int) -> None:
+            assert all(map(float, metrics.values()))
+            self.steps.append(step)
+
+    mine, later = Mine(), Mine()
+    tee = Tee(CsvLogger(tmp_path / "gan"), background := Background(mine, interval=FAST))
+    for step in range(20):
+        tee.log_metrics({"loss/G": 1.0, "lr": Gone() if step == 5 else 0.1}, step=step)
+    is_delivered = background.flush(60)
+    sync_sends = sync(tmp_path / "gan", later, dry_run=True).withheld
+    tee.close()
+    sync(tmp_path / "gan", later)
+
+    assert (is_delivered, sync_sends, tee.failed) == (True, 1, 1)
+    assert mine.steps == [step for step in range(20) if step != 5]
+    assert later.steps == [5]
+    assert sum("cannot be kept in" in str(warning.message) for warning in caught) == 1
+
+
+@pytest.mark.parametrize("bad", [3, 8])
+def test_of_rows_that_go_to_the_file_together_a_bad_one_is_lost_alone(
+    tmp_path: Path, caught: Caught, bad: int
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    logger = Background(HttpLogger(free_port()), undelivered=file, interval=60)
+    for step in range(10):
+        logger.log_metrics({"lr": Gone() if step == bad else 0.1}, step=step)
+    logger.close()
+
+    steps = [json.loads(line)["step"] for line in file.read_text().splitlines()]
+    assert steps == [step for step in range(10) if step != bad]
+    assert logger.failed == 10
+    assert sum("cannot be kept in" in str(warning.message) for warning in caught) == 1
+
+
+def test_an_error_beside_the_backend_ends_no_delivery(
+    monkeypatch: pytest.MonkeyPatch, caught: Caught
+) -> None:
+    errors: list[BaseException] = [MemoryError(), SystemExit()]
+
+    def save(log: DeliveryLog, was: Any = DeliveryLog.save) -> None:
+        if errors:
+            raise errors.pop()
+        was(log)
+
+    monkeypatch.setattr(DeliveryLog, "save", save)
+    logger = Background(memory := MemoryLogger(), interval=FAST)
+    for step in range(4):
+        logger.log_metrics({"loss/G": 0.5}, step=step)
+        assert logger.flush(60)
+    logger.close()
+
+    assert [step for step, _ in memory["loss/G"]] == list(range(4))
+    assert not errors
+    (warning,) = caught
+    assert "the delivery to MemoryLogger met an error (SystemExit)" in str(warning.message)
 
 
 # The process.

@@ -85,15 +85,14 @@ class DeliveredFile:
             self._whole.add(self._new)
             self._new = Joined()
             if self._lines > max(_MANY, len(self._whole)):
-                self._file.close()
-                self._file = self._written_anew()
+                self._replace()
 
     def close(self) -> None:
         """Say that nothing more will arrive, and let go of the lock."""
         self.save()
-        with suppress(OSError, ValueError):
+        with suppress(OSError):
             self._file.append('{"closed": true}\n')
-        self._file.close()
+            self._file.close()
         self._lock.release()
 
     def _restore(self) -> None:
@@ -101,6 +100,10 @@ class DeliveredFile:
         self.files.delivered.parent.mkdir(exist_ok=True)
         with suppress(LocksMissingError):
             self._lock.acquire()
+        self._replace()
+
+    def _replace(self) -> None:
+        """Write it anew; where that fails, the old one goes on."""
         old, self._file = self._file, self._written_anew()
         old.close()
 
