@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from math import inf, nan
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from loss_loggers.base._pending import Pending
 
@@ -46,6 +47,8 @@ class Windows:
         self._size = size
         self._reduce: Reduction = reduce
         self._extremes = extremes
+        # Reentrant, for a signal handler may log or close in the middle of a row.
+        self._lock = RLock()
         # One attribute, for one operation replaces it, which Ctrl-C cannot come into.
         self._state: tuple[_Windows, _Answers] = ({}, ())
 
@@ -55,28 +58,36 @@ class Windows:
         Whoever raises in between, the rows are in all windows or in none; taken a second time they
         change nothing, and the answer is the same object.
         """
-        windows, answers = self._state
-        if pending.tries > 1:
-            for known, answer in answers:
-                if known is pending:
-                    return answer
-        windows, rows = dict(windows), []
-        for index in range(len(pending)):
-            rows += self._add(windows, pending.row(index), pending.spans(index))
-        ready = _late(rows)
-        self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
-        return ready
+        with self._lock:
+            windows, answers = self._state
+            if pending.tries > 1:
+                for known, answer in answers:
+                    if known is pending:
+                        return answer
+            windows, rows = dict(windows), []
+            for index in range(len(pending)):
+                rows += self._add(windows, pending.row(index), pending.spans(index))
+            ready = _late(rows)
+            self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
+            return ready
 
     def drain(self) -> Pending:
         """The rows of all windows, complete or not."""
-        windows, answers = self._state
-        self._state = {}, answers
+        with self._lock:
+            windows, answers = self._state
+            self._state = {}, answers
         return _late(self._rows(windows, list(windows)))
 
     def begin(self) -> Place | None:
         """Where the record has the first row that is in a window still, as far as that is known."""
         held = (spans for window in self._state[0].values() if (spans := window.spans))
         return min((start for spans in held for _, start, _ in spans), default=None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: it for name, it in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=RLock())
 
     def _add(self, windows: _Windows, row: Row, spans: _Spans) -> list[_Covering]:
         step, time, metrics = row

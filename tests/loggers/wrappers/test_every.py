@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import gc
 import math
+import pickle
+import threading
 from typing import Any
 
 import pytest
@@ -132,6 +134,48 @@ def test_losses_of_one_row_stay_in_one_row() -> None:
             logger.log_metrics({"loss/G": 1.0, "loss/D": float(step), "lr": 0.1}, step=step)
 
     assert rows(memory) == [(2, {"loss/G": 1.0, "loss/D": 1.5, "lr": 0.1})]
+
+
+@pytest.mark.parametrize("reduce", ["last", "mean"])
+@pytest.mark.parametrize("between", ["log", "flush"])
+def test_threads_that_share_it_lose_and_double_no_row(reduce: Any, between: str) -> None:
+    logger = Every(2, memory := MemoryLogger(), reduce=reduce)
+
+    def act() -> None:
+        if between == "log":
+            logger.log_metrics({"loss/D": 2.0}, step=1)
+        else:
+            logger.flush()
+
+    class Slow(float):
+        def __float__(self) -> float:
+            """Where another thread may come in between."""
+            other.start()
+            other.join(0.1)  # it waits for us
+            return 1.0
+
+    other = threading.Thread(target=act)
+    logger.log_metrics({"loss/D": 2.0}, step=0)
+    logger.log_metrics({"loss/G": 3.0}, step=1)
+    logger.log_metrics({"loss/G": Slow()}, step=1)
+    other.join(60)
+    logger.log_metrics({"loss/G": 1.0, "loss/D": 1.0}, step=3)
+    logger.close()
+
+    mean = 1.0 if reduce == "last" else 2.0
+    assert memory["loss/G"] == [(1, mean), (3, 1.0)]
+    assert memory["loss/D"] == [(0, 2.0), (1, 2.0), (3, 1.0)][:: 1 if between == "log" else 2]
+
+
+def test_a_pickled_one_has_the_rows_that_are_pending() -> None:
+    logger = Every(10, MemoryLogger(), reduce="mean")
+    logger.log_metrics({"loss/G": 0.5}, step=1)
+
+    copy = pickle.loads(pickle.dumps(logger))
+    copy.log_metrics({"loss/G": 1.5}, step=2)
+    copy.close()
+
+    assert copy.guards[0].logger["loss/G"] == [(2, 1.0)]
 
 
 def test_what_is_pending_is_sent_when_nobody_holds_it_any_more() -> None:
