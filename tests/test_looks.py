@@ -159,8 +159,9 @@ def test_a_step_is_recorded_or_given_up_and_one_that_was_not_weighed_is_neither(
     with pytest.raises(ValueError, match="none of a has a gradient"):
         group.update({"a": 1.0})
     group.record({"a": loss})
+    group.update({"a": loss}, samples=0)
 
-    assert weighting.calls == ["weigh", "recorded", "weigh", "recorded"]
+    assert weighting.calls == ["weigh", "recorded", "weigh", "recorded", "weigh", "given up"]
 
 
 @pytest.mark.parametrize("given_up", [Step.fail, Step.forget])

@@ -53,8 +53,13 @@ def norms(losses: dict[str, Tensor], parameters: list[Tensor]) -> dict[str, floa
     return found
 
 
-def train(rank: int, make: Any, log_every: int | None, odd: bool) -> dict[str, Any]:
-    """What each rank measured, and the weights that it had; odd ranks lack a loss now and then."""
+def train(
+    rank: int, make: Any, log_every: int | None, odd: bool = False, masked: bool = False
+) -> dict[str, Any]:
+    """What each rank measured, and the weights that it had.
+
+    Odd ranks lack a loss now and then; where it is masked, no batch of rank 1 has a sample.
+    """
     net = Net()
     weighting = make(list(net.parameters()))
     group = LossGroup(None if odd else ["a", "b", "late"], weighting=weighting, log_every=log_every)
@@ -68,7 +73,7 @@ def train(rank: int, make: Any, log_every: int | None, odd: bool) -> dict[str, A
             del losses["late"]
         measured.append(norms(losses, list(net.parameters())))
         group.weigh(losses).backward()  # type: ignore[no-untyped-call]
-        group.record(losses)
+        group.record(losses, samples=0 if masked and rank == 1 else 1)
         optimizer.step()
         weights.append({name: value.hex() for name, value in group.next_weights().items()})
     return {"measured": measured, "weights": weights}
@@ -103,6 +108,8 @@ def main() -> None:
         for log_every in (None, 2)
         for odd in (False, True)
     }
+    for later, log_every in (("", None), (" later", 2)):
+        result[f"masked{later}"] = train(rank, share, log_every, masked=True)
     (folder / f"{scenario}-{rank}.json").write_text(json.dumps(result))
     distributed.destroy_process_group()
 

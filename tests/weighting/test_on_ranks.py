@@ -34,18 +34,21 @@ def test_ranks_have_the_same_weights_bit_for_bit(
     assert all(mine == theirs for mine, theirs in common)
 
 
+@pytest.mark.parametrize(("kind", "ranks"), [("share", (0, 1)), ("masked", (0,))])
 @pytest.mark.parametrize("later", ["", " later"])
-def test_weights_go_by_the_mean_of_the_norms_over_ranks(two: list[Any], later: str) -> None:
-    norms = [rank[f"share{later}"]["measured"] for rank in two]
+def test_weights_go_by_the_mean_of_the_norms_over_ranks_that_have_samples(
+    two: list[Any], later: str, kind: str, ranks: tuple[int, ...]
+) -> None:
+    norms = [two[rank][f"{kind}{later}"]["measured"] for rank in ranks]
     averages: dict[str, tuple[float, float]] = {}
     for step in range(0, 10, 2):
         for name in ("a", "b", "late"):
             total, count = averages.get(name, (0.0, 0.0))
-            mean = (norms[0][step][name] + norms[1][step][name]) / 2
+            mean = sum(own[step][name] for own in norms) / len(norms)
             averages[name] = 0.5 * total + mean, 0.5 * count + 1
 
     sizes = {name: total / count for name, (total, count) in averages.items()}
-    weights = two[0][f"share{later}"]["weights"][-1]
+    weights = two[1][f"{kind}{later}"]["weights"][-1]
     ours = {name: float.fromhex(value) for name, value in weights.items()}
     assert ours == pytest.approx(
         {name: sizes["a"] / size for name, size in sizes.items()}, rel=1e-5

@@ -264,18 +264,26 @@ class Step:
 
     def _with(self, batch: Batch, samples: Any) -> Tensor:
         """The sums of the step with one more micro-batch."""
+        earlier = self.recorder.state.sums
+        if not isinstance(samples, Tensor) and not samples and _is_nothing(earlier):
+            self.weighing.give_up()
+            return self._no_sums()
         if batch.raw is None:
             losses = torch.tensor(batch.values, dtype=torch.float64, device="cpu")
         else:
             losses = batch.raw.to(widest(batch.raw.device))
         sums = tally(losses, batch.given, samples)
-        earlier = self.recorder.state.sums
         return sums if earlier is None else earlier.to(sums) + sums
 
     def _no_sums(self) -> Tensor:
-        """The sums of no micro-batch."""
+        """The sums of no micro-batch; they stay on the host, which so knows of them."""
         size = 4, len(self.recorder.state.losses)
-        return torch.zeros(size, dtype=torch.float64, device=self.reading.place)
+        return torch.zeros(size, dtype=torch.float64, device="cpu")
+
+    def _in_place(self, sums: Tensor) -> Tensor:
+        """Sums where the losses are."""
+        place = self.reading.place
+        return sums.to(place, widest(place))
 
     def _record_accumulated(self, extra: Mapping[str, Any], step: int | None) -> None:
         state = self.recorder.state
@@ -293,8 +301,11 @@ class Step:
         if recorder.ranks.are_many:
             sums = self._shared(sums)
         if reading.device is not None:
+            is_nothing, sums = _is_nothing(sums), self._in_place(sums)
             means, samples = means_of(sums)
             batch = reading.device.read_means(means)
+            if is_nothing:
+                batch = batch._replace(given=[False] * len(means))
             weights, total = weighing.recalled(batch, step)
             total = torch.where(sums[2:].any(), total, 0.0)  # none has a sample, or some have
             self._record_later(batch, sums, weights, total, samples, extra, step)
@@ -315,7 +326,7 @@ class Step:
         own = [name for name in losses.names if name not in agreed]
         self.reading.join(losses.of((*agreed, *own)))
         if is_late:
-            self.reading.on(sums.device)
+            self.reading.on(shared.device)
         if own:
             shared = torch.nn.functional.pad(shared, (0, len(own)))
         return shared
@@ -325,7 +336,11 @@ class Step:
     ) -> tuple[tuple[str, ...], Tensor]:
         names, is_late = self.recorder.state.losses.names, self.reading.device is not None
         return self.recorder.ranks.share(
-            names, sums, self.weighing.weighting, error=error, is_late=is_late
+            names,
+            self._in_place(sums),
+            self.weighing.weighting,
+            error=error,
+            is_late=is_late,
         )
 
     # What is known, and what survives a restart.
@@ -350,6 +365,11 @@ class Step:
         recorder.ranks.forget()
         if hasattr(weighting, "forget"):
             weighting.forget()
+
+
+def _is_nothing(sums: Tensor | None) -> bool:
+    """Whether the host knows that there is no loss in these sums."""
+    return sums is None or (sums.is_cpu and not sums[2:].any())
 
 
 def _added(

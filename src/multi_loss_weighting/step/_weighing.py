@@ -186,7 +186,10 @@ class Weighing:
     # What a weighting with a memory of its own is told.
 
     def untold(self, batch: Batch, weights: Any) -> Any:
-        """What it is to be told of a step."""
+        """What it is to be told of a step; one that counts as nothing is given up."""
+        if batch.given is not None and not any(batch.given):
+            self.give_up()
+            return None
         return iter((batch.losses.detach(),)), iter((as_vector(weights),))
 
     def tell(self) -> None:

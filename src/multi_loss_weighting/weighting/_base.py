@@ -45,8 +45,8 @@ class Weighting(Protocol):
     - `expect(names)` is called before `state_dict()`: have a place for each of these losses, so
       that the state of given losses has one size from the start.
     - `forget()` is called when the group forgets its losses.
-    - `given_up()` is called when a step that was weighed will not be recorded, since its backward
-      raised or it was forgotten.
+    - `given_up()` is called instead when what was weighed counts for nothing: the backward raised,
+      the step was forgotten, or was of no sample.
     - `num_losses` is the number of losses that it is made for.
     - `hyperparams()` returns the settings that loggers record.
     - `ratio_settings`, a `RatioSettings`, says how the loss ratios of the history are kept.

@@ -120,6 +120,8 @@ class Measuring(Remembering):
         names, device = history.names, losses.device
         numbers, norms = self._known(names, device), self._norms(names, device)
         if norms is not None:
+            if history.present is not None:  # a batch may be masked, which no host knows
+                norms = torch.where(history.present, norms, NOT_MEASURED)
             numbers = self._moved(numbers, norms, losses, history)
         self._keep(names, numbers)
         self._last |= dict.fromkeys(self._measured, self._steps)

@@ -82,14 +82,20 @@ class Aggregator(Method):
                 weights[index] = last[known.index(name)]
         return weights
 
-    def end_step(self, *_: object) -> None:
+    def end_step(self, losses: Tensor | None, history: History | None) -> None:  # noqa: ARG002
         """A step is over: remember what was chosen last in it."""
+        if history is not None and history.present is not None and not history.present.any():
+            self.give_up()  # a batch that is masked, which no host knows
         if self._chosen is None:
             self._end(self.names, None)
         else:
             names, self._weights, memory = self._chosen
             self._end(names, memory)
             self._chosen = None
+
+    def give_up(self) -> None:
+        """What was chosen counts for nothing."""
+        self._chosen = None
 
     def state_dict(self) -> dict[str, Any]:
         """The weights of the last step, too."""

@@ -78,6 +78,11 @@ class Scalarizer(Method):
         self._end(step.names, memory)
         self.step, self._weighed, self._memory = step, None, None
 
+    def give_up(self) -> None:
+        """What was weighed counts for nothing, and nothing is to be learned after it."""
+        self._weighed = self._memory = None
+        self.step = Shown((), torch.empty(0, device="cpu"), None)
+
     def _show_recorded(self, losses: Tensor, history: History) -> Shown:
         """The losses of a step that is over; those that are not finite took no part in it."""
         present = losses.isfinite()

@@ -69,7 +69,7 @@ def in_order(
     # A method for more losses than have come has places for the others behind theirs.
     orders = {size: [*first, *range(len(known), size)] for size in sizes}
     ordered = tree_map(partial(_ordered, orders), saved)
-    if saved.get("step") is not None:
+    if saved.get("step") is not None and saved["step"][0]:
         ordered["step"][0] = list(names)
     return {**ordered, "names": list(names)}
 

@@ -123,6 +123,10 @@ class TorchJDWeighting(InFullPrecision):
         for watch, parameter in zip(self._watches, self.method.parameters(), strict=True):
             watch.step(parameter, self._by.name, is_after_backward=is_after, advice=advice)
 
+    def given_up(self) -> None:
+        """The step will not be recorded, so the method remembers nothing of it."""
+        self._by.give_up()
+
     def update(self, losses: Mapping[str, Any]) -> None:
         """Show FAMO the losses of the same batch after the optimizer's step.
 
@@ -144,7 +148,8 @@ class TorchJDWeighting(InFullPrecision):
         if self._by.step is None:
             msg = "update needs a step of the group before it: call group.update(losses) first"
             raise RuntimeError(msg)
-        learn(values_after(self._by.step, losses))
+        if self._by.step.names:  # else it counts as nothing
+            learn(values_after(self._by.step, losses))
 
     def hyperparams(self) -> dict[str, Any]:
         """The method and its settings, as loggers record them."""
