@@ -276,22 +276,24 @@ def test_validation_measures_nothing() -> None:
 
 @pytest.mark.parametrize("max_loss", [math.inf, 100.0, 3.0])
 @pytest.mark.parametrize("log_every", [None, 1, 4])
+@pytest.mark.parametrize("nonfinite", ["skip", "keep"])
 def test_a_loss_of_a_given_name_is_not_measured_before_it_comes(
-    log_every: int | None, max_loss: float
+    nonfinite: Any, log_every: int | None, max_loss: float
 ) -> None:
     parameter = torch.nn.Parameter(torch.ones(2))
     weighting = GradientShareWeighting([parameter], every=10)
-    group = LossGroup(["recon", "adv"], weighting=weighting, log_every=log_every, max_loss=max_loss)
+    settings: dict[str, Any] = {"log_every": log_every, "max_loss": max_loss}
+    group = LossGroup(["recon", "adv"], weighting=weighting, nonfinite=nonfinite, **settings)
     weights = []
-    for step in range(12):
+    for step in range(15):
         losses = {"recon": parameter[0] * 2}
-        if step >= 3:
+        if step >= 12:  # after the others were measured twice
             losses["adv"] = parameter[1] * 8
         group.update(losses)
         weights.append(group["adv"].last_weight)
 
     assert weighting.vanished == {"recon": 0, "adv": 0}
-    assert all(weight != 1 for weight in weights[3:])
+    assert all(weight != 1 for weight in weights[12:])
 
 
 def test_a_loss_that_comes_late_is_measured_at_once() -> None:

@@ -50,6 +50,7 @@ class DeviceLosses:
         self._reader = reader
         with torch.inference_mode(False):
             self._nothing = torch.full((), math.nan, device=device)
+            self._zero = torch.zeros((), device=device)
         self._limits: dict[torch.dtype, Tensor] = {}
 
     def read(self, losses: Mapping[str, Any], keeps_nonfinite: bool) -> Batch:
@@ -64,9 +65,9 @@ class DeviceLosses:
         names = self._reader.names
         is_given = [name in losses for name in names]
         given = None if all(is_given) else is_given
-        parts = [
-            self._part(losses[name], name) if name in losses else self._nothing for name in names
-        ]
+        # Nothing may stand between the losses and their stack: a node there hides who has none.
+        missing = self._zero if keeps_nonfinite else self._nothing
+        parts = [self._part(losses[name], name) if name in losses else missing for name in names]
         given_parts = [part for part, it in zip(parts, is_given, strict=True) if it]
         # Losses of one dtype are widened together, since each operation is a launch.
         narrow = given_parts[0].dtype
@@ -78,16 +79,17 @@ class DeviceLosses:
         own = [part.to(narrow) for part in parts]
         mask = None
         if keeps_nonfinite:
-            stacked = torch.stack(own).to(dtype)
-            mask = None if given is None else self._mask(given)
-            live = stacked if mask is None else torch.where(mask, stacked, 0.0)
-            raw = stacked.detach()
+            live = torch.stack(own).to(dtype)
+            raw = live.detach()
         else:
             live, raw = _Finite.apply(*own)  # type: ignore[no-untyped-call]
             live, raw = live.to(dtype), raw.to(dtype)
         if any(part.dtype != dtype and part.dtype not in _NARROW for part in parts):
             # A plain or a whole number beside them keeps its digits in the record.
             raw = torch.stack([part.detach().to(widest(self.device)) for part in parts])
+        if keeps_nonfinite and given is not None:
+            mask = self._mask(given)
+            raw = torch.where(mask, raw, math.nan)
         self.history.show(None if keeps_nonfinite else raw, mask)
         return Batch(self.clamp(live), [], given, raw=raw)
 
