@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -46,6 +46,46 @@ class KeptWeights:
 
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
         self.weights *= 0.5
+
+
+class Cleaning:
+    """A weighting of a user's own that writes to all that it is given."""
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        losses.detach().nan_to_num_(0.0).mul_(2.0)
+        return weighted_sum(losses, torch.full((len(losses),), 0.5))
+
+    def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
+        losses.nan_to_num_(0.0).add_(7.0)
+        weights.mul_(100.0)
+
+
+@pytest.mark.parametrize("nonfinite", ["skip", "keep"])
+@pytest.mark.parametrize("is_weighed_before", [True, False])
+@pytest.mark.filterwarnings("ignore:loss 'a' is nan")
+def test_what_a_weighting_writes_to_what_it_is_given_is_in_no_row(
+    nonfinite: Any, is_weighed_before: bool
+) -> None:
+    rows = []
+    for log_every in (None, 4):
+        logger, parameter = MemoryLogger(), torch.ones(2, requires_grad=True)
+        group = LossGroup(
+            ["a", "b"], logger, weighting=Cleaning(), nonfinite=nonfinite, log_every=log_every
+        )
+        for value in (2.0, math.nan, 4.0):
+            losses = {"a": parameter[0] * value, "b": parameter[1]}
+            if is_weighed_before:
+                group.weigh(losses).backward()  # type: ignore[no-untyped-call]
+                group.record(losses)
+            else:
+                group.update(losses)
+        group.flush()
+        rows.append([repr(row) for _, _, row in logger.rows])
+        assert [math.isnan(value) for value in logger.values("loss/a")] == [False, True, False]
+        assert logger.values("weight/a") == [0.5, 0.5, 0.5]
+        assert group["a"].record.nonfinite == 1
+
+    assert rows[0] == rows[1]
 
 
 def test_no_step_is_missing_and_each_has_its_own_time() -> None:

@@ -15,6 +15,8 @@ from ._recomputed import Root, check_all_visible
 _STACKS = {"StackBackward0", "_FiniteBackward"}
 """Nodes that put losses into one tensor: torch's own, and that for losses on an accelerator."""
 
+_COPIES = {"CloneBackward0", "ToCopyBackward0"}
+
 
 class Watched(tuple[Tensor, ...]):
     """Parameters of a network that somebody else owns.
@@ -69,7 +71,7 @@ def roots(losses: Tensor) -> list[Start | None]:
         if own is not None:
             own = own if node.name() == "DivBackward0" else own.reciprocal()
             sizes = own if sizes is None else sizes * own
-        elif node.name() != "ToCopyBackward0":  # to another dtype
+        elif node.name() not in _COPIES:
             break
         node = node.next_functions[0][0]
     if node is None or node.name() not in _STACKS:

@@ -53,6 +53,7 @@ class Weighing:
         """Ask this one from now on."""
         self.weighting = weighting
         self.has_memory = hasattr(weighting, "recorded")
+        self._is_ours = type(weighting).__module__.startswith(_OURS)
 
     def weigh(self, batch: Batch, step: int, will_be_recorded: bool = True) -> Weighted:
         """The objective of a step."""
@@ -64,17 +65,16 @@ class Weighing:
         history = self.reading.history()
         history.step, history.present = step, batch.present
         history.will_be_recorded = will_be_recorded
-        result = weighting.weigh(batch.losses, history)
+        # What is recorded shares no memory with what a weighting of the user's holds. Ours change
+        # nothing in place, and each copy is a launch.
+        losses = batch.losses if self._is_ours else batch.losses.clone()
+        result = weighting.weigh(losses, history)
         result = checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
         if type(result.weights) is list:
             return result
         if batch.raw is None or not isinstance(result.weights, Tensor):
             return Weighted(result.total, as_list(result.weights))
-        # One of the user's may write to its weights again before they are read back; ours make new
-        # ones, and each copy is a launch.
-        if type(weighting).__module__.startswith(_OURS):
-            return result
-        return Weighted(result.total, result.weights.detach().clone())
+        return result if self._is_ours else result._replace(weights=result.weights.detach().clone())
 
     def observe(self, look: Callable[[Tensor, tuple[str, ...], int], bool]) -> None:
         """Show `look` the losses of each step before they are weighed, until it says True.
@@ -190,7 +190,10 @@ class Weighing:
         if batch.given is not None and not any(batch.given):
             self.give_up()
             return None
-        return iter((batch.losses.detach(),)), iter((as_vector(weights),))
+        losses, own = batch.losses.detach(), as_vector(weights)
+        if not self._is_ours:
+            losses, own = losses.clone(), own.clone()
+        return iter((losses,)), iter((own,))
 
     def tell(self) -> None:
         """Tell it, unless it was told before."""
