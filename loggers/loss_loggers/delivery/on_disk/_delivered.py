@@ -91,6 +91,8 @@ class DeliveredFile:
         """Say that nothing more will arrive, and let go of the lock."""
         self.save()
         with suppress(OSError):
+            if not self._file.is_whole:
+                self._restore()
             self._file.append('{"closed": true}\n')
             self._file.close()
         self._lock.release()
