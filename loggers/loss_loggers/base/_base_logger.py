@@ -104,6 +104,9 @@ class BaseLogger:
                     raise
                 warn(f"last rows did not reach {self.target} ({in_short(error)})")
 
+    def begin_close(self) -> None:
+        """Begin to deliver what is left, where that takes time: `close` follows, after others."""
+
     def close(self, error: BaseException | None = None) -> None:  # noqa: ARG002, for those that tell of it
         """Deliver what is left; `error` is what ended the work, if it did not end well."""
         self.flush_producers()

@@ -30,7 +30,7 @@ class _End:
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.is_near = False
-        self.first: list[Callable[[], object]] = []
+        self.first: dict[Callable[[], object], Callable[[], object]] = {}
         self.finalizers: list[weakref.finalize[Any, Any]] = []
 
 
@@ -50,17 +50,25 @@ def finalizer(
     return made
 
 
-def before_end(function: Callable[[], object]) -> None:
-    """Have `function` called at the end of the process, before all that SDKs do there."""
+def before_end(function: Callable[[], object], begin: Callable[[], object] | None = None) -> None:
+    """Have `function` called at the end of the process, before all that SDKs do there.
+
+    Where one is waited for, `begin_end` lets all begin, by `begin` if it is another function.
+    """
     atexit.register(function)
-    _this_end().first.append(function)
+    _this_end().first[function] = begin or function
+
+
+def begin_end() -> None:
+    """Let all begin that is called at the end of the process, in that order."""
+    for begin in [*reversed(_this_end().first.values())]:
+        begin()
 
 
 def not_before_end(function: Callable[[], object]) -> None:
     """Take that back."""
     atexit.unregister(function)
-    end = _this_end()
-    end.first = [one for one in end.first if one != function]
+    _this_end().first.pop(function, None)
 
 
 def is_ending() -> bool:
@@ -99,7 +107,7 @@ def _near(end: _End) -> None:
 
 def _end_child(end: _End) -> None:
     end.is_near = True
-    for function in reversed(end.first):
+    for function in [*reversed(end.first)]:
         function()
     for one in reversed(end.finalizers):
         one()

@@ -95,8 +95,12 @@ class Background(Tee):
         """
         return self._loggers.flush(self._timeout if timeout is None else timeout)
 
+    def begin_close(self) -> None:
+        """Begin to deliver what is left; from now on `timeout` runs."""
+        self._loggers.begin()
+
     def close(self, error: BaseException | None = None, *, timeout: float | None = None) -> None:
         """Deliver what waits, and end; what is left after `timeout` goes to the file."""
         self.flush_producers()
-        self._loggers.close(error, self._timeout if timeout is None else timeout)
+        self._loggers.close(error, timeout)
         self._finalizer.detach()

@@ -62,6 +62,11 @@ class QueuedLogger(BaseLogger):
         return len(self._queue)
 
     @property
+    def has_all(self) -> bool:
+        """Whether the logger has all rows, and was not told to end yet."""
+        return not self._is_closed and not self.pending
+
+    @property
     def failed(self) -> int:
         """Rows that were not delivered: those in the file, and those that found no place there."""
         return self._log.kept + self._log.lost

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from loss_loggers.arguments import checked, checked_count
-from loss_loggers.base._process import before_end, not_before_end
+from loss_loggers.base._process import before_end, begin_end, not_before_end
 from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loss_loggers.wrappers._guard import Guard
+
+_MOMENT = 1.0
+"""Seconds to close in for a logger that has all rows, where others have used up the time."""
 
 
 class QueuedLoggers:
@@ -53,10 +56,18 @@ class QueuedLoggers:
         self._deadline: float | None = None
         # Not left to a finalizer, which runs after the hooks that SDKs registered later: W&B and
         # others end their run in one.
-        before_end(self._at_exit)
+        before_end(self._at_exit, self.begin)
 
     def __iter__(self) -> Iterator[QueuedLogger]:
         return iter(self._loggers)
+
+    def begin(self) -> None:
+        """Begin to deliver what is left; the time that the end may take runs from now on."""
+        if self._deadline is None:
+            self._deadline = monotonic() + self._timeout
+        self._close_windows()
+        for logger in self._loggers:
+            logger.ask()
 
     def flush(self, timeout: float) -> bool:
         """Deliver what waits; whether nothing waits any more."""
@@ -66,9 +77,9 @@ class QueuedLoggers:
             logger.wait(request, deadline)
         return not any(logger.pending for logger in self._loggers)
 
-    def close(self, error: BaseException | None, timeout: float) -> None:
+    def close(self, error: BaseException | None, timeout: float | None = None) -> None:
         """Deliver what waits, and end."""
-        deadline = monotonic() + timeout
+        deadline = monotonic() + (self._left() if timeout is None else timeout)
         try:
             self._finish(error)
             for logger in self._loggers:
@@ -85,16 +96,23 @@ class QueuedLoggers:
             self._finish(None)
         else:
             # The end of the interpreter: an `Every` before us has just sent its last row.
-            self.close(None, self._deadline - monotonic())
+            self.close(None)
 
     def _at_exit(self) -> None:
-        self._deadline = monotonic() + self._timeout
         try:
+            if self._deadline is None:
+                begin_end()  # with all others, which share the time
             self._close_windows()
-            self.flush(self._timeout)
+            self.flush(self._left())
         except KeyboardInterrupt:
             self._deadline = monotonic()  # The user has waited long enough.
             raise
+
+    def _left(self) -> float:
+        if self._deadline is None:
+            return self._timeout
+        moment = min(_MOMENT, self._timeout) * all(logger.has_all for logger in self._loggers)
+        return max(self._deadline - monotonic(), moment)
 
     def _finish(self, error: BaseException | None) -> None:
         self._close_windows()

@@ -143,6 +143,11 @@ class Guard(BaseLogger):
         if isinstance(self.logger, BaseLogger):
             self._try(self.logger.forget_from, step)
 
+    def begin_close(self) -> None:
+        """Hand it on to a logger of ours."""
+        if isinstance(self.logger, BaseLogger):
+            self._try(self.logger.begin_close)
+
     def close(self, error: BaseException | None = None) -> None:
         """Close a logger of ours, make the last calls to another; a run that you opened goes on."""
         if self._awaits_end or isinstance(self.logger, BaseLogger):

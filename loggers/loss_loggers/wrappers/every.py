@@ -81,6 +81,11 @@ class Every(Tee):
         """Send what is pending without waiting for the rest of the n steps."""
         self._flush()
 
+    def begin_close(self) -> None:
+        """Send what is pending, and let the loggers begin."""
+        self.flush()
+        super().begin_close()
+
     def close(self, error: BaseException | None = None) -> None:
         """Send what is pending, then close the loggers."""
         self.flush_producers()

@@ -134,6 +134,11 @@ class Tee(BaseLogger):
         for guard in self.guards:
             guard.log_hyperparams(hyperparams)
 
+    def begin_close(self) -> None:
+        """Let each begin to deliver what is left."""
+        for guard in self.guards:
+            guard.begin_close()
+
     def close(self, error: BaseException | None = None) -> None:
         """Close each logger that is a `BaseLogger`, and tell others that it is over.
 
@@ -141,13 +146,14 @@ class Tee(BaseLogger):
         """
         self.flush_producers()
         waiting = iter(self.guards)
-        for guard in waiting:
-            try:
+        try:
+            self.begin_close()
+            for guard in waiting:
                 guard.close(error)
-            except KeyboardInterrupt:  # noqa: PERF203
-                for other in waiting:
-                    other.close(error)
-                raise
+        except KeyboardInterrupt:
+            for other in waiting:
+                other.close(error)
+            raise
 
     def _ours(self) -> Iterator[BaseLogger]:
         loggers = (guard.logger for guard in self.guards)

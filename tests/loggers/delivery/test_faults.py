@@ -509,6 +509,59 @@ def test_what_waits_at_the_end_of_a_script_is_delivered(
     assert run_info(tmp_path / "gan")["state"] != "running"
 
 
+HUNG = (
+    "class Hung:\n"
+    "    def __init__(self, target): self.target = target\n"
+    "    def log_metrics(self, metrics, /, *, step): time.sleep(600)\n"
+    "class Listed(Hung):\n"
+    "    def log_metrics(self, metrics, /, *, step): print('row', step, flush=True)\n"
+    "    def finalize(self, status): time.sleep(0.1); print(status, flush=True)\n"
+    "def background(logger, timeout=0.5):\n"
+    "    return Background(logger, timeout=timeout, interval=60)\n"
+)
+
+
+@pytest.mark.parametrize("ending", ["", "tee.close()"])
+@pytest.mark.parametrize(
+    "loggers",
+    [
+        "*(background(Hung(name)) for name in 'abcdefgh')",
+        "background(Tee(*(Every(2, background(Hung(name))) for name in 'abcdefgh')))",
+    ],
+    ids=["beside", "nested"],
+)
+def test_all_that_hang_are_waited_for_together(
+    tmp_path: Path, script: Script, loggers: str, ending: str
+) -> None:
+    done = script(
+        "import atexit, time\n"
+        "atexit.register(lambda: print(time.monotonic() - start))\n"  # the last of all
+        + SETUP
+        + HUNG
+        + f"tee = Tee(CsvLogger(sys.argv[1]), {loggers})\n"
+        "send(tee, range(3))\n"
+        "start = time.monotonic()\n" + ending,
+        tmp_path / "gan",
+    )
+
+    assert 0.5 <= float(done.stdout) < 3
+
+
+@pytest.mark.parametrize("ending", ["", "tee.close()"])
+def test_one_that_hangs_takes_no_time_from_others(
+    tmp_path: Path, script: Script, ending: str
+) -> None:
+    """Not from their last rows, nor from their end: another project may write its rows there."""
+    done = script(
+        SETUP + HUNG + "listed = Every(4, background(Listed('listed')), reduce='mean')\n"
+        "tee = Tee(CsvLogger(sys.argv[1]), background(Hung('hung')), listed)\n"
+        "send(tee, range(3))\n" + ending,
+        tmp_path / "gan",
+    )
+
+    assert done.stdout.splitlines() == ["row 0", "row 2", "success"]
+
+
 def test_the_last_steps_of_every_arrive_at_the_end_of_a_script(
     tmp_path: Path, script: Script, backend: Backend
 ) -> None:
