@@ -15,13 +15,17 @@ _RANKS = ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK", "LOCAL_RAN
 """What launchers call the number of a process, the surest first."""
 
 
-def is_first_rank() -> bool:
-    """Whether the launcher of a distributed run, if there is one, calls this process the first."""
+def rank() -> str:
+    """What the launcher of a distributed run calls this process; empty where there is none."""
     distributed = getattr(sys.modules.get("torch"), "distributed", None)
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
-        return bool(distributed.get_rank() == 0)
-    ranks = (os.environ.get(name, "") for name in _RANKS)
-    return next((rank for rank in ranks if rank), "0") == "0"
+        return str(distributed.get_rank())
+    return next(filter(None, (os.environ.get(name, "") for name in _RANKS)), "")
+
+
+def is_first_rank() -> bool:
+    """Whether the launcher of a distributed run, if there is one, calls this process the first."""
+    return rank() in ("", "0")
 
 
 class _End:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from loss_loggers.base._lock import FileLock, LocksMissingError
-from loss_loggers.base._process import is_first_rank
+from loss_loggers.base._process import is_first_rank, rank
 from loss_loggers.base._warn import warn
 
 from ._run_folder import (
@@ -18,6 +18,7 @@ from ._run_folder import (
     RunIsHeldError,
     claim,
     is_run,
+    names,
     run_info,
     write_info,
 )
@@ -61,7 +62,7 @@ class FolderClaim:
         takeover: bool,
         let_go: Callable[[], object],
     ) -> None:
-        self.path = wanted
+        self.path = self._wanted = wanted
         self.is_resumed = resume
         self.reason = ""
         self._info = info
@@ -86,18 +87,36 @@ class FolderClaim:
         """
         if self._is_taken:
             return
-        is_there = self.is_resumed and is_run(self.path)
-        if is_there and not self._is_taken_over():
-            is_there = False  # another rank of the run has it
-        if is_there:
+        if self.is_resumed and self._find():
             self._info.resume(run_info(self.path))
         else:
+            is_missed = self.is_resumed and is_run(self._wanted) and is_first_rank()
             self.is_resumed = False
-            self.path = claim(self.path)
+            self.path = claim(self._wanted)
+            if is_missed:
+                warn(f"another rank began {self._wanted}, so this one begins {self.path}")
             self._lock = FileLock(self.path / LOCK)
             self.hold_again()
+            if ours := rank():
+                self._info.values["rank"] = ours
+                self.save()  # at once, for other ranks that look for theirs
         _claims[self.path] = self
         self._is_taken = True
+
+    def _find(self) -> bool:
+        """Have the run that is there; under a launcher, that which this rank began."""
+        ours, seen = rank(), set[str]()
+        for folder in names(self._wanted):
+            began = str(run_info(folder).get("rank", "0"))
+            # Where a rank has begun a second one, there is another training.
+            if not is_run(folder) or began in seen:
+                return False
+            seen.add(began)
+            if ours in ("", began):
+                self.path, self._lock = folder, FileLock(folder / LOCK)
+                if self._is_taken_over():
+                    return True
+        raise AssertionError  # names do not end
 
     def _is_taken_over(self) -> bool:
         """Whether the run is ours now; False where this is a later rank, which takes a sibling."""

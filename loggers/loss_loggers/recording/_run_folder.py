@@ -220,11 +220,14 @@ def last_time(folder: Path) -> float:
 
 def claim(wanted: Path) -> Path:
     """Take the folder for a new run, or the first numbered sibling that holds none yet."""
-    siblings = (wanted.with_name(f"{wanted.name}-{number}") for number in count(2))
-    folder = wanted
-    while not _claimed(folder):
-        folder = next(siblings)
-    return folder
+    return next(filter(_claimed, names(wanted)))
+
+
+def names(wanted: Path) -> Iterator[Path]:
+    """The folder that was asked for, and its numbered siblings."""
+    yield wanted
+    for number in count(2):
+        yield wanted.with_name(f"{wanted.name}-{number}")
 
 
 def _claimed(folder: Path) -> bool:

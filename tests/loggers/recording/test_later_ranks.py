@@ -122,6 +122,83 @@ def test_a_later_rank_goes_back_to_its_checkpoint_with_its_first_row(
     assert read_run(tmp_path / "gan")["a"]["loss"].tolist() == [1.0, 3.0]
 
 
+TRAINING = """
+import os, signal, sys
+from loss_loggers import CsvLogger
+logger = CsvLogger(sys.argv[1], resume=True)
+for step in range(int(sys.argv[2]), int(sys.argv[2]) + 3):
+    logger.log_metrics({"loss/a": float(os.environ["SLURM_PROCID"])}, step=step)
+print(flush=True)
+sys.stdin.readline()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+@pytest.mark.parametrize("orders", ["012 120", "102 012"])
+def test_trainings_under_one_launcher_go_on_each_with_its_own_in_whichever_order(
+    tmp_path: Path, orders: str
+) -> None:
+    clean = {key: value for key, value in os.environ.items() if key not in RANKS}
+    for start, order in zip((0, 3), orders.split(), strict=True):
+        ranks = []
+        for rank in order:
+            command = [sys.executable, "-c", TRAINING, str(tmp_path / "gan"), str(start)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            process = subprocess.Popen(command, env={**clean, "SLURM_PROCID": rank}, **pipes)  # type: ignore[call-overload]
+            assert process.stdout.readline()
+            ranks.append(process)
+        for process in ranks:
+            process.communicate(b"\n", timeout=60)
+
+    runs = [read_run(path) for path in tmp_path.iterdir()]
+    losses = sorted(run["a"]["loss"].tolist() for run in runs)
+    assert losses == [[rank] * 6 for rank in (0.0, 1.0, 2.0)]
+    assert all(run["a"]["step"].tolist() == [*range(6)] for run in runs)
+
+
+def write(path: Path, loss: float, *, resume: bool = False) -> str:
+    """Record a row; in which folder."""
+    with CsvLogger(path, resume=resume) as logger:
+        logger.log_metrics({"loss/a": loss}, step=0)
+    return logger.path.name
+
+
+def test_a_later_rank_goes_on_with_no_run_of_another_training(
+    tmp_path: Path, as_rank: Callable[[str], None]
+) -> None:
+    for rank in ("", "0", "1"):  # one training alone, and later one of two ranks
+        as_rank(rank)
+        write(tmp_path / "gan", 0.5)
+
+    as_rank("1")
+    assert write(tmp_path / "gan", 1.5, resume=True) == "gan-4"
+
+
+def test_a_first_rank_that_cannot_go_on_where_it_was_to_says_so(
+    tmp_path: Path, as_rank: Callable[[str], None]
+) -> None:
+    as_rank("1")
+    write(tmp_path / "gan", 0.5)
+    as_rank("0")
+
+    with pytest.warns(RuntimeWarning, match="another rank began .*gan, so this one begins .*gan-2"):
+        assert write(tmp_path / "gan", 1.5, resume=True) == "gan-2"
+
+
+def test_without_a_launcher_a_run_of_any_rank_goes_on(
+    tmp_path: Path, as_rank: Callable[[str], None]
+) -> None:
+    for rank in "01":
+        as_rank(rank)
+        write(tmp_path / "gan", 0.5)
+
+    as_rank("")
+    assert write(tmp_path / "gan-2", 1.5, resume=True) == "gan-2"
+    as_rank("1")
+    assert write(tmp_path / "gan", 2.5, resume=True) == "gan-2"
+
+
 def test_a_state_of_the_first_rank_stops_no_other_one(
     tmp_path: Path, as_rank: Callable[[str], None]
 ) -> None:
