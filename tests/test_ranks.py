@@ -99,6 +99,11 @@ def test_a_nan_on_one_rank_raises_on_all(two: list[Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["keep", "keep later"])
+def test_an_infinite_total_that_was_used_is_in_the_row(two: list[Any], kind: str) -> None:
+    assert two[0][kind] == ["inf", "inf"]
+
+
 @pytest.mark.parametrize("kind", ["automatic", "automatic later", "uncertainty in DDP"])
 def test_learned_weights_stay_in_step(two: list[Any], kind: str) -> None:
     assert two[0][kind] == two[1][kind]

@@ -330,3 +330,42 @@ def test_a_weight_keeps_its_digits_where_losses_have_fewer(way: str, log_every: 
         group.record(losses)
 
     assert rows_of(group, logger)[0][1:] == [0.1, 0.2, 1 / 3]
+
+
+# A loss that is not finite, and is kept: its mean over micro-batches is of nothing.
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.filterwarnings("ignore:loss 'a' is")
+def test_a_total_that_was_not_finite_is_told_as_it_was(
+    bad: float, log_every: int | None, is_compiled: bool
+) -> None:
+    group, logger = group_of("schedule", log_every, nonfinite="keep")
+    weigh = torch.compile(group.weigh, backend="eager") if is_compiled else group.weigh
+    losses = losses_of(1)
+    losses["a"] = losses["a"] * bad
+
+    total = weigh(losses)
+    group.accumulate(losses)
+    group.record()
+
+    rows = rows_of(group, logger)
+    assert repr(rows[0][0]) == repr(total.item()) == repr(bad)
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.filterwarnings("ignore:loss 'a' is")
+def test_a_total_of_several_calls_is_as_it_was_with_a_loss_that_was_not_finite(
+    bad: float, log_every: int | None
+) -> None:
+    group, logger = group_of("schedule", log_every, nonfinite="keep")
+    losses = losses_of(1)
+    group.weigh(losses | {"a": losses["a"] * bad})
+    group.weigh({"a": losses["a"]})
+
+    group.record(losses)
+
+    assert repr(rows_of(group, logger)[0][0]) == repr(bad)

@@ -99,6 +99,15 @@ def raise_together(rank: int) -> dict[str, Any]:
     return {"message": message, "step": group.step}
 
 
+def keep_an_infinity(log_every: int | None) -> list[str]:
+    logger = MemoryLogger()
+    group = LossGroup(["fit", "calm"], logger, nonfinite="keep", log_every=log_every)
+    parameter = torch.ones((), requires_grad=True)
+    total = group.update({"fit": parameter * float("inf"), "calm": parameter})
+    group.flush()
+    return [str(total.item()), *(str(row["loss/total"]) for _, _, row in logger.rows)]
+
+
 def learn_weights(
     rank: int, make: Callable[[int], nn.Module], in_model: bool, log_every: int | None
 ) -> dict[str, Any]:
@@ -190,6 +199,8 @@ def everything(rank: int, folder: Path) -> dict[str, Any]:
         "gaps": have_gaps(rank, None),
         "gaps later": have_gaps(rank, 5),
         "raise": raise_together(rank),
+        "keep": keep_an_infinity(None),
+        "keep later": keep_an_infinity(4),
         "automatic": learn_weights(rank, AutomaticWeightedLoss, False, None),
         "automatic later": learn_weights(rank, AutomaticWeightedLoss, False, 4),
         "uncertainty in DDP": learn_weights(rank, UncertaintyWeighting, True, None),

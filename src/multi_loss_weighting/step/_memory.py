@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,25 +105,24 @@ def _total(
     lost: Sequence[int],
     names: tuple[str, ...] | None = None,
 ) -> Any:
-    """The objective of a call, moved from the losses that it weighed to those of the step."""
+    """The objective of a call, moved from the losses that it weighed to those of the step.
+
+    By no loss that was not finite in one of them: what training used has it already, or never had.
+    """
     places = mine if names is None else [one.names.index(names[index]) for index in mine]
-    if one.total is None:
-        return sum(one.weights[i] * now[j] for i, j in zip(places, mine, strict=True))
-    if isinstance(now, list):
-        moved = sum(
-            one.weights[i] * (now[j] - one.losses[i])
-            for i, j in zip(places, mine, strict=True)
-            if now[j] != one.losses[i]
-        )
-        return one.total + moved - sum(one.weights[i] * one.losses[i] for i in lost)
-    weights, then = as_tensor(one.weights, now), as_tensor(one.losses, now)
-    if list(places) == list(mine) and len(places) == len(then) == len(now):
-        return one.total + torch.where(now == then, 0.0, weights * (now - then)).sum()
-    moved = sum(
-        torch.where(now[j] == then[i], 0.0, weights[i] * (now[j] - then[i]))
-        for i, j in zip(places, mine, strict=True)
-    )
-    return one.total + moved - sum(weights[i] * then[i] for i in lost)
+    weights, then, total = one.weights, one.losses, one.total
+    if isinstance(now, Tensor):
+        weights, then = as_tensor(weights, now), as_tensor(then, now)
+    if total is None:
+        total, lost = sum(weights[i] * then[i] for i in places), ()
+    elif isinstance(now, Tensor) and [*places] == [*mine] and len(mine) == len(then) == len(now):
+        moves = weights * (now - then)  # all at once
+        return total + moves.nan_to_num_(0.0, 0.0, 0.0).sum()
+    moves = [weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True)]
+    moves += [-weights[i] * then[i] for i in lost]
+    if isinstance(now, Tensor):
+        return total + sum(move.nan_to_num(0.0, 0.0, 0.0) for move in moves)
+    return total + sum(filter(math.isfinite, moves))
 
 
 def _vector(weights: list[Any], batch: Batch) -> Any:
