@@ -82,10 +82,8 @@ class Aggregator(Method):
                 weights[index] = last[known.index(name)]
         return weights
 
-    def end_step(self, losses: Tensor | None, history: History | None) -> None:  # noqa: ARG002
+    def end_step(self, *_: object) -> None:
         """A step is over: remember what was chosen last in it."""
-        if history is not None and history.present is not None and not history.present.any():
-            self.give_up()  # a batch that is masked, which no host knows
         if self._chosen is None:
             self._end(self.names, None)
         else:
