@@ -78,7 +78,7 @@ def wait(page: Any, expression: str) -> None:
     end = time.monotonic() + 300
     while not page.evaluate(f"({expression}) && !isDue"):
         assert time.monotonic() < end, f"never true: {expression}"
-        page.wait_for_timeout(20)
+        page.wait_for_timeout(50)
 
 
 def ready(page: Any, lines: int) -> None:
