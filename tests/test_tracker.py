@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -863,3 +864,10 @@ def test_what_the_caller_gets_may_be_written_to(do_backwards: bool, weight: floa
 
     assert total.item() == 2.0 * weight + 3.0
     assert loss.item() == 2.0
+
+
+def test_a_number_of_any_kind_is_tracked() -> None:
+    tracker = LossTracker("G")
+
+    assert tracker.update(Decimal("1.5"), do_backwards=False) == Decimal("1.5")
+    assert tracker.mean == 1.5

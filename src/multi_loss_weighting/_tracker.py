@@ -265,8 +265,8 @@ class LossTracker(LossView):
         if is_clamped or not is_finite:
             weighted = self._weigh_unusual(loss, value, weight)
         else:
-            is_plain = weight == 1.0 and do_backwards
-            weighted = loss if is_plain else widened(loss) * weight
+            is_itself = weight == 1.0 and (do_backwards or not isinstance(loss, torch.Tensor))
+            weighted = loss if is_itself else widened(loss) * weight
         if do_backwards:
             weighted = run_backward(weighted, self._backward, retain_graph)
             if weight == 1.0:

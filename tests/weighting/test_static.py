@@ -9,6 +9,7 @@ from loss_loggers import CsvLogger, read_run
 from multi_loss_weighting import LossGroup, StaticWeighting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 AB = ("a", "b")
@@ -49,6 +50,25 @@ def test_a_weight_that_waits_for_its_loss_is_no_part_of_a_group_without_it() -> 
     assert loose.update({"a": 3.0}, do_backwards=False).item() == 3.0
     both = {"a": 1.0, "b": 1.0, "adv": 1.0}
     assert open_.update(both, do_backwards=False).item() == 1.75
+
+
+def test_a_subclass_keeps_a_state_of_its_own() -> None:
+    class Phased(StaticWeighting):
+        phase = 0
+
+        def state_dict(self) -> dict[str, float]:
+            return {**super().state_dict(), "_phase": self.phase}
+
+        def load_state_dict(self, state: Mapping[str, float]) -> None:
+            self.phase = int(state["_phase"])
+            super().load_state_dict({"a": state["a"]})
+
+    old, new = Phased(a=2.0), Phased(a=2.0)
+    old.phase = 3
+
+    LossGroup(AB, weighting=new).load_state_dict(LossGroup(AB, weighting=old).state_dict())
+
+    assert new.phase == 3
 
 
 def test_a_schedule_is_asked_at_every_step() -> None:

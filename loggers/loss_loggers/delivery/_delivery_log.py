@@ -84,9 +84,9 @@ class DeliveryLog:
 
     def close(self) -> None:
         """Tell it for the last time, and close the files."""
-        if self._sent:
-            self._sent.close()
-            self._sent = None
+        sent, self._sent = self._sent, None  # by one of the threads that end it
+        if sent:
+            sent.close()
         self._spool.close()
 
     def _lose(self, items: Sequence[Item], error: Exception) -> None:

@@ -88,12 +88,14 @@ class Sender:
 
     def _goes_on(self, items: list[Item], start: float, error: BaseException) -> bool:
         """Whether the backend is there, and it was a row that it refused."""
-        if monotonic() - start > QUICK or isinstance(error, ConnectionError | TimeoutError):
-            return False  # it says nothing of the row
+        if monotonic() - start > QUICK or isinstance(error, ConnectionRefusedError):
+            return False  # where nobody listens yet, it says nothing of the row
         if len(items) > 1:
             self._queue.give_back()
             self._one_by_one = len(items)
             return True
+        if isinstance(error, ConnectionError | TimeoutError):
+            return False  # nor where a connection is lost
         if self._try(items) is None:  # the backend has just come back
             self._succeeded(1)
             return True

@@ -79,9 +79,9 @@ def sync(
     a place.
 
     Where a call, or a `Background`, was killed in the middle of a batch, that batch comes again: up
-    to 100 rows, and those of the windows of an `Every` that were open. `TensorBoardLogger` reads
-    what its directory has, and leaves that out; MLflow's databases keep a row that comes twice
-    once.
+    to 100 rows, or all since the first one in a window of an `Every` that was open.
+    `TensorBoardLogger` reads what its directory has, and leaves that out; MLflow's databases keep a
+    row that comes twice once.
 
     What a `Background` that still runs is about to deliver is left to it, and counted in
     `Summary.withheld`. From another machine nobody can see whether it runs, so there that is left

@@ -130,7 +130,8 @@ class DeliveryThread:
 
     def _end(self) -> None:
         try:
-            self._keep_rest()
+            with suppress(BaseException):  # the logger is to end, whatever the file does
+                self._keep_rest()
             with suppress(BaseException):  # anything at all: this is somebody else's code
                 end(self._logger, self._error)
             self._then()

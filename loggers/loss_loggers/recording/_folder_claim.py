@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -94,12 +95,16 @@ class FolderClaim:
             self.is_resumed = False
             self.path = claim(self._wanted)
             if is_missed:
-                warn(f"another rank began {self._wanted}, so this one begins {self.path}")
+                warn(
+                    f"another rank began {self._wanted}, so this one begins {self.path}:"
+                    " takeover=True goes on with it"
+                )
             self._lock = FileLock(self.path / LOCK)
             self.hold_again()
             if ours := rank():
                 self._info.values["rank"] = ours
-                self.save()  # at once, for other ranks that look for theirs
+                with suppress(OSError):  # at once, for other ranks that look for theirs
+                    self.save()
         _claims[self.path] = self
         self._is_taken = True
 
@@ -112,7 +117,7 @@ class FolderClaim:
             if not is_run(folder) or began in seen:
                 return False
             seen.add(began)
-            if ours in ("", began):
+            if ours in ("", began) or (self._takeover and is_first_rank()):
                 self.path, self._lock = folder, FileLock(folder / LOCK)
                 if self._is_taken_over():
                     return True

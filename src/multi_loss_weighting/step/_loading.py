@@ -46,7 +46,7 @@ def load(step: Step, state: Any) -> Loaded:
     if method == theirs and saved["weighting"]["state"] is not None:
         losses, plain = step.recorder.state.losses, _plain(step.weighing.weighting)
         own, state = names_after(losses, saved), saved["weighting"]["state"]
-        if isinstance(plain, StaticWeighting) and losses.options.are_given:
+        if type(plain) is StaticWeighting and losses.options.are_given:
             waiting = [name for name in state if name not in {*own, *names}]  # for losses to come
             unexpected += [f"weight of {name} (there is no such loss{ADVICE})" for name in waiting]
             names += tuple(waiting)

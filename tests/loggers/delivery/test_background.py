@@ -291,6 +291,36 @@ def test_a_row_that_failed_before_the_backend_came_back_is_not_taken_for_a_refus
     assert not (tmp_path / "rows.jsonl").exists()
 
 
+def test_a_backend_that_drops_the_connection_at_a_large_batch_gets_its_rows_one_by_one() -> None:
+    class Small(MemoryLogger):
+        def log_rows(self, rows: Sequence[Row]) -> None:
+            if len(rows) > 50:
+                raise ConnectionResetError
+            super().log_rows(rows)
+
+    small = Small()
+    with Background(small, interval=FAST) as logger:
+        send(logger, range(300))
+
+    assert [step for step, _, _ in small.rows] == list(range(300))
+
+
+@pytest.mark.filterwarnings("ignore:.*did not take all rows in time")
+def test_a_logger_is_closed_however_little_time_there_is(tmp_path: Path) -> None:
+    class Closing(MemoryLogger):
+        closed = 0
+
+        def close(self, error: BaseException | None = None) -> None:
+            self.closed += 1
+
+    closing = [Closing() for _ in range(30)]
+    for number, one in enumerate(closing):
+        with Tee(CsvLogger(tmp_path / str(number)), Background(one, timeout=0)) as tee:
+            send(tee, range(30))
+
+    until(lambda: all(one.closed == 1 for one in closing))
+
+
 def test_settings_that_a_logger_does_not_take_say_nothing_of_its_backend(
     tmp_path: Path, caught: Caught
 ) -> None:

@@ -493,9 +493,9 @@ def test_what_waits_at_the_end_of_a_script_is_delivered(
         SETUP + "import atexit; atexit.register(print, 'the backend ends its run')\n"
         "from http_backend import Backend\n"
         "def log_rows(self, rows, was=HttpLogger.log_rows):\n"
-        "    print(len(rows)); time.sleep(0.5); was(self, rows)\n"  # the script ends meanwhile
+        "    print(len(rows)); time.sleep(0.3); was(self, rows)\n"  # the script ends meanwhile
         "HttpLogger.log_rows = log_rows\n"
-        "HttpLogger.finalize = lambda *_: time.sleep(0.5)\n"
+        "HttpLogger.finalize = lambda *_: time.sleep(0.3)\n"
         "logger = Background(HttpLogger(int(sys.argv[2])), interval=60, timeout=1000)\n"
         "tee = Tee(CsvLogger(sys.argv[1]), logger)\n"
         "send(tee, range(50))\n" + ending,

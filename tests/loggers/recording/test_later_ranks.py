@@ -227,3 +227,22 @@ def test_a_file_of_json_lines_comes_with_its_first_row(tmp_path: Path) -> None:
         logger.log_rows([])
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.filterwarnings("ignore:cannot record in", "ignore:the run in .* is over")
+def test_a_disk_that_takes_nothing_at_first_makes_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resource = pytest.importorskip("resource", reason="needs RLIMIT_FSIZE")
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+    try:
+        with Tee(CsvLogger(tmp_path / "gan", resume=True)) as tee:
+            for step in range(5):
+                tee.log_metrics({"loss/G": 1.0}, step=step)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["gan"]

@@ -90,7 +90,7 @@ class DeliveredFile:
     def close(self) -> None:
         """Say that nothing more will arrive, and let go of the lock."""
         self.save()
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             if not self._file.is_whole:
                 self._restore()
             self._file.append('{"closed": true}\n')
