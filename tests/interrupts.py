@@ -6,7 +6,6 @@ import dis
 import gc
 import sys
 from contextlib import contextmanager, suppress
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,9 @@ BETWEEN_CALLS = "_grad_mode.py"
 LOOKS_THERE = ("RESUME", "CALL", "BEFORE_WITH", "JUMP_BACKWARD", "POP_JUMP_BACKWARD")
 
 
-@cache
+_KNOWN: dict[int, tuple[CodeType, frozenset[int]]] = {}  # by identity: a hash is of all the code
+
+
 def _moments(code: CodeType) -> frozenset[int]:
     """The bytecodes before which Ctrl-C may come.
 
@@ -44,7 +45,10 @@ def _moments(code: CodeType) -> frozenset[int]:
 
 def is_moment(frame: FrameType) -> bool:
     """Whether Ctrl-C may come before the bytecode that is about to run."""
-    return frame.f_lasti in _moments(frame.f_code)
+    code = frame.f_code
+    if id(code) not in _KNOWN:
+        _KNOWN[id(code)] = code, _moments(code)
+    return frame.f_lasti in _KNOWN[id(code)][1]
 
 
 @contextmanager
