@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-# The shell has the same engine and no window, and takes a quarter less of the processor.
+# The shell has the same engine and no window, and takes a fifth less of the processor.
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -54,9 +54,11 @@ class Destination:
             return
         self._do(partial(self._call, items))
 
-    def begin(self) -> Place | None:
+    def first_place(self) -> Place | None:
         """Where the record has the first row that an `Every` holds back."""
-        return min(filter(None, (every.begin() for every in _windows(self._logger))), default=None)
+        return min(
+            filter(None, (every.first_place() for every in _windows(self._logger))), default=None
+        )
 
     def finish(self) -> None:
         """Send what an `Every` holds back: its last window, whole or not."""

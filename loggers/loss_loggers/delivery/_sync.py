@@ -223,8 +223,8 @@ class _Outlet:
 
     def _before_what_waits(self) -> Cursor:
         """How far all has gone out: rows that an `Every` holds back are sent again."""
-        begin = self._whole.begin() or self._reached.rows
-        return self._reached._replace(rows=min(begin, self._reached.rows))
+        first = self._whole.first_place() or self._reached.rows
+        return self._reached._replace(rows=min(first, self._reached.rows))
 
 
 def targets_of(run: str | PathLike[str]) -> list[str]:

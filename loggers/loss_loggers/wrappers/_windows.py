@@ -78,7 +78,7 @@ class Windows:
             self._state = {}, answers
         return _late(self._rows(windows, list(windows)))
 
-    def begin(self) -> Place | None:
+    def first_place(self) -> Place | None:
         """Where the record has the first row that is in a window still, as far as that is known."""
         held = (spans for window in self._state[0].values() if (spans := window.spans))
         return min((start for spans in held for _, start, _ in spans), default=None)

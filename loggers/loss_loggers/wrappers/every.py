@@ -73,9 +73,9 @@ class Every(Tee):
         if ready := self._windows.take(pending):
             super().log_pending(ready)
 
-    def begin(self) -> Place | None:
+    def first_place(self) -> Place | None:
         """Where the record has the first row that is pending, for who sends rows of a record."""
-        return self._windows.begin()
+        return self._windows.first_place()
 
     def flush(self) -> None:
         """Send what is pending without waiting for the rest of the n steps."""
