@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 FOLDER = Path(__file__).parent / "golden"
+# Else each run of Weights & Biases lists every package that is installed, for a tenth of a second.
+os.environ["WANDB__SAVE_REQUIREMENTS"] = "false"
 
 
 @pytest.fixture

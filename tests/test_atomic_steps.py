@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 STEPS = 9
 FIRST, LAST = 2, 7  # the interrupt comes in one of these steps
-TRIES = 16
+TRIES = 12
 SETTINGS = StatisticsSettings(history=5, decay=0.9)
 
 

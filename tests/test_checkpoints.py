@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.filterwarnings("ignore:torch.distributed is disabled:UserWarning")
 
 KEY = "losses._extra_state"
-SAVED_AT, END = 17, 30
+SAVED_AT, END = 11, 18
 
 
 class UsersOwn:

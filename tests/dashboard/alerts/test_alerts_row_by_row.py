@@ -84,7 +84,7 @@ class Stream:
         return 0.3 + 1e-4 * step
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(60))
 def test_they_are_the_same_at_any_time(tmp_path: Path, seed: int) -> None:
     stream = Stream(seed)
     rows = list(stream.rows())
