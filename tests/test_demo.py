@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -158,8 +157,7 @@ def test_ctrl_c_ends_it_with_everything_recorded(tmp_path: Path) -> None:
     options = ("--steps", "1000000", "--out", str(folder))
     process = start("loss_dashboard", "demo", *options, said=tmp_path / "said")
     until(lambda: _lines(folder / "losses.csv") > 100, seconds=300)
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     code = end(process, 300)
     printed = (tmp_path / "said").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pytest
-from tests.loggers.delivery.http_backend import MlflowServer
+from tests.loggers.delivery.mlflow_server import MlflowServer
 from tests.several_machines import MODEL
 
 from loss_loggers import read_run

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import os
-import subprocess
-import sys
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
+from tests.forked import end, start
 from torch import Tensor
 
 from loss_loggers import CsvLogger, MemoryLogger, read_run
@@ -301,11 +300,9 @@ def test_a_forked_process_does_not_report_what_its_parent_will(tmp_path: Path) -
         "os.waitpid(child, 0)\n"
     )
 
-    said = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=True
-    )
+    assert end(start(script, said=tmp_path / "said"), 300) == 0
 
-    assert said.stdout.splitlines() == ["row 0"]
+    assert (tmp_path / "said").read_text().splitlines() == ["row 0"]
 
 
 @pytest.mark.parametrize("way", ["update", "record", "weigh and record", "accumulate"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 from evidence.__main__ import main
-from tests import forked as forked  # its server, from which the workers are forked, has torch
+from evidence.run import METHOD
+from tests.forked import TRAINING
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +22,9 @@ def test_it_makes_a_page_and_goes_on_where_it_was_stopped(
     command = ["--quick", "--workers", "1", "--problems", "circuit_unit"]
     command += ["--methods", "equal,constant,frozen,shares,upgrad"]
     command += ["--cache", str(tmp_path / "cache"), "--to", str(tmp_path)]
+
+    if METHOD == "forkserver":
+        get_context(METHOD).set_forkserver_preload(list(TRAINING))
 
     main(command)
     first = capsys.readouterr().err

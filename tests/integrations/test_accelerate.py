@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from tests.forked import end, start
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -205,10 +204,9 @@ def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> N
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
 
-    command = [sys.executable, str(script), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    process = start(script, str(tmp_path), said=tmp_path / "said")
 
-    assert done.returncode == 0, done.stderr
+    assert end(process, 300) == 0, (tmp_path / "said").read_text()
     first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2))
     assert (first.pop("rows"), second.pop("rows")) == (2, 0)
     assert first == second

@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.forked import end, start
 
 pytest.importorskip("lightning", reason="needs the lightning extra")
 
@@ -78,10 +77,9 @@ def test_two_processes_train_as_one_and_rank_0_alone_writes(tmp_path: Path) -> N
     script = tmp_path / "train.py"
     script.write_text(SCRIPT)
 
-    command = [sys.executable, str(script), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    process = start(script, str(tmp_path), said=tmp_path / "said")
 
-    assert done.returncode == 0, done.stderr
+    assert end(process, 900) == 0, (tmp_path / "said").read_text()
     ranks: list[dict[str, Any]] = [
         json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in range(2)
     ]

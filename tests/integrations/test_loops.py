@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 from tests.codebases.page import changes, code, run
-from tests.loggers.delivery.http_backend import MlflowServer
+from tests.loggers.delivery.mlflow_server import MlflowServer
 from tests.ranks.launch import on_ranks
 from tests.several_machines import MODEL
 from torch import Tensor, nn

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +34,7 @@ def on_ranks(ranks: int, folder: Path, script: Path, *arguments: str) -> tuple[l
             script,
             *arguments,
             said=text,
-            **shared,
-            **dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
+            environment=shared | dict.fromkeys(("RANK", "LOCAL_RANK"), str(rank)),
         )
         for rank, text in enumerate(texts)
     ]
@@ -54,15 +50,11 @@ def run(scenario: str, ranks: int, folder: Path, script: Path = WORK) -> tuple[l
 
 def torchrun(scenario: str, ranks: int, folder: Path) -> tuple[list[Any], str]:
     """The result of each rank, and what torchrun said."""
-    command = [
-        *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts=0"),
-        *("--nproc-per-node", str(ranks), str(WORK), scenario, str(folder)),
-    ]
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=900, env=os.environ | threads, check=False
-    )
-    return results(scenario, ranks, folder), done.stdout + done.stderr
+    options = ("--standalone", "--max-restarts=0", "--nproc-per-node", str(ranks))
+    work = (str(WORK), scenario, str(folder))
+    said = folder / "torchrun.txt"
+    end(start("torch.distributed.run", *options, *work, said=said), 900)
+    return results(scenario, ranks, folder), said.read_text()
 
 
 def results(scenario: str, ranks: int, folder: Path) -> list[Any]:

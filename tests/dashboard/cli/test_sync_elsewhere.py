@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from tests.forked import MLFLOW, Process, end, start
 from tests.loggers.delivery.http_backend import until
 
 from loss_dashboard.cli.losses import app
@@ -139,6 +140,11 @@ def mlflow() -> Any:
     return pytest.importorskip("mlflow", reason="needs the mlflow extra")
 
 
+def to_mlflow(script: Path | str, uri: str, said: Path) -> Process:
+    options = ("--to", "mlflow", "--uri", uri)
+    return start(script, "sync", "latest", *options, said=said, folder=said.parent, loaded=MLFLOW)
+
+
 def test_two_commands_at_once_make_one_mlflow_run(
     tmp_path: Path, mlflow: Any, mlflow_uri: str
 ) -> None:
@@ -147,12 +153,11 @@ def test_two_commands_at_once_make_one_mlflow_run(
         for step in range(300):
             logger.log_metrics({"loss/G": float(step)}, step=step)
 
-    command = [sys.executable, *SYNC, "--to", "mlflow", "--uri", uri]
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    said = [b"".join(process.communicate(timeout=300)).decode() for process in both]
+    texts = [tmp_path / "first", tmp_path / "second"]
+    both = [to_mlflow("loss_dashboard", uri, text) for text in texts]
+    for process in both:
+        end(process, 300)
+    said = [text.read_text() for text in texts]
 
     client = mlflow.MlflowClient(uri)
     (run,) = client.search_runs(["0"])
@@ -172,7 +177,7 @@ def test_a_sync_that_was_killed_before_its_first_row_leaves_its_mlflow_run_to_th
     with CsvLogger(tmp_path / "runs/gan") as logger:
         for step in range(20):
             logger.log_metrics({"loss/G": float(step)}, step=step)
-    killed = (
+    (killed := tmp_path / "killed.py").write_text(
         "import os, sys, loss_loggers\n"
         "loss_loggers.MLflowLogger.log_hyperparams = loss_loggers.MLflowLogger.log_rows = (\n"
         "    lambda *_: os.kill(os.getpid(), 9))\n"
@@ -180,11 +185,12 @@ def test_a_sync_that_was_killed_before_its_first_row_leaves_its_mlflow_run_to_th
         "from loss_dashboard.cli.losses import app\n"
         "app(sys.argv[1:])\n"
     )
-    losses(tmp_path, "-c", killed, "sync", "latest", "--to", "mlflow", "--uri", uri)
+    assert end(to_mlflow(killed, uri, tmp_path / "said"), 300) == -9
     client = mlflow.MlflowClient(uri)
     assert len(client.search_runs(["0"])) == 1
 
-    said = losses(tmp_path, *SYNC, "--to", "mlflow", "--uri", uri)
+    assert end(to_mlflow("loss_dashboard", uri, tmp_path / "said"), 300) == 0
+    said = " ".join((tmp_path / "said").read_text().split())
 
     (run,) = client.search_runs(["0"])
     assert f"sent 20 rows (20 numbers, steps 0 to 19) to mlflow {run.info.run_id}" in said

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.forked import end, start
 
 from loss_loggers import CsvLogger, read_run
 from loss_loggers.recording import open_file
@@ -49,16 +48,12 @@ def test_every_command_ends(tmp_path: Path, name: str) -> None:
     (logger.path / name).unlink(missing_ok=True)
     os.mkfifo(logger.path / name)
 
-    done = subprocess.run(
-        [sys.executable, "-c", ALL.format(commands=COMMANDS)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    (script := tmp_path / "all.py").write_text(ALL.format(commands=COMMANDS))
 
-    assert done.stdout.split("\n")[:-1] == [f"{command[0]} ended" for command in COMMANDS]
+    assert end(start(script, said=tmp_path / "said", folder=tmp_path), 300) == 0
+
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said == [f"{command[0]} ended" for command in COMMANDS]
 
 
 def test_who_reads_the_run_is_told(tmp_path: Path) -> None:

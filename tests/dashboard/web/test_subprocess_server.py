@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -46,14 +45,13 @@ class Demo:
 
     def until(self, words: str) -> str:
         """What it prints, up to these words."""
-        until(lambda: re.search(words, self.said) or not self.process.is_alive())
+        until(lambda: re.search(words, self.said) or self.process.poll() is not None)
         found = re.search(words, self.said)
         assert found, f"it ended without: {words}\n{self.said}"
         return self.said[: found.end()]
 
     def send(self, number: int) -> None:
-        assert self.process.pid is not None
-        os.kill(self.process.pid, number)
+        self.process.send_signal(number)
 
     def end(self) -> int:
         return forked.end(self.process, DEADLINE)

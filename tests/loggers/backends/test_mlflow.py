@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 import torch
-from tests.loggers.delivery.http_backend import MlflowServer
+from tests.loggers.delivery.mlflow_server import MlflowServer
 
 from loss_loggers import MLflowLogger, Tee, check_logger
 from multi_loss_weighting import LossTracker

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -83,54 +82,6 @@ class Backend:
     def _answers(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-MLFLOW = """
-import os, sys
-import mlflow.server
-import uvicorn
-
-os.environ[mlflow.server.BACKEND_STORE_URI_ENV_VAR] = sys.argv[1]
-uvicorn.run("mlflow.server.fastapi_app:app", port=int(sys.argv[2]), log_level="error")
-"""
-
-
-class MlflowServer:
-    """A real one, which keeps its runs when it is killed.
-
-    What `mlflow server` starts, without its first process, which would import all once more.
-    """
-
-    def __init__(self, store: str) -> None:
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-c", MLFLOW, store, str(self.port)]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        until(self._answers)
-        return self
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(timeout=300)
-            self._process = None
-
-    def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, "the server ended"
-        try:
-            with urllib.request.urlopen(f"{self.address}/health", timeout=300):
-                return True
-        except OSError:
-            return False
 
 
 class HttpLogger:

@@ -26,7 +26,8 @@ from loss_loggers import (
 )
 from loss_loggers.delivery._delivery_log import DeliveryLog
 
-from .http_backend import Backend, HttpLogger, MlflowServer, free_port, until
+from .http_backend import Backend, HttpLogger, free_port, until
+from .mlflow_server import MlflowServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -265,7 +266,9 @@ def test_an_mlflow_server_that_is_killed_and_started_again_gets_every_row(
         training.go_on(100)
         background.flush()
         server.kill()
-        training.go_on(500)
+        training.go_on(50)
+        until(lambda: any("it is tried again" in str(one.message) for one in caught))
+        training.go_on(450)
         until(lambda: background.pending <= 75)
         server.start()
         training.go_on(50)

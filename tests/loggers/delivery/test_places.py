@@ -12,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.forked import MLFLOW, TRAINING, end, start
 
 from loss_loggers import (
     Background,
@@ -92,6 +93,11 @@ class Sink:
 def run(code: str, folder: Path) -> None:
     command = [sys.executable, "-c", SETUP + code, str(folder)]
     subprocess.run(command, check=False, timeout=300)
+
+
+def run_forked(code: str, folder: Path, loaded: tuple[str, ...]) -> None:
+    (script := folder / "script.py").write_text(SETUP + code)
+    end(start(script, str(folder), loaded=loaded), 300)
 
 
 def arrived(folder: Path) -> Counter[str]:
@@ -307,7 +313,7 @@ def test_a_directory_of_tensorboard_has_each_step_once(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from torch.utils.tensorboard import SummaryWriter
 
-    run(
+    run_forked(
         """
 from torch.utils.tensorboard import SummaryWriter
 class Killed(TensorBoardLogger):
@@ -322,6 +328,7 @@ log(tee, range(350), value=0.1)
 time.sleep(600)
 """,
         tmp_path,
+        TRAINING,
     )
     with SummaryWriter(str(tmp_path / "tb")) as writer:
         sync(tmp_path / "run", Rename("{stat}_{loss}", TensorBoardLogger(writer)))
@@ -336,7 +343,7 @@ def test_mlflow_has_each_row_once_whatever_the_clock_did(tmp_path: Path, mlflow_
     run_id = client.create_run("0").info.run_id
     with CsvLogger(tmp_path / "run") as record:
         record.log_rows([(0, time.time() + 3600, {"loss/a": 1.0})])  # the clock was set back since
-    run(
+    run_forked(
         f"""
 import mlflow
 class Killed(MLflowLogger):
@@ -352,6 +359,7 @@ log(tee, range(1, 300))
 time.sleep(600)
 """,
         tmp_path,
+        MLFLOW,
     )
     live = len(client.get_metric_history(run_id, "loss/a"))
 
