@@ -143,10 +143,11 @@ def test_the_numbers_are_those_of_the_scalar_form_bit_for_bit(
         for name, ours in form.numbers().items():
             expected = column(step.records, name)
             np.testing.assert_array_equal(np.asarray(ours), expected, err_msg=name)
-        # A sum over K may be added up in another order.
+        # Each form rounds up to eight times: it adds up in an order of its own, and takes off in
+        # its own way what the young ones have.
         for warmup in (2, 3):
             expected = np.array(scalar_cov_shares(step.records, warmup))
-            np.testing.assert_array_max_ulp(np.asarray(form.cov_shares(warmup)), expected, 4)
+            np.testing.assert_array_max_ulp(np.asarray(form.cov_shares(warmup)), expected, 16)
 
 
 @given(st.lists(st.floats(), min_size=1, max_size=8), st.floats(0.1, 1e6))
