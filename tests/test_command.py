@@ -219,13 +219,69 @@ def test_a_wrong_format_is_told_without_the_words_of_a_library(tmp_path: Path) -
 def test_a_missing_folder_for_the_output_is_one_line(tmp_path: Path, command: str) -> None:
     if command == "plot":
         pytest.importorskip("matplotlib", reason="pictures are drawn with it")
-    run, output = record(tmp_path / "gan"), tmp_path / "nowhere" / "losses.svg"
+    run = record(tmp_path / "gan")
+    output = tmp_path / "nowhere" / ("losses.svg" if command == "plot" else "losses.csv")
 
     code, printed = losses(command, str(run), "-o", str(output))
 
     assert code == 1
     assert printed.endswith(f": there is no folder {output.parent}\n")
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["report", "export"])
+@pytest.mark.parametrize("file", ["losses.csv", "epochs.csv", "run.json"])
+def test_no_file_of_a_record_is_overwritten(tmp_path: Path, command: str, file: str) -> None:
+    run = record(tmp_path / "gan")
+    with CsvLogger(run, resume=True) as logger:
+        logger.log_epoch(0, {"G": (1.0, 3.0)}, step=2)
+    before = (run / file).read_bytes()
+
+    code, printed = losses(command, str(run), "-o", str(run / file))
+
+    assert code == 1
+    assert f"{file} belongs to a run and stays as it is: name another file with -o" in printed
+    assert (run / file).read_bytes() == before
+
+
+def test_an_export_that_fails_leaves_the_last_one(tmp_path: Path) -> None:
+    run, output = record(tmp_path / "gan"), tmp_path / "gan.json"
+    losses("export", str(run), "-o", str(output))
+    before = output.read_text()
+    with (run / "losses.csv").open("r+") as file:
+        last = file.readlines()[-1]
+        file.write(last.replace("2,", "x,", 1))
+
+    code, _ = losses("export", str(run), "-o", str(output))
+
+    assert code == 1
+    assert output.read_text() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"gan", "gan.json"}
+
+
+def test_a_format_that_is_not_known_is_asked_for(tmp_path: Path) -> None:
+    run = record(tmp_path / "gan")
+
+    code, printed = losses("export", str(run), "-o", str(tmp_path / "gan.xyz"))
+
+    assert code == 1
+    assert printed.startswith("--to says the format, csv, json, jsonl, parquet: ")
+    assert not (tmp_path / "gan.xyz").exists()
+
+
+def test_more_runs_than_a_picture_has_room_for_are_told_the_way_out(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="pictures are drawn with it")
+    run = record(tmp_path / "0")
+    for number in range(1, 61):
+        shutil.copytree(run, tmp_path / str(number))
+
+    code, printed = losses("plot", str(tmp_path), "-o", str(tmp_path / "all.png"))
+
+    assert code == 1
+    assert printed == (
+        "a picture has room for the names of 60 runs, got 61: draw the means of groups, "
+        "with --group or plot_groups\n"
+    )
 
 
 def test_a_record_that_cannot_be_exported_is_named(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from loss_loggers.base._epoch_row import epoch_row
 from loss_loggers.base._warn import warn
 
 from ._row_template import quoted
-from ._run_folder import EPOCH_COLUMNS, EPOCHS, run_info
+from ._run_folder import EPOCH_COLUMNS, EPOCHS, check_place, run_info
 from ._table import UnreadableError, read_table, senseless
 from .files._append_only_file import AppendOnlyFile
 
@@ -115,9 +115,8 @@ class Epochs:
         """Forget all that was written after this many bytes."""
         if self._is_begun_anew:  # what was before is in the file that was set aside
             size = min(size, self.size)
-        if size > self.size:
-            msg = f"the state was taken at byte {size} of {self._path}, which no longer has as many"
-            raise ValueError(msg)
+        if size:
+            check_place(self._path, size)
         if self._file is not None:
             self._file.truncate(size)
 

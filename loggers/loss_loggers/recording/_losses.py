@@ -8,7 +8,7 @@ from loss_loggers.base._warn import warn
 
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import part_number, part_path, parts
+from ._run_folder import check_place, part_number, part_path, parts
 from ._table import UnreadableError, read_table
 from .files._append_only_file import AppendOnlyFile
 
@@ -129,8 +129,8 @@ class LossFiles:
 
     def rewind(self, number: int, size: int, epochs: int) -> None:
         """Forget all that was written after this position, and after this byte of the epochs."""
-        self._check(number, size)
         columns = self._columns_in(number)
+        check_place(part_path(self._folder, number), size)
         self.epochs.rewind(epochs)
         part = self._opened(number, columns if size else _FIXED)
         part.truncate(size)
@@ -144,12 +144,6 @@ class LossFiles:
         """Close the files."""
         self.part.close()
         self.epochs.close()
-
-    def _check(self, number: int, size: int) -> None:
-        path = part_path(self._folder, number)
-        if not path.exists() or path.stat().st_size < size:
-            msg = f"the state was taken at byte {size} of {path}, which no longer has as many"
-            raise ValueError(msg)
 
     def _part_to_go_on(self) -> AppendOnlyFile:
         """The last part, or the next one where a folder, or a file of others, is in its place."""

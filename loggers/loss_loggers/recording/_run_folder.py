@@ -40,6 +40,24 @@ class NotOursError(RuntimeError):
     """The run belongs to another writer by now."""
 
 
+def check_place(path: Path, offset: int) -> None:
+    """See whether a place noted in a checkpoint still is between two lines of a file.
+
+    Raises:
+        ValueError: If there is no file, it ends before that, or no line ends there.
+    """
+    taken = f"the state was taken at byte {offset} of {path}"
+    if not path.exists() or path.stat().st_size < offset:
+        msg = f"{taken}, which no longer has as many"
+        raise ValueError(msg)
+    if offset:
+        with path.open("rb") as file:
+            file.seek(offset - 1)
+            if file.read(1) != b"\n":
+                msg = f"{taken}, where no line ends"
+                raise ValueError(msg)
+
+
 def is_run(path: str | PathLike[str]) -> bool:
     """Whether a folder holds a run, or what is left of one.
 

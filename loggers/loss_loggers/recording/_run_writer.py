@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from math import inf, isfinite, nextafter
 from time import monotonic
@@ -166,6 +167,7 @@ class RunWriter:
 
     def rewind(self, state: dict[str, Any]) -> None:
         """Go back to a state of this run; a later rank without a folder does with its first row."""
+        _check_state(state)
         if self._losses is not None and not self.why_not():
             with suppress(NotOursError):
                 self._look(self._losses)
@@ -194,7 +196,6 @@ class RunWriter:
             )
             raise ValueError(msg)
         before = losses.ends
-        # A state without epochs was taken when none were recorded yet.
         losses.rewind(state["part"], state["offset"], state.get("epochs", 0))
         self._templates.clear()
         if losses.ends != before:
@@ -308,3 +309,12 @@ class RunWriter:
         self.info.set_has_rows(True)
         template = self._templates[tuple(metrics)] = RowTemplate(places, losses.columns)
         return template
+
+
+def _check_state(state: Any) -> None:
+    """Before anything changes. One without epochs was taken when none were recorded yet."""
+    is_ours = isinstance(state, Mapping) and isinstance(state.get("run"), str)
+    places = [state.get("part"), state.get("offset"), state.get("epochs", 0)] if is_ours else [None]
+    if not all(type(place) is int and place >= 0 for place in places):
+        msg = f"state must be what state_dict() of a CsvLogger gives, got {state!r:.200}"
+        raise ValueError(msg)

@@ -23,6 +23,7 @@ DRAWN = ("loss", "weight")
 
 
 FORMATS = (".png", ".svg", ".pdf")
+MOST_RUNS = 60
 
 
 class NothingToDrawError(ValueError):
@@ -73,12 +74,16 @@ def plot_runs(
 
     Raises:
         NothingToDrawError: If no run has losses, or they cannot be read, or a run has no epochs
-            where they are asked for.
+            where they are asked for, or there are more than 60 runs.
         ValueError: If the suffix is another one.
     """
     written = with_format(Path(output))
     paths = [run.path if isinstance(run, Run) else run for run in runs]
     readers = drawable(read_during(load_matplotlib, paths), tell)
+    if len(readers) > MOST_RUNS:
+        room = f"a picture has room for the names of {MOST_RUNS} runs, got {len(readers)}"
+        msg = f"{room}: draw the means of groups, with --group or plot_groups"
+        raise NothingToDrawError(msg)
     if x == "epoch":
         _check_epochs(readers)
     import numpy as np

@@ -602,6 +602,33 @@ def test_a_checkpoint_beyond_the_end_is_an_error_and_changes_nothing(tmp_path: P
     assert lines(logger)[:-2] == before
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"offset": -5},
+        {"offset": "3"},
+        {"offset": True},
+        {"part": None},
+        {"epochs": 0.5},
+        {"run": 7},
+    ],
+)
+def test_what_is_no_state_is_an_error_and_changes_nothing(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    with CsvLogger(tmp_path) as logger:
+        write(logger, range(3))
+        before, right = lines(logger), logger.state_dict()
+        nothing: Any = None
+        for state in ({}, nothing, right | wrong):
+            with pytest.raises(ValueError, match="state must be what state_dict"):
+                logger.load_state_dict(state)
+        with pytest.raises(ValueError, match="where no line ends"):
+            logger.load_state_dict(right | {"offset": right["offset"] - 7})
+
+        assert lines(logger) == before
+
+
 # However it ends.
 
 

@@ -1,16 +1,19 @@
 """`losses export`: a run as one table for other programs."""
 
+import os
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from loss_dashboard.cli._common import fail, run_argument, run_at, why
+from loss_dashboard.cli._common import check_output, fail, run_argument, run_at, why
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loss_dashboard.runs.export import Format
 
 FORMATS: "tuple[Format, ...]" = ("csv", "json", "jsonl", "parquet")
@@ -35,6 +38,8 @@ def export(run: str, to: "Format | None", output: Path | None) -> None:
     from loss_dashboard.runs.export import export_run
 
     folder = run_at(run)
+    if output is not None:
+        check_output(output)
     form = to or _format_of(output)
     if form == "parquet":
         _check_parquet(output)
@@ -49,7 +54,8 @@ def export(run: str, to: "Format | None", output: Path | None) -> None:
 
 def _format_of(output: Path | None) -> "Format":
     suffix = output.suffix[1:].lower() if output else ""
-    return next((form for form in FORMATS if form == suffix), "csv")
+    form = next((form for form in FORMATS if form == suffix or not suffix), None)
+    return form or fail(f"--to says the format, {', '.join(FORMATS)}: {output} does not")
 
 
 def _check_parquet(output: Path | None) -> None:
@@ -64,7 +70,23 @@ def _check_parquet(output: Path | None) -> None:
 def _opened(output: Path | None) -> AbstractContextManager[BinaryIO]:
     if output is None and sys.stdout.isatty():
         return nullcontext(cast("BinaryIO", _Terminal()))
-    return output.open("wb") if output else nullcontext(sys.stdout.buffer)
+    if output is None:
+        return nullcontext(sys.stdout.buffer)
+    is_plain = output.is_file() or not output.exists()
+    return _replaced(output) if is_plain else output.open("wb")
+
+
+@contextmanager
+def _replaced(output: Path) -> "Iterator[BinaryIO]":
+    """It takes the place of the last one once it is whole."""
+    target = output.resolve()  # a link stays one
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            yield file
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 class _Terminal:

@@ -4,7 +4,15 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
+from loss_dashboard.cli._common import (
+    check_output,
+    fail,
+    group_option,
+    run_argument,
+    runs_at,
+    say,
+    why,
+)
 
 MOST = 6
 MOST_GROUPED = 100
@@ -30,6 +38,7 @@ def report(runs: tuple[str, ...], output: Path, group: str | None) -> None:
     from loss_dashboard.web.report import write_report
 
     folders = runs_at(runs)
+    check_output(output)
     most = MOST if group is None else MOST_GROUPED
     if len(folders) > most:
         fail(f"a page compares up to {most} runs; got {len(folders)}")
