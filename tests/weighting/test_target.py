@@ -100,6 +100,16 @@ def test_a_target_out_of_reach_does_not_wind_up() -> None:
     assert group.weights["kl"] < 0.02
 
 
+@pytest.mark.parametrize("proportional", [0.0, 1.0])
+def test_a_loss_as_large_as_numbers_go_stops_no_later_step(proportional: float) -> None:
+    group = LossGroup(["a", "b"], weighting=TargetWeighting(a=1e-5, proportional=proportional))
+
+    for value in (1.0, 1e307, *[1.0] * 5):
+        group.update({"a": value, "b": 1.0}, do_backwards=False)
+
+    assert (group.step, group.weights["a"]) == (7, 1e4)
+
+
 def test_a_target_of_zero_goes_by_the_difference() -> None:
     weighting = TargetWeighting({"kl": 0}, rate=0.5, smoothing=0.0)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from loss_loggers.base._paths import open_file
 
-from ._table import KEYS, LONGEST, csv_rows
+from ._table import KEYS, LONGEST, cells_of, csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -114,8 +114,7 @@ def header_of(lines: memoryview) -> tuple[list[str], memoryview]:
     (['step', 'time', 'name'], b'0,1.5,G\n')
     """
     line = io.BytesIO(lines).readline()
-    header = next(csv_rows([str(line, "utf-8", "replace").removesuffix("\n")]), [])
-    return header, lines[len(line) :]
+    return cells_of(str(line, "utf-8-sig", "replace")), lines[len(line) :]
 
 
 def _is_wanted(name: str, wanted: Collection[str] | None) -> bool:
@@ -172,7 +171,8 @@ def _parse_any(lines: bytes | memoryview, header: Sequence[str], taken: list[str
     """With the standard library, which reads whatever there is."""
     import numpy as np
 
-    text = str(lines, "utf-8", "replace").replace("\0", "\ufffd")
+    text = str(lines, "utf-8", "replace").replace("\0", "\ufffd").replace("\r\n", "\n")
+    text = text.replace("\r", "\ufffd")  # elsewhere it ends no line, and csv takes none
     rows = list(csv_rows(text.split("\n")[:-1]))
     whole = [row for row in rows if len(row) == len(header)]
     cells = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}

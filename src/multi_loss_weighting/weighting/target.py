@@ -19,6 +19,9 @@ from ._per_loss import ByPastLosses, Numbers
 if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
 
+FAR = 1e30
+"""So many times its target is as far as a loss can be above it: an infinity would make nan of 0."""
+
 
 class TargetWeighting(ByPastLosses):
     r"""sum_i lambda_i L_i, where the weight of a loss with a target grows while it is above it.
@@ -141,7 +144,7 @@ class TargetWeighting(ByPastLosses):
         if isinstance(mean, Tensor):
             target = torch.from_numpy(target).to(mean, non_blocking=True)
         scale = arrays_of(mean).where(target == 0, 1.0, abs(target))
-        return (mean - target) / scale, target == target
+        return ((mean - target) / scale).clip(-FAR, FAR), target == target
 
     def _taken_in(self, old: Numbers, now: Array, came: Array, history: History) -> Numbers:
         where = arrays_of(now).where

@@ -52,6 +52,22 @@ def only_problem(reader: RunReader) -> str:
     return mine[0]
 
 
+@pytest.mark.parametrize("rows", [5, 5000])
+def test_a_mark_of_another_program_hides_no_loss(tmp_path: Path, rows: int) -> None:
+    path = record(tmp_path / "gan", rows) / "losses.csv"
+    whole = path.read_bytes()
+
+    path.write_bytes(b"\xef\xbb\xbf" + whole)
+    assert RunReader(path.parent).names == ["G", "D", "total", "lr"]
+
+    first = whole.index(b",G,") + 1
+    path.write_bytes(whole[:first] + b"\r" + whole[first:])
+    reader = RunReader(path.parent)
+    assert {"G", "D", "total", "lr"} < {*reader.names}
+    assert len(reader.series("G")["step"]) == rows - 1
+    assert len(reader.series("D")["step"]) == rows
+
+
 def test_it_agrees_with_read_run(tmp_path: Path) -> None:
     folder = record(tmp_path / "gan", 50)
 

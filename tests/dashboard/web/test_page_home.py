@@ -371,6 +371,17 @@ def test_of_two_hundred_runs_only_those_in_sight_are_drawn(
     assert page.locator("#runs tbody tr[data-key]").last.get_attribute("aria-rowindex") == "201"
 
 
+def test_the_smallest_of_each_loss_is_marked_and_no_total(
+    three: Path, show: Callable[..., Any]
+) -> None:
+    """The total of another weighting is another sum."""
+    page = show(three)
+    opened(page, 3)
+
+    marked = "(one) => one.map((cell) => [cell.closest('tr').dataset.key, cell.textContent])"
+    assert page.eval_on_selector_all("#runs td.lowest", marked) == [["a", "2.000"]]
+
+
 def test_a_single_run_is_shown_at_once(tmp_path: Path, show: Callable[..., Any]) -> None:
     record(tmp_path / "gan", [1.0, 2.0])
     page = show(tmp_path)

@@ -44,8 +44,11 @@ function shownColumns(columns) {
 function lossNames(rows) {
   const counts = new Map();
   for (const row of rows) for (const name of Object.keys({ ...row.last, ...row.best })) counts.set(name, (counts.get(name) ?? 0) + 1);
-  const isTotal = (name) => Number(name.split("/").pop() === "total");
   return [...counts.keys()].sort((a, b) => isTotal(b) - isTotal(a) || counts.get(b) - counts.get(a));
+}
+
+function isTotal(name) {
+  return name.split("/").pop() === "total";
 }
 
 function namesIn(rows, kind) {
