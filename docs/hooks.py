@@ -26,6 +26,7 @@ PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
     "docker/README.md": "docker.md",
     "notebooks/README.md": "notebooks/index.md",

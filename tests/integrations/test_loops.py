@@ -49,6 +49,7 @@ class SimpleTrainer:
         self.model: Any = Detector()
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-2)
         self._data_loader_iter = iter(BATCHES)
+        self.written: list[set[str]] = []
 
     def train(self) -> Tensor:
         for _ in BATCHES:
@@ -57,6 +58,10 @@ class SimpleTrainer:
 
     def run_step(self) -> None:
         raise NotImplementedError
+
+    def _write_metrics(self, loss_dict: dict[str, Tensor], data_time: float) -> None:
+        assert data_time >= 0
+        self.written.append({*loss_dict})
 
 
 def test_a_trainer_of_detectron2s_form_trains_as_before_and_has_each_loss() -> None:

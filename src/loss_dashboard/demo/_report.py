@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rich.console import Group
@@ -39,11 +40,12 @@ def where_next(folder: Path, name: str, weighting: str, picture: tuple[str, str]
     contents = {"losses.png": "losses and weights", **dict([picture]), "losses.csv": "every step"}
     files = {short(folder / file): content for file, content in contents.items()}
     run = short(folder)
-    first = f", after {how_to_install('dashboard')}" if missing() else ""
+    served = f", after {how_to_install('dashboard')}" if missing() else ""
+    watched = "" if find_spec("textual") else f", after {how_to_install('tui')}"
     commands = {
-        f"losses serve {run} --open": f"all of it in the browser{first}",
+        f"losses serve {run} --open": f"all of it in the browser{served}",
         f"losses demo --problem {name} --serve --open": "the same, live while it trains",
-        f"losses watch {run}": "losses, weights and CoV in this terminal",
+        f"losses watch {run}": f"losses, weights and CoV in this terminal{watched}",
         f"losses plot {run} -o losses.svg": "the picture again, for a paper",
         f"losses demo --problem {name} --weighting {other}": "the same network, weighted otherwise",
         f"losses demo --problem {OTHERS[name]}": "another one",
