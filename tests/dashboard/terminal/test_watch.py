@@ -215,6 +215,14 @@ def drive(folder: Path, size: tuple[int, int], steps: Steps) -> None:
     asyncio.run(main())
 
 
+async def until(pilot: Pilot[None], holds: Callable[[], bool]) -> None:
+    """Let it go on until this holds."""
+    end = time.monotonic() + 300
+    while not holds():
+        assert time.monotonic() < end
+        await pilot.pause(0.05)
+
+
 def text_of(watching: WatchApp, panel: str) -> str:
     """What a panel shows."""
     widget = watching.query_one(panel)
@@ -252,9 +260,9 @@ def test_new_rows_and_alerts_appear_by_themselves(tmp_path: Path) -> None:
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
         assert "step 1 " in text_of(watching, "#headline")
         write(logger, range(2, 30))
-        await pilot.pause(1.2)
-        assert "step 29 " in text_of(watching, "#headline")
-        assert "! G was NaN or infinite at step 3" in text_of(watching, "#alerts")
+        await until(pilot, lambda: "step 29 " in text_of(watching, "#headline"))
+        alert = "! G was NaN or infinite at step 3"
+        await until(pilot, lambda: alert in text_of(watching, "#alerts"))
 
     drive(logger.path, (80, 24), steps)
     logger.close()
@@ -477,8 +485,7 @@ def test_resizing_changes_the_layout(run: Path) -> None:
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
         wide = watching.query_one("#loss").size.width
         await pilot.resize_terminal(50, 40)
-        await pilot.pause(0.2)
-        assert watching.query_one("#loss").size.width == 48 > wide
+        await until(pilot, lambda: watching.query_one("#loss").size.width == 48 > wide)
 
     drive(run, (80, 24), steps)
 
@@ -490,10 +497,9 @@ def test_the_table_of_a_finished_run_is_laid_out_anew(
     async def steps(watching: WatchApp, pilot: Pilot[None]) -> None:
         for size in (after, before, after):
             await pilot.resize_terminal(*size)
-            await pilot.pause(0.2)
-            shown = text_of(watching, "#table")
-            assert ("share" in shown) is (size == (140, 45))
-            assert "0.250" in shown
+            is_wide = size == (140, 45)
+            await until(pilot, lambda: ("share" in text_of(watching, "#table")) is is_wide)  # noqa: B023
+            await until(pilot, lambda: "0.250" in text_of(watching, "#table"))
 
     drive(run, before, steps)
 
