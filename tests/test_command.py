@@ -240,8 +240,37 @@ def test_no_file_of_a_record_is_overwritten(tmp_path: Path, command: str, file: 
     code, printed = losses(command, str(run), "-o", str(run / file))
 
     assert code == 1
-    assert f"{file} belongs to a run and stays as it is: name another file with -o" in printed
+    assert f"{file} belongs to a run and stays as it is: name another file" in printed
     assert (run / file).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("plot",), ("plot", "--group", ""), ("report",), ("report", "--group", ""), ("export",)],
+)
+def test_a_full_disk_leaves_what_was_written_the_last_time(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    resource = pytest.importorskip("resource", reason="needs RLIMIT_FSIZE")
+    if command[0] == "plot":
+        pytest.importorskip("matplotlib", reason="pictures are drawn with it")
+    suffix = {"plot": "png", "report": "html", "export": "csv"}[command[0]]
+    run, output = record(tmp_path / "gan"), tmp_path / f"out.{suffix}"
+    (link := tmp_path / f"link.{suffix}").symlink_to(output)
+    assert losses(*command, str(run), "-o", str(link))[0] == 0
+    before = output.read_bytes()
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        code, printed = losses(*command, str(run), "-o", str(link))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+    assert code == 1
+    assert "File too large" in printed
+    assert output.read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"gan", output.name, link.name}
 
 
 def test_an_export_that_fails_leaves_the_last_one(tmp_path: Path) -> None:

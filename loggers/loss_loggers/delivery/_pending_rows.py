@@ -19,11 +19,11 @@ from loss_loggers.recording._run_folder import (
     part_number,
     parts,
     read_json,
-    replace_file,
     run_info,
     size_of_epochs,
 )
 from loss_loggers.recording._table import UnreadableError
+from loss_loggers.recording.files._replacing import replace_file
 
 from .on_disk._senders import Senders
 from .on_disk._spans import END, EPOCHS, Joined, Rewinds, numbers, span

@@ -32,6 +32,7 @@ from ._run_folder import read_json as read_json
 from ._run_folder import readable_parts as readable_parts
 from ._run_folder import run_info as run_info
 from ._run_folder import write_json as write_json
+from ._run_folder import writing as writing
 from ._run_info import GREY as GREY
 from ._run_info import new_colour as new_colour
 from ._table import Line as Line

@@ -171,9 +171,8 @@ def _parse_any(lines: bytes | memoryview, header: Sequence[str], taken: list[str
     """With the standard library, which reads whatever there is."""
     import numpy as np
 
-    text = str(lines, "utf-8", "replace").replace("\0", "\ufffd").replace("\r\n", "\n")
-    text = text.replace("\r", "\ufffd")  # elsewhere it ends no line, and csv takes none
-    rows = list(csv_rows(text.split("\n")[:-1]))
+    text = str(lines, "utf-8", "replace").replace("\0", "\ufffd")
+    rows = csv_rows(text.split("\n")[:-1])
     whole = [row for row in rows if len(row) == len(header)]
     cells = dict(zip(header, zip(*whole, strict=True), strict=True)) if whole else {}
     codes: dict[str, int] = {}

@@ -8,9 +8,9 @@ from loss_loggers.base._warn import warn
 
 from ._epochs import Epochs
 from ._row_template import KEYS, STATISTICS
-from ._run_folder import check_place, part_number, part_path, parts
+from ._run_folder import part_number, part_path, parts
 from ._table import UnreadableError, read_table
-from .files._append_only_file import AppendOnlyFile
+from .files._append_only_file import AppendOnlyFile, check_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

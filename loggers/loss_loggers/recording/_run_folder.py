@@ -9,19 +9,21 @@ runs/gan/notes.json      what its user wrote about it, which no logger touches
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager, suppress
 from itertools import count
 from math import inf, isfinite
+from os.path import realpath
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._paths import folder_at, open_file
 
+from .files._replacing import replace_file, replacing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from os import PathLike
-    from pathlib import Path
 
 INFO = "run.json"
 LOCK = ".lock"
@@ -38,24 +40,6 @@ class RunIsHeldError(RuntimeError):
 
 class NotOursError(RuntimeError):
     """The run belongs to another writer by now."""
-
-
-def check_place(path: Path, offset: int) -> None:
-    """See whether a place noted in a checkpoint still is between two lines of a file.
-
-    Raises:
-        ValueError: If there is no file, it ends before that, or no line ends there.
-    """
-    taken = f"the state was taken at byte {offset} of {path}"
-    if not path.exists() or path.stat().st_size < offset:
-        msg = f"{taken}, which no longer has as many"
-        raise ValueError(msg)
-    if offset:
-        with path.open("rb") as file:
-            file.seek(offset - 1)
-            if file.read(1) != b"\n":
-                msg = f"{taken}, where no line ends"
-                raise ValueError(msg)
 
 
 def is_run(path: str | PathLike[str]) -> bool:
@@ -98,17 +82,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     replace_file(path, json.dumps(content, indent=2) + "\n")
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Replace a file in one go, whoever else may do so at the same time."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError:
-        draft.unlink(missing_ok=True)
-        raise
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """What a file says; nothing where it is missing or no longer makes sense."""
     import json
@@ -119,6 +92,24 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+@contextmanager
+def writing(output: Path) -> Iterator[Path]:
+    """Give a path to write: the file takes the place of the last one once it is whole.
+
+    Raises:
+        ValueError: If it is a file of a record, which is never overwritten.
+    """
+    target = Path(realpath(output))  # a link stays one
+    if target.suffix.lower() in (".csv", ".json") and target.is_file() and is_run(target.parent):
+        msg = f"{output} belongs to a run and stays as it is: name another file"
+        raise ValueError(msg)
+    if target.exists() and not target.is_file():  # a pipe
+        yield output
+    else:
+        with replacing(target) as draft:
+            yield draft
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from loss_loggers.base._paths import open_file
 from loss_loggers.base._warn import in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 KEYS = ("step", "time", "name")
@@ -92,15 +92,29 @@ def cells_of(line: str) -> list[str]:
     line = line.rstrip("\r\n")
     if '"' not in line:  # a third of the time
         return line.split(",") if line else []
-    return next(csv_rows([line.replace("\r", "\ufffd")]))  # it ends no line, and csv takes none
+    return csv_rows([line])[0]
 
 
-def csv_rows(lines: Iterable[str]) -> Iterator[list[str]]:
-    """The cells of lines as CSV has them; a name may be longer than the 128 KB of the default."""
-    from csv import field_size_limit, reader  # here, for most files have no quotes
+def csv_rows(lines: Sequence[str]) -> list[list[str]]:
+    r"""The cells of lines as CSV has them; a name may be longer than the 128 KB of the default.
+
+    >>> csv_rows(["0,k\rl", '1,"k"\r'])
+    [['0', 'k\rl'], ['1', 'k']]
+    """
+    from csv import Error, field_size_limit, reader  # here, for most files have no quotes
 
     field_size_limit(LONGEST)
-    return reader(lines)
+    try:
+        return list(reader(lines))
+    except Error:
+        if not any("\r" in line for line in lines):
+            raise
+        return [cells_of(_without_returns(line)) for line in lines]
+
+
+def _without_returns(line: str) -> str:
+    """None is left that ends no line, but where nothing is quoted: so are all such lines read."""
+    return line.rstrip("\r").replace("\r", "\ufffd") if '"' in line else line
 
 
 def _line(path: Path, number: int, file: BinaryIO) -> bytes:

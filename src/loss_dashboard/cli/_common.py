@@ -10,7 +10,6 @@ import click
 
 from loss_dashboard.runs.find_run import RUNS, RunNotFoundError, find_run, run_names
 from loss_dashboard.runs.summary import run_folders
-from loss_loggers.recording import is_run
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -62,13 +61,6 @@ def why(error: Exception, output: Path | None = None) -> str:
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-
-
-def check_output(output: Path) -> None:
-    """Fail where a file to write is one of a record, which is never overwritten."""
-    is_recorded = output.suffix.lower() in (".csv", ".json") and output.is_file()
-    if is_recorded and is_run(output.resolve().parent):
-        fail(f"{output} belongs to a run and stays as it is: name another file with -o")
 
 
 def run_at(name: str) -> Path:

@@ -9,6 +9,7 @@ from warnings import warn
 
 from loss_dashboard.reading import RunReader
 from loss_loggers import Run
+from loss_loggers.recording import writing
 
 from ._figure import draw_runs as draw_runs
 from .load_matplotlib import load
@@ -24,6 +25,7 @@ DRAWN = ("loss", "weight")
 
 FORMATS = (".png", ".svg", ".pdf")
 MOST_RUNS = 60
+"""Above the picture is room for so many names."""
 
 
 class NothingToDrawError(ValueError):
@@ -100,8 +102,9 @@ def save(figure: Figure, written: Path) -> None:
     # A picture of few colours gains little from being packed for long.
     is_png = written.suffix.lower() == ".png"
     packing: dict[str, Any] = {"pil_kwargs": {"compress_level": 1}} if is_png else {}
-    with rc_context({"pdf.fonttype": 42}):  # letters that journals take, and that can be searched
-        figure.savefig(written, dpi=150, **packing)
+    # Letters that journals take, and that can be searched.
+    with rc_context({"pdf.fonttype": 42}), writing(written) as draft:
+        figure.savefig(draft, format=written.suffix[1:].lower(), dpi=150, **packing)
 
 
 def with_format(output: Path) -> Path:

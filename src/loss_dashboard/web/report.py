@@ -12,6 +12,7 @@ from loss_dashboard.curves.comparison import compared
 from loss_dashboard.curves.report_curves import plan
 from loss_dashboard.reading import RunReader
 from loss_dashboard.runs.unique_names import keys_of
+from loss_loggers.recording import writing
 from loss_loggers.text import printable
 
 from ._page_files import small_page
@@ -40,11 +41,16 @@ def write_report(runs: Sequence[str | PathLike[str]], output: str | PathLike[str
 
     Returns:
         The path written.
+
+    Raises:
+        ValueError: If that is a file of a record, which is never overwritten.
     """
     readers = [RunReader(run, columns=()) for run in runs]
     alerts = [find_alerts(reader) for reader in readers]
     path = Path(output)
-    path.write_text(small_page(partial(_content, readers, alerts), NUMBERS), encoding="utf-8")
+    page = small_page(partial(_content, readers, alerts), NUMBERS)
+    with writing(path) as draft:
+        draft.write_text(page, encoding="utf-8")
     return path
 
 

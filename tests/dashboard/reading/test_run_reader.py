@@ -19,6 +19,7 @@ from loss_dashboard.runs._last_rows import LastRows
 from loss_dashboard.runs.summary import summarize
 from loss_loggers import CsvLogger, read_run
 from loss_loggers.recording import _columns, parse_lines
+from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,8 @@ def test_a_mark_of_another_program_hides_no_loss(tmp_path: Path, rows: int) -> N
     first = whole.index(b",G,") + 1
     path.write_bytes(whole[:first] + b"\r" + whole[first:])
     reader = RunReader(path.parent)
-    assert {"G", "D", "total", "lr"} < {*reader.names}
+    assert {*reader.names} == {*map(printable, read_run(path.parent).names)}
+    assert {*reader.names} == {"G", "\\rG", "D", "total", "lr"}
     assert len(reader.series("G")["step"]) == rows - 1
     assert len(reader.series("D")["step"]) == rows
 

@@ -44,17 +44,15 @@ HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
 
-class Backend:
-    """Appends the rows that it is sent to a file."""
+class Server:
+    """A process at a port, which can be killed and started again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self) -> None:
         self.port = free_port()
-        self._file = folder / "arrived.jsonl"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Any = None
 
     def start(self) -> Self:
-        command = [sys.executable, "-c", SERVER, str(self.port), str(self._file)]
-        self._process = subprocess.Popen(command)
+        self._process = self._begun()
         until(self._answers)
         return self
 
@@ -66,8 +64,27 @@ class Backend:
 
     def freeze(self) -> None:
         """It takes connections and answers none."""
-        assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
+
+    def _begun(self) -> Any:
+        raise NotImplementedError
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the server ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Backend(Server):
+    """Appends the rows that it is sent to a file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._file = folder / "arrived.jsonl"
+
+    def _begun(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", SERVER, str(self.port), str(self._file)]
+        return subprocess.Popen(command)
 
     @property
     def rows(self) -> list[tuple[int, float, dict[str, Any]]]:
@@ -78,10 +95,6 @@ class Backend:
     @property
     def steps(self) -> list[int]:
         return [step for step, _, _ in self.rows]
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 class HttpLogger:

@@ -185,6 +185,24 @@ class AppendOnlyFile:
         self._file.close()
 
 
+def check_place(path: Path, offset: int) -> None:
+    """See whether a place noted in a checkpoint still is between two lines of a file.
+
+    Raises:
+        ValueError: If there is no file, it ends before that, or no line ends there.
+    """
+    taken = f"the state was taken at byte {offset} of {path}"
+    if not path.exists() or path.stat().st_size < offset:
+        msg = f"{taken}, which no longer has as many"
+        raise ValueError(msg)
+    if offset:
+        with path.open("rb") as file:
+            file.seek(offset - 1)
+            if file.read(1) != b"\n":
+                msg = f"{taken}, where no line ends"
+                raise ValueError(msg)
+
+
 def _header(columns: Sequence[str]) -> str:
     return ",".join(map(quoted, columns)) + "\n" if columns else ""
 

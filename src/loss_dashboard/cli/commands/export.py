@@ -1,14 +1,14 @@
 """`losses export`: a run as one table for other programs."""
 
-import os
 import sys
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from loss_dashboard.cli._common import check_output, fail, run_argument, run_at, why
+from loss_dashboard.cli._common import fail, run_argument, run_at, why
+from loss_loggers.recording import writing
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ def export(run: str, to: "Format | None", output: Path | None) -> None:
     from loss_dashboard.runs.export import export_run
 
     folder = run_at(run)
-    if output is not None:
-        check_output(output)
     form = to or _format_of(output)
     if form == "parquet":
         _check_parquet(output)
@@ -67,26 +65,15 @@ def _check_parquet(output: Path | None) -> None:
         fail("parquet is not for the eye: name a file with -o")
 
 
-def _opened(output: Path | None) -> AbstractContextManager[BinaryIO]:
-    if output is None and sys.stdout.isatty():
-        return nullcontext(cast("BinaryIO", _Terminal()))
-    if output is None:
-        return nullcontext(sys.stdout.buffer)
-    is_plain = output.is_file() or not output.exists()
-    return _replaced(output) if is_plain else output.open("wb")
-
-
 @contextmanager
-def _replaced(output: Path) -> "Iterator[BinaryIO]":
-    """It takes the place of the last one once it is whole."""
-    target = output.resolve()  # a link stays one
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with draft.open("wb") as file:
+def _opened(output: Path | None) -> "Iterator[BinaryIO]":
+    if output is not None:
+        with writing(output) as draft, draft.open("wb") as file:
             yield file
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    elif sys.stdout.isatty():
+        yield cast("BinaryIO", _Terminal())
+    else:
+        yield sys.stdout.buffer
 
 
 class _Terminal:

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from loss_dashboard.cli._common import (
-    check_output,
     fail,
     group_option,
     run_argument,
@@ -38,7 +37,6 @@ def report(runs: tuple[str, ...], output: Path, group: str | None) -> None:
     from loss_dashboard.web.report import write_report
 
     folders = runs_at(runs)
-    check_output(output)
     most = MOST if group is None else MOST_GROUPED
     if len(folders) > most:
         fail(f"a page compares up to {most} runs; got {len(folders)}")
@@ -47,6 +45,6 @@ def report(runs: tuple[str, ...], output: Path, group: str | None) -> None:
             path = write_report(folders, output)
         else:
             path = write_group_report(folders, group, output)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         fail(f"cannot write {output}: {why(error, output)}")
     say(f"{path}  {path.stat().st_size / 1000:.0f} KB")

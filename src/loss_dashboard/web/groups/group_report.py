@@ -11,6 +11,7 @@ from loss_dashboard.curves.view_options import ViewOptions
 from loss_dashboard.reading import RunReader
 from loss_dashboard.runs.unique_names import keys_of
 from loss_dashboard.web._page_files import small_page
+from loss_loggers.recording import writing
 
 from ._view import groups_view
 
@@ -42,6 +43,9 @@ def write_group_report(
 
     Returns:
         The path written.
+
+    Raises:
+        ValueError: If that is a file of a record, which is never overwritten.
     """
     readers = [RunReader(run, (), always=("loss",)) for run in runs]
     keys = keys_of([reader.path for reader in readers])
@@ -54,7 +58,9 @@ def write_group_report(
     states = {name: reader.state for reader, name in zip(readers, keys, strict=True)}
     more = {"states": states, "problems": problems, "progress": 1}
     path = Path(output)
-    path.write_text(small_page(partial(_content, members, key, more), NUMBERS), encoding="utf-8")
+    page = small_page(partial(_content, members, key, more), NUMBERS)
+    with writing(path) as draft:
+        draft.write_text(page, encoding="utf-8")
     return path
 
 

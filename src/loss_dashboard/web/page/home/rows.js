@@ -104,10 +104,14 @@ function isLossColumn({ id }) {
   return id.startsWith("last:") || id.startsWith("best:");
 }
 
+function lossOf({ id }) {
+  return id.slice("last:".length);
+}
+
 // The smallest of each column of losses; of a single run there is nothing to compare, and the total of
 // another weighting is another sum.
 function lowestIn(rows, columns) {
-  return new Map(columns.filter((column) => isLossColumn(column) && !isTotal(column.id.slice(5))).map(({ id, value }) => {
+  return new Map(columns.filter((column) => isLossColumn(column) && !isTotal(lossOf(column))).map(({ id, value }) => {
     const values = rows.map(value).filter((one) => typeof one === "number");
     return [id, values.length > 1 ? values.reduce((a, b) => Math.min(a, b)) : null];
   }));
