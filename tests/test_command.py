@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -273,6 +274,20 @@ def test_a_full_disk_leaves_what_was_written_the_last_time(
     assert {path.name for path in tmp_path.iterdir()} == {"gan", output.name, link.name}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes with a name")
+@pytest.mark.parametrize("command", ["report", "export"])
+def test_a_pipe_is_written_itself(tmp_path: Path, command: str) -> None:
+    run, output = record(tmp_path / "gan"), tmp_path / "pipe"
+    os.mkfifo(output)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(output.read_bytes)
+        code, _ = losses(command, str(run), "-o", str(output))
+
+        assert code == 0
+        assert b"G" in read.result(timeout=300)
+    assert output.is_fifo()
+
+
 def test_an_export_that_fails_leaves_the_last_one(tmp_path: Path) -> None:
     run, output = record(tmp_path / "gan"), tmp_path / "gan.json"
     losses("export", str(run), "-o", str(output))
@@ -294,8 +309,10 @@ def test_a_format_that_is_not_known_is_asked_for(tmp_path: Path) -> None:
     code, printed = losses("export", str(run), "-o", str(tmp_path / "gan.xyz"))
 
     assert code == 1
-    assert printed.startswith("--to says the format, csv, json, jsonl, parquet: ")
-    assert not (tmp_path / "gan.xyz").exists()
+    assert printed.startswith("a file must end in one of .csv, .json, .jsonl, .parquet, got ")
+    assert printed.endswith("gan.xyz; or name its format with --to\n")
+    assert losses("export", str(run), "-o", str(tmp_path / "gan.xyz"), "--to", "json")[0] == 0
+    assert (tmp_path / "gan.xyz").exists()
 
 
 def test_more_runs_than_a_picture_has_room_for_are_told_the_way_out(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from loss_loggers.base._epoch_row import epoch_row
+from loss_loggers.base._paths import replace_file
 from loss_loggers.base._warn import in_short
 from loss_loggers.recording._epochs import read_epochs
 from loss_loggers.recording._rows import START, read_rows
@@ -23,7 +24,6 @@ from loss_loggers.recording._run_folder import (
     size_of_epochs,
 )
 from loss_loggers.recording._table import UnreadableError
-from loss_loggers.recording.files._replacing import replace_file
 
 from .on_disk._senders import Senders
 from .on_disk._spans import END, EPOCHS, Joined, Rewinds, numbers, span

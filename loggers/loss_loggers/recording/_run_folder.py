@@ -13,17 +13,15 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from math import inf, isfinite
 from os.path import realpath
-from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
-from loss_loggers.base._paths import folder_at, open_file
-
-from .files._replacing import replace_file, replacing
+from loss_loggers.base._paths import folder_at, open_file, replace_file, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from os import PathLike
+    from pathlib import Path
 
 INFO = "run.json"
 LOCK = ".lock"
@@ -101,11 +99,11 @@ def writing(output: Path) -> Iterator[Path]:
     Raises:
         ValueError: If it is a file of a record, which is never overwritten.
     """
-    target = Path(realpath(output))  # a link stays one
+    target = output.parent / realpath(output)  # a link stays one
     if target.suffix.lower() in (".csv", ".json") and target.is_file() and is_run(target.parent):
         msg = f"{output} belongs to a run and stays as it is: name another file"
         raise ValueError(msg)
-    if target.exists() and not target.is_file():  # a pipe
+    if output.exists() and not output.is_file():  # a pipe
         yield output
     else:
         with replacing(target) as draft:

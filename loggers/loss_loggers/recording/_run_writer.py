@@ -312,7 +312,7 @@ class RunWriter:
 
 
 def _check_state(state: Any) -> None:
-    """Before anything changes. One without epochs was taken when none were recorded yet."""
+    """Raise if it is none, before anything changes; before the first epoch it has no epochs."""
     is_ours = isinstance(state, Mapping) and isinstance(state.get("run"), str)
     places = [state.get("part"), state.get("offset"), state.get("epochs", 0)] if is_ours else [None]
     if not all(type(place) is int and place >= 0 for place in places):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multi_loss_weighting.statistics._history import History
 
 FAR = 1e30
-"""So many times its target is as far as a loss can be above it: an infinity would make nan of 0."""
+"""How many times its target a loss may be away from it: an infinite distance times 0 is nan."""
 
 
 class TargetWeighting(ByPastLosses):

@@ -8,10 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loss_loggers.base._lock import FileLock, LocksMissingError, this_process
-from loss_loggers.base._paths import open_file
+from loss_loggers.base._paths import open_file, replace_file
 from loss_loggers.base._pending import Span
 from loss_loggers.recording.files._append_only_file import AppendOnlyFile
-from loss_loggers.recording.files._replacing import replace_file
 
 from ._sender_mark import SenderMark, read_mark
 from ._spans import Joined, numbers, span

@@ -52,8 +52,10 @@ def export(run: str, to: "Format | None", output: Path | None) -> None:
 
 def _format_of(output: Path | None) -> "Format":
     suffix = output.suffix[1:].lower() if output else ""
-    form = next((form for form in FORMATS if form == suffix or not suffix), None)
-    return form or fail(f"--to says the format, {', '.join(FORMATS)}: {output} does not")
+    if suffix and suffix not in FORMATS:
+        endings = ", ".join(f".{form}" for form in FORMATS)
+        fail(f"a file must end in one of {endings}, got {output}; or name its format with --to")
+    return next((form for form in FORMATS if form == suffix), "csv")
 
 
 def _check_parquet(output: Path | None) -> None:
