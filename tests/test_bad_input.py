@@ -12,13 +12,19 @@ import multi_loss_weighting
 from loss_loggers import MemoryLogger
 from multi_loss_weighting import (
     CoVWeighting,
+    GradientDiagnostics,
+    GradientShareWeighting,
+    GradNorm,
     LossGroup,
     LossTracker,
     RatioSettings,
+    StaticWeighting,
     Statistics,
     StatisticsSettings,
     Trackers,
 )
+
+from .methods import methods
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -348,3 +354,28 @@ def test_a_whole_number_may_be_a_float() -> None:
 def test_no_loss_at_all_is_an_error_before_names_are_known() -> None:
     with pytest.raises(ValueError, match="losses must be one or more, got none"):
         LossGroup().record({})
+
+
+def watched() -> list[torch.Tensor]:
+    return [torch.ones(1, requires_grad=True)]
+
+
+WITH_A_STATE: dict[str, Callable[[], Any]] = {
+    "static": lambda: StaticWeighting(a=2.0),
+    "diagnostics": lambda: GradientDiagnostics(watched()),
+    "shares": lambda: GradientShareWeighting(watched()),
+    "gradnorm": lambda: GradNorm(watched()),
+    **{name: make for name, make in methods("a b").items() if name != "uncertainty softmax"},
+}
+
+
+@pytest.mark.parametrize("kind", WITH_A_STATE)
+def test_what_is_no_state_is_an_error_and_changes_nothing(kind: str) -> None:
+    one = WITH_A_STATE[kind]()
+    before = repr(one.state_dict())
+
+    for bad in (None, 5, "x", [1], {"a": "x"}):
+        with pytest.raises((TypeError, ValueError, RuntimeError), match=r"state|weight of a"):
+            one.load_state_dict(bad)
+
+    assert repr(one.state_dict()) == before

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from loss_loggers.arguments import checked_count
+from loss_loggers.arguments import checked_count, checked_kind
 
 from ._per_loss import Start, gradient_matrix, scaled, watched, widened, without_autocast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 
 class GradientDiagnostics:
@@ -96,8 +97,9 @@ class GradientDiagnostics:
 
         Raises:
             ValueError: If it is something else; nothing has changed.
+            TypeError: If it is no mapping.
         """
-        calls = state.get("calls")
+        calls = checked_kind(state, Mapping, "state").get("calls")
         if len(state) != 1 or not isinstance(calls, Tensor) or calls.shape != ():
             msg = (
                 f"the state of GradientDiagnostics must be {{'calls': tensor of one}}, got {state}"

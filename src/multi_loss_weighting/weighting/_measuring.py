@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from loss_loggers.arguments import checked_count
+from loss_loggers.arguments import checked_count, checked_kind
 from multi_loss_weighting._warn import warn_user
 from multi_loss_weighting.gradients._per_loss import gradient_norms, none_depends, roots, watched
 from multi_loss_weighting.tensors._widest import widest
@@ -194,11 +195,12 @@ class Measuring(Remembering):
 
         Raises:
             ValueError: If it is the state of something else; nothing has changed.
+            TypeError: If it is no mapping.
         """
-        if set(state) != {"of_losses", "of_norms"}:
+        measured = checked_kind(state, Mapping, "state").get("of_norms")
+        if set(state) != {"of_losses", "of_norms"} or not isinstance(measured, Mapping):
             msg = f"the state must be that of a {type(self).__name__}, got {[*state]}"
             raise ValueError(msg)
         super().load_state_dict(state["of_losses"])
-        measured = state["of_norms"]
         self._steps, self._last = measured["steps"], dict(measured["measured_at"])
         self._measured, self._at = {}, None

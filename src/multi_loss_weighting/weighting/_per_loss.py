@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from loss_loggers.arguments import checked_kind
 from multi_loss_weighting.statistics._array_library import Array, arrays_of
 from multi_loss_weighting.tensors._widest import widest
 
@@ -112,10 +114,11 @@ class Remembering(Tunable):
 
         Raises:
             ValueError: If it is the state of something else; nothing has changed.
+            TypeError: If it is no mapping.
         """
-        for name, numbers in state.items():
-            if set(numbers) != set(self._starts):
-                msg = f"the state of loss {name!r} must have {[*self._starts]}, got {[*numbers]}"
+        for name, numbers in checked_kind(state, Mapping, "state").items():
+            if not isinstance(numbers, Mapping) or set(numbers) != set(self._starts):
+                msg = f"the state of loss {name!r} must have {[*self._starts]}, got {numbers!r}"
                 raise ValueError(msg)
         rows = [[numbers[field] for numbers in state.values()] for field in self._starts]
         self._put(tuple(state), np.array(rows, np.float64))

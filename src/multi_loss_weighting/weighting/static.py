@@ -137,10 +137,15 @@ class StaticWeighting:
         return {name: weight for name, weight in self._weights.items() if not callable(weight)}
 
     def load_state_dict(self, state: Mapping[str, float]) -> None:
-        """Take over the numbers of `state_dict()`; a schedule stays."""
+        """Take over the numbers of `state_dict()`; a schedule stays.
+
+        Raises:
+            TypeError: If it is no mapping; nothing has changed.
+            ValueError: If a weight is no finite number.
+        """
         self._weights |= {
             name: _checked(weight, name)
-            for name, weight in state.items()
+            for name, weight in checked_kind(state, Mapping, "state").items()
             if not callable(self[name])
         }
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import zlib
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from loss_loggers.arguments import checked_kind
 from multi_loss_weighting.gradients._per_loss import without_autocast
 
 from ._memory import Memory, has_size, keep_out_of_state, look, move, put, take
@@ -115,9 +117,10 @@ class Method:
 
         Raises:
             ValueError: If it is the state of another method; nothing has changed.
+            TypeError: If it is no mapping.
         """
-        if state["torchjd"] != self.name:
-            msg = f"the state must be that of a {self.name}, got that of a {state['torchjd']}"
+        if (name := checked_kind(state, Mapping, "state").get("torchjd")) != self.name:
+            msg = f"the state must be that of a {self.name}, got that of a {name}"
             raise ValueError(msg)
         device = self.device
         load(self.module, state["memory"], device)
