@@ -92,29 +92,33 @@ def cells_of(line: str) -> list[str]:
     line = line.rstrip("\r\n")
     if '"' not in line:  # a third of the time
         return line.split(",") if line else []
-    return csv_rows([line])[0]
+    from csv import Error  # here, for most files have no quotes
+
+    try:
+        return _parsed([line])[0]
+    except Error:  # at a carriage return that is not quoted
+        return _parsed([line.replace("\r", "\ufffd")])[0]
 
 
 def csv_rows(lines: Sequence[str]) -> list[list[str]]:
     r"""The cells of lines as CSV has them; a name may be longer than the 128 KB of the default.
 
-    >>> csv_rows(["0,k\rl", '1,"k"\r'])
-    [['0', 'k\rl'], ['1', 'k']]
+    >>> csv_rows(["0,k\rl", '1,"k\rl"\r'])
+    [['0', 'k\rl'], ['1', 'k\rl']]
     """
-    from csv import Error, field_size_limit, reader  # here, for most files have no quotes
+    from csv import Error
+
+    try:
+        return _parsed(lines)
+    except Error:
+        return [cells_of(line) for line in lines]
+
+
+def _parsed(lines: Sequence[str]) -> list[list[str]]:
+    from csv import field_size_limit, reader
 
     field_size_limit(LONGEST)
-    try:
-        return list(reader(lines))
-    except Error:
-        if not any("\r" in line for line in lines):
-            raise
-        return [cells_of(_without_returns(line)) for line in lines]
-
-
-def _without_returns(line: str) -> str:
-    """None is left that ends no line, but where nothing is quoted: so are all such lines read."""
-    return line.rstrip("\r").replace("\r", "\ufffd") if '"' in line else line
+    return list(reader(lines))
 
 
 def _line(path: Path, number: int, file: BinaryIO) -> bytes:

@@ -70,6 +70,13 @@ def test_a_mark_of_another_program_hides_no_loss(tmp_path: Path, rows: int) -> N
     assert len(reader.series("D")["step"]) == rows
 
 
+def test_a_return_in_quotes_stays_beside_one_outside(tmp_path: Path) -> None:
+    folder = lines(tmp_path / "gan", '0,1.5,"a\rb",1,1\n', "1,2.5,\rG,1,1\n")
+
+    assert read_run(folder).names == ["a\rb", "\rG"]
+    assert RunReader(folder).names == ["a\\rb", "\\rG"]
+
+
 def test_it_agrees_with_read_run(tmp_path: Path) -> None:
     folder = record(tmp_path / "gan", 50)
 
