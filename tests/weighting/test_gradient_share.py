@@ -363,10 +363,17 @@ def test_a_resumed_run_goes_on_bit_for_bit(log_every: int | None) -> None:
 
 
 def test_a_state_of_something_else_is_an_error_and_changes_nothing() -> None:
-    _, weighting = group_of(TwoHeads())
+    net = TwoHeads()
+    group, weighting = group_of(net)
+    new = weighting.state_dict()
+    group.update(net(0))
+    before = weighting.state_dict()
 
-    with pytest.raises(ValueError, match="the state must be that of a GradientShareWeighting"):
-        weighting.load_state_dict({"a": 1.0})
+    for bad in ({"a": 1.0}, new | {"of_norms": {}}, new | {"of_norms": {"steps": 1}}):
+        with pytest.raises(ValueError, match="the state must be that of a GradientShareWeighting"):
+            weighting.load_state_dict(bad)
+
+    assert weighting.state_dict() == before
 
 
 def test_after_a_reset_it_is_as_new() -> None:

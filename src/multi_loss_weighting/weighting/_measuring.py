@@ -198,9 +198,11 @@ class Measuring(Remembering):
             TypeError: If it is no mapping.
         """
         measured = checked_kind(state, Mapping, "state").get("of_norms")
-        if set(state) != {"of_losses", "of_norms"} or not isinstance(measured, Mapping):
-            msg = f"the state must be that of a {type(self).__name__}, got {[*state]}"
+        is_ours = set(state) == {"of_losses", "of_norms"} and isinstance(measured, Mapping)
+        if not is_ours or set(measured) != {"steps", "measured_at"}:
+            msg = f"the state must be that of a {type(self).__name__}, got {state!r:.200}"
             raise ValueError(msg)
+        steps, last = measured["steps"], dict(measured["measured_at"])
         super().load_state_dict(state["of_losses"])
-        self._steps, self._last = measured["steps"], dict(measured["measured_at"])
+        self._steps, self._last = steps, last
         self._measured, self._at = {}, None
