@@ -45,7 +45,8 @@ class Forked:
     stdin = stdout = stderr = None
 
     def __init__(self, connection: socket.socket) -> None:
-        self._lines = connection.makefile()
+        # Without a buffer, which might take the line of a process that is over already, too.
+        self._lines = connection.makefile("rb", buffering=0)
         self._connection = connection
         self.pid = int(self._lines.readline())
         self.returncode: int | None = None
