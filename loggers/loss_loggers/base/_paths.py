@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EINVAL
 from typing import TYPE_CHECKING
 
@@ -49,12 +49,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
     If that fails, what is there stays as it was.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}-{os.urandom(4).hex()}")
+    # Cut, for the name itself may be as long as one can be.
+    draft = path.with_name(f".{path.name[:50]}.{os.getpid()}-{os.urandom(4).hex()}")
     try:
         yield draft
         draft.replace(path)
     except BaseException as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # which would hide why
+            draft.unlink()
         if isinstance(error, OSError) and error.filename == str(draft):
             error.filename = str(path)  # the one that somebody knows
         raise
