@@ -20,6 +20,7 @@ from ._rows import read_rows as read_rows
 from ._run_folder import EPOCH_COLUMNS as EPOCH_COLUMNS
 from ._run_folder import EPOCHS as EPOCHS
 from ._run_folder import INFO as INFO
+from ._run_folder import NOTES as NOTES
 from ._run_folder import RunIsHeldError as RunIsHeldError
 from ._run_folder import holding as holding
 from ._run_folder import is_abandoned as is_abandoned

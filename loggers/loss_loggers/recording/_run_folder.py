@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INFO = "run.json"
+NOTES = "notes.json"
 LOCK = ".lock"
 _BLOCK = 65536
 MOST_MISSING = 8
@@ -100,14 +101,24 @@ def writing(output: Path) -> Iterator[Path]:
         ValueError: If it is a file of a record, which is never overwritten.
     """
     target = output.parent / realpath(output)  # a link stays one
-    if target.suffix.lower() in (".csv", ".json") and target.is_file() and is_run(target.parent):
+    if _is_of_a_record(output) or _is_of_a_record(target):
         msg = f"{output} belongs to a run and stays as it is: name another file"
         raise ValueError(msg)
-    if output.exists() and not output.is_file():  # a pipe
+    if output.exists() and not target.is_file():  # a pipe, or what has no name any more
         yield output
-    else:
-        with replacing(target) as draft:
-            yield draft
+        return
+    with replacing(target) as draft:
+        with suppress(FileNotFoundError), target.open("r+b"):  # what may not be written stays
+            draft.touch()
+            draft.chmod(target.stat().st_mode & 0o777)  # as it was private before
+        yield draft
+
+
+def _is_of_a_record(path: Path) -> bool:
+    """Whether a run has a file of this name, or may get one."""
+    path = path.parent / path.name.lower()  # some file systems tell no capitals apart
+    is_ours = path.name in (INFO, NOTES) or path.match("epochs*.csv") or part_number(path)
+    return bool(is_ours) and (path.parent / INFO).exists()
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from loss_loggers.recording import holding, read_json, write_json
+from loss_loggers.recording import NOTES, holding, read_json, write_json
 from loss_loggers.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
-NOTES = "notes.json"
 LOCK = ".notes.lock"
 PATIENCE = 5.0
 """Seconds to wait for another process that writes notes just now."""

@@ -7,10 +7,9 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from loss_dashboard.runs.cache import Cache, stamp, stamps
-from loss_dashboard.runs.notes import NOTES
 from loss_dashboard.runs.summary import Summary, name_in, run_folders, summarize
 from loss_dashboard.runs.unique_names import unique_name
-from loss_loggers.recording import INFO, parts
+from loss_loggers.recording import INFO, NOTES, parts
 
 from ._run_session import RunSession
 
