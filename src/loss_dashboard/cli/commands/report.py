@@ -4,14 +4,7 @@ from pathlib import Path
 
 import click
 
-from loss_dashboard.cli._common import (
-    fail,
-    group_option,
-    run_argument,
-    runs_at,
-    say,
-    why,
-)
+from loss_dashboard.cli._common import fail, group_option, run_argument, runs_at, say, why
 
 MOST = 6
 MOST_GROUPED = 100
