@@ -126,35 +126,40 @@ def test_steps_that_a_logger_records_are_rows_of_their_own() -> None:
 
 
 class Signalled(Tracer):
-    """Saves a state where it would interrupt, as the handler of a signal does."""
+    """Does something where it would interrupt, as the handler of a signal does."""
 
-    def __init__(self, stop: int | None, save: Callable[[], object]) -> None:
+    def __init__(self, stop: int | None, act: Callable[[], object]) -> None:
         super().__init__(stop)
-        self._save = save
+        self._act = act
 
     def interrupt(self) -> None:
         before = sys.gettrace()
         sys.settrace(None)
-        self._save()
+        self._act()
         sys.settrace(before)
 
 
+@pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_a_signal_that_saves_a_state_costs_no_row_and_no_epoch(make: Callable[..., Any]) -> None:
-    def rows_with(stop: int | None) -> tuple[list[int], int, int]:
+@pytest.mark.parametrize("what", ["save", "flush", "look"])
+def test_the_handler_of_a_signal_costs_no_step_no_row_and_no_epoch(
+    what: str, make: Callable[..., Any], log_every: int | None
+) -> None:
+    def rows_with(stop: int | None) -> tuple[list[int], int, str, int]:
         memory = MemoryLogger()
-        who, take = make(memory, None)
-        tracer = Signalled(stop, who.state_dict)
+        who, take = make(memory, log_every)
+        tracer = Signalled(stop, lambda: WHATS[what](who))
         with tracer.watching():
-            take(0)
-            take(1)
+            for step in range(STEPS if log_every else 2):
+                take(step)
             who.end_epoch()
         who.flush()
         steps = [step for step, _, row in memory.rows if "epoch" not in row]
-        return steps, len(memory.rows) - len(steps), tracer.events
+        known = ",".join(map(repr, who.values() if isinstance(who, Trackers) else [who]))
+        return steps, len(memory.rows) - len(steps), known, tracer.events
 
-    *_, events = rows_with(None)
+    *expected, events = rows_with(None)
 
     assert events > 100
-    for stop in points(events, "signal", 300):
-        assert rows_with(stop)[:2] == ([0, 1], 1), stop
+    for stop in points(events, "signal", 150):
+        assert rows_with(stop)[:3] == tuple(expected), stop

@@ -175,7 +175,7 @@ class LossGroup(nn.Module):
     def step(self, step: int) -> None:
         recorder = self._step.recorder
         with recorder.lock:
-            recorder.state = recorder.state._replace(step=checked_step(step))
+            recorder.change(step=checked_step(step))
 
     @property
     def names(self) -> tuple[str, ...]:

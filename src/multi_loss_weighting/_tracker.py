@@ -177,7 +177,7 @@ class LossTracker(LossView):
     def step(self, step: int) -> None:
         recorder = self.recorder
         with recorder.lock:
-            recorder.state = recorder.state._replace(step=checked_step(step))
+            recorder.change(step=checked_step(step))
 
     @property
     def finite(self) -> Tensor:

@@ -14,6 +14,7 @@ from .accelerator._readback import Entry, Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
 from .statistics._record import RARE, UPDATES, LossRecord
+from .step._taking import Taking
 from .step.report._outbox import Outbox
 from .step.report._reporter import PendingEpoch, make_reporter
 from .tensors._state import pack, unpack
@@ -40,13 +41,16 @@ class _State(NamedTuple):
     taken: int = 0
 
 
-class Trackers(Mapping[str, LossTracker]):
+class Trackers(Taking, Mapping[str, LossTracker]):
     """Trackers made together: each has its own update and backward, all share a row and a step.
 
     Args:
         names: The names of the losses, in the order of the row.
         logger: Where rows go: anything with `log_metrics`, a list of such, or None for nowhere.
         **settings: Of `LossTracker`; a dict from name to value gives each loss its own.
+
+    Attributes:
+        lost: How many steps could not be read back from an accelerator.
 
     Raises:
         ValueError: If a name comes twice, or a setting names a loss that is not among `names`.
@@ -72,11 +76,11 @@ class Trackers(Mapping[str, LossTracker]):
             for name, value in by_name(setting, names, key).items():
                 own[name][key] = value
         self._trackers = {name: LossTracker(name, **own[name]) for name in names}
-        self._state = _State(0, {name: self._numbers(name) for name in names})
-        self._lost = 0
+        self.state = _State(0, {name: self._numbers(name) for name in names})
+        self.lost = 0
         first = self._trackers[names[0]].recorder
         self._ranks = first.ranks
-        self._outbox = Outbox(make_reporter(logger, self.hyperparams))
+        self.outbox = Outbox(make_reporter(logger, self.hyperparams))
         # A step leaves one entry for each loss, and one for itself.
         self._readback = Readback(first.readback.every * (len(self) + 1), self._resume)
         for tracker in self.values():
@@ -84,8 +88,8 @@ class Trackers(Mapping[str, LossTracker]):
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
-        if self._outbox.reporter is not None:
-            self._readback.come_before_the_end_of(self._outbox.reporter.logger)
+        if self.outbox.reporter is not None:
+            self._readback.come_before_the_end_of(self.outbox.reporter.logger)
 
     def _numbers(self, name: str) -> Numbers:
         return self._trackers[name].recorder.state.records[0]
@@ -117,44 +121,44 @@ class Trackers(Mapping[str, LossTracker]):
             tracker.recorder.state.losses.template.check_extra(own)
         step = None if step is None else checked_step(step)
         with self._readback.lock:
-            at = self._state.step if step is None else step
+            at = self.state.step if step is None else step
             (self._end_later if self._readback else self._end_now)(at, own)
 
     def _end_now(self, step: int, own: dict[str, Any]) -> None:
         self._resume()
         row, seen = self._row()
-        number = self._state.number + 1
+        number = self.state.number + 1
         held = None
         if self._reports:
             row |= {name: float(value) for name, value in own.items()}
             held = number, Pending([(step, row_time(), row)])
-            self._outbox.rows.append(held)
-        self._state = _State(step + 1, seen, number, number)
+            self.outbox.rows.append(held)
+        self.state = _State(step + 1, seen, number, number)
         self._resume(held)
 
     def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
         for tracker in self.values():
-            if tracker.step != self._state.step:
-                tracker.step = self._state.step
+            if tracker.step != self.state.step:
+                tracker.step = self.state.step
         ended = 0
-        for means in self._outbox.epochs:
+        for means in self.outbox.epochs:
             if self._readback:
                 self._readback.wait()  # which calls this, too
             for tracker in self.values():
                 if tracker.recorder.state.epoch == means.epoch:
                     tracker.end_epoch()
             ended = means.epoch + 1
-        self._outbox.send(self._state.taken, ended, held)
+        self.outbox.send(self.state.taken, ended, held)
 
     @property
     def _reports(self) -> bool:
-        return self._outbox.reporter is not None and self._ranks.is_reporter
+        return self.outbox.reporter is not None and self._ranks.is_reporter
 
     def _row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
         """What there is to report since the last row, and what was reported with it."""
         row: dict[str, Any] = {}
-        seen = dict(self._state.reported)
+        seen = dict(self.state.reported)
         for name, tracker in self.items():
             before, now = seen[name], self._numbers(name)
             if now[UPDATES] != before[UPDATES]:
@@ -169,32 +173,20 @@ class Trackers(Mapping[str, LossTracker]):
             tracker.use_readback()
         later = [name for name, value in own.items() if isinstance(value, Tensor)]
         tensors = [own[name] for name in later]
-        number = self._state.number + 1
+        number = self.state.number + 1
         self._readback.add(Entry(self, number, step, tensors, (own, later)))
-        self._state = self._state._replace(step=step + 1, number=number)
+        self.change(step=step + 1, number=number)
         self._resume()
         self._readback.proceed()
 
     def complete(self, entry: Entry, values: list[list[float]]) -> None:
         """Make the row of a step that was read back."""
-        if entry.number <= self._state.taken:
-            return
-        metrics, seen = self._row()
         own, later = entry.details
-        if self._reports:
-            known = {name: value for name, (value,) in zip(later, values, strict=True)}
-            self._outbox.put_late(entry.number, (entry.step, entry.time, metrics | own | known))
-        self._state = self._state._replace(reported=seen, taken=entry.number)
-
-    def has(self, entry: Entry) -> bool:
-        """Whether the step counts: it was not interrupted before."""
-        return entry.number <= self._state.number
-
-    def let_go(self, entry: Entry) -> None:
-        """Do without the row of a step that cannot be read."""
-        if entry.number > self._state.taken:
-            self._state = self._state._replace(taken=entry.number)
-            self._lost += 1
+        known = {name: value for name, (value,) in zip(later, values, strict=True)}
+        while entry.number > (state := self.state).taken:
+            metrics, seen = self._row()
+            row = (entry.step, entry.time, metrics | own | known) if self._reports else None
+            self.take(entry, state, row, reported=seen)
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows."""
@@ -202,11 +194,6 @@ class Trackers(Mapping[str, LossTracker]):
             for tracker in self.values():
                 tracker.flush()
             self._resume()
-
-    @property
-    def lost(self) -> int:
-        """How many steps could not be read back from an accelerator."""
-        return self._lost
 
     def end_epoch(self) -> dict[str, float]:
         """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.
@@ -218,7 +205,7 @@ class Trackers(Mapping[str, LossTracker]):
             first, *others = (tracker.recorder for tracker in self.values())
             epoch = first.state.epoch
             for one in others:  # also one that ended an epoch, or was loaded, by itself
-                one.state = one.state._replace(epoch=epoch)
+                one.change(epoch=epoch)
             records = {name: LossRecord._make(self._numbers(name)) for name in self}
             means = {
                 name: (record.epoch_mean, record.epoch_samples)
@@ -226,7 +213,7 @@ class Trackers(Mapping[str, LossTracker]):
                 if record.epoch_samples
             }
             told = means if self._reports else {}
-            self._outbox.epochs.append(PendingEpoch(epoch, told, max(self._state.step - 1, 0)))
+            self.outbox.epochs.append(PendingEpoch(epoch, told, max(self.state.step - 1, 0)))
             self._resume()
         return {name: mean for name, (mean, _) in means.items()}
 
@@ -255,15 +242,15 @@ class Trackers(Mapping[str, LossTracker]):
     def _renew(self, name: str) -> None:
         """A loss was reset or loaded: what it begins with is no news."""
         with self._readback.lock:
-            reported = {**self._state.reported, name: self._numbers(name)}
-            self._state = self._state._replace(reported=reported)
+            reported = {**self.state.reported, name: self._numbers(name)}
+            self.change(reported=reported)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every number that must survive a restart: a tensor for each loss, one for the step."""
         with self._readback.lock:
             self.flush()
             own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
-            state = self._state
+            state = self.state
         updates = {
             name: [numbers[UPDATES], numbers[RARE].blocks_completed]
             for name, numbers in state.reported.items()
@@ -298,5 +285,5 @@ class Trackers(Mapping[str, LossTracker]):
                 updates, blocks = own["reported"][name]
                 rare = record.rare._replace(blocks_completed=blocks)
                 reported[name] = record._replace(updates=updates, rare=rare)
-            self._outbox.rows, self._outbox.epochs = [], []
-            self._state = self._state._replace(step=own["step"], reported=reported)
+            self.outbox.rows, self.outbox.epochs = [], []
+            self.change(step=own["step"], reported=reported)

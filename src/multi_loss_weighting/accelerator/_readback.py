@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections import deque
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,7 +83,6 @@ class Readback:
         self._deliver = deliver
         # One attribute, so that no step is in both or in none, whoever interrupts.
         self._held: tuple[list[Entry], tuple[Transfer, list[Entry]] | None] = [], None
-        self._arrived: deque[tuple[Entry, list[list[float]]]] = deque()
         self._failures = 0
         self._has_warned = False
         self._is_awaited = False
@@ -92,7 +90,7 @@ class Readback:
     def __len__(self) -> int:
         """How many steps the host does not know."""
         entries, sent = self._held
-        return len(self._arrived) + len(entries) + (0 if sent is None else len(sent[1]))
+        return len(entries) + (0 if sent is None else len(sent[1]))
 
     def come_before_the_end_of(self, logger: BaseLogger) -> None:
         """Have the rows outlive their group, and come before the logger or the run ends."""
@@ -110,7 +108,10 @@ class Readback:
         with self.lock:
             if self._is_awaited:
                 _waiting.add(self)
-            self._held[0].append(entry)
+            entries: list[Entry] | None = None
+            while self._held[0] is not entries:  # they may be sent by the handler of a signal
+                entries = self._held[0]
+                entries.append(entry)
 
     def proceed(self) -> None:
         """Send what is due, and take in what has arrived, without waiting longer than needed."""
@@ -150,25 +151,22 @@ class Readback:
 
     def _send(self) -> None:
         self._take_in()  # What was sent before, if there is any: it left `every` steps ago.
-        entries = _without_interrupted(self._held[0])
-        if entries:
-            transfer = Transfer([entry.tensors for entry in entries])
-            self._held = [], (transfer, entries)
-        elif self._held[0]:
-            self._held = [], None
+        held = self._held
+        count = len(held[0])
+        due, begun = _due(held[0][:count])
+        sent = (Transfer([entry.tensors for entry in due]), due) if due else None
+        if self._held is held:  # The handler of a signal may have sent them meanwhile.
+            self._held = [*begun, *held[0][count:]], sent
 
     def _take_in(self) -> None:
         sent = self._held[1]
-        if not self._arrived:
-            if sent is None:
-                return
-            self._arrived = deque(zip(sent[1], sent[0].open(), strict=True))
-            self._failures, self._has_warned = 0, False
-        while self._arrived:  # Whoever interrupts it finds the rest there, and so who calls back.
-            entry, own = self._arrived[0]
+        if sent is None:
+            return
+        values = sent[0].open()
+        self._failures, self._has_warned = 0, False
+        # Whoever interrupts it, or calls back, begins anew: each step is taken in once.
+        for entry, own in zip(sent[1], values, strict=True):
             entry.owner.complete(entry, own)
-            if self._arrived and self._arrived[0][0] is entry:
-                self._arrived.popleft()
         if self._held[1] is sent:
             self._held = self._held[0], None
         self._deliver()
@@ -186,11 +184,11 @@ class Readback:
 
     def _let_go(self, error: Exception) -> None:
         entries, sent = self._held
-        gone = [*([] if sent is None else sent[1]), *_without_interrupted(entries)]
+        due, begun = _due(entries)
+        gone = [*([] if sent is None else sent[1]), *due]
         for entry in gone:
             entry.owner.let_go(entry)
-        self._arrived.clear()
-        self._held, self._failures = ([], None), 0
+        self._held, self._failures = (begun, None), 0
         _waiting.discard(self)
         self._warn(f"the losses of the last {len(gone)} steps could not be read back ({error})")
 
@@ -201,15 +199,21 @@ class Readback:
             warn_user(text)
 
 
-def _without_interrupted(entries: Sequence[Entry]) -> list[Entry]:
-    """Those of steps that count: of two of one number the first was interrupted before it did."""
-    counted: dict[tuple[int, int], Entry] = {}
+def _due(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Those of steps that count, and those that were begun: they may be going on, or interrupted.
+
+    Of two of one number the first was interrupted before it counted.
+    """
+    last: dict[tuple[int, int], Entry] = {}
     for entry in entries:
-        if entry.owner.has(entry):
-            key = id(entry.owner), entry.number
-            counted.pop(key, None)
-            counted[key] = entry
-    return list(counted.values())
+        key = id(entry.owner), entry.number
+        last.pop(key, None)
+        last[key] = entry
+    due: list[Entry] = []
+    begun: list[Entry] = []
+    for entry in last.values():
+        (due if entry.owner.has(entry) else begun).append(entry)
+    return due, begun
 
 
 class LastCall:

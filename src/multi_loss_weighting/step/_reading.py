@@ -190,7 +190,7 @@ class Reading:
             own.history.are_given = state.losses.options.are_given
             if saved is not None:
                 own.history.load_numbers(*saved)
-            self.recorder.state = state._replace(buffer=0)
+            self.recorder.change(buffer=0)
             self.device = own
         own.history.use(self.recorder.state.buffer)
         return own

@@ -19,12 +19,14 @@ from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 from ._memory import as_list
 from ._step_state import StepState, taken_in
+from ._taking import Taking
 from .report._outbox import Outbox
 from .report._reporter import PendingEpoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from loss_loggers import Row
     from multi_loss_weighting.batch._batch import Batch
     from multi_loss_weighting.batch._nonfinite import NonfinitePolicy
     from multi_loss_weighting.statistics._record import Numbers
@@ -46,7 +48,7 @@ class Later(NamedTuple):
     later: list[str]
 
 
-class Recorder:
+class Recorder(Taking):
     """Keeps the state of a step, which it replaces wholly or not at all.
 
     Args:
@@ -59,6 +61,8 @@ class Recorder:
     Attributes:
         stride: How far each step moves the count of steps.
     """
+
+    state: StepState
 
     def __init__(
         self,
@@ -291,7 +295,7 @@ class Recorder:
         known = None if isinstance(weights, Tensor) else as_list(weights)
         details = Later(batch.given, known, samples, dict(extra), later)
         self.readback.add(Entry(self, number, step, tensors, details))
-        self.state = state._replace(
+        self.change(
             step=step + self.stride,
             number=number,
             buffer=buffer,
@@ -306,40 +310,28 @@ class Recorder:
 
     def complete(self, entry: Entry, values: list[list[float]]) -> None:
         """Take in a step that was read back."""
-        state = self.state
-        if entry.number <= state.taken:
-            return
         details: Later = entry.details
         numbers, (total,), *more = values
         weights = more[-1] if details.weights is None else details.weights
-        if details.samples is None:
-            tallied = read_tally(numbers)
-            measured: float | Tallied = tallied
-            batch = state.losses.reader.known(tallied.losses, tallied.given)
-        else:
-            measured = details.samples
-            batch = state.losses.reader.known(numbers, details.given)
-        records, bad = taken_in(state, batch, weights, measured, entry.step)
-        if self.reports:
-            own = dict(details.extra)
-            own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
-            template = state.losses.template
-            reported = template.row(state.records, records, batch.given)
-            ours = reported | ({template.total: total} if template.total else {})
-            self.outbox.put_late(entry.number, (entry.step, entry.time, ours | own | ours))
-        self.state = state._replace(records=records, taken=entry.number)
-        if bad:
-            self._complain(bad, entry.step)
-
-    def has(self, entry: Entry) -> bool:
-        """Whether the step counts: it was not interrupted before."""
-        return entry.number <= self.state.number
-
-    def let_go(self, entry: Entry) -> None:
-        """Do without a step that cannot be read."""
-        if entry.number > self.state.taken:
-            self.state = self.state._replace(taken=entry.number)
-            self.lost += 1
+        while entry.number > (state := self.state).taken:
+            if details.samples is None:
+                tallied = read_tally(numbers)
+                measured: float | Tallied = tallied
+                batch = state.losses.reader.known(tallied.losses, tallied.given)
+            else:
+                measured = details.samples
+                batch = state.losses.reader.known(numbers, details.given)
+            records, bad = taken_in(state, batch, weights, measured, entry.step)
+            row: Row | None = None
+            if self.reports:
+                own = dict(details.extra)
+                own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
+                template = state.losses.template
+                reported = template.row(state.records, records, batch.given)
+                ours = reported | ({template.total: total} if template.total else {})
+                row = entry.step, entry.time, ours | own | ours
+            if self.take(entry, state, row, records=records) and bad:
+                self._complain(bad, entry.step)
 
     # Epochs.
 

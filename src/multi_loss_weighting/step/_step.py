@@ -254,12 +254,11 @@ class Step:
                     self.tell_ranks(error)
                 raise
             sums = self._with(batch, samples)
-            state = self.recorder.state
-            self.recorder.state = state._replace(sums=sums, extra=_added(state.extra, own))
+            self.recorder.change(sums=sums, extra=_added(self.recorder.state.extra, own))
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""
-        self.recorder.state = self.recorder.state._replace(sums=None, remembered=(), extra={})
+        self.recorder.change(sums=None, remembered=(), extra={})
         self.weighing.give_up()
 
     def _with(self, batch: Batch, samples: Any) -> Tensor:

@@ -116,8 +116,7 @@ class Weighing:
         self._keep(weighed(state.losses.names, batch, weighted))
 
     def _keep(self, new: Weighed) -> None:
-        state = self.recorder.state
-        self.recorder.state = state._replace(remembered=remember(state.remembered, new))
+        self.recorder.change(remembered=remember(self.recorder.state.remembered, new))
 
     @without_grad
     def recalled(self, batch: Batch, step: int) -> tuple[Any, Any]:
@@ -203,7 +202,7 @@ class Weighing:
             history.step = self.recorder.state.step - 1
             # In C, so that no interrupt comes between the call and the note that it was made.
             next(map(hook, *untold, repeat(history)), None)
-        self.recorder.state = self.recorder.state._replace(untold=None)
+        self.recorder.change(untold=None)
 
     def give_up(self) -> None:
         """Tell it that what it weighed since the last step will not be recorded."""

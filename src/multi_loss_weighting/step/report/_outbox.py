@@ -25,6 +25,8 @@ class Outbox:
     Attributes:
         reporter: Who gets the rows; None for nobody.
         rows: The numbers of steps, each with its row.
+        late: The numbers of steps that were read back, each with its row, and those of them that
+            are going out. One attribute, so that no row is in both or in none.
         epochs: The means of epochs.
 
     Args:
@@ -35,22 +37,14 @@ class Outbox:
         self.reporter = reporter
         self.rows: list[tuple[int, Pending]] = []
         self.epochs: list[PendingEpoch] = []
-        # One attribute, so that no row is in both or in none.
-        self._late: tuple[list[tuple[int, Row]], Pending | None] = [], None
+        self.late: tuple[list[tuple[int, Row]], Pending | None] = [], None
         self._counted = 0, 0
         self._sender: FrameType | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy does not send what is held here once more."""
-        empty: dict[str, Any] = {"rows": [], "epochs": [], "_late": ([], None), "_sender": None}
+        empty: dict[str, Any] = {"rows": [], "epochs": [], "late": ([], None), "_sender": None}
         return self.__dict__ | empty
-
-    def put_late(self, number: int, row: Row) -> None:
-        """Hold the row of a step that was read back, in place of one that it had before."""
-        held = self._late[0]
-        if held and held[-1][0] == number:
-            held.pop()
-        held.append((number, row))
 
     def send(
         self,
@@ -78,7 +72,7 @@ class Outbox:
         try:
             self._sender = sys._getframe()
             while True:
-                if self._late[0] or self._late[1]:
+                if self.late[0] or self.late[1]:
                     self._send_late()
                 elif self.epochs:
                     self._send_epoch()
@@ -100,14 +94,17 @@ class Outbox:
         return frame is not None
 
     def _send_late(self) -> None:
-        held, pending = self._late
+        held, pending = self.late
         if pending is None:
-            pending = Pending(row for number, row in held if number <= self._counted[0])
+            count = len(held)
+            # By number, for an interrupted step comes again.
+            rows = {number: row for number, row in held[:count] if number <= self._counted[0]}
+            pending = Pending(rows.values())
             pending.late = True
-            self._late = [], pending
+            self.late = held[count:], pending
         if self.reporter is not None:
             self.reporter.report(pending)
-        self._late = self._late[0], None
+        self.late = self.late[0], None
 
     def _send_epoch(self) -> None:
         means = self.epochs[0]
