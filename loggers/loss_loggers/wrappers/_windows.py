@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, nan
+from math import inf, isfinite, nan
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,7 +27,7 @@ _ANSWERS = 15
 """How many answers are known beside the last: an interrupted delivery comes again soon."""
 
 _NONE: _Values = (0, nan, 0.0, inf, -inf)
-"""The values of one metric: their count, the last, the total, the least and the greatest."""
+"""The values of one metric: their count, the last, the mean, the least and the greatest."""
 
 
 class Windows:
@@ -134,18 +134,21 @@ class _Window(NamedTuple):
         step, time, metrics = row
         for name in names:
             value = float(metrics[name])
-            count, _, total, least, greatest = values.get(name, _NONE)
-            # A NaN stays in the total, so that the mean shows it, and out of the extremes, so that
-            # they show the others: no comparison with it is true.
+            count, _, mean, least, greatest = values.get(name, _NONE)
+            count += 1
+            # Not a total, which may be larger than floats go.
+            mean += value / count - mean / count if isfinite(mean) else value
+            # A NaN stays in the mean, which shows it, and out of the extremes, so that they show
+            # the others: no comparison with it is true.
             least = min(least, value)
             greatest = max(greatest, value)
-            values[name] = count + 1, value, total + value, least, greatest
+            values[name] = count, value, mean, least, greatest
         return _Window(self.number, step, time, values, _joined(self.spans, spans))
 
     def metrics(self, reduce: Reduction, *, extremes: bool) -> Metrics:
         metrics: Metrics = {}
-        for name, (count, last, total, least, greatest) in self.values.items():
-            metrics[name] = last if reduce == "last" else total / count
+        for name, (_, last, mean, least, greatest) in self.values.items():
+            metrics[name] = last if reduce == "last" else mean
             if extremes:
                 metrics |= _extremes(name, least, greatest)
         return metrics
