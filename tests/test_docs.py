@@ -112,6 +112,25 @@ def test_a_release_has_no_path_that_pypi_would_have_to_follow(tmp_path: Path) ->
     assert (tmp_path / "pyproject.toml").read_text("utf-8").endswith('"https://github.com/we/us"\n')
 
 
+def test_each_page_is_reached_from_the_readme_by_links_that_lead_somewhere() -> None:
+    folders = (TOP, *(TOP / name for name in ("docs", "docker", "notebooks", "benchmarks")))
+    pages = {page for folder in folders for page in folder.glob("*.md")}
+    reached: set[Path] = set()
+    unread = {TOP / "README.md"}
+    while unread:
+        page = unread.pop()
+        reached.add(page)
+        text = re.sub(r"(?ms)^```.*?^```", "", page.read_text(encoding="utf-8"))
+        found = map("".join, re.findall(r'\]\(([^)#\s]+)|(?:href|src|srcset)="([^"#]+)"', text))
+        links = {page.parent / link for link in found if "://" not in link}
+        # The site alone has these; their page says so.
+        links = {Path(os.path.normpath(link)) for link in links if link.parent.name != "reports"}
+        assert {link for link in links if not link.exists()} == set(), page
+        unread |= {link for link in links if link.suffix == ".md"} - reached
+
+    assert pages - reached == set()
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The site, built anew with warnings as errors; of its runs a twentieth is recorded."""

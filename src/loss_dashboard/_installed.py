@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from importlib.util import find_spec
 from typing import NamedTuple
 
 DISTRIBUTION = "multi-loss-weighting"
@@ -41,6 +42,15 @@ def how_to_install(extra: str) -> str:
     "pip install 'multi-loss-weighting[plot]'"
     """
     return f"pip install '{DISTRIBUTION}[{extra}]'"
+
+
+def what_first(extra: str, *needed: str) -> str:
+    """What a hint ends with: what to type before it, if anything that is needed is missing.
+
+    >>> what_first("plot", "json"), what_first("plot", "json", "no_such_package")
+    ('', ", after pip install 'multi-loss-weighting[plot]'")
+    """
+    return "" if all(map(find_spec, needed)) else f", after {how_to_install(extra)}"
 
 
 def _name_and_extra(requirement: str) -> tuple[str, str]:

@@ -60,6 +60,17 @@ class Destination:
             filter(None, (every.first_place() for every in _windows(self._logger))), default=None
         )
 
+    def ended(self) -> tuple[dict[str, Place], ...]:
+        """Where the record has the last row that each `Every` has sent of each loss."""
+        return tuple(every.ended() for every in _windows(self._logger))
+
+    def go_on(self, ended: tuple[dict[str, Place], ...]) -> None:
+        """Have each `Every` go on behind these places, or from its first row if they are others."""
+        found = list(_windows(self._logger))
+        known = ended if len(ended) == len(found) else ({},) * len(found)
+        for every, places in zip(found, known, strict=True):
+            every.go_on(places)
+
     def finish(self) -> None:
         """Send what an `Every` holds back: its last window, whole or not."""
         for every in _windows(self._logger):

@@ -31,7 +31,7 @@ from .on_disk._spool import checksum, read_spool
 from .on_disk._target_folder import SENT, CopiedRunError, folder_name, is_spool, noted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from loss_loggers.base._pending import Place, Span
     from loss_loggers.base._protocol import Row
@@ -72,6 +72,8 @@ class Cursor(NamedTuple):
     generation: int = 0
     rows: Place = START
     epochs: Place = (EPOCHS, 0)
+    ended: tuple[dict[str, Place], ...] = ()
+    """How far behind `rows` each `Every` has sent each loss, whose windows end at other rows."""
     is_open: bool = False
     """Whether more may have arrived: it was killed, or failed, before it could write that down."""
 
@@ -203,16 +205,23 @@ def _cursor(path: Path) -> Cursor:
     known = {name: file[name] for name in Cursor._fields if name in file}
     try:
         for name in ("rows", "epochs"):
-            part, offset = map(int, known.get(name, getattr(Cursor(), name)))
-            known[name] = part, offset
+            known[name] = _place(known.get(name, getattr(Cursor(), name)))
         known["generation"] = int(known.get("generation", 0))
         for name in ("undelivered", "checks"):
             known[name] = {key: int(number) for key, number in dict(known.get(name, {})).items()}
+        known["ended"] = tuple(
+            {loss: _place(end) for loss, end in every.items()} for every in known.get("ended", ())
+        )
         known["kept"] = tuple(map(span, known.get("kept", ())))
-    except (TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
         msg = f"it is not as sync wrote it ({in_short(error)}): delete it to send all again"
         raise UnreadableError(path, 1, msg) from None
     return Cursor(**known)
+
+
+def _place(numbers: Iterable[Any]) -> Place:
+    part, offset = map(int, numbers)
+    return part, offset
 
 
 class _Record:
@@ -238,6 +247,10 @@ class _Record:
             generation=len(self._resumed),
             rows=place(cursor.generation, cursor.rows),
             epochs=place(cursor.generation, cursor.epochs),
+            ended=tuple(
+                {loss: place(cursor.generation, end) for loss, end in every.items()}
+                for every in cursor.ended
+            ),
         )
 
     def pending(self, cursor: Cursor) -> Iterator[tuple[PendingItem, Cursor]]:

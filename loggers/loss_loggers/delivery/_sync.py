@@ -178,12 +178,15 @@ def _sent(pending: PendingRows, logger: Logger, progress: Progress | None) -> Su
     sent = Summary(pending.target)
     # Where it goes is known from now on, also if nothing of it arrives.
     pending.save(pending.cursor._replace(is_open=True))
-    for batch in _batches(pending):
-        outlet.send(batch)
-        sent = _added(sent, (item for item, _ in batch))
-        if progress is not None:
-            progress(sent.rows, total)
-    outlet.finish()
+    try:
+        for batch in _batches(pending):
+            outlet.send(batch)
+            sent = _added(sent, (item for item, _ in batch))
+            if progress is not None:
+                progress(sent.rows, total)
+        outlet.finish()
+    finally:
+        outlet.let_go()
     return _with_withheld(sent, pending)
 
 
@@ -196,6 +199,7 @@ class _Outlet:
         self._pending = pending
         self._reached = pending.cursor
         self._whole = Destination(logger, asked)
+        self._whole.go_on(pending.cursor.ended)
         # What was kept has passed all that changes rows, such as a Rename.
         behind = [one for one in ends(logger) if one is not logger]
         self._behind = [Destination(one, asked) for one in behind] or [self._whole]
@@ -204,6 +208,10 @@ class _Outlet:
         """Send what the logger holds back."""
         self._whole.finish()
         self._pending.save(self._reached._replace(is_open=False))
+
+    def let_go(self) -> None:
+        """Leave nothing in a window of an `Every` that would go out at its end, and come again."""
+        self._whole.go_on(())
 
     def send(self, batch: Batch) -> None:
         """Send what is alike."""
@@ -222,9 +230,10 @@ class _Outlet:
                 self._pending.save(safe)
 
     def _before_what_waits(self) -> Cursor:
-        """How far all has gone out: rows that an `Every` holds back are sent again."""
+        """How far all has gone out: rows that an `Every` holds back are read again."""
         first = self._whole.first_place() or self._reached.rows
-        return self._reached._replace(rows=min(first, self._reached.rows))
+        rows = min(first, self._reached.rows)
+        return self._reached._replace(rows=rows, ended=self._whole.ended())
 
 
 def targets_of(run: str | PathLike[str]) -> list[str]:

@@ -57,7 +57,9 @@ class CsvLogger(BaseLogger):
     Args:
         path: The folder.
         resume: Whether to go on with the run that is there.
-        takeover: Whether to do so although another process writes it: that one stops writing.
+        takeover: Whether to do so although another process writes it: that one stops writing. The
+            first rank of a launcher so goes on with a run that another rank began; no later rank
+            does, for all of them would want the same one.
 
     Raises:
         RuntimeError: If another process writes the run that is to be resumed.

@@ -91,13 +91,14 @@ class FolderClaim:
         if self.is_resumed and self._find():
             self._info.resume(run_info(self.path))
         else:
-            is_missed = self.is_resumed and is_run(self._wanted) and is_first_rank()
+            is_asked_for = self.is_resumed and (self._takeover or is_first_rank())
+            is_missed = is_asked_for and is_run(self._wanted)
             self.is_resumed = False
             self.path = claim(self._wanted)
             if is_missed:
                 warn(
                     f"another rank began {self._wanted}, so this one begins {self.path}:"
-                    " takeover=True goes on with it"
+                    " takeover=True goes on with it, on the first rank alone"
                 )
             self._lock = FileLock(self.path / LOCK)
             self.hold_again()

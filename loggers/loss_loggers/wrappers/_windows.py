@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, nan
+from math import inf, isfinite, nan
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -27,7 +27,7 @@ _ANSWERS = 15
 """How many answers are known beside the last: an interrupted delivery comes again soon."""
 
 _NONE: _Values = (0, nan, 0.0, inf, -inf)
-"""The values of one metric: their count, the last, the total, the least and the greatest."""
+"""The values of one metric: their count, the last, the mean, the least and the greatest."""
 
 
 class Windows:
@@ -51,6 +51,9 @@ class Windows:
         self._lock = RLock()
         # One attribute, for one operation replaces it, which Ctrl-C cannot come into.
         self._state: tuple[_Windows, _Answers] = ({}, ())
+        self.ended: dict[str, Place] = {}
+        """Where the record has the last row of what each loss has sent, as far as that is known."""
+        self._left_out: dict[str, Place] = {}
 
     def take(self, pending: Pending) -> Pending:
         """Take rows; give those of the windows that are complete by them.
@@ -83,6 +86,14 @@ class Windows:
         held = (spans for window in self._state[0].values() if (spans := window.spans))
         return min((start for spans in held for _, start, _ in spans), default=None)
 
+    def go_on(self, ended: dict[str, Place]) -> None:
+        """Begin anew where the record has rows behind these places: those before them were sent."""
+        with self._lock:
+            windows, answers = self._state
+            # What is pending of a record comes again.
+            self._state = {loss: own for loss, own in windows.items() if not own.spans}, answers
+            self.ended, self._left_out = {**ended}, {**ended}
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: it for name, it in vars(self).items() if name != "_lock"}
 
@@ -93,6 +104,11 @@ class Windows:
         step, time, metrics = row
         number = -(-step // self._size)
         names = _names(metrics)
+        if spans and self._left_out:
+            end, sent = spans[-1][2], self._left_out
+            names = {
+                loss: own for loss, own in names.items() if loss not in sent or end > sent[loss]
+            }
         ended = [n for n in names if n in windows and windows[n].number != number]
         rows = self._rows(windows, ended)
         for loss, mine in names.items():
@@ -105,7 +121,9 @@ class Windows:
     def _rows(self, windows: _Windows, losses: Iterable[str]) -> list[_Covering]:
         """Take the windows of these losses out, as one row for each step at which they ended."""
         rows: dict[int, _Covering] = {}
-        for window in [windows.pop(loss) for loss in losses]:
+        for loss, window in [(loss, windows.pop(loss)) for loss in losses]:
+            if window.spans:
+                self.ended[loss] = window.spans[-1][2]
             row, spans = rows.get(window.step) or ((window.step, window.time, {}), ())
             row[2].update(window.metrics(self._reduce, extremes=self._extremes))
             rows[window.step] = row, _joined(spans, window.spans)
@@ -134,18 +152,21 @@ class _Window(NamedTuple):
         step, time, metrics = row
         for name in names:
             value = float(metrics[name])
-            count, _, total, least, greatest = values.get(name, _NONE)
-            # A NaN stays in the total, so that the mean shows it, and out of the extremes, so that
-            # they show the others: no comparison with it is true.
+            count, _, mean, least, greatest = values.get(name, _NONE)
+            count += 1
+            # Not a total, which may be larger than floats go.
+            mean += value / count - mean / count if isfinite(mean) else value
+            # A NaN stays in the mean, which shows it, and out of the extremes, so that they show
+            # the others: no comparison with it is true.
             least = min(least, value)
             greatest = max(greatest, value)
-            values[name] = count + 1, value, total + value, least, greatest
+            values[name] = count, value, mean, least, greatest
         return _Window(self.number, step, time, values, _joined(self.spans, spans))
 
     def metrics(self, reduce: Reduction, *, extremes: bool) -> Metrics:
         metrics: Metrics = {}
-        for name, (count, last, total, least, greatest) in self.values.items():
-            metrics[name] = last if reduce == "last" else total / count
+        for name, (_, last, mean, least, greatest) in self.values.items():
+            metrics[name] = last if reduce == "last" else mean
             if extremes:
                 metrics |= _extremes(name, least, greatest)
         return metrics

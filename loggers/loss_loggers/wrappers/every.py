@@ -77,6 +77,14 @@ class Every(Tee):
         """Where the record has the first row that is pending, for who sends rows of a record."""
         return self._windows.first_place()
 
+    def ended(self) -> dict[str, Place]:
+        """Where the record has the last row of what was sent of each loss."""
+        return {**self._windows.ended}
+
+    def go_on(self, ended: dict[str, Place]) -> None:
+        """Leave out rows up to these places: an earlier one has sent them."""
+        self._windows.go_on(ended)
+
     def flush(self) -> None:
         """Send what is pending without waiting for the rest of the n steps."""
         self._flush()

@@ -44,15 +44,20 @@ ORDER = (
 )
 """What is said first."""
 
+WEIGHTS = ("capped weight", "large weight", "small weight")
+"""Of losses that are weighed together the first of these tells the others, too."""
+
 
 def explain(reader: RunReader, alerts: Sequence[Alert] | None = None) -> list[Alert]:
     """What deserves a look, the gravest first, in one to three sentences; none for a calm run.
 
-    Beside the alerts, of which those of a kind are one sentence, these are
+    Beside the alerts, of which those of a kind are one sentence and what follows from another is
+    left out, these are
 
     - nonfinite: with what preceded it in the 100 steps before: a change of a learning rate, a
       spike, a clamp, one of the user's own numbers that was lost.
-    - dominant: a loss makes at least 90 % of the total.
+    - dominant: a loss makes at least 90 % of the total; with its share of the weights, if that was
+      large.
     - equal weights: those of a weighting stayed within 5 % of equal ones for long.
     - gradients: what `LossGroup.diagnose` would say of the norms and cosines in the record, if
       losses differ in size or pull against each other.
@@ -80,14 +85,24 @@ def _explain(reader: RunReader, alerts: Sequence[Alert]) -> list[Alert]:
     found = defaultdict(list)
     for alert in alerts:
         found[alert.kind].append(alert)
-    said = {kind: _as_one(of_kind) for kind, of_kind in found.items()}
+    groups = list(find_groups(reader))
+    for group in groups:
+        known = [kind for kind in WEIGHTS if any(one.loss in group.names for one in found[kind])]
+        for kind in known[1:]:
+            found[kind] = [one for one in found[kind] if one.loss not in group.names]
+    said = {kind: _as_one(of_kind) for kind, of_kind in found.items() if of_kind}
     if first := said.get("nonfinite"):
         words = _after(before(reader, first.step))
         own, joint, others = first.text.partition(";")
         said["nonfinite"] = first._replace(text=f"{own}{words}{joint}{others}")
         if "a spike of" in words:
             said.pop("spike", None)
-    said |= {more.kind: more for more in (*_dominant(reader), *near_equal(find_groups(reader)))}
+    said |= {more.kind: more for more in (*_dominant(reader), *near_equal(groups))}
+    main, large = said.get("dominant"), said.get("large weight")
+    if main and large and main.loss == large.loss:
+        why = large.text.removeprefix(f"{large.loss} had")
+        said["dominant"] = main._replace(text=f"{main.text}, with{why}")
+        del said["large weight"]
     said |= {more.kind: more for more in gradient_advice(reader)}
     return _as_many_as_are_read([said[kind] for kind in ORDER if kind in said])
 
@@ -108,7 +123,9 @@ def text_of(reader: RunReader, explained: Sequence[Alert]) -> str:
 
 def sentence(alert: Alert) -> str:
     """An alert with the capital and the stop of a sentence; a loss keeps its name as it is."""
-    text = alert.text if alert.loss else alert.text[:1].upper() + alert.text[1:]
+    text = alert.text
+    if not alert.loss or not text.startswith(alert.loss):
+        text = text[:1].upper() + text[1:]
     return text if text.endswith(("?", ".")) else f"{text}."
 
 

@@ -64,14 +64,6 @@ COMMANDS: dict[click.Command, tuple[str, ...]] = {
 }
 """Each command with the examples that end its `--help`."""
 
-NEXT = {
-    "losses watch": "the newest run in this terminal, while it goes on",
-    "losses plot latest -o losses.png": "a picture of it",
-    "losses ls": "all runs",
-    "losses demo": "train a small network on several losses and record them",
-    "losses --help": "what else there is",
-}
-
 
 class _Losses(click.Group):
     """Commands in the order of their table; Ctrl-C ends each of them as shells expect."""
@@ -113,10 +105,25 @@ def app(context: click.Context) -> None:
     if context.invoked_subcommand != "demo":  # all others compute nothing that is worth threads
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # which numpy would start at once
     if context.invoked_subcommand is None:
-        from loss_dashboard._hints import hints
-
         print_runs(count=RECENT)
-        click.echo(f"\nNext\n{hints(NEXT)}")
+        click.echo(f"\nNext\n{_next()}")
+
+
+def _next() -> str:
+    from loss_dashboard._hints import hints
+    from loss_dashboard._installed import what_first
+
+    watched, drawn = what_first("tui", "textual"), what_first("plot", "matplotlib")
+    trained = what_first("demo", "sklearn", "matplotlib")
+    return hints(
+        {
+            "losses watch": f"the newest run in this terminal, while it goes on{watched}",
+            "losses plot latest -o losses.png": f"a picture of it{drawn}",
+            "losses ls": "all runs",
+            "losses demo": f"train a small network on several losses and record them{trained}",
+            "losses --help": "what else there is",
+        }
+    )
 
 
 def _add(command: click.Command, examples: tuple[str, ...]) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rich.console import Group
 
 from loss_dashboard._hints import hints, short
-from loss_dashboard._installed import how_to_install
+from loss_dashboard._installed import how_to_install, what_first
 from loss_dashboard.curves.numbers import figures
 from loss_dashboard.terminal.tables import loss_table, table
 from loss_dashboard.web import missing
@@ -41,7 +40,7 @@ def where_next(folder: Path, name: str, weighting: str, picture: tuple[str, str]
     files = {short(folder / file): content for file, content in contents.items()}
     run = short(folder)
     served = f", after {how_to_install('dashboard')}" if missing() else ""
-    watched = "" if find_spec("textual") else f", after {how_to_install('tui')}"
+    watched = what_first("tui", "textual")
     commands = {
         f"losses serve {run} --open": f"all of it in the browser{served}",
         f"losses demo --problem {name} --serve --open": "the same, live while it trains",

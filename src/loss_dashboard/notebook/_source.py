@@ -101,7 +101,7 @@ class Memory:
     @property
     def state(self) -> str:
         """Alive, as long as this process is."""
-        return "live"
+        return "running"
 
     def poll(self) -> bool:
         """Nothing is new but what was added."""

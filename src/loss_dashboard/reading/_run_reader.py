@@ -56,7 +56,7 @@ class RunReader:
     ...     reader = RunReader(logger.path)
     ...     logger.log_metrics({"loss/G": 0.25, "weight/G": 1.0}, step=1)
     ...     reader.poll(), reader.state, reader.series("G")["loss"].tolist()
-    (True, 'live', [0.5, 0.25])
+    (True, 'running', [0.5, 0.25])
 
     Args:
         path: The folder.
@@ -141,7 +141,7 @@ class RunReader:
 
     @property
     def state(self) -> str:
-        """What has become of it: "waiting" (no row yet), "live", "stale", "finished" or "crashed".
+        """What became of it: "waiting" (no row yet), "running", "stale", "finished" or "crashed".
 
         It is "stopped" where its logger was dropped before anybody closed it, and "unreadable"
         where rows would be waited for in vain.
@@ -278,8 +278,8 @@ class RunReader:
             self._problems.say(name, "")
         except OSError as error:
             self._problems.say(name, unreadable(name, error))
-        # While a run is live its last line may just be on its way.
-        is_torn = tail.half and self.state not in ("live", "waiting")
+        # While a run goes on its last line may just be on its way.
+        is_torn = tail.half and self.state not in ("running", "waiting")
         self._problems.say(f"half of {name}", torn(name, tail.half) if is_torn else "")
 
     def _read_blocks(self, tail: Tail) -> None:

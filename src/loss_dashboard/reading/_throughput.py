@@ -82,7 +82,7 @@ class Throughput:
             return recorded
         if not self._steps:
             return "waiting"
-        return "stale" if self.silent > self.patience else "live"
+        return "stale" if self.silent > self.patience else "running"
 
     @property
     def silent(self) -> float:
@@ -97,6 +97,6 @@ class Throughput:
         """
         starts = [moment for moment in (info.get("start"), self._first) if moment]
         start = min(starts, default=nan)
-        end = time() if self.state(state) in ("live", "waiting") else self._last
+        end = time() if self.state(state) in ("running", "waiting") else self._last
         recorded = info.get("end") or end
         return float((recorded if recorded >= start else end) - start)

@@ -87,7 +87,7 @@ class RunList(ModalScreen[Path | None]):
     def _fill(self, runs: list[Summary]) -> None:
         table: DataTable[Text] = self.query_one(DataTable)
         table.clear(columns=True)
-        columns = run_cells(runs)
+        columns = run_cells(runs, width=self.app.size.width)
         table.add_columns("run", *columns)
         for run, *cells in zip(runs, *columns.values(), strict=True):
             table.add_row(Text(run.name, "bold"), *cells, key=str(run.path))

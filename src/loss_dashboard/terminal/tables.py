@@ -72,7 +72,7 @@ WRAPPED = ("last", "best", "tags", "alerts")
 
 
 NUMBERS = ("step", "steps/s")
-NEEDED = {"started": 150, "steps/s": 130, "weighting": 110, "step": 70}
+NEEDED = {"started": 150, "steps/s": 130, "weighting": 110, "step": 70, "note": 70}
 """On a terminal with fewer characters these columns are left out."""
 
 ROOM = 170
@@ -81,7 +81,7 @@ ROOM = 170
 
 def run_table(runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED) -> Table:
     """One line per run."""
-    columns = run_cells(runs, best=best, brief=width < ROOM)
+    columns = run_cells(runs, best=best, width=width)
     shown = {name: cells for name, cells in columns.items() if width >= NEEDED.get(name, 0)}
     lines = table("run", *shown)
     for column in lines.columns:
@@ -126,9 +126,12 @@ def run_lines(runs: Sequence[Summary], *, best: bool = False) -> Iterator[str]:
 
 
 def run_cells(
-    runs: Sequence[Summary], *, best: bool = False, brief: bool = False
+    runs: Sequence[Summary], *, best: bool = False, width: int = UNLIMITED
 ) -> dict[str, list[Text]]:
     """What each column says of each run; those in which no run has anything are left out."""
+    brief, notes = width < ROOM, [Text(run.note) for run in runs]
+    for note in notes:
+        note.truncate(width // 5, overflow="ellipsis")
     columns = {
         "state": [Text(run.state, STATE_STYLES.get(run.state, "")) for run in runs],
         "started": [Text(_moment(run.start)) for run in runs],
@@ -138,6 +141,7 @@ def run_cells(
         "best" if best else "last": [_values(run, best=best, brief=brief) for run in runs],
         "tags": [Text(" ".join(run.tags), "cyan") for run in runs],
         "alerts": [Text(", ".join(run.marks), "red") for run in runs],
+        "note": notes,
     }
     return {name: cells for name, cells in columns.items() if any(cells)}
 

@@ -103,7 +103,7 @@ class RunSession:
     @property
     def is_written(self) -> bool:
         """Whether there may soon be more of it."""
-        return self.reader.progress < 1 or self.reader.state in ("live", "waiting")
+        return self.reader.progress < 1 or self.reader.state in ("running", "waiting")
 
     @property
     def last_step(self) -> float | None:
@@ -167,7 +167,7 @@ class RunSession:
 
     def _finds_alerts(self) -> bool:
         """Look for alerts, the less often the longer that takes; whether they differ."""
-        is_written = self.reader.state in ("live", "waiting", "stale")
+        is_written = self.reader.state in ("running", "waiting", "stale")
         early = is_written and monotonic() < self._search_again
         if self._is_searched or early or self.reader.progress < 1:
             return False

@@ -201,6 +201,39 @@ def test_constant_weights_are_not_said_to_be_equal(tmp_path: Path) -> None:
     )
 
 
+FOR_ALL = "for 400 steps from step 0."
+
+
+@pytest.mark.parametrize("others", [1, 2, 9])
+@pytest.mark.parametrize(
+    ("size", "heavy", "limit", "told"),
+    [
+        (1e-4, 1e4, 1e9, f"G had a share of the weights over 0.95 {FOR_ALL}"),
+        (
+            1.0,
+            1e4,
+            1e9,
+            "G makes 100 % of the total from the first step on, with a share of the weights over"
+            f" 0.95 {FOR_ALL}",
+        ),
+        (0.01, 100.0, 100, f"The weight of G was held at its limit (max_weight=100) {FOR_ALL}"),
+    ],
+)
+def test_a_weight_that_is_nearly_all_of_them_is_one_sentence(
+    tmp_path: Path, others: int, size: float, heavy: float, limit: float, told: str
+) -> None:
+    losses = {f"task_{number}": (1.0, 1.0) for number in range(others)} | {"G": (size, heavy)}
+
+    def row(step: int) -> Row:
+        scale = 1 + 1e-4 * (step % 97)
+        values = {f"loss/{name}": own * noise() for name, (own, _) in losses.items()}
+        return values | {f"weight/{name}": own * scale for name, (_, own) in losses.items()}
+
+    settings = {"weighting": {"method": "CoVWeighting", "max_weight": limit}}
+
+    assert said(run(tmp_path, row, settings=settings)) == told
+
+
 def test_recorded_gradients_say_what_diagnose_would(tmp_path: Path) -> None:
     def row(step: int) -> Row:
         gradients = {"gradient_norm/G": 1.0, "gradient_norm/D": 90.0, "gradient_cosine/G-D": 0.5}

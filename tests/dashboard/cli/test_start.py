@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_without_its_extra_it_is_one_line() -> None:
@@ -17,3 +22,15 @@ def test_without_its_extra_it_is_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr == ("losses needs click and rich: pip install 'multi-loss-weighting[cli]'\n")
     assert not done.stdout
+
+
+def test_what_to_type_next_says_what_is_to_be_installed_before_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules.update(textual=None, matplotlib=None);"
+        " from loss_dashboard.cli.start import main; sys.argv[1:] = []; main()"
+    )
+
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=tmp_path, text=True)
+
+    named = re.findall(r" (\w+)(?: latest .*)?  .*, after pip install .*\[(\w+)\]'\n", printed)
+    assert named == [("watch", "tui"), ("plot", "plot"), ("demo", "demo")]

@@ -97,7 +97,7 @@ def test_a_file_that_makes_no_sense_hides_nothing_else(logger: CsvLogger, conten
     reader = RunReader(logger.path)
 
     assert reader.losses == ["G"]
-    assert reader.state == "live"
+    assert reader.state == "running"
     shown = view(reader, LiveCurves(ViewOptions()))
     assert shown["epochs"] is None or len(shown["epochs"]["ends"]) == 1
     assert len(reader.problems) <= 1

@@ -103,7 +103,7 @@ def test_new_rows_arrive_and_old_views_stay(tmp_path: Path) -> None:
         assert reader.poll()
         assert not reader.poll()
         assert (len(before), len(reader.series("G")["loss"])) == (1, 2)
-        assert reader.state == "live"
+        assert reader.state == summarize(logger.path).state == "running"
     assert reader.poll()
     assert reader.state == "finished"
 
@@ -340,7 +340,7 @@ def test_a_run_goes_on_as_long_as_its_lock_is_held_and_its_copy_does_not(tmp_pat
 
         states = [RunReader(tmp_path / name).state for name in ("gan", "copy")]
 
-    assert states == ["live", "crashed"]
+    assert states == ["running", "crashed"]
 
 
 def test_an_exception_is_why_a_run_crashed(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_an_exception_is_why_a_run_crashed(tmp_path: Path) -> None:
     assert RunReader(tmp_path / "gan").error == "RuntimeError: out of memory"
 
 
-@pytest.mark.parametrize(("interval", "state"), [(1.0, "stale"), (10.0, "live")])
+@pytest.mark.parametrize(("interval", "state"), [(1.0, "stale"), (10.0, "running")])
 def test_a_run_without_rows_for_long_is_stale(tmp_path: Path, interval: float, state: str) -> None:
     last = time.time() - 20
     with CsvLogger(tmp_path / "gan") as logger:
@@ -546,7 +546,7 @@ def test_a_poll_tells_of_a_run_that_went_stale_since_the_last_one(
     with CsvLogger(tmp_path / "gan") as logger:
         logger.log_metrics({"loss/G": 1.0}, step=0)
         reader = RunReader(logger.path)
-        assert reader.state == "live"
+        assert reader.state == "running"
         monkeypatch.setattr(reader._throughput, "patience", 0.0)  # sooner than by waiting
 
         assert (reader.poll(), reader.state) == (True, "stale")
@@ -573,5 +573,5 @@ def test_a_poll_tells_of_a_run_whose_process_died_since_the_last_one(tmp_path: P
         training.kill()
         training.wait()
 
-        assert before in ("waiting", "live")
+        assert before in ("waiting", "running")
         assert (reader.poll(), reader.state) == (True, "crashed")

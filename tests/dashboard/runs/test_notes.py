@@ -7,13 +7,17 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
 from loss_dashboard.cli.losses import app
 from loss_dashboard.runs.notes import Notes, change_tags, read_notes, write_note
+from loss_dashboard.runs.summary import find_runs
+from loss_dashboard.terminal.tables import run_table
 from loss_loggers import CsvLogger, read_run
 
 if TYPE_CHECKING:
@@ -52,6 +56,24 @@ def test_a_note_and_tags_are_kept_beside_the_record(here: Path) -> None:
     after = {path.name: path.read_bytes() for path in run.iterdir()}
     assert after.pop("notes.json")
     assert after == before
+
+
+def test_a_list_of_runs_shows_notes_if_there_are_any_and_on_a_terminal_their_beginning(
+    here: Path,
+) -> None:
+    run, _ = record(here / "runs/gan"), record(here / "runs/vae")
+    assert run_table(find_runs(here)).columns[-1].header == "last"
+    write_note(run, "too\x1bshort " * 9)
+    terminal = Console(width=80, file=StringIO())
+
+    with terminal.capture() as shown:
+        terminal.print(run_table(find_runs(here), width=80))
+
+    whole = "too\\x1bshort " * 8 + "too\\x1bshort"
+    assert f"  {whole[:15]}…" in shown.get()
+    assert max(map(len, shown.get().splitlines())) <= 80
+    assert f"  {whole}\n" in losses("ls")[1]
+    assert whole in [row["note"] for row in json.loads(losses("ls", "--json")[1])["runs"]]
 
 
 def test_a_tag_that_looks_like_an_option_is_none(here: Path) -> None:

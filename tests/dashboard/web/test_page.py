@@ -39,7 +39,7 @@ def test_a_run_appears_and_each_row_reaches_the_screen(
             for step in range(5):
                 logger.log_metrics({"loss/G": 1.25 + step, "weight/G": 1.0}, step=step)
                 wait_for_text(page, "#table tr[data-name=G]", str(1.25 + step))
-            wait_for_text(page, "#state", "live")
+            wait_for_text(page, "#state", "running")
             assert page.evaluate("plots.get('loss').chart.data[0]") == [0, 1, 2, 3, 4]
         wait_for_text(page, "#state", "finished")
     wait_for_text(page, "#state", "server gone, retrying")
@@ -280,7 +280,7 @@ def test_the_state_of_a_run_is_told(tmp_path: Path, serve: Any, tab: Callable[..
         logger.log_rows([(0, time.time() - 60, {"loss/G": 1.0})])
         wait_for_text(page, "#state", "stale since")
         logger.log_metrics({"loss/G": 1.0}, step=1)
-        wait_for_text(page, "#state", "live")
+        wait_for_text(page, "#state", "running")
         info = tmp_path / "gan" / "run.json"
         whole = info.read_text()
         dead = subprocess.Popen([sys.executable, "-c", ""])
@@ -430,7 +430,7 @@ def test_an_open_page_says_that_its_run_was_killed(
     with serve(str(tmp_path)) as address, subprocess.Popen(command) as training:
         try:
             page = one.open(address)
-            wait_for_text(page, "#state", "live")
+            wait_for_text(page, "#state", "running")
         finally:
             training.kill()
         training.wait()

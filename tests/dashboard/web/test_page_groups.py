@@ -283,7 +283,7 @@ def test_rows_appear_while_a_run_goes_on(
         logger.log_metrics({"loss/kl": 1.0}, step=0)
         page = one.open(f"{address}?group={METHOD}")
         drawn(page, 2)
-        wait_for_text(page, "#state", "1 live")
+        wait_for_text(page, "#state", "1 running")
         for step in range(1, 41):
             logger.log_metrics({"loss/kl": 1.0}, step=step)
         wait(page, "plots.get('of kl').chart.data[0].at(-1) === 40")

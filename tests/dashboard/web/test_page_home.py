@@ -191,12 +191,12 @@ def test_new_values_and_new_runs_appear_and_are_said(three: Path, show: Callable
         wait_for_text(page, "#said", "New run: live")
         wait(
             page,
-            "document.querySelector('tr[data-key=live] td .state')?.textContent === 'live'",
+            "document.querySelector('tr[data-key=live] td .state')?.textContent === 'running'",
         )
         logger.log_metrics({"loss/G": 6.25}, step=41)
         wait_for_text(page, "tr[data-key=live]", "6.250")
         assert cells(page, "live")["step"] == "41"
-        assert page.text_content("#count") == "4 runs · 1 live"
+        assert page.text_content("#count") == "4 runs · 1 running"
     wait_for_text(page, "#said", "live has finished")
     wait_for_text(page, "tr[data-key=live]", "finished")
     assert page.get_attribute("#said", "aria-live") == "polite"

@@ -108,7 +108,7 @@ def test_the_page_is_there_while_it_trains_and_stays_until_ctrl_c(tmp_path: Path
 
     assert trains
     assert "<title>" in page
-    assert shown["state"] == "live"
+    assert shown["state"] == "running"
     assert {"G", "D", "E"} <= {loss["name"] for loss in shown["losses"]}
     assert (after["state"], after["step"]) == ("finished", 299)
     assert re.search(f" serve {re.escape(str(tmp_path / 'run'))} --open", printed)

@@ -194,6 +194,33 @@ def test_a_window_during_which_the_backend_goes_away_is_sent_whole(
     assert sync(logger.path, Every(100, fickle, reduce=reduce)).rows == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*failed")
+@pytest.mark.parametrize("is_same", [True, False])
+@pytest.mark.parametrize("room", range(0, 15, 2))
+def test_windows_that_end_at_other_rows_are_each_sent_once_and_whole(
+    tmp_path: Path, room: int, is_same: bool
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(500):
+            early = {"loss/early": 1.0} if 130 <= step <= 150 else {}  # its window stays open
+            logger.log_metrics({"loss/G": float(step), **early}, step=step)
+            if step % 5 == 0:
+                logger.log_metrics({"loss/slow": float(step)}, step=step // 5)
+    whole, fickle = MemoryLogger(), Fickle(room)
+    sync(logger.path, Every(50, whole, reduce="mean"))
+    shutil.rmtree(logger.path / "memory")
+    every = Every(50, fickle, reduce="mean")
+
+    with pytest.raises(NotDeliveredError):
+        sync(logger.path, every)
+    fickle.room = math.inf
+    every.flush()  # as its end would
+    sync(logger.path, every if is_same else Every(50, fickle, reduce="mean"))
+
+    assert sorted(map(repr, fickle.rows)) == sorted(map(repr, whole.rows))
+    assert sync(logger.path, every).rows == 0
+
+
 def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
     class Other(MemoryLogger):
         target = "memory other"

@@ -157,9 +157,9 @@ def test_trainings_under_one_launcher_go_on_each_with_its_own_in_whichever_order
     assert all(run["a"]["step"].tolist() == [*range(6)] for run in runs)
 
 
-def write(path: Path, loss: float, *, resume: bool = False) -> str:
+def write(path: Path, loss: float, **options: bool) -> str:
     """Record a row; in which folder."""
-    with CsvLogger(path, resume=resume) as logger:
+    with CsvLogger(path, **options) as logger:
         logger.log_metrics({"loss/a": loss}, step=0)
     return logger.path.name
 
@@ -184,6 +184,19 @@ def test_a_first_rank_that_cannot_go_on_where_it_was_to_says_so(
 
     with pytest.warns(RuntimeWarning, match="another rank began .*gan, so this one begins .*gan-2"):
         assert write(tmp_path / "gan", 1.5, resume=True) == "gan-2"
+
+
+def test_a_later_rank_takes_no_run_of_another_over_and_says_who_may(
+    tmp_path: Path, as_rank: Callable[[str], None]
+) -> None:
+    as_rank("2")
+    write(tmp_path / "gan", 0.5)
+
+    as_rank("3")
+    with pytest.warns(RuntimeWarning, match="begins .*gan-2: takeover=True .* first rank alone"):
+        assert write(tmp_path / "gan", 1.5, resume=True, takeover=True) == "gan-2"
+    as_rank("0")
+    assert write(tmp_path / "gan", 2.5, resume=True, takeover=True) == "gan"
 
 
 def test_without_a_launcher_a_run_of_any_rank_goes_on(

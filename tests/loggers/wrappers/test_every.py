@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import math
 import pickle
+import sys
 import threading
 from typing import Any
 
@@ -82,6 +83,27 @@ def test_rows_that_repeat_a_step_count_towards_its_mean() -> None:
             logger.log_metrics({"loss/G": loss}, step=step)
 
     assert memory["loss/G"] == [(2, 3.0), (3, 9.0)]
+
+
+@pytest.mark.parametrize(
+    ("losses", "mean"),
+    [
+        ([sys.float_info.max] * 3, sys.float_info.max),
+        ([1e308, 1.5e308, -1e308, 1.1e308], 0.65e308),
+        ([1.0, math.inf, 2.0], math.inf),
+        ([-math.inf, 1.0], -math.inf),
+        ([math.inf, -math.inf], math.nan),
+        ([1e308, 1e308, math.nan, 1.0], math.nan),
+    ],
+)
+def test_a_mean_is_infinite_only_if_a_loss_was(losses: list[float], mean: float) -> None:
+    memory = MemoryLogger()
+
+    with Every(9, memory, reduce="mean") as logger:
+        for step, loss in enumerate(losses, 1):
+            logger.log_metrics({"loss/G": loss}, step=step)
+
+    assert memory.values("loss/G") == [pytest.approx(mean, nan_ok=True)]
 
 
 def test_a_metric_that_comes_rarely_is_in_the_next_row_of_its_loss() -> None:

@@ -10,7 +10,7 @@ from loss_loggers.recording import RunIsHeldError
 @run_argument("run")
 @click.argument("text", required=False)
 def note(run: str, text: str | None) -> None:
-    """Write a note to a run, which the page shows and `losses ls --search` finds.
+    """Write a note to a run, which the page and `losses ls` show and `--search` finds.
 
     RUN is a path, a name in runs/ or `latest`. Without TEXT the note is printed; "" takes it away.
     """

@@ -27,8 +27,8 @@ async function askForGroups(attempt, seen = "") {
 
 function restOfGroups(took) {
   if (grouping.progress < 1) return 100;
-  const isLive = Object.values(grouping.states).some((state) => ["live", "waiting"].includes(state));
-  return Math.max(isLive ? POLL : 1000 * SELDOM, PART * took);
+  const isRunning = Object.values(grouping.states).some((state) => ["running", "waiting"].includes(state));
+  return Math.max(isRunning ? POLL : 1000 * SELDOM, PART * took);
 }
 
 // In a report: an answer for each smoothing, cut to the steps that are looked at.

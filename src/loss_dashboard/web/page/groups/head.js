@@ -36,7 +36,7 @@ function counted(count, word) {
 function showGroupState(told) {
   const states = Object.values(told?.states ?? {}), pill = $("#state");
   const isReading = !REPORT && (told?.progress ?? 0) < 0.999;
-  const state = isGone ? "gone" : isReading ? "reading" : ["live", "crashed", "stale"].find((one) => states.includes(one)) ?? states[0] ?? "";
+  const state = isGone ? "gone" : isReading ? "reading" : ["running", "crashed", "stale"].find((one) => states.includes(one)) ?? states[0] ?? "";
   const count = states.filter((one) => one === state).length;
   const words = { gone: "server gone, retrying", reading: told ? `reading ${percent(told.progress)}` : "reading" };
   const text = words[state] ?? (count === states.length ? state : `${grouped(count)} ${state}`);

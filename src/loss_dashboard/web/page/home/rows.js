@@ -71,14 +71,10 @@ function fillLine(line, row, columns, lowest) {
   const link = line.cells[1].firstChild, [folder, name] = partsOf(row.name);
   link.href = addressOf([row.key]);
   // On a phone the state stands before the name, and its column behind the losses.
-  const dot = element("span", { class: "state", "data-state": shownState(row), "aria-hidden": "true" });
+  const dot = element("span", { class: "state", "data-state": row.state, "aria-hidden": "true" });
   link.replaceChildren(dot, ...(folder ? [element("span", { class: "quiet" }, folder)] : []), element("span", {}, name));
   while (line.cells.length > 2) line.lastChild.remove();
   line.append(...columns.map((column) => cellOf(row, column, lowest.get(column.id))));
-}
-
-function shownState({ state }) {
-  return state === "running" ? "live" : state;
 }
 
 // The way to it within the chosen folder, and its name.
@@ -92,7 +88,7 @@ function cellOf(row, column, lowest) {
   const kind = [column.isNumber && "number", isLost && "lost", value !== null && value === lowest && "lowest", column.id === "alerts" && "alerts", column.id === "start" && "date"].filter(Boolean).join(" ");
   const cell = element("td", { class: kind || null });
   if (!textIn(row, column)) return cell;
-  if (column.id === "state") cell.append(element("span", { class: "state", "data-state": shownState(row) }, row.state));
+  if (column.id === "state") cell.append(element("span", { class: "state", "data-state": row.state }, row.state));
   else if (column.id === "tags") cell.append(...row.tags.map((tag) => element("span", { class: "tag" }, tag)));
   else cell.append(textIn(row, column));
   if (!column.isNumber && cell.textContent.length > 24) cell.title = cell.textContent;

@@ -6,8 +6,8 @@ function showTools(rows, shown, columns) {
   $("#best").checked = wanted.best;
   showFolders(rows);
   showMenu(columns);
-  const live = rows.filter((row) => ["live", "running", "waiting"].includes(row.state)).length;
-  const words = [shown.length < rows.length ? `${grouped(shown.length)} of ${grouped(rows.length)} runs` : `${grouped(rows.length)} runs`, live && `${live} live`, table.unread && `${grouped(table.unread)} still to be read`];
+  const running = rows.filter((row) => ["running", "waiting"].includes(row.state)).length;
+  const words = [shown.length < rows.length ? `${grouped(shown.length)} of ${grouped(rows.length)} runs` : `${grouped(rows.length)} runs`, running && `${running} running`, table.unread && `${grouped(table.unread)} still to be read`];
   const text = words.filter(Boolean).join(" · ");
   if ($("#count").textContent !== text) $("#count").textContent = text;
 }
