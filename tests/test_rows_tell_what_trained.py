@@ -255,6 +255,29 @@ def test_losses_that_were_weighed_apart_are_recorded_as_they_were(
 
 
 @pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("kind", ["learned", "uncertainty", "normalized, learned"])
+@pytest.mark.parametrize("again", [True, False])
+def test_the_penalty_of_a_loss_counts_once_if_it_is_weighed_again_and_else_not_at_all(
+    kind: str, log_every: int | None, again: bool
+) -> None:
+    group, logger = group_of(kind, log_every)
+    losses = losses_of(0)
+    rest = {name: losses[name] for name in ("a", "c")}
+    with torch.no_grad():
+        [parameter] = group.parameters()
+        parameter.copy_(torch.tensor([0.5, 2.0, 1.5]))  # so that each penalty is another
+        total = group.weigh(rest).item()
+    group.weigh(losses)
+    with torch.no_grad():
+        parameter.mul_(1.25)  # as the optimizer of one of two networks does
+    if again:
+        total += group.weigh({"b": losses["b"]}).item()
+    group.record(losses if again else rest)
+
+    assert rows_of(group, logger)[0][0] == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.filterwarnings("ignore:loss 'b' is inf")
 def test_an_infinity_that_is_kept_is_in_the_total_of_losses_weighed_apart(
     log_every: int | None,

@@ -32,6 +32,8 @@ class History:
         is_on_device: Whether the vectors are tensors on an accelerator.
         will_be_recorded: Whether the answer is for training, which records the step; it is not
             where somebody only looks at the weights.
+        terms: What each loss adds to the total, [K], if a weighting says so here in `weigh`: where
+            that is more than the loss times its weight, as with a penalty.
     """
 
     is_on_device = False
@@ -43,6 +45,7 @@ class History:
         self.records = records
         self.step = 0
         self.present: Tensor | None = None
+        self.terms: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -30,6 +30,7 @@ class Weighed(NamedTuple):
         weights: Their weights [K].
         total: The objective; None where it is not known.
         losses: What was weighed, [K].
+        terms: What each adds to the total, [K]; None where it is the loss times its weight.
     """
 
     names: tuple[str, ...]
@@ -37,6 +38,7 @@ class Weighed(NamedTuple):
     weights: Any
     total: Any
     losses: Any
+    terms: Any = None
 
     def has(self, name: str) -> bool:
         """Whether this loss was weighed."""
@@ -45,13 +47,17 @@ class Weighed(NamedTuple):
         return self.given is None or self.given[self.names.index(name)]
 
 
-def weighed(names: tuple[str, ...], batch: Batch, weighted: Weighted) -> Weighed:
+def weighed(
+    names: tuple[str, ...], batch: Batch, weighted: Weighted, terms: Tensor | None
+) -> Weighed:
     """What to remember of a call."""
     weights, total = weighted.weights, weighted.total
     if batch.raw is None:
         losses = batch.values if batch.is_plain else batch.losses.tolist()
-        return Weighed(names, batch.given, weights, total.item(), losses)
-    return Weighed(names, batch.given, weights, total.detach().clone(), batch.losses.detach())
+        own = None if terms is None else terms.tolist()
+        return Weighed(names, batch.given, weights, total.item(), losses, own)
+    now = batch.losses.detach()
+    return Weighed(names, batch.given, weights, total.detach().clone(), now, terms)
 
 
 def remember(remembered: tuple[Weighed, ...], new: Weighed) -> tuple[Weighed, ...]:
@@ -92,8 +98,9 @@ def recall(
             weights.append(new.weights[index])
             total = total + weights[-1] * now[index]
     for one in remembered:
-        mine = [index for index, name in enumerate(names) if owner.get(name) is one]
-        lost = [i for i, name in enumerate(one.names) if one.has(name) and owner[name] is not one]
+        kept = {name for name in given if owner.get(name) is one}
+        mine = [index for index, name in enumerate(names) if name in kept]
+        lost = [i for i, name in enumerate(one.names) if one.has(name) and name not in kept]
         total = total + _total(one, now, mine, lost, names)
     return _vector(weights, batch), total
 
@@ -110,7 +117,7 @@ def _total(
     By no loss that was not finite in one of them: what training used has it already, or never had.
     """
     places = mine if names is None else [one.names.index(names[index]) for index in mine]
-    weights, then, total = one.weights, one.losses, one.total
+    weights, then, total, terms = one.weights, one.losses, one.total, one.terms
     if isinstance(now, Tensor):
         weights, then = as_tensor(weights, now), as_tensor(then, now)
     if total is None:
@@ -119,7 +126,7 @@ def _total(
         moves = weights * (now - then)  # all at once
         return total + moves.nan_to_num_(0.0, 0.0, 0.0).sum()
     moves = [weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True)]
-    moves += [-weights[i] * then[i] for i in lost]
+    moves += [-weights[i] * then[i] if terms is None else -terms[i] for i in lost]
     if isinstance(now, Tensor):
         return total + sum(move.nan_to_num(0.0, 0.0, 0.0) for move in moves)
     return total + sum(filter(math.isfinite, moves))

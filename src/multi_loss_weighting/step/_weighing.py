@@ -63,7 +63,7 @@ class Weighing:
         if batch.raw is not None and isinstance(weighting, nn.Module):
             _check_device(weighting, batch.raw.device)
         history = self.reading.history()
-        history.step, history.present = step, batch.present
+        history.step, history.present, history.terms = step, batch.present, None
         history.will_be_recorded = will_be_recorded
         # What is recorded shares no memory with what a weighting of the user's holds. Ours change
         # nothing in place, and each copy is a launch.
@@ -113,7 +113,8 @@ class Weighing:
     def remember(self, batch: Batch, weighted: Weighted) -> None:
         """Have the next record told of these weights and this total."""
         state = self.recorder.state
-        self._keep(weighed(state.losses.names, batch, weighted))
+        terms = self.reading.history().terms
+        self._keep(weighed(state.losses.names, batch, weighted, terms))
 
     def _keep(self, new: Weighed) -> None:
         self.recorder.change(remembered=remember(self.recorder.state.remembered, new))

@@ -83,7 +83,9 @@ class NormalizedWeighting(nn.Module):
         if history.will_be_recorded and not torch.compiler.is_compiling():
             self._sizes = own
         seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
-        result = self.inner.weigh(seen, ScaledHistory(history, own))
+        scaled = ScaledHistory(history, own)
+        result = self.inner.weigh(seen, scaled)
+        history.terms = scaled.terms
         return Weighted(result.total, alike(own, result.weights) / own)
 
     def _sizes_of(self, losses: Tensor, history: History) -> Array:
