@@ -380,6 +380,51 @@ def test_a_total_that_was_not_finite_is_told_as_it_was(
 
 @pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
 @pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("is_compiled", [False, True])
+@pytest.mark.parametrize("at", [0, 1, 2])
+@pytest.mark.filterwarnings("ignore:loss 'a' is")
+def test_the_total_of_micro_batches_is_not_finite_if_that_of_one_was_not(
+    bad: float, log_every: int | None, is_compiled: bool, at: int
+) -> None:
+    group, logger = group_of("schedule", log_every, nonfinite="keep")
+    weigh = torch.compile(group.weigh, backend="eager") if is_compiled else group.weigh
+    for _ in range(2):
+        for index in range(3):
+            losses = losses_of(index)
+            if index == at and group.step == 0:
+                losses["a"] = losses["a"] * bad
+            weigh(losses_of(3))  # as a closure that is called again
+            weigh(losses)
+            group.accumulate(losses)
+        group.record()
+
+    first, second = rows_of(group, logger)
+    assert repr(first[0]) == repr(bad)
+    assert math.isfinite(second[0])
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("way", ["another look", "no sample", "forgotten"])
+def test_a_total_that_was_not_finite_and_does_not_count_is_in_no_row(
+    way: str, log_every: int | None
+) -> None:
+    group, logger = group_of("schedule", log_every, nonfinite="keep")
+    group.accumulate(losses_of(0))
+    bad = losses_of(0) | {"a": torch.tensor(math.inf)}
+    group.weigh(bad)
+    if way != "another look":
+        group.accumulate(bad, samples=0 if way == "no sample" else 1)
+    if way == "forgotten":
+        group.forget_accumulated()
+    group.weigh(losses_of(1))
+    group.accumulate(losses_of(1))
+    group.record()
+
+    assert math.isfinite(rows_of(group, logger)[0][0])
+
+
+@pytest.mark.parametrize("bad", [math.inf, -math.inf, math.nan])
+@pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.filterwarnings("ignore:loss 'a' is")
 def test_a_total_of_several_calls_is_as_it_was_with_a_loss_that_was_not_finite(
     bad: float, log_every: int | None

@@ -28,9 +28,10 @@ class Weighed(NamedTuple):
         names: The losses of the group then.
         given: Which of them were weighed; None for all.
         weights: Their weights [K].
-        total: The objective; None where it is not known.
+        total: The objective.
         losses: What was weighed, [K].
         terms: What each adds to the total, [K]; None where it is the loss times its weight.
+        earlier: What was not finite in totals of micro-batches, and so is in that of the step.
     """
 
     names: tuple[str, ...]
@@ -39,6 +40,7 @@ class Weighed(NamedTuple):
     total: Any
     losses: Any
     terms: Any = None
+    earlier: tuple[Any, ...] = ()
 
     def has(self, name: str) -> bool:
         """Whether this loss was weighed."""
@@ -62,12 +64,26 @@ def weighed(
 
 def remember(remembered: tuple[Weighed, ...], new: Weighed) -> tuple[Weighed, ...]:
     """The calls so far, of which those are over whose losses were all weighed anew."""
-    if len(remembered) == 1 and remembered[0][:2] == new[:2]:
-        return (new,)
-    older = tuple(
-        one for one in remembered if not all(new.has(name) for name in one.names if one.has(name))
-    )
+    older = []
+    for one in remembered:
+        if one[:2] == new[:2] or all(new.has(name) for name in one.names if one.has(name)):
+            new = new._replace(earlier=new.earlier + one.earlier)
+        else:
+            older.append(one)
     return (*older, new)
+
+
+def counted(remembered: tuple[Weighed, ...]) -> tuple[Weighed, ...]:
+    """The calls so far, of a micro-batch that counts."""
+    return tuple(
+        one._replace(earlier=(sum(one.earlier, _not_finite(one.total)),)) for one in remembered
+    )
+
+
+def _not_finite(total: Any) -> Any:
+    if isinstance(total, Tensor):
+        return total - total.nan_to_num(0.0, 0.0, 0.0)
+    return 0.0 if math.isfinite(total) else total
 
 
 def recall(
@@ -117,12 +133,10 @@ def _total(
     By no loss that was not finite in one of them: what training used has it already, or never had.
     """
     places = mine if names is None else [one.names.index(names[index]) for index in mine]
-    weights, then, total, terms = one.weights, one.losses, one.total, one.terms
+    weights, then, terms, total = one.weights, one.losses, one.terms, sum(one.earlier, one.total)
     if isinstance(now, Tensor):
         weights, then = as_tensor(weights, now), as_tensor(then, now)
-    if total is None:
-        total, lost = sum(weights[i] * then[i] for i in places), ()
-    elif isinstance(now, Tensor) and [*places] == [*mine] and len(mine) == len(then) == len(now):
+    if isinstance(now, Tensor) and [*places] == [*mine] and len(mine) == len(then) == len(now):
         moves = weights * (now - then)  # all at once
         return total + moves.nan_to_num_(0.0, 0.0, 0.0).sum()
     moves = [weights[i] * (now[j] - then[i]) for i, j in zip(places, mine, strict=True)]

@@ -14,7 +14,7 @@ from multi_loss_weighting.tensors._widest import widest
 from multi_loss_weighting.weighting._base import Weighted
 
 from ._backward import run_backward, why_no_backward
-from ._memory import as_tensor
+from ._memory import as_tensor, counted
 from ._reading import Reading
 from ._recorder import Recorder
 from ._step_state import StepState
@@ -254,7 +254,12 @@ class Step:
                     self.tell_ranks(error)
                 raise
             sums = self._with(batch, samples)
-            self.recorder.change(sums=sums, extra=_added(self.recorder.state.extra, own))
+            state = self.recorder.state
+            remembered = state.remembered
+            if isinstance(samples, Tensor) or samples:
+                remembered = counted(remembered)
+            extra = _added(state.extra, own)
+            self.recorder.change(sums=sums, extra=extra, remembered=remembered)
 
     def forget_accumulated(self) -> None:
         """Take back the micro-batches since the last step."""

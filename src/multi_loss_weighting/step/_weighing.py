@@ -160,18 +160,21 @@ class Weighing:
     ) -> Tensor:
         """The weights [K] of the step for compiled code, which the next record is told.
 
-        It knows the weights, and not the objective. They are never in half precision.
+        They are never in half precision.
         """
         with self.recorder.lock:
             state = self.recorder.state
             at = state.step if step is None else checked_step(step)
             weights = as_vector(self.weights(losses, at, remembers))
+            dtype = torch.promote_types(losses.dtype, torch.float32)
+            vector = weights.to(losses.device, dtype, non_blocking=True, copy=True)
             if remembers:
                 own = weights.tolist() if weights.is_cpu else weights
                 now = losses.tolist() if losses.is_cpu else losses.clone()
-                self._keep(Weighed(state.losses.names, given, own, None, now))
-        dtype = torch.promote_types(losses.dtype, torch.float32)
-        return weights.to(losses.device, dtype, non_blocking=True, copy=True)
+                dot = losses.dot(vector)
+                total = dot.item() if dot.is_cpu else dot
+                self._keep(Weighed(state.losses.names, given, own, total, now))
+        return vector
 
     def statistic_of(self, name: str, device: torch.device) -> Tensor:
         """One number of each loss for compiled code, a vector [K] of its own."""
