@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import nn
 from torch.autograd import forward_ad
+from torch.utils.checkpoint import checkpoint
 
 from loss_loggers import MemoryLogger
 from multi_loss_weighting import (
@@ -301,6 +302,26 @@ def test_a_gradient_scaler_goes_on_after_a_step_without_a_finite_loss(
     assert group.step == 6
     assert group["a"].nonfinite == 1
     assert group["a"].count == (5 if parts == 1 else 6)
+
+
+@pytest.mark.filterwarnings("ignore:loss '")
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_the_warning_says_when_a_checkpoint_keeps_gradients_from_a_gradient_scaler(
+    use_reentrant: bool,
+) -> None:
+    net, scaler, group = nn.Linear(3, 1), torch.amp.GradScaler("cpu"), LossGroup()
+    optimizer = torch.optim.Adam(net.parameters())
+    out = checkpoint(net, torch.ones(1, 3, requires_grad=True), use_reentrant=use_reentrant)
+
+    with pytest.warns(RuntimeWarning, match="checkpoint only get with use_reentrant=False"):
+        total = group.weigh({"a": out.mean() * math.nan, "b": out.sum() * math.inf})
+    scaler.scale(total).backward()  # type: ignore[no-untyped-call]
+    if use_reentrant:
+        with pytest.raises(AssertionError, match="No inf checks"):
+            scaler.step(optimizer)
+    else:
+        scaler.step(optimizer)
+    assert (net.weight.grad is None) == use_reentrant
 
 
 @pytest.mark.filterwarnings("ignore:loss '", "ignore:no loss of this step")

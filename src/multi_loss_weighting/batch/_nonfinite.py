@@ -124,5 +124,8 @@ def warn_nonfinite(name: str, value: float, step: int, is_kept: bool) -> None:
 def warn_empty(values: dict[str, float]) -> None:
     """The one warning about a step of which no loss is finite."""
     got = ", ".join(f"{name} is {value}" for name, value in values.items())
-    msg = f"no loss of this step is finite ({got}): its total is 0, and so are its gradients"
+    msg = (
+        f"no loss of this step is finite ({got}): its total is 0, and so are its gradients, which"
+        " parameters inside an activation checkpoint only get with use_reentrant=False"
+    )
     warn_user(f"{msg}; such steps after it come without this warning")
