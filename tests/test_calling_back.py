@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from loss_loggers import CsvLogger, MemoryLogger, read_run
+from loss_loggers import CsvLogger, JsonlLogger, MemoryLogger, read_run
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
 
 from .interrupts import Tracer
@@ -163,3 +165,62 @@ def test_the_handler_of_a_signal_costs_no_step_no_row_and_no_epoch(
     assert events > 100
     for stop in points(events, "signal", 150):
         assert rows_with(stop)[:3] == tuple(expected), stop
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("make", [MAKERS["CoV"], MAKERS["tracker"]], ids=["group", "tracker"])
+def test_what_the_handler_of_a_signal_saves_has_a_row_of_each_step(
+    make: Callable[..., Any], log_every: int | None, tmp_path: Path
+) -> None:
+    def saved_at(stop: int | None, folder: Path) -> tuple[list[Any], int]:
+        saved: list[Any] = []
+        with CsvLogger(folder) as record:
+            who, take = make([MemoryLogger(), record], log_every)
+            act = lambda: saved.extend((who.state_dict(), record.state_dict()))  # noqa: E731
+            tracer = Signalled(stop, act)
+            with tracer.watching():
+                for step in range(3):
+                    take(step)
+            who.flush()
+        assert read_run(folder)["a"]["step"].tolist() == [0, 1, 2]
+        return saved, tracer.events
+
+    _, events = saved_at(None, tmp_path / "whole")
+
+    for stop in {*points(events, "saves", 60)}:
+        (state, place), _ = saved_at(stop, tmp_path / str(stop))
+        with CsvLogger(tmp_path / str(stop), resume=True) as record:
+            who, take = make(record, log_every)
+            who.load_state_dict(state)
+            record.load_state_dict(json.loads(json.dumps(place)))
+            for step in range(who.step, 4):
+                take(step)
+            who.flush()
+        assert read_run(tmp_path / str(stop))["a"]["step"].tolist() == [0, 1, 2, 3], stop
+
+
+@pytest.mark.parametrize("kind", [CsvLogger, JsonlLogger])
+def test_rows_that_the_handler_of_a_signal_records_come_whole_between_those_of_training(
+    kind: Any, tmp_path: Path
+) -> None:
+    def lines_with(stop: int | None, path: Path) -> tuple[list[str], int]:
+        with kind(path) as logger:
+            group = LossGroup(["a"], logger)
+            group.record({"a": 0.0})
+            tracer = Signalled(stop, lambda: logger.log_metrics({"loss/mine": 5.0}, step=9))
+            with tracer.watching():
+                group.record({"a": 1.0})
+                group.record({"a": 2.0})
+            assert group.reporter is not None
+            assert logger.failed == group.reporter.logger.failed == 0
+        file = path / "losses.csv" if path.is_dir() else path
+        return file.read_text().splitlines(), tracer.events
+
+    expected, events = lines_with(None, tmp_path / "whole")
+    times = re.compile(r"\b1\d{9}\.\d+\b")
+
+    for stop in {*points(events, "logs", 120)}:
+        lines, _ = lines_with(stop, tmp_path / str(stop))
+        theirs = [times.sub("", line) for line in lines if "mine" not in line]
+        assert theirs == [times.sub("", line) for line in expected], stop
+        assert len(lines) == len(expected) + 1, stop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,13 @@ from loss_loggers.base._clock import row_time
 from loss_loggers.base._paths import folder_at
 from loss_loggers.base._pending import Pending
 from loss_loggers.base._process import finalizer, is_ending, is_first_rank
+from loss_loggers.base._values import Names, exact, floats
 from loss_loggers.base._warn import warn
 
 from ._run_folder import NotOursError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from os import PathLike
     from pathlib import Path
 
@@ -85,8 +87,11 @@ class CsvLogger(BaseLogger):
         self._writer = RunWriter(folder_at(path), resume=resume, takeover=takeover)
         self._lost = 0
         self._warned = False
-        # Reentrant, for a signal handler may close the logger in the middle of a row.
+        # Reentrant, for the handler of a signal may close the logger in the middle of a row, save
+        # its state, or record rows, which come after that row then.
         self._lock = RLock()
+        self._own: Pending | None = None
+        self._later: list[Pending] = []
         self._finalizer = finalizer(self, _end, self._writer)
         if is_first_rank():
             self._open()
@@ -138,8 +143,13 @@ class CsvLogger(BaseLogger):
             self._refuses(len(pending))
             return
         with self._lock:
-            first = 0 if pending.tries < 2 else writer.written(pending)
+            if self._own is not None:
+                if self._own is not pending:
+                    self._later.append(pending)
+                return
             try:
+                self._own = pending
+                first = 0 if pending.tries < 2 else writer.written(pending)
                 if pending.places is None:
                     for row in pending if not first else pending[first:]:
                         writer.append(row)
@@ -147,6 +157,30 @@ class CsvLogger(BaseLogger):
                     self._record_places(pending, first)
             except NotOursError:
                 self._refuses(len(pending))
+            finally:
+                self._own = None
+            if self._later:
+                self._record_later()
+
+    def _record_later(self) -> None:
+        while self._later and self._own is None:
+            pending = self._later[0]
+            del self._later[0]
+            self.log_pending(pending)
+
+    @contextmanager
+    def _writing(self, rows: int) -> Iterator[None]:
+        """Write something else; rows that come meanwhile come after it."""
+        with self._lock:
+            before = self._own
+            try:
+                self._own = Pending() if before is None else before
+                yield
+            except NotOursError:
+                self._refuses(rows)
+            finally:
+                self._own = before
+            self._record_later()
 
     def _record_places(self, pending: Pending, first: int) -> None:
         """Record rows, and say in which places they are, and with which times."""
@@ -167,25 +201,30 @@ class CsvLogger(BaseLogger):
         """Record the means of an epoch in `epochs.csv`."""
         if self._refuses(1):
             return
-        with self._lock:
-            try:
-                self._writer.append_epoch(epoch, means, step)
-            except NotOursError:
-                self._refuses(1)
+        with self._writing(1):
+            self._writer.append_epoch(epoch, means, step)
 
     def log_hyperparams(self, hyperparams: dict[str, Any]) -> None:
         """Record what the losses are and how they are weighted; a later setting replaces it."""
         if self._refuses(0):
             return
-        with self._lock:
-            try:
-                self._writer.add_hyperparameters(hyperparams)
-            except NotOursError:
-                self._refuses(0)
+        with self._writing(0):
+            self._writer.add_hyperparameters(hyperparams)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the record is now: the id of the run, its part and the byte offset in it."""
-        return self._writer.state()
+        """Where the record is now: the id of the run, its part and the byte offset in it.
+
+        In the handler of a signal also the rows that are being recorded.
+        """
+        with self._lock:
+            own = self._own or Pending()
+            left = [own[self._writer.written(own) :], *self._later]
+            rows = [
+                [step, time, floats(metrics, Names(), exact)]
+                for pending in left
+                for step, time, metrics in pending
+            ]
+            return self._writer.state() | ({"rows": rows} if rows else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Put the record back to where it was: what was written since is forgotten."""
@@ -198,6 +237,7 @@ class CsvLogger(BaseLogger):
         self._finalizer.detach()
         if not self._writer.why_not():
             with self._lock:
+                self._record_later()
                 self._writer.close_or_warn(error)
 
     def _open(self) -> None:

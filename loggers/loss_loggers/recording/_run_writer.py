@@ -202,6 +202,8 @@ class RunWriter:
             self.info.set_has_rows(losses.position > (1, 0))
             self.info.resumed_at(*losses.ends, self._shift)
             self.save()
+        for step, time, metrics in state.get("rows", ()):  # they were being recorded
+            self.append((step, time, metrics))
 
     def close(self, error: BaseException | None = None, *, is_over: bool = True) -> None:
         """Close the files and say how the run ended; a second time does nothing."""
@@ -315,6 +317,13 @@ def _check_state(state: Any) -> None:
     """Raise if it is none, before anything changes; before the first epoch it has no epochs."""
     is_ours = isinstance(state, Mapping) and isinstance(state.get("run"), str)
     places = [state.get("part"), state.get("offset"), state.get("epochs", 0)] if is_ours else [None]
-    if not all(type(place) is int and place >= 0 for place in places):
+    rows = state.get("rows", []) if is_ours else []
+    are_rows = isinstance(rows, list) and all(map(_is_row, rows))
+    if not are_rows or not all(type(place) is int and place >= 0 for place in places):
         msg = f"state must be what state_dict() of a CsvLogger gives, got {state!r:.200}"
         raise ValueError(msg)
+
+
+def _is_row(row: Any) -> bool:
+    kinds = int, int | float, Mapping
+    return isinstance(row, list | tuple) and len(row) == 3 and all(map(isinstance, row, kinds))

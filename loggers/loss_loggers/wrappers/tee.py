@@ -116,13 +116,22 @@ class Tee(BaseLogger):
             pending = pending.child()
             pending.tee = self._key
         if self._asked is not None and not pending.tries:
-            pending.places, pending.moments = [None] * len(pending), {}
-            pending.covered = None
+            _ask_for_places(pending)
         pending.tries += 1
         guards = self.guards
         while pending.done < len(guards):
             guards[pending.done].log_pending(pending)
             pending.done += 1
+
+    def record(self, pending: Pending) -> None:
+        """Have the record alone take rows that are on their way, since its state is to be saved."""
+        pending.tee = self._key
+        if self._asked is not None and not pending.tries:
+            _ask_for_places(pending)
+        pending.tries += 1
+        for guard in self.guards[pending.done :]:
+            if not _is_no_record(guard):
+                guard.log_pending(pending)
 
     def log_epoch(self, epoch: int, means: Means, /, *, step: int) -> None:
         """Send the means of an epoch to each."""
@@ -168,6 +177,11 @@ def as_tee(logger: Loggers | None) -> Tee:
     """
     # The class itself: Every and Rename are Tees that may fail, so they get a guard.
     return logger if type(logger) is Tee else Tee(logger)
+
+
+def _ask_for_places(pending: Pending) -> None:
+    pending.places, pending.moments = [None] * len(pending), {}
+    pending.covered = None
 
 
 def _is_no_record(guard: Guard) -> bool:

@@ -611,6 +611,9 @@ def test_a_checkpoint_beyond_the_end_is_an_error_and_changes_nothing(tmp_path: P
         {"part": None},
         {"epochs": 0.5},
         {"run": 7},
+        {"rows": 3},
+        {"rows": [[0, 1.5]]},
+        {"rows": [[0, 1.5, "loss"]]},
     ],
 )
 def test_what_is_no_state_is_an_error_and_changes_nothing(

@@ -51,11 +51,13 @@ class AppendOnlyFile:
         """
         if self._begun is not None:
             self.settle()
-        size = self._written[-1][0]
-        if isinstance(text, str):
-            text = (text if size else self._header + text).encode()
-        data = text
-        self._begun = begun = (size + len(data), mark)
+        size = -1
+        while size != self._written[-1][0]:  # the handler of a signal may write, too
+            size = self._written[-1][0]
+            own = text if size or isinstance(text, bytes) else self._header + text
+            data = own.encode() if isinstance(own, str) else own
+            begun = (size + len(data), mark)
+        self._begun = begun
         try:
             count = self._file.write(data)
             while count < len(data):
@@ -66,6 +68,8 @@ class AppendOnlyFile:
             with suppress(OSError):
                 self.settle()
             raise
+        if self._begun is not begun:  # another text was written, or settled this one
+            begun = (self._file.seek(0, os.SEEK_END), mark)
         self._written.append(begun)
         self._begun = None
 

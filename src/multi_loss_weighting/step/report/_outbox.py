@@ -25,8 +25,8 @@ class Outbox:
     Attributes:
         reporter: Who gets the rows; None for nobody.
         rows: The numbers of steps, each with its row.
-        late: The numbers of steps that were read back, each with its row, and those of them that
-            are going out. One attribute, so that no row is in both or in none.
+        late: The numbers of steps that were read back, each with its row, and those that are going
+            out, together. One attribute, so that no row is in both or in none.
         epochs: The means of epochs.
 
     Args:
@@ -37,13 +37,13 @@ class Outbox:
         self.reporter = reporter
         self.rows: list[tuple[int, Pending]] = []
         self.epochs: list[PendingEpoch] = []
-        self.late: tuple[list[tuple[int, Row]], Pending | None] = [], None
+        self.late: tuple[list[tuple[int, Row]], tuple[Pending, ...]] = [], ()
         self._counted = 0, 0
         self._sender: FrameType | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy does not send what is held here once more."""
-        empty: dict[str, Any] = {"rows": [], "epochs": [], "late": ([], None), "_sender": None}
+        empty: dict[str, Any] = {"rows": [], "epochs": [], "late": ([], ()), "_sender": None}
         return self.__dict__ | empty
 
     def send(
@@ -68,11 +68,14 @@ class Outbox:
         if means is not None and self.epochs[-1:] != [means]:
             self.epochs.append(means)
         if self._sender is not None and self._is_sending():
+            self._record()
             return
         try:
             self._sender = sys._getframe()
             while True:
-                if self.late[0] or self.late[1]:
+                if self.late[0]:
+                    self._gather_late()
+                elif self.late[1]:
                     self._send_late()
                 elif self.epochs:
                     self._send_epoch()
@@ -86,6 +89,14 @@ class Outbox:
         finally:
             self._sender = None
 
+    def _record(self) -> None:
+        """Have the record take what is going out: whoever asks may save its state next."""
+        self._gather_late()
+        counted = [pending for number, pending in self.rows if number <= self._counted[0]]
+        if self.reporter is not None:
+            for pending in [*self.late[1], *counted]:
+                self.reporter.logger.record(pending)
+
     def _is_sending(self) -> bool:
         """Whether it is a logger that asks; an interrupt may leave a sender that has gone."""
         frame: FrameType | None = sys._getframe()
@@ -93,18 +104,20 @@ class Outbox:
             frame = frame.f_back
         return frame is not None
 
+    def _gather_late(self) -> None:
+        held = self.late[0]
+        count = len(held)
+        # By number, for an interrupted step comes again.
+        rows = {number: row for number, row in held[:count] if number <= self._counted[0]}
+        pending = Pending(rows.values())
+        pending.late = True
+        if self.late[0] is held:  # The handler of a signal may have gathered them.
+            self.late = held[count:], (*self.late[1], pending)
+
     def _send_late(self) -> None:
-        held, pending = self.late
-        if pending is None:
-            count = len(held)
-            # By number, for an interrupted step comes again.
-            rows = {number: row for number, row in held[:count] if number <= self._counted[0]}
-            pending = Pending(rows.values())
-            pending.late = True
-            self.late = held[count:], pending
         if self.reporter is not None:
-            self.reporter.report(pending)
-        self.late = self.late[0], None
+            self.reporter.report(self.late[1][0])
+        self.late = self.late[0], self.late[1][1:]
 
     def _send_epoch(self) -> None:
         means = self.epochs[0]
