@@ -188,7 +188,10 @@ def test_what_the_handler_of_a_signal_saves_has_a_row_of_each_step(
     _, events = saved_at(None, tmp_path / "whole")
 
     for stop in {*points(events, "saves", 60)}:
-        (state, place), _ = saved_at(stop, tmp_path / str(stop))
+        saved, _ = saved_at(stop, tmp_path / str(stop))
+        if not saved:  # how often files are looked at goes by the clock
+            continue
+        state, place = saved
         with CsvLogger(tmp_path / str(stop), resume=True) as record:
             who, take = make(record, log_every)
             who.load_state_dict(state)
@@ -203,7 +206,7 @@ def test_what_the_handler_of_a_signal_saves_has_a_row_of_each_step(
 def test_rows_that_the_handler_of_a_signal_records_come_whole_between_those_of_training(
     kind: Any, tmp_path: Path
 ) -> None:
-    def lines_with(stop: int | None, path: Path) -> tuple[list[str], int]:
+    def lines_with(stop: int | None, path: Path) -> tuple[list[str], Tracer]:
         with kind(path) as logger:
             group = LossGroup(["a"], logger)
             group.record({"a": 0.0})
@@ -214,13 +217,13 @@ def test_rows_that_the_handler_of_a_signal_records_come_whole_between_those_of_t
             assert group.reporter is not None
             assert logger.failed == group.reporter.logger.failed == 0
         file = path / "losses.csv" if path.is_dir() else path
-        return file.read_text().splitlines(), tracer.events
+        return file.read_text().splitlines(), tracer
 
-    expected, events = lines_with(None, tmp_path / "whole")
+    expected, whole = lines_with(None, tmp_path / "whole")
     times = re.compile(r"\b1\d{9}\.\d+\b")
 
-    for stop in {*points(events, "logs", 120)}:
-        lines, _ = lines_with(stop, tmp_path / str(stop))
+    for stop in {*points(whole.events, "logs", 120)}:
+        lines, tracer = lines_with(stop, tmp_path / str(stop))
         theirs = [times.sub("", line) for line in lines if "mine" not in line]
         assert theirs == [times.sub("", line) for line in expected], stop
-        assert len(lines) == len(expected) + 1, stop
+        assert len(lines) == len(expected) + bool(tracer.place), stop

@@ -10,11 +10,11 @@ from torch import Tensor
 from loss_loggers import Pending, row_time
 
 from ._tracker import AS_IT_WAS, LossTracker
-from .accelerator._readback import Entry, Readback
+from .accelerator._owner import Entry, Owner
+from .accelerator._readback import Readback
 from .batch._names import by_name, checked_names
 from .batch._value import checked_step, read_metrics
 from .statistics._record import RARE, UPDATES, LossRecord
-from .step._taking import Taking
 from .step.report._outbox import Outbox
 from .step.report._reporter import PendingEpoch, make_reporter
 from .tensors._state import pack, unpack
@@ -41,7 +41,7 @@ class _State(NamedTuple):
     taken: int = 0
 
 
-class Trackers(Taking, Mapping[str, LossTracker]):
+class Trackers(Owner, Mapping[str, LossTracker]):
     """Trackers made together: each has its own update and backward, all share a row and a step.
 
     Args:

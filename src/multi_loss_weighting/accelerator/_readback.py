@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import weakref
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from loss_loggers import finalizer, row_time
+from loss_loggers import finalizer
 from loss_loggers.arguments import checked_count
 from multi_loss_weighting._warn import warn_user
 
@@ -16,9 +16,9 @@ from ._transfer import Transfer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from torch import Tensor
-
     from loss_loggers import BaseLogger
+
+    from ._owner import Entry
 
 READ_EVERY = 50
 """Steps between two reads, where the host waits for a read."""
@@ -27,38 +27,6 @@ ATTEMPTS = 3
 
 _waiting: set[Readback] = set()
 """Those that still have rows to report, so that none is dropped with its group."""
-
-
-class Owner(Protocol):
-    """Whose step it is that is read back."""
-
-    def complete(self, entry: Entry, values: list[list[float]]) -> None:
-        """Take the step into the statistics, once, however often it is asked."""
-        ...
-
-    def has(self, entry: Entry) -> bool:
-        """Whether the step counts: it was not interrupted before."""
-        ...
-
-    def let_go(self, entry: Entry) -> None:
-        """Do without the step, which cannot be read."""
-        ...
-
-
-class Entry:
-    """A step whose numbers are on a device; none of its tensors may change later."""
-
-    __slots__ = ("details", "number", "owner", "step", "tensors", "time")
-
-    def __init__(
-        self, owner: Owner, number: int, step: int, tensors: Sequence[Tensor], details: Any
-    ) -> None:
-        self.owner = owner
-        self.number = number
-        self.step = step
-        self.time = row_time()
-        self.tensors = tensors
-        self.details = details
 
 
 class Readback:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from loss_loggers import Pending, row_time
-from multi_loss_weighting.accelerator._readback import READ_EVERY, Entry, Readback
+from multi_loss_weighting.accelerator._owner import Entry, Owner
+from multi_loss_weighting.accelerator._readback import READ_EVERY, Readback
 from multi_loss_weighting.batch._nonfinite import describe, warn_nonfinite
 from multi_loss_weighting.distributed._ranks import Ranks
 from multi_loss_weighting.distributed._sums import Tallied, read_tally
@@ -19,7 +20,6 @@ from multi_loss_weighting.statistics._scalar import add, begin_epoch
 
 from ._memory import as_list
 from ._step_state import StepState, taken_in
-from ._taking import Taking
 from .report._outbox import Outbox
 from .report._reporter import PendingEpoch
 
@@ -48,7 +48,7 @@ class Later(NamedTuple):
     later: list[str]
 
 
-class Recorder(Taking):
+class Recorder(Owner):
     """Keeps the state of a step, which it replaces wholly or not at all.
 
     Args:
@@ -63,6 +63,7 @@ class Recorder(Taking):
     """
 
     state: StepState
+    outbox: Outbox
 
     def __init__(
         self,

@@ -1,18 +1,38 @@
-"""What takes in steps, whoever comes in between: Ctrl-C, or the handler of a signal."""
+"""Owner: whose steps are read back from an accelerator, and Entry: one of these steps."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from loss_loggers import row_time
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
     from loss_loggers import Row
-    from multi_loss_weighting.accelerator._readback import Entry
-
-    from .report._outbox import Outbox
 
 
-class Taking:
-    """Keeps a state, which it replaces wholly or not at all.
+class Entry:
+    """A step whose numbers are on a device; none of its tensors may change later."""
+
+    __slots__ = ("details", "number", "owner", "step", "tensors", "time")
+
+    def __init__(
+        self, owner: Owner, number: int, step: int, tensors: Sequence[Tensor], details: Any
+    ) -> None:
+        self.owner = owner
+        self.number = number
+        self.step = step
+        self.time = row_time()
+        self.tensors = tensors
+        self.details = details
+
+
+class Owner(ABC):
+    """Keeps a state, which it replaces wholly or not at all, whoever comes in between.
 
     The handler of a signal may run between any two calls, and e.g. save a checkpoint, for which
     steps are read back and taken in. So a new state is stored only over the one that it was made
@@ -21,13 +41,17 @@ class Taking:
     Attributes:
         state: A named tuple; `number` of it is how many steps were recorded, `taken` how many of
             them were taken in.
-        outbox: Has the rows.
+        outbox: Has the rows; `late` of it those of steps that were read back.
         lost: How many steps could not be read back.
     """
 
     state: Any
-    outbox: Outbox
+    outbox: Any
     lost: int
+
+    @abstractmethod
+    def complete(self, entry: Entry, values: list[list[float]]) -> None:
+        """Take the step into the statistics, once, however often it is asked."""
 
     def change(self, **fields: Any) -> None:
         """Have other values in these fields of the state."""
