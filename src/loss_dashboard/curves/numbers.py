@@ -20,11 +20,14 @@ DASH = "\u2013"
 
 
 def figures(number: float) -> str:
-    """Three significant figures.
+    """Three significant figures, without a power of ten where the page has none.
 
-    >>> figures(0.5), figures(1234.5)
-    ('0.500', '1.23e+03')
+    >>> figures(0.5), figures(12.345), figures(1234.5), figures(1234567)
+    ('0.500', '12.3', '1230', '1.23e+06')
     """
+    rounded = float(f"{number:.3g}")
+    if 1e3 <= abs(rounded) < 1e6:
+        return f"{rounded:.0f}"
     return f"{number:#.3g}".removesuffix(".")
 
 

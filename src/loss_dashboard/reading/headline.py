@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from loss_dashboard.curves.numbers import figures
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def facts(reader: RunReader) -> dict[str, str]:
         "state": reader.state,
         "step": progress(reader),
         "epoch": _epoch(reader),
-        "pace": f"{pace:.3g} steps/s" if pace == pace else "",
+        "pace": f"{figures(pace)} steps/s" if pace == pace else "",
         "elapsed": _clock(reader.elapsed),
     }
 

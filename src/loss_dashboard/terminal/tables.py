@@ -161,7 +161,7 @@ def _word(name: str, values: Mapping[str, float]) -> str:
 
 def _pace(run: Summary) -> str:
     pace = run.steps_per_second
-    return "" if pace is None else f"{pace:.3g}"
+    return "" if pace is None else figures(pace)
 
 
 def _moment(seconds: float) -> str:
