@@ -229,6 +229,33 @@ def test_a_copy_counts_for_itself() -> None:
         assert train(other, None, steps=60) == []
 
 
+def test_a_copy_of_a_group_that_needs_to_hear_no_more_begins_to_hear() -> None:
+    def update(group: LossGroup) -> None:
+        for _ in range(101):
+            group.update({"a": torch.ones((), requires_grad=True), "b": 2.0})
+
+    group = LossGroup(["a", "b"], weighting=AutomaticWeightedLoss(2))
+
+    for one in (group, copy.deepcopy(group)):
+        with pytest.warns(RuntimeWarning, match="have not moved in 100 steps"):
+            update(one)
+
+
+def test_a_weighting_of_ones_own_that_learns_and_remembers_hears_of_each_step() -> None:
+    class Remembers(AutomaticWeightedLoss):
+        steps = 0
+
+        def recorded(self, *step: object) -> None:
+            super().recorded(*step)
+            self.steps += 1
+
+    weighting = Remembers(2)
+
+    train(weighting, torch.optim.Adam(weighting.parameters(), lr=0.1), steps=150)
+
+    assert weighting.steps == 150
+
+
 def test_a_group_takes_parameters_that_are_no_leaves() -> None:
     """As those of a step of MAML, of which torch warns when their gradient is asked for."""
     group = LossGroup(["a", "b"], weighting=AutomaticWeightedLoss(2))

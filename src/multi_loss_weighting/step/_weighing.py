@@ -46,8 +46,9 @@ class Weighing:
         self.use(weighting)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nobody looks at the steps of a copy."""
-        return {key: value for key, value in self.__dict__.items() if key != "weigh"}
+        """Nobody looks at the steps of a copy, whose weighting begins to hear of them."""
+        own = {key: value for key, value in self.__dict__.items() if key != "weigh"}
+        return own | {"has_memory": hasattr(self.weighting, "recorded")}
 
     def use(self, weighting: Weighting) -> None:
         """Ask this one from now on."""
@@ -69,6 +70,8 @@ class Weighing:
         # nothing in place, and each copy is a launch.
         losses = batch.losses if self._is_ours else batch.losses.clone()
         result = weighting.weigh(losses, history)
+        if self._is_ours and type(result.weights) is list:
+            return result  # what ours give fits
         result = checked_weighted(result, weighting, history.names, is_finite=batch.is_plain)
         if type(result.weights) is list:
             return result
@@ -206,6 +209,7 @@ class Weighing:
             history.step = self.recorder.state.step - 1
             # In C, so that no interrupt comes between the call and the note that it was made.
             next(map(hook, *untold, repeat(history)), None)
+            self.has_memory = not getattr(self.weighting, "knows_enough", False)
         self.recorder.change(untold=None)
 
     def give_up(self) -> None:

@@ -39,7 +39,8 @@ class Weighting(Protocol):
     One that learns is an `nn.Module`. What else a `LossGroup` uses where a weighting has it:
 
     - `recorded(losses, weights, history)` is called once a step, when it is over, with the losses
-      [K] and the weights [K] that training used, detached, so that a method can remember them.
+      [K] and the weights [K] that training used, detached, so that a method can remember them; no
+      more once `knows_enough` is true.
     - `state_dict()` and `load_state_dict(state)` have what must survive a restart: numbers, text,
       tensors, and lists and dicts of them.
     - `expect(names)` is called before `state_dict()`: have a place for each of these losses, so

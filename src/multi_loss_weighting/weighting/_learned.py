@@ -149,6 +149,11 @@ class LearnedWeighting(InFullPrecision):
         name = type(self).__name__
         self._watch.step(self.params, name, is_after_backward=is_after_backward)
 
+    @property
+    def knows_enough(self) -> bool:
+        """Whether it needs not hear of more steps."""
+        return self._watch.is_over and type(self).recorded is LearnedWeighting.recorded
+
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:

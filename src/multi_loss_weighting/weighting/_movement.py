@@ -54,6 +54,11 @@ class MovementWatch:
         """A copy is trained by itself, so it counts from the start."""
         return MovementWatch, ()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer is known."""
+        return self._steps > _PATIENCE
+
     def step(
         self, parameter: Tensor, owner: str, *, is_after_backward: bool, advice: str = ""
     ) -> None:
@@ -65,7 +70,7 @@ class MovementWatch:
             is_after_backward: Whether the parameter should have a gradient by now.
             advice: What to do if nothing ever wrote to the parameter, where it is nothing usual.
         """
-        if self._steps > _PATIENCE or not torch.is_grad_enabled():
+        if self.is_over or not torch.is_grad_enabled():
             return
         if not isinstance(parameter, nn.Parameter) or parameter.is_inference():
             return  # a functional transform has put it there, or it was copied in inference mode
