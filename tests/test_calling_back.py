@@ -7,12 +7,13 @@ import json
 import math
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from loss_loggers import CsvLogger, JsonlLogger, MemoryLogger, read_run
+from loss_loggers import CsvLogger, JsonlLogger, MemoryLogger, Tee, read_run
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
 
 from .interrupts import Tracer
@@ -185,7 +186,8 @@ def test_what_the_handler_of_a_signal_saves_has_a_row_of_each_step(
         assert read_run(folder)["a"]["step"].tolist() == [0, 1, 2]
         return saved, tracer.events
 
-    _, events = saved_at(None, tmp_path / "whole")
+    for name in ("cold", "warm"):  # what is done once has points of its own
+        _, events = saved_at(None, tmp_path / name)
 
     for stop in {*points(events, "saves", 60)}:
         saved, _ = saved_at(stop, tmp_path / str(stop))
@@ -219,7 +221,8 @@ def test_rows_that_the_handler_of_a_signal_records_come_whole_between_those_of_t
         file = path / "losses.csv" if path.is_dir() else path
         return file.read_text().splitlines(), tracer
 
-    expected, whole = lines_with(None, tmp_path / "whole")
+    for name in ("cold", "warm"):
+        expected, whole = lines_with(None, tmp_path / name)
     times = re.compile(r"\b1\d{9}\.\d+\b")
 
     for stop in {*points(whole.events, "logs", 120)}:
@@ -227,3 +230,61 @@ def test_rows_that_the_handler_of_a_signal_records_come_whole_between_those_of_t
         theirs = [times.sub("", line) for line in lines if "mine" not in line]
         assert theirs == [times.sub("", line) for line in expected], stop
         assert len(lines) == len(expected) + bool(tracer.place), stop
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_row_that_the_handler_of_a_signal_records_before_it_ends_the_process_is_kept(
+    closes: bool, tmp_path: Path
+) -> None:
+    def text_with(stop: int | None, path: Path) -> tuple[str, int]:
+        logger = CsvLogger(path)
+
+        def act() -> None:
+            logger.log_metrics({"loss/mine": 5.0}, step=9)
+            if closes:
+                logger.close()
+            raise SystemExit
+
+        tracer = Signalled(stop, act)
+        with suppress(SystemExit), tracer.watching():
+            logger.log_metrics({"loss/a": 1.0}, step=0)
+        text = (path / "losses.csv").read_text()
+        logger.close()
+        return text, tracer.events
+
+    for name in ("cold", "warm"):  # what is done once has points of its own
+        _, events = text_with(None, tmp_path / name)
+
+    for stop in {*points(events, "ends", 60)}:
+        assert text_with(stop, tmp_path / str(stop))[0].count(",mine,") == 1, stop
+
+
+@pytest.mark.filterwarnings("ignore:the logger CsvLogger failed", "ignore:the run in .* is over")
+@pytest.mark.parametrize("has_room_at_the_end", [True, False])
+def test_a_row_that_a_handler_records_on_a_full_disk_is_tried_again_and_else_counted(
+    has_room_at_the_end: bool, tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="needs RLIMIT_FSIZE")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def known_with(stop: int | None, path: Path) -> tuple[int, int]:
+        tee = Tee(CsvLogger(path))
+        tee.log_metrics({"loss/a": 1.0}, step=0)
+        file = path / "losses.csv"
+        tracer = Signalled(stop, lambda: tee.log_metrics({"loss/mine": 5.0}, step=9))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file.stat().st_size, limit[1]))
+        try:
+            with tracer.watching():
+                tee.log_metrics({"loss/a": 2.0}, step=1)
+            if not has_room_at_the_end:
+                tee.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        tee.close()
+        return file.read_text().count("\n") - 1 + tee.failed + tee.withheld, tracer.events
+
+    for name in ("cold", "warm"):  # what is done once has points of its own
+        _, events = known_with(None, tmp_path / name)
+
+    for stop in {*points(events, "fills", 60)}:
+        assert known_with(stop, tmp_path / str(stop))[0] == 3, stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +137,7 @@ class CsvLogger(BaseLogger):
 
     def log_pending(self, pending: Pending) -> None:
         """Record rows that an interrupted delivery may bring again: each is recorded once."""
-        writer, claim = self._writer, self._writer.claim
+        claim = self._writer.claim
         # What `_refuses` asks, without its calls: this is at every step.
         if claim.reason or os.getpid() != claim.pid:
             self._refuses(len(pending))
@@ -148,25 +148,33 @@ class CsvLogger(BaseLogger):
                     self._later.append(pending)
                 return
             try:
-                self._own = pending
-                first = 0 if pending.tries < 2 else writer.written(pending)
-                if pending.places is None:
-                    for row in pending if not first else pending[first:]:
-                        writer.append(row)
-                else:
-                    self._record_places(pending, first)
-            except NotOursError:
-                self._refuses(len(pending))
+                self._record(pending)
             finally:
-                self._own = None
-            if self._later:
-                self._record_later()
+                if self._later:
+                    self._record_later()
+
+    def _record(self, pending: Pending) -> None:
+        writer = self._writer
+        try:
+            self._own = pending
+            first = 0 if pending.tries < 2 else writer.written(pending)
+            if pending.places is None:
+                for row in pending if not first else pending[first:]:
+                    writer.append(row)
+            else:
+                self._record_places(pending, first)
+        except NotOursError:
+            self._refuses(len(pending))
+        finally:
+            self._own = None
 
     def _record_later(self) -> None:
-        while self._later and self._own is None:
-            pending = self._later[0]
-            del self._later[0]
-            self.log_pending(pending)
+        """Record what came in the middle of a row; a disk that says no is tried again later."""
+        with suppress(OSError):
+            while self._later and self._own is None:
+                if not self._refuses(len(self._later[0])):
+                    self._record(self._later[0])
+                del self._later[0]
 
     @contextmanager
     def _writing(self, rows: int) -> Iterator[None]:
@@ -180,7 +188,7 @@ class CsvLogger(BaseLogger):
                 self._refuses(rows)
             finally:
                 self._own = before
-            self._record_later()
+                self._record_later()
 
     def _record_places(self, pending: Pending, first: int) -> None:
         """Record rows, and say in which places they are, and with which times."""
@@ -237,7 +245,9 @@ class CsvLogger(BaseLogger):
         self._finalizer.detach()
         if not self._writer.why_not():
             with self._lock:
+                self._own = None  # which comes too late, where a handler closes in its middle
                 self._record_later()
+                self._lost += sum(map(len, self._later))
                 self._writer.close_or_warn(error)
 
     def _open(self) -> None:
