@@ -15,6 +15,7 @@ import torch
 
 from loss_loggers import CsvLogger, JsonlLogger, MemoryLogger, Tee, read_run
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
+from multi_loss_weighting.accelerator._transfer import Transfer
 
 from .interrupts import Tracer
 from .test_atomic_steps import Remembers, points
@@ -288,3 +289,31 @@ def test_a_row_that_a_handler_records_on_a_full_disk_is_tried_again_and_else_cou
 
     for stop in {*points(events, "fills", 60)}:
         assert known_with(stop, tmp_path / str(stop))[0] == 3, stop
+
+
+def test_steps_on_their_way_stay_where_the_handler_of_a_signal_records_more_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As on a device that is slow.
+    monkeypatch.setattr(Transfer, "has_arrived", lambda _: False)
+
+    def count_with(stop: int | None) -> tuple[int, int]:
+        memory = MemoryLogger()
+        group = LossGroup(["a"], memory, log_every=2)
+        group.record({"a": 0.0})
+        group.record({"a": 1.0})
+
+        def act() -> None:
+            for loss in (8.0, 9.0):
+                group.record({"a": loss})
+
+        tracer = Signalled(stop, act)
+        with tracer.watching():
+            group.flush()
+        group.flush()
+        return len(memory.rows), tracer.events
+
+    _, events = count_with(None)
+
+    for stop in {*points(events, "sends", 200)}:
+        assert count_with(stop)[0] == 4, stop

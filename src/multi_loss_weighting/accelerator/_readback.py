@@ -118,8 +118,8 @@ class Readback:
             self._deliver()
 
     def _send(self) -> None:
-        self._take_in()  # What was sent before, if there is any: it left `every` steps ago.
-        held = self._held
+        while (held := self._held)[1] is not None:  # or the handler of a signal has sent more
+            self._take_in()  # It left `every` steps ago.
         count = len(held[0])
         due, begun = _due(held[0][:count])
         sent = (Transfer([entry.tensors for entry in due]), due) if due else None
