@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
@@ -12,7 +13,7 @@ from loss_loggers.wrappers.every import Every
 from loss_loggers.wrappers.tee import Tee
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Row
@@ -56,13 +57,11 @@ class Destination:
 
     def first_place(self) -> Place | None:
         """Where the record has the first row that an `Every` holds back."""
-        return min(
-            filter(None, (every.first_place() for every in _windows(self._logger))), default=None
-        )
+        return _first_place(_windows(self._logger))
 
     def ended(self) -> tuple[dict[str, Place], ...]:
         """Where the record has the last row that each `Every` has sent of each loss."""
-        return tuple(every.ended() for every in _windows(self._logger))
+        return tuple(map(_ended, _windows(self._logger)))
 
     def go_on(self, ended: tuple[dict[str, Place], ...]) -> None:
         """Have each `Every` go on behind these places, or from its first row if they are others."""
@@ -116,6 +115,16 @@ def _windows(logger: object) -> Iterator[Every]:
         yield logger
     for guard in logger.guards if isinstance(logger, Tee) else ():
         yield from _windows(guard.logger)
+
+
+def _first_place(windows: Iterable[Every]) -> Place | None:
+    return min(filter(None, (every.first_place() for every in windows)), default=None)
+
+
+def _ended(every: Every) -> dict[str, Place]:
+    """Where its rows end that went out: those that another behind it holds back did not."""
+    first = _first_place(islice(_windows(every), 1, None))
+    return {loss: min(end, first or end) for loss, end in every.ended().items()}
 
 
 def _nothing(*_: object) -> None:

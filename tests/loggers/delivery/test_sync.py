@@ -221,6 +221,30 @@ def test_windows_that_end_at_other_rows_are_each_sent_once_and_whole(
     assert sync(logger.path, every).rows == 0
 
 
+@pytest.mark.filterwarnings("ignore:.*failed")
+@pytest.mark.parametrize("room", range(1, 8))
+def test_a_window_of_windows_is_sent_whole_after_a_sync_that_failed(
+    tmp_path: Path, room: int
+) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(500):
+            logger.log_metrics({"loss/G": float(step), "loss/D": 1.0}, step=step)
+
+    def windows(logger: Any) -> Every:
+        return Every(10, Every(60, logger, reduce="mean"), reduce="mean")
+
+    whole, fickle = MemoryLogger(), Fickle(room)
+    sync(logger.path, windows(whole))
+    shutil.rmtree(logger.path / "memory")
+
+    with pytest.raises(NotDeliveredError):
+        sync(logger.path, windows(fickle))
+    fickle.room = math.inf
+    sync(logger.path, windows(fickle))
+
+    assert {*map(repr, fickle.rows)} == {*map(repr, whole.rows)}
+
+
 def test_another_target_has_a_cursor_of_its_own(tmp_path: Path) -> None:
     class Other(MemoryLogger):
         target = "memory other"
