@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from loss_loggers import CsvLogger, JsonlLogger, MemoryLogger, Tee, read_run
+from loss_loggers import Background, CsvLogger, JsonlLogger, MemoryLogger, Tee, read_run, sync
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
 from multi_loss_weighting.accelerator._transfer import Transfer
 
@@ -317,3 +317,23 @@ def test_steps_on_their_way_stay_where_the_handler_of_a_signal_records_more_mean
 
     for stop in {*points(events, "sends", 200)}:
         assert count_with(stop)[0] == 4, stop
+
+
+def test_a_row_that_the_handler_of_a_signal_sends_is_known_by_its_place_in_the_record(
+    tmp_path: Path,
+) -> None:
+    def sent_with(stop: int | None, path: Path) -> tuple[list[int], int]:
+        live = MemoryLogger()
+        with Tee(CsvLogger(path), Background(live)) as tee:
+            tee.log_metrics({"loss/a": 0.0}, step=0)
+            tracer = Signalled(stop, lambda: tee.log_metrics({"loss/mine": 5.0}, step=2))
+            with tracer.watching():
+                tee.log_metrics({"loss/a": 1.0}, step=1)
+        sync(path, live)
+        return sorted(step for step, _, _ in live.rows), tracer.events
+
+    for name in ("cold", "warm"):
+        _, events = sent_with(None, tmp_path / name)
+
+    for stop in {*points(events, "sends", 40)}:
+        assert sent_with(stop, tmp_path / str(stop))[0] == [0, 1, 2], stop

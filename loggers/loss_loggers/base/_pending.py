@@ -67,6 +67,12 @@ class Pending(list[Row]):
     done = 0
     """How many of its guards have the rows."""
 
+    waits = False
+    """Whether the record takes them later: the handler of a signal brought them amid other rows."""
+
+    go_on: Callable[[], object] | None = None
+    """Delivers them to the others, who are to know where they are in the record."""
+
     note: tuple[int, Any] | None = None
     """What the logger at this guard has to know on the next try; the number of the guard first."""
 

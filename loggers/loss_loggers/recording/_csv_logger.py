@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import partial
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -137,44 +138,43 @@ class CsvLogger(BaseLogger):
 
     def log_pending(self, pending: Pending) -> None:
         """Record rows that an interrupted delivery may bring again: each is recorded once."""
-        claim = self._writer.claim
+        writer, claim = self._writer, self._writer.claim
         # What `_refuses` asks, without its calls: this is at every step.
         if claim.reason or os.getpid() != claim.pid:
             self._refuses(len(pending))
             return
         with self._lock:
             if self._own is not None:
-                if self._own is not pending:
+                if self._own is not pending and not pending.waits:
+                    pending.waits = True
                     self._later.append(pending)
                 return
             try:
-                self._record(pending)
+                self._own = pending
+                first = 0 if pending.tries < 2 else writer.written(pending)
+                if pending.places is None:
+                    for row in pending if not first else pending[first:]:
+                        writer.append(row)
+                else:
+                    self._record_places(pending, first)
+            except NotOursError:
+                self._refuses(len(pending))
             finally:
+                self._own = None
                 if self._later:
                     self._record_later()
 
-    def _record(self, pending: Pending) -> None:
-        writer = self._writer
-        try:
-            self._own = pending
-            first = 0 if pending.tries < 2 else writer.written(pending)
-            if pending.places is None:
-                for row in pending if not first else pending[first:]:
-                    writer.append(row)
-            else:
-                self._record_places(pending, first)
-        except NotOursError:
-            self._refuses(len(pending))
-        finally:
-            self._own = None
-
     def _record_later(self) -> None:
         """Record what came in the middle of a row; a disk that says no is tried again later."""
-        with suppress(OSError):
-            while self._later and self._own is None:
-                if not self._refuses(len(self._later[0])):
-                    self._record(self._later[0])
-                del self._later[0]
+        while self._later and self._own is None:
+            pending = self._later[0]
+            del self._later[0]
+            pending.waits = False
+            try:
+                (pending.go_on or partial(self.log_pending, pending))()
+            except OSError:
+                self._later.insert(0, pending)
+                return
 
     @contextmanager
     def _writing(self, rows: int) -> Iterator[None]:
@@ -225,12 +225,12 @@ class CsvLogger(BaseLogger):
         In the handler of a signal also the rows that are being recorded.
         """
         with self._lock:
-            own = self._own or Pending()
-            left = [own[self._writer.written(own) :], *self._later]
+            own = [] if self._own is None else [self._own]
+            later = [pending for pending in self._later if pending is not self._own]
             rows = [
                 [step, time, floats(metrics, Names(), exact)]
-                for pending in left
-                for step, time, metrics in pending
+                for pending in (*own, *later)
+                for step, time, metrics in pending[self._writer.written(pending) :]
             ]
             return self._writer.state() | ({"rows": rows} if rows else {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from loss_loggers.base._base_logger import BaseLogger
@@ -121,6 +122,9 @@ class Tee(BaseLogger):
         guards = self.guards
         while pending.done < len(guards):
             guards[pending.done].log_pending(pending)
+            if pending.waits:
+                pending.go_on = partial(self.log_pending, pending)
+                return
             pending.done += 1
 
     def record(self, pending: Pending) -> None:
