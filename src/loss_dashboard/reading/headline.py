@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loss_dashboard.curves.numbers import figures
 from loss_dashboard.runs.run_json import method_in, settings_in
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ def facts(reader: RunReader) -> dict[str, str]:
         "state": reader.state,
         "step": progress(reader),
         "epoch": _epoch(reader),
-        "pace": f"{figures(pace)} steps/s" if pace == pace else "",
+        "pace": f"{pace:{'.0f' if pace >= 1000 else '.3g'}} steps/s" if pace == pace else "",
         "elapsed": _clock(reader.elapsed),
     }
 
