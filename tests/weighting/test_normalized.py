@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from loss_loggers import CsvLogger, read_run
+from loss_loggers import CsvLogger, MemoryLogger, read_run
 from multi_loss_weighting import (
     AutomaticWeightedLoss,
     CoVWeighting,
@@ -54,6 +54,55 @@ def test_each_loss_is_divided_by_its_size_up_to_the_step_before(
         assert total.item() == pytest.approx((np.array(row) / sizes).sum(), rel=1e-6)
         assert list(group.weights.values()) == pytest.approx(1 / sizes, rel=1e-12)
         seen.append(row)
+
+
+@pytest.mark.parametrize("names", [AB, None])
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_all_calls_of_the_first_step_have_one_objective_which_its_row_tells(
+    log_every: int | None, names: Any
+) -> None:
+    memory = MemoryLogger()
+    group = LossGroup(names, memory, weighting=NormalizedWeighting(), log_every=log_every)
+    calls = [{"a": 4.0}, {"b": 50.0, "a": 8.0}, {"b": 100.0, "a": 2.0}]
+
+    totals = [group.weigh(call).item() for call in calls]
+    for call in calls:
+        group.accumulate(call)
+    group.record()
+    group.flush()
+
+    assert totals == [1.0, 1.0 + 2.0, 2.0 + 0.5]
+    (row,) = [numbers for _, _, numbers in memory.rows]
+    assert (row["weight/a"], row["weight/b"]) == (1 / 4, 1 / 50)
+    assert row["loss/total"] == pytest.approx((14 / 3) / 4 + 75 / 50)
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_a_step_that_counts_for_nothing_gives_no_sizes(log_every: int | None) -> None:
+    group = LossGroup(AB, weighting=NormalizedWeighting(), log_every=log_every)
+
+    group.weigh({"a": 4.0, "b": 50.0})
+    group.forget_accumulated()
+    first = group.weigh({"a": 8.0, "b": 8.0}).item()
+    group.reset()
+
+    assert (first, group.weigh({"a": 2.0, "b": 3.0}).item()) == (2.0, 2.0)
+
+
+def test_a_line_search_in_the_first_step_goes_downhill() -> None:
+    point = torch.tensor([3.0, 40.0], requires_grad=True)
+    group = LossGroup(AB, weighting=NormalizedWeighting())
+    optimizer = torch.optim.LBFGS([point], max_iter=20, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        total = group.weigh({"a": point[0].square(), "b": (point[1] - 1).square()})
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+
+    assert point.tolist() == pytest.approx([0, 1], abs=1e-3)
 
 
 def test_units_make_no_difference() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from loss_loggers.arguments import checked
+from multi_loss_weighting.statistics._array_library import arrays_of
 from multi_loss_weighting.statistics._arrays import sizes
 from multi_loss_weighting.statistics._history import History, shown
 
@@ -26,9 +29,7 @@ _POWERS = {
 }
 """How each statistic goes with the size of its loss."""
 
-_HANDED_ON = frozenset(
-    ("num_losses", "ratio_settings", "expect", "forget", "given_up", "to_average", "averaged")
-)
+_HANDED_ON = frozenset(("num_losses", "ratio_settings", "expect", "to_average", "averaged"))
 """What is of the inner weighting whatever the sizes, where it has it."""
 
 
@@ -40,9 +41,10 @@ class NormalizedWeighting(nn.Module):
     falls counts less and less; by the first value, more so.
 
     A weight of the row is what the raw loss is multiplied by. The inner weighting sees losses and
-    statistics over their sizes. A loss that comes for the first time is its own size. No loss is
-    divided by less than a hundredth of its root mean square so far, so that neither a first value
-    near 0 nor a mean near 0 makes it huge.
+    statistics over their sizes. A loss that comes for the first time is its own size, for all calls
+    of that step (LBFGS, micro-batches); around a learned weighting in compiled code, for each call
+    by itself. No loss is divided by less than a hundredth of its root mean square so far, so that
+    neither a first value near 0 nor a mean near 0 makes it huge.
 
     By the first value it is the L_i(t) / L_i(0) by which GradNorm (arXiv:1711.02257) compares
     losses.
@@ -71,6 +73,7 @@ class NormalizedWeighting(nn.Module):
         self.by = checked(by, ("mean", "first").__contains__, "by", '"mean" or "first"')
         self.inner = weighting_or_sum(inner)
         self._sizes: Array | None = None  # those of the step under way
+        self._first: tuple[tuple[str, ...], Array] = (), None  # its losses, as they first came
 
     def __getattr__(self, name: str) -> Any:
         if name in _HANDED_ON:
@@ -79,19 +82,33 @@ class NormalizedWeighting(nn.Module):
 
     def weigh(self, losses: Tensor, history: History, /) -> Weighted:
         """The objective of the inner weighting for the losses over their sizes."""
-        own = self._sizes_of(losses, history)
-        if history.will_be_recorded and not torch.compiler.is_compiling():
-            self._sizes = own
+        now, is_eager = vector(losses, history), not torch.compiler.is_compiling()
+        if is_eager:
+            now = self._first_of(now, history)
+        own = self._sizes_of(now, history)
+        if is_eager and history.will_be_recorded:
+            self._sizes, self._first = own, (history.names, now)
         seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
         scaled = ScaledHistory(history, own)
         result = self.inner.weigh(seen, scaled)
         history.terms = scaled.terms
         return Weighted(result.total, alike(own, result.weights) / own)
 
-    def _sizes_of(self, losses: Tensor, history: History) -> Array:
+    def _first_of(self, now: Array, history: History) -> Array:
+        """The losses, as they were in the first call of this step that had them."""
+        names, first = self._first
+        if type(first) is not type(now):
+            return now
+        if names != history.names:
+            pad = functional.pad if isinstance(first, Tensor) else np.pad
+            places = [names.index(it) if it in names else len(names) for it in history.names]
+            first = pad(first, (0, 1))[places]
+        first = alike(now, first)
+        return arrays_of(now).where((first != 0) & (abs(first) < math.inf), first, now)
+
+    def _sizes_of(self, now: Array, history: History) -> Array:
         mean, variance = history.mean, history.variance
         start = mean if self.by == "mean" else history.first
-        now = vector(losses, history)
         if not history.is_on_device:
             with np.errstate(all="ignore"):
                 return sizes(start, mean, variance, now)
@@ -101,13 +118,26 @@ class NormalizedWeighting(nn.Module):
     def recorded(self, losses: Tensor, weights: Tensor, history: History, /) -> None:
         """Tell the inner weighting, in its own sizes, that a step is over."""
         hook, own = getattr(self.inner, "recorded", None), self._sizes
-        self._sizes = None
+        self._end_step()
         if hook is None:
             return
         if own is None or own.shape != losses.shape:
-            own = self._sizes_of(losses, history)
+            own = self._sizes_of(vector(losses, history), history)
         by = torch.as_tensor(own, device=losses.device)
         hook(losses / by.to(losses), weights * by.to(weights), ScaledHistory(history, own))
+
+    def given_up(self) -> None:
+        """The step will not be recorded, so that the next one begins anew."""
+        self._end_step()
+        getattr(self.inner, "given_up", int)()
+
+    def forget(self) -> None:
+        """Be as new, since the group forgets its losses."""
+        self._end_step()
+        getattr(self.inner, "forget", int)()
+
+    def _end_step(self) -> None:
+        self._sizes, self._first = None, ((), None)
 
     def hyperparams(self) -> dict[str, Any]:
         """The settings, as loggers record them."""
