@@ -99,6 +99,14 @@ def test_a_nan_on_one_rank_raises_on_all(two: list[Any]) -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["clamp", "clamp later"])
+def test_the_row_has_what_max_loss_left_of_the_loss_of_each_rank(two: list[Any], kind: str) -> None:
+    (row,) = two[0][kind]
+
+    assert (row["loss/fit"], row["weighted/fit"], row["clamped"]) == (4.0, 3.0, 1)
+    assert row["loss/total"] == 4.0
+
+
 @pytest.mark.parametrize("kind", ["keep", "keep later"])
 def test_an_infinite_total_that_was_used_is_in_the_row(two: list[Any], kind: str) -> None:
     assert two[0][kind] == ["inf", "inf"]

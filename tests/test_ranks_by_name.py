@@ -240,7 +240,7 @@ def test_a_rank_that_does_not_come_is_an_error_that_says_so(two: list[Any]) -> N
     st.lists(st.tuples(st.floats(-1.79e308, 1.79e308), st.integers(0, 64)), min_size=1, max_size=9)
 )
 def test_means_of_finite_losses_are_finite_and_between_them(batches: list[Any]) -> None:
-    sums = torch.zeros(4, 1, dtype=torch.float64)
+    sums = torch.zeros(5, 1, dtype=torch.float64)
     for value, samples in batches:
         sums += tally(torch.tensor([value], dtype=torch.float64), None, samples)
 

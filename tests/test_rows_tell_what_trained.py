@@ -223,6 +223,40 @@ def test_of_micro_batches_the_weights_are_those_of_the_last(
             assert total == pytest.approx(terms, rel=1e-6)
 
 
+@pytest.mark.parametrize("is_resumed", [False, True])
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("parts", [(20.0, 1.0, 4.0, 3.0), (1.0, 100.0, 20.0, 7.0), (1.0, 2.0, 3.0)])
+def test_max_loss_acts_on_each_micro_batch_in_the_row_as_in_training(
+    parts: tuple[float, ...], log_every: int | None, is_resumed: bool
+) -> None:
+    logger, totals = MemoryLogger(), []
+
+    def made() -> LossGroup:
+        weighting = StaticWeighting(a=3.0)
+        return LossGroup(
+            ["a", "b"], logger, weighting=weighting, max_loss={"a": 5.0}, log_every=log_every
+        )
+
+    group = made()
+    for part in parts:
+        losses = {"a": part, "b": 10.0}
+        totals.append(group.weigh(losses).item())
+        group.accumulate(losses)
+        if is_resumed:
+            state, group = group.state_dict(), made()
+            group.load_state_dict(state)
+    group.record()
+    group.flush()
+
+    (row,) = [numbers for _, _, numbers in logger.rows]
+    assert row["loss/a"] == sum(parts) / len(parts)
+    assert row["weighted/a"] == pytest.approx(
+        3 * sum(min(part, 5.0) for part in parts) / len(parts)
+    )
+    assert row["loss/total"] == pytest.approx(sum(totals) / len(totals))
+    assert group["a"].clamped == (max(parts) > 5.0)
+
+
 @pytest.mark.parametrize("log_every", [None, 2])
 @pytest.mark.parametrize("kind", WEIGHTINGS)
 @pytest.mark.parametrize("together", [True, False])

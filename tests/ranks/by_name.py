@@ -31,8 +31,8 @@ def shared(ranks: Ranks, losses: Losses, *, samples: float | Tensor = 1, **more:
     """The mean of each loss by name, to the last bit."""
     values = torch.tensor(list(losses.values()), dtype=torch.float64)
     names, sums = ranks.share(tuple(losses), tally(values, None, samples), **more)
-    assert sums.shape == (4, len(names))
-    means, _, nonfinite, given = read_tally(sums.flatten().tolist())
+    assert sums.shape == (5, len(names))
+    means, _, nonfinite, given, _ = read_tally(sums.flatten().tolist())
     return {
         "names": names,
         "means": {n: m.hex() for n, m, it in zip(names, means, given, strict=True) if it},

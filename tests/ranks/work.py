@@ -108,6 +108,15 @@ def keep_an_infinity(log_every: int | None) -> list[str]:
     return [str(total.item()), *(str(row["loss/total"]) for _, _, row in logger.rows)]
 
 
+def clamp(rank: int, log_every: int | None) -> list[dict[str, float]]:
+    """One rank alone has a loss above the limit."""
+    logger = MemoryLogger()
+    group = LossGroup(["fit", "calm"], logger, max_loss={"fit": 5.0}, log_every=log_every)
+    group.update({"fit": 7.0 if rank else 1.0, "calm": 1.0}, do_backwards=False)
+    group.flush()
+    return [row | {"clamped": group["fit"].clamped} for _, _, row in logger.rows]
+
+
 def learn_weights(
     rank: int, make: Callable[[int], nn.Module], in_model: bool, log_every: int | None
 ) -> dict[str, Any]:
@@ -201,6 +210,8 @@ def everything(rank: int, folder: Path) -> dict[str, Any]:
         "raise": raise_together(rank),
         "keep": keep_an_infinity(None),
         "keep later": keep_an_infinity(4),
+        "clamp": clamp(rank, None),
+        "clamp later": clamp(rank, 4),
         "automatic": learn_weights(rank, AutomaticWeightedLoss, False, None),
         "automatic later": learn_weights(rank, AutomaticWeightedLoss, False, 4),
         "uncertainty in DDP": learn_weights(rank, UncertaintyWeighting, True, None),

@@ -93,10 +93,14 @@ class DeviceLosses:
         self.history.show(None if keeps_nonfinite else raw, mask)
         return Batch(self.clamp(live), [], given, raw=raw)
 
-    def read_means(self, means: Tensor) -> Batch:
-        """Means over micro-batches or ranks, nan for one that is missing, as one step."""
+    def read_means(self, means: Tensor, used: Tensor | None = None) -> Batch:
+        """Means over micro-batches or ranks, nan for one that is missing, as one step.
+
+        `used` is what the limits left of them.
+        """
         self.history.show(means)
-        return Batch(self.clamp(means.nan_to_num(0.0, 0.0, 0.0)), [], raw=means)
+        left = self.clamp(means) if used is None else used
+        return Batch(left.nan_to_num(0.0, 0.0, 0.0), [], raw=means)
 
     def read_nothing(self) -> Batch:
         """A step with none of the losses: a rank that has none, or a batch of no sample."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CPU = torch.device("cpu")
 _EXACT = 2.0**24  # float32 has each whole number below it
+_ROUNDING = 1e-6  # more than two sums over ranks may differ by, in float32 too
 _FLOATING = WIDE | {torch.float16, torch.bfloat16}
 _dtype_of = attrgetter("dtype")
 _NOTHING = torch.empty(0, device="cpu")
@@ -113,10 +114,15 @@ class BatchReader:
             self.clamped(values),
         )
 
-    def read_means(self, means: list[float], given: list[bool]) -> Batch:
-        """Means over micro-batches or ranks as the losses of one step; nan of nothing finite."""
-        clamped = self.clamped(means)
-        losses = [clamp(mean, limit) for mean, limit in zip(means, self.limits, strict=True)]
+    def read_means(
+        self, means: list[float], given: list[bool], used: Sequence[float] | None = None
+    ) -> Batch:
+        """Means over micro-batches or ranks as the losses of one step; nan of nothing finite.
+
+        `used` is what the limits left of them, each of which acts on a loss before the mean.
+        """
+        clamped = self.clamped(means, used)
+        losses = [*map(clamp, means, self.limits)] if used is None else used
         present = [math.isfinite(mean) for mean in means]
         weighed = [mean if it else 0.0 for mean, it in zip(losses, present, strict=True)]
         return Batch(
@@ -133,15 +139,22 @@ class BatchReader:
         count = len(self.names)
         return self.read_means([math.nan] * count, [False] * count)
 
-    def known(self, values: list[float], given: list[bool] | None) -> Batch:
+    def known(
+        self,
+        values: list[float],
+        given: list[bool] | None,
+        used: Sequence[float] | None = None,
+    ) -> Batch:
         """What was read back of a step that was weighed before."""
-        clamped = self.clamped(values)
+        clamped = self.clamped(values, used)
         is_plain = given is None and not clamped and math.isfinite(sum(values))
         return Batch(_NOTHING, values, given, None, clamped, is_plain)
 
-    def clamped(self, values: list[float]) -> list[int]:
-        """Where losses are above their limits."""
-        return [i for i, limit in self._finite_limits if clamp(values[i], limit) < values[i]]
+    def clamped(self, values: list[float], used: Sequence[float] | None = None) -> list[int]:
+        """Where losses are above their limits, or means lost more than ranks round."""
+        if used is None:
+            return [i for i, limit in self._finite_limits if clamp(values[i], limit) < values[i]]
+        return [i for i, _ in self._finite_limits if values[i] - used[i] > _ROUNDING * abs(used[i])]
 
     def check(self, losses: Mapping[str, Any], device: torch.device) -> None:
         """Raise if these cannot be losses of one step on this device. No tensor is read."""

@@ -94,7 +94,7 @@ class Ranks(Collectives):
 
         Args:
             names: The losses of this rank, in its order.
-            sums: Their tally, [4, K]; zeros if it stops.
+            sums: Their tally, [5, K]; zeros if it stops.
             weighting: The weighting.
             error: Why this rank stops at this step. It takes part all the same, so that no other
                 waits for it, and then raises it.
@@ -127,7 +127,7 @@ class Ranks(Collectives):
         if measured.numel():
             mean = measured.reshape(-1, len(self.agreed)) / self.size
             mine.weighting.averaged(self.agreed, mean)
-        return self.agreed, total.reshape(4, -1)
+        return self.agreed, total.reshape(len(sums), -1)
 
     def _agree(self, mine: _Brought) -> None:
         """Gather the names of all ranks, or raise on each of them why one stops."""

@@ -22,26 +22,34 @@ class Tallied(NamedTuple):
         samples: How many samples each mean is of, over all micro-batches and ranks.
         nonfinite: How many losses were not finite.
         given: Whether there was any.
+        used: The mean of what `max_loss` left of each.
     """
 
     losses: list[float]
     samples: list[float]
     nonfinite: list[float]
     given: list[bool]
+    used: list[float]
 
 
-def tally(losses: Tensor, given: list[bool] | None, samples: float | Tensor) -> Tensor:
-    """The sums of one micro-batch on one rank, [4, K]. Sums add up, over both.
+def tally(
+    losses: Tensor,
+    given: list[bool] | None,
+    samples: float | Tensor,
+    used: Tensor | None = None,
+) -> Tensor:
+    """The sums of one micro-batch on one rank, [5, K]. Sums add up, over both.
 
     Args:
         losses: The losses, [K].
         given: Which of them there are; None for all.
         samples: How many samples they are the mean of: a number, or a tensor without dimensions,
             which is not read. The losses of no samples count as not given.
+        used: What `max_loss` left of the losses, [K]; None for all of them.
 
     Returns:
-        For each loss the sum of loss times samples, scaled, the sum of samples, and how many
-        losses are finite, and how many are not.
+        For each loss the sum of loss times samples, scaled, the sum of samples, how many losses
+        are finite, how many are not, and the first sum again of what `max_loss` left.
 
     >>> tallied = tally(torch.tensor([2.0, torch.nan]), None, 4) + tally(torch.ones(2), None, 0)
     >>> read_tally(tallied.flatten().tolist()).losses
@@ -60,8 +68,10 @@ def tally(losses: Tensor, given: list[bool] | None, samples: float | Tensor) -> 
         is_nonfinite.logical_and_(has_samples)
         is_finite.logical_and_(has_samples)
     count = is_finite.to(losses.dtype)
-    total = losses.nan_to_num(0.0, 0.0, 0.0) * count * (samples * _SCALE)
-    return torch.stack([total, count * samples, count, is_nonfinite])
+    scaled = count * (samples * _SCALE)
+    total = losses.nan_to_num(0.0, 0.0, 0.0) * scaled
+    left = total if used is None or used is losses else used.nan_to_num(0.0, 0.0, 0.0) * scaled
+    return torch.stack([total, count * samples, count, is_nonfinite, left])
 
 
 def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
@@ -78,23 +88,29 @@ def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Te
     return functional.pad(sums, (0, 1)).index_select(1, torch.tensor(columns, device=sums.device))
 
 
-def means_of(sums: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean of each loss [K], nan where none is finite, and how many samples it is of."""
-    total, samples, _, _ = sums
+def means_of(sums: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The mean of each loss [K], nan where none is finite, of how many samples, and as used."""
+    samples = sums[1]
     # Where there is none the mean is nan and weighs 0, which leaves what is known as it is.
-    return total / samples / _SCALE, samples
+    means, used = sums[::4] / samples / _SCALE
+    return means, samples, used
 
 
 def read_tally(sums: list[float]) -> Tallied:
     """The numbers of a tally that was flattened."""
-    count = len(sums) // 4
-    total, samples, finite, nonfinite = (sums[row * count :][:count] for row in range(4))
-    return Tallied(
+    count = len(sums) // 5
+    total, samples, finite, nonfinite, used = (sums[row * count :][:count] for row in range(5))
+    means, left = (
         [
             one / weight / _SCALE if weight else math.nan
-            for one, weight in zip(total, samples, strict=True)
-        ],
+            for one, weight in zip(row, samples, strict=True)
+        ]
+        for row in (total, used)
+    )
+    return Tallied(
+        means,
         [weight or 1.0 for weight in samples],
         nonfinite,
         [many + bad > 0 for many, bad in zip(finite, nonfinite, strict=True)],
+        left,
     )

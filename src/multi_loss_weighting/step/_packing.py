@@ -55,7 +55,7 @@ def packed(step: Step, weighting: Any) -> Tensor:
 def _state_of(step: Step) -> dict[str, Any]:
     state = step.recorder.state
     losses, count = state.losses, len(state.losses)
-    sums = np.zeros((4, count)) if state.sums is None else state.sums.cpu().double().numpy()
+    sums = np.zeros((5, count)) if state.sums is None else state.sums.cpu().double().numpy()
     device = step.reading.device_numbers()
     return {
         "names": list(losses.names),
@@ -67,11 +67,12 @@ def _state_of(step: Step) -> dict[str, Any]:
         "records": _table([_flat(numbers) for numbers in state.records]),
         "kept": _table([numbers[-1] for numbers in state.records]),
         "has_sums": state.sums is not None,
-        "sums": sums,
+        "sums": sums[:4],
         "has_device": device is not None,
         "device": _device_table(losses.names, device),
         # Without it, as between any two steps, a state keeps its length.
         **({"extra": dict(state.extra)} if state.extra else {}),
+        **({"used": sums[4]} if (sums[4] != sums[0]).any() else {}),
     }
 
 
@@ -122,7 +123,8 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
     sums, extra = None, {}
     if saved["has_sums"] and set(names) == set(losses.names):
         places = [names.index(name) for name in losses.names]
-        sums = torch.from_numpy(saved["sums"][:, places])
+        used = saved.get("used", saved["sums"][0])
+        sums = torch.from_numpy(np.vstack([saved["sums"], used])[:, places])
         extra = saved.get("extra", {})
     new = type(state)(
         saved["step"],

@@ -170,7 +170,8 @@ class Recorder(Owner):
             bad: Sequence[int] = ()
         else:
             records, bad = taken_in(state, batch, weights, measured, step)
-        self._commit(state, records, batch.given, total, extra, step, bad, untold)
+        used = measured.used if isinstance(measured, Tallied) else None
+        self._commit(state, records, batch.given, total, extra, step, bad, untold, used)
 
     def take_in_one(
         self,
@@ -213,13 +214,14 @@ class Recorder(Owner):
         step: int,
         bad: Sequence[int],
         untold: Any = None,
+        used: Sequence[float] | None = None,
     ) -> None:
         """Take over what a step made of the records, by one store, and report its row."""
         number = state.number + 1
         outbox = self.outbox
         reports = outbox.reporter is not None and self.ranks.is_reporter  # without a call
         if reports:
-            row = state.losses.template.row(state.records, records, given)
+            row = state.losses.template.row(state.records, records, given, used)
             if state.losses.template.total:
                 row[state.losses.template.total] = (
                     total.item() if isinstance(total, Tensor) else total
@@ -275,7 +277,7 @@ class Recorder(Owner):
 
         Args:
             batch: The losses.
-            measured: The losses [K], or their tally [4, K].
+            measured: The losses [K], or their tally [5, K].
             weights: Their weights [K], which nobody changes any more.
             total: The objective, which nobody changes any more.
             samples: How many samples each loss is the mean of; None for a tally.
@@ -315,10 +317,12 @@ class Recorder(Owner):
         numbers, (total,), *more = values
         weights = more[-1] if details.weights is None else details.weights
         while entry.number > (state := self.state).taken:
+            used: Sequence[float] | None = None
             if details.samples is None:
                 tallied = read_tally(numbers)
                 measured: float | Tallied = tallied
-                batch = state.losses.reader.known(tallied.losses, tallied.given)
+                used = tallied.used
+                batch = state.losses.reader.known(tallied.losses, tallied.given, used)
             else:
                 measured = details.samples
                 batch = state.losses.reader.known(numbers, details.given)
@@ -328,7 +332,7 @@ class Recorder(Owner):
                 own = dict(details.extra)
                 own |= {name: value for name, (value,) in zip(details.later, more, strict=False)}
                 template = state.losses.template
-                reported = template.row(state.records, records, batch.given)
+                reported = template.row(state.records, records, batch.given, used)
                 ours = reported | ({template.total: total} if template.total else {})
                 row = entry.step, entry.time, ours | own | ours
             if self.take(entry, state, row, records=records) and bad:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multi_loss_weighting.batch._value import checked_samples, checked_step, read_metrics
 from multi_loss_weighting.distributed._sums import means_of, read_tally, tally
+from multi_loss_weighting.statistics._scalar import clamp
 from multi_loss_weighting.tensors._widest import widest
 from multi_loss_weighting.weighting._base import Weighted
 
@@ -207,7 +208,7 @@ class Step:
         extra: Mapping[str, Any],
         step: int,
     ) -> None:
-        """Record a step on an accelerator: its losses [K], or their tally [4, K]."""
+        """Record a step on an accelerator: its losses [K], or their tally [5, K]."""
         device = self.reading.device
         assert device is not None
         assert batch.raw is not None
@@ -274,14 +275,18 @@ class Step:
             return self._no_sums()
         if batch.raw is None:
             losses = torch.tensor(batch.values, dtype=torch.float64, device="cpu")
+            limits = self.recorder.state.losses.limits
+            used = losses.new_tensor([*map(clamp, batch.values, limits)]) if batch.clamped else None
         else:
+            assert self.reading.device is not None
             losses = batch.raw.to(widest(batch.raw.device))
-        sums = tally(losses, batch.given, samples)
+            used = self.reading.device.clamp(losses)
+        sums = tally(losses, batch.given, samples, used)
         return sums if earlier is None else earlier.to(sums) + sums
 
     def _no_sums(self) -> Tensor:
         """The sums of no micro-batch; they stay on the host, which so knows of them."""
-        size = 4, len(self.recorder.state.losses)
+        size = 5, len(self.recorder.state.losses)
         return torch.zeros(size, dtype=torch.float64, device="cpu")
 
     def _in_place(self, sums: Tensor) -> Tensor:
@@ -306,8 +311,8 @@ class Step:
             sums = self._shared(sums)
         if reading.device is not None:
             is_nothing, sums = _is_nothing(sums), self._in_place(sums)
-            means, samples = means_of(sums)
-            batch = reading.device.read_means(means)
+            means, samples, used = means_of(sums)
+            batch = reading.device.read_means(means, used)
             if is_nothing:
                 batch = batch._replace(given=[False] * len(means))
             weights, total = weighing.recalled(batch, step)
@@ -315,7 +320,7 @@ class Step:
             self._record_later(batch, sums, weights, total, samples, extra, step)
         else:
             tallied = read_tally(sums.flatten().tolist())
-            batch = reading.reader.read_means(tallied.losses, tallied.given)
+            batch = reading.reader.read_means(tallied.losses, tallied.given, tallied.used)
             weights, total = weighing.recalled(batch, step)
             untold = weighing.untold(batch, weights) if weighing.has_memory else None
             recorder.take_in(batch, weights, total, tallied, extra, step, untold)

@@ -32,7 +32,7 @@ class StepState(NamedTuple):
         taken: How many of them are in `records`; the others are on their way from a device.
         buffer: Which buffer of the device's history is current.
         remembered: What `weigh` used since the last step.
-        sums: The micro-batches since the last step, as a tally [4, K].
+        sums: The micro-batches since the last step, as a tally [5, K].
         finite: Whether all losses of the last step were finite.
         epoch: How many epochs have ended.
         extra: Sum and count of each number of the user's own that came with the micro-batches.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +71,26 @@ class RowTemplate:
         } | ({self.total, "epoch"} if has_total else {"epoch"})
 
     def row(
-        self, before: Sequence[Numbers], after: Sequence[Numbers], given: list[bool] | None
+        self,
+        before: Sequence[Numbers],
+        after: Sequence[Numbers],
+        given: list[bool] | None,
+        used: Sequence[float] | None = None,
     ) -> dict[str, Any]:
-        """What there is to report of one step; `given` says which losses there were."""
+        """What there is to report of one step.
+
+        `given` says which losses there were, `used` what `max_loss` left of those that are means.
+        """
         row: dict[str, Any] = {}
         for index, numbers in enumerate(after):
             if given is None or given[index]:
                 weight, value = numbers[LAST_WEIGHT], numbers[VALUE]
                 mean, std, variance, cov, cov_weight = summary(numbers)
                 limit = self._limits[index]
-                weighted = weight * (clamp(value, limit) if value > limit else value)
+                if used is not None and limit < inf:
+                    weighted = weight * used[index]
+                else:
+                    weighted = weight * (clamp(value, limit) if value > limit else value)
                 values = (value, weight, weighted, mean, std, variance, cov, cov_weight)
                 if self._is_usual:
                     row.update(zip(self._keys[index], values, strict=True))
