@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from loss_dashboard._typing import Values
 
 RECENT = 50
-"""Shares are told from the mean of so many of the last steps of a run."""
+"""Shares are told from so many of the last steps of a run."""
 
 
 def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
     """The part of the total that is each loss times its weight, in size, over the last steps.
 
     It is NaN for a loss that has no weight, or no finite value in these steps: one that is no
-    longer recorded has no part in what is optimised now.
+    longer recorded has no part in what is optimised now. A loss that comes at every 16th step, as a
+    regulariser may, has no part in the others.
 
     >>> import numpy as np
     >>> def loss(weight, value):
@@ -37,7 +38,7 @@ def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
 
     start = _first_recent_step(losses)
     with np.errstate(all="ignore"):  # a loss may be as large as floats go
-        sizes = {name: _mean_size(own, start) for name, own in losses.items()}
+        sizes = {name: _size(own, start) for name, own in losses.items()}
         total = sum(size for size in sizes.values() if size == size)
         return {name: size / total if total else float("nan") for name, size in sizes.items()}
 
@@ -85,7 +86,7 @@ def held_since(losses: dict[str, dict[str, Values]], name: str, least: float) ->
     with np.errstate(all="ignore"):
         for other, series in losses.items():
             sizes = _sizes_at(steps, series)
-            both = np.stack([sizes, smooth(sizes, RECENT)])
+            both = np.stack([sizes, smooth(np.where(np.isfinite(sizes), sizes, 0.0), RECENT)])
             own = both if other == name else own
             both = np.where(np.isfinite(both), both, 0.0)
             whole += both
@@ -150,10 +151,10 @@ def _first_recent_step(losses: dict[str, dict[str, Values]]) -> float:
     return float(np.unique(steps)[-RECENT:][0])
 
 
-def _mean_size(own: dict[str, Values], start: float) -> float:
+def _size(own: dict[str, Values], start: float) -> float:
     import numpy as np
 
     last = slice(-RECENT, None)
     sizes = np.abs(own["loss"][last] * own["weight"][last])
     known = sizes[(own["step"][last] >= start) & np.isfinite(sizes)]
-    return float(known.mean()) if len(known) else float("nan")
+    return float(known.sum()) if len(known) else float("nan")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
+from loss_dashboard.alerts import explain
 from loss_dashboard.curves.live_curves import LiveCurves
 from loss_dashboard.curves.numbers import DASH
 from loss_dashboard.curves.view_options import ViewOptions
@@ -77,6 +78,21 @@ def test_steps_that_lie_far_apart_count_as_steps(tmp_path: Path) -> None:
             logger.log_metrics(row, step=step)
 
     assert page(RunReader(logger.path)) == {"G": 0.25, "D": 0.75}
+
+
+def test_a_loss_that_comes_now_and_then_has_no_part_in_the_steps_between(tmp_path: Path) -> None:
+    with CsvLogger(tmp_path / "gan") as logger:
+        for step in range(160):
+            row = {"loss/D": 1.0, "weight/D": 1.0}
+            if step % 16 == 0:
+                row |= {"loss/r1": 1.0, "weight/r1": 16.0}
+            logger.log_metrics(row, step=step)
+
+    reader = RunReader(logger.path)
+
+    sizes = {"D": 50.0, "r1": 3 * 16.0}  # of the last 50 steps
+    assert page(reader) == pytest.approx({name: it / 98 for name, it in sizes.items()}, rel=1e-5)
+    assert explain(reader) == []
 
 
 def test_a_run_without_losses_has_no_shares(tmp_path: Path) -> None:
