@@ -129,6 +129,18 @@ def test_numbers_of_ones_own_travel_in_the_row() -> None:
     assert memory.rows[0][2] == {"lr": 0.1}
 
 
+@pytest.mark.parametrize("log_every", [None, 2])
+def test_a_number_of_ones_own_for_one_of_them_is_an_error_as_it_would_be_in_no_row(
+    log_every: int | None,
+) -> None:
+    trackers = Trackers(["G", "D"], log_every=log_every)
+
+    with pytest.raises(ValueError, match=r"extra must be given .* trackers\.step\(extra=\.\.\.\)"):
+        trackers["G"].update(1.0, do_backwards=False, extra={"lr": 0.1})
+
+    assert trackers["G"].count == 0
+
+
 def test_a_bad_number_of_ones_own_changes_nothing() -> None:
     trackers = Trackers(["G"], memory := MemoryLogger(), report="loss")
     trackers["G"].update(1.0, do_backwards=False)

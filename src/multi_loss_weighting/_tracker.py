@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
@@ -218,7 +218,8 @@ class LossTracker(LossView):
                 batch.
             do_backwards: Whether to call backward on the weighted loss.
             step: The step of the row; by default one more than the last, from 0.
-            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`.
+            extra: Numbers of your own for the same row, e.g. `{"lr": lr}`; those of `Trackers` are
+                given to their `step`.
             samples: How many samples the loss is the mean of; mean and variance weigh by it. With
                 0, e.g. of a batch that is masked throughout, it counts as nothing.
             retain_graph: Whether backward keeps the graph for another backward.
@@ -231,9 +232,12 @@ class LossTracker(LossView):
             TypeError: If the loss is no number, or has no backward to call, or `extra` is no dict
                 of numbers.
             ValueError: If it has more than one element, or no gradient, `step` is no whole number,
-                `samples` is below 0, or `extra` has a name of the row's own.
+                `samples` is below 0, or `extra` has a name of the row's own or is given to one of
+                several `Trackers`.
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
+        if extra is not None and self._renewed is not None:
+            self._raise_extra()
         try:
             is_straight = self._is_straight and loss.is_cpu and not is_transformed(loss)
         except AttributeError:
@@ -273,6 +277,16 @@ class LossTracker(LossView):
                 weighted = weighted.clone()  # the caller may write to it
         recorder.take_in_one(value, weight, samples, own, step, is_clamped)
         return weighted
+
+    def _raise_extra(self) -> NoReturn:
+        """One of several makes no row, in which these numbers could be."""
+        msg = (
+            "extra must be given to the step of all, trackers.step(extra=...), which makes the"
+            f" row, got it for {self.name!r} alone"
+        )
+        error = ValueError(msg)
+        self._steps.tell_ranks(error)
+        raise error
 
     def _weigh_unusual(self, loss: Any, value: float, weight: float) -> Any:
         """A loss that is clamped, or not finite."""
