@@ -364,7 +364,7 @@ def test_an_error_counts_no_call() -> None:
 def test_bad_input_is_an_error_that_counts_no_call(net: nn.Linear) -> None:
     with pytest.raises(ValueError, match="every must be a whole number of calls, 1 or more, got 0"):
         GradientDiagnostics(net.parameters(), every=0)
-    with pytest.raises(ValueError, match="must require a gradient, got 0 without"):
+    with pytest.raises(ValueError, match=r"must require a gradient, got none .*only once"):
         GradientDiagnostics([])
     gradients = GradientDiagnostics(net.parameters(), every=2)
     with pytest.raises(ValueError, match=r"loss 'a' must be one number .*, got the shape \(3,\)"):

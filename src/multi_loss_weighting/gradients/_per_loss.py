@@ -45,7 +45,8 @@ def watched(parameters: Iterable[Tensor] | Tensor) -> Watched:
             msg = f"parameters must be tensors, e.g. model.parameters(), got {parameter!r}"
             raise TypeError(msg)
     if not any(parameter.requires_grad for parameter in found):
-        msg = f"one or more of parameters must require a gradient, got {len(found)} without"
+        got = f"{len(found)} without" if found else "none (model.parameters() gives them only once)"
+        msg = f"one or more of parameters must require a gradient, got {got}"
         raise ValueError(msg)
     return found
 
