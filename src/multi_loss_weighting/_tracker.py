@@ -252,8 +252,7 @@ class LossTracker(LossView):
                 check_loss(loss, self.name, loss.device)
             value = read(loss, self.name)  # a plain number, or an error that says what came
             is_finite = isfinite(value)
-        if type(value) is not float:
-            value = float(value)
+        value = float(value)
         own = self._steps.checked_extra(extra) if extra is not None else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
