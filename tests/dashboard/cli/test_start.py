@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -25,6 +27,8 @@ def test_without_its_extra_it_is_one_line() -> None:
 
 
 def test_what_to_type_next_says_what_is_to_be_installed_before_it(tmp_path: Path) -> None:
+    for needed in ("click", "rich"):
+        pytest.importorskip(needed)
     code = (
         "import sys; sys.modules.update(textual=None, matplotlib=None);"
         " from loss_dashboard.cli.start import main; sys.argv[1:] = []; main()"
