@@ -337,3 +337,31 @@ def test_a_row_that_the_handler_of_a_signal_sends_is_known_by_its_place_in_the_r
 
     for stop in {*points(events, "sends", 40)}:
         assert sent_with(stop, tmp_path / str(stop))[0] == [0, 1, 2], stop
+
+
+def test_many_rows_that_the_handler_of_a_signal_sends_amid_another_all_arrive_in_order(
+    tmp_path: Path,
+) -> None:
+    def sent_with(stop: int | None, path: Path) -> tuple[list[int], list[int], int]:
+        live = MemoryLogger()
+        with Tee(CsvLogger(path), live) as tee:
+            tee.log_metrics({"loss/a": 0.0}, step=0)
+
+            def act() -> None:
+                for step in range(300):
+                    tee.log_metrics({"loss/mine": 5.0}, step=step)
+
+            tracer = Signalled(stop, act)
+            with tracer.watching():
+                tee.log_metrics({"loss/a": 1.0}, step=1)
+        if not tracer.place:  # how often files are looked at goes by the clock
+            return [], [], tracer.events
+        steps = read_run(path)["mine"]["step"].tolist()
+        return steps, [step for step, _ in live["loss/mine"]], tracer.events
+
+    for name in ("cold", "warm"):
+        *_, events = sent_with(None, tmp_path / name)
+
+    for stop in {*points(events, "many", 6)}:
+        *arrived, _ = sent_with(stop, tmp_path / str(stop))
+        assert arrived in ([[*range(300)]] * 2, [[], []]), stop

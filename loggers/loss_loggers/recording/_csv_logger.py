@@ -93,6 +93,7 @@ class CsvLogger(BaseLogger):
         self._lock = RLock()
         self._own: Pending | None = None
         self._later: list[Pending] = []
+        self._catches_up = False
         self._finalizer = finalizer(self, _end, self._writer)
         if is_first_rank():
             self._open()
@@ -166,15 +167,18 @@ class CsvLogger(BaseLogger):
 
     def _record_later(self) -> None:
         """Record what came in the middle of a row; a disk that says no is tried again later."""
-        while self._later and self._own is None:
+        while self._later and self._own is None and not self._catches_up:
             pending = self._later[0]
             del self._later[0]
             pending.waits = False
             try:
+                self._catches_up = True  # each row asks for the next: a call in a call, if it could
                 (pending.go_on or partial(self.log_pending, pending))()
             except OSError:
                 self._later.insert(0, pending)
                 return
+            finally:
+                self._catches_up = False
 
     @contextmanager
     def _writing(self, rows: int) -> Iterator[None]:
@@ -245,7 +249,8 @@ class CsvLogger(BaseLogger):
         self._finalizer.detach()
         if not self._writer.why_not():
             with self._lock:
-                self._own = None  # which comes too late, where a handler closes in its middle
+                # Where a handler closes in the middle of a row, that comes too late.
+                self._own, self._catches_up = None, False
                 self._record_later()
                 self._lost += sum(map(len, self._later))
                 self._writer.close_or_warn(error)
