@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -87,6 +88,42 @@ def test_a_step_that_counts_for_nothing_gives_no_sizes(log_every: int | None) ->
     group.reset()
 
     assert (first, group.weigh({"a": 2.0, "b": 3.0}).item()) == (2.0, 2.0)
+
+
+class FailsOnce:
+    calls = 0
+
+    def weigh(self, losses: Tensor, history: History, /) -> Weighted:
+        self.calls += 1
+        if self.calls == 1:
+            raise MemoryError
+        return weighted_sum(losses, [1.0] * len(history.names))
+
+
+def loads(group: LossGroup) -> None:
+    group.load_state_dict(LossGroup(AB, weighting=NormalizedWeighting(FailsOnce())).state_dict())
+
+
+def is_weighed_by_another(group: LossGroup) -> None:
+    ours, group.weighting = group.weighting, None
+    group.weighting = ours
+
+
+@pytest.mark.parametrize("log_every", [None, 2])
+@pytest.mark.parametrize("then", [loads, is_weighed_by_another, None])
+def test_the_first_step_has_sizes_of_its_own_after_one_that_was_not_to_be(
+    then: Any, log_every: int | None
+) -> None:
+    inner = FailsOnce()
+    group = LossGroup(AB, weighting=NormalizedWeighting(inner), log_every=log_every)
+    inner.calls = int(then is not None)
+
+    with nullcontext() if then else pytest.raises(MemoryError):
+        group.weigh({"a": 4.0, "b": 50.0})
+    if then is not None:
+        then(group)
+
+    assert group.weigh({"a": 8.0, "b": 8.0}).item() == 2.0
 
 
 def test_a_line_search_in_the_first_step_goes_downhill() -> None:

@@ -139,6 +139,7 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
     )
     device = (names, torch.from_numpy(saved["device"])) if saved["has_device"] else None
     step.reading.begin_with(new, device)
+    step.weighing.give_up()
 
 
 def names_after(losses: LossSet, saved: dict[str, Any]) -> tuple[str, ...]:

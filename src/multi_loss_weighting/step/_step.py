@@ -82,6 +82,7 @@ class Step:
         with self.recorder.lock:
             self.settle()  # what is to be told is for the one before
             self.reading.join(self.recorder.state.losses.for_weighting(weighting))
+            self.weighing.give_up()
             self.weighing.use(weighting)
 
     def update(

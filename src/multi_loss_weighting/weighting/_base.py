@@ -47,7 +47,7 @@ class Weighting(Protocol):
       that the state of given losses has one size from the start.
     - `forget()` is called when the group forgets its losses.
     - `given_up()` is called instead when what was weighed counts for nothing: the backward raised,
-      the step was forgotten, or was of no sample.
+      the step was forgotten or was of no sample, a state was loaded or another weighting set.
     - `num_losses` is the number of losses that it is made for.
     - `hyperparams()` returns the settings that loggers record.
     - `ratio_settings`, a `RatioSettings`, says how the loss ratios of the history are kept.

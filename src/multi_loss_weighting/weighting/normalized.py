@@ -86,11 +86,11 @@ class NormalizedWeighting(nn.Module):
         if is_eager:
             now = self._first_of(now, history)
         own = self._sizes_of(now, history)
-        if is_eager and history.will_be_recorded:
-            self._sizes, self._first = own, (history.names, now)
         seen = losses / torch.as_tensor(own, dtype=losses.dtype, device=losses.device)
         scaled = ScaledHistory(history, own)
         result = self.inner.weigh(seen, scaled)
+        if is_eager and history.will_be_recorded:
+            self._sizes, self._first = own, (history.names, now)
         history.terms = scaled.terms
         return Weighted(result.total, alike(own, result.weights) / own)
 
