@@ -129,6 +129,20 @@ def test_steps_that_a_logger_records_are_rows_of_their_own() -> None:
     assert [step for step, _ in logger.rows] == [0, 1, 2, 3, 4]
 
 
+def test_each_of_many_steps_that_a_logger_records_is_in_the_record_once(tmp_path: Path) -> None:
+    def more(group: LossGroup) -> None:
+        if group.step == 1:
+            for _ in range(80):
+                group.record({"a": 5.0})
+
+    logger = CallsBack(more)
+    with CsvLogger(tmp_path / "run") as record:
+        group = logger.who = LossGroup(["a"], [record, logger])
+        group.record({"a": 1.0})
+
+    assert read_run(tmp_path / "run")["a"]["step"].tolist() == [*range(81)]
+
+
 class Signalled(Tracer):
     """Does something where it would interrupt, as the handler of a signal does."""
 

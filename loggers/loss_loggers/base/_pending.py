@@ -67,6 +67,9 @@ class Pending(list[Row]):
     done = 0
     """How many of its guards have the rows."""
 
+    recorded: tuple[object, ...] = ()
+    """Which records have all of them, by their keys."""
+
     waits = False
     """Whether the record takes them later: the handler of a signal brought them amid other rows."""
 

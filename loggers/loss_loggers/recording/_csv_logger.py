@@ -94,6 +94,7 @@ class CsvLogger(BaseLogger):
         self._own: Pending | None = None
         self._later: list[Pending] = []
         self._catches_up = False
+        self._key = object()
         self._finalizer = finalizer(self, _end, self._writer)
         if is_first_rank():
             self._open()
@@ -152,18 +153,23 @@ class CsvLogger(BaseLogger):
                 return
             try:
                 self._own = pending
-                first = 0 if pending.tries < 2 else writer.written(pending)
+                first = 0 if pending.tries < 2 else self._written(pending)
                 if pending.places is None:
                     for row in pending if not first else pending[first:]:
                         writer.append(row)
                 else:
                     self._record_places(pending, first)
+                pending.recorded += (self._key,)
             except NotOursError:
                 self._refuses(len(pending))
             finally:
                 self._own = None
                 if self._later:
                     self._record_later()
+
+    def _written(self, pending: Pending) -> int:
+        """How many of the rows it has; the file knows those of the last writes alone."""
+        return len(pending) if self._key in pending.recorded else self._writer.written(pending)
 
     def _record_later(self) -> None:
         """Record what came in the middle of a row; a disk that says no is tried again later."""
@@ -234,7 +240,7 @@ class CsvLogger(BaseLogger):
             rows = [
                 [step, time, floats(metrics, Names(), exact)]
                 for pending in (*own, *later)
-                for step, time, metrics in pending[self._writer.written(pending) :]
+                for step, time, metrics in pending[self._written(pending) :]
             ]
             return self._writer.state() | ({"rows": rows} if rows else {})
 
