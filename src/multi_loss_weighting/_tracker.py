@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -236,8 +236,6 @@ class LossTracker(LossView):
                 several `Trackers`.
             FloatingPointError: If it is not finite and `nonfinite="raise"`.
         """
-        if extra is not None and self._renewed is not None:
-            self._raise_extra()
         try:
             is_straight = self._is_straight and loss.is_cpu and not is_transformed(loss)
         except AttributeError:
@@ -252,8 +250,9 @@ class LossTracker(LossView):
                 check_loss(loss, self.name, loss.device)
             value = read(loss, self.name)  # a plain number, or an error that says what came
             is_finite = isfinite(value)
-        value = float(value)
-        own = self._steps.checked_extra(extra) if extra is not None else {}
+        if type(value) is not float:
+            value = float(value)
+        own = self._checked_extra(extra) if extra is not None else {}
         if type(samples) is not int or samples < 1:
             samples = checked_samples(samples)
         if step is not None:
@@ -277,15 +276,14 @@ class LossTracker(LossView):
         recorder.take_in_one(value, weight, samples, own, step, is_clamped)
         return weighted
 
-    def _raise_extra(self) -> NoReturn:
-        """One of several makes no row, in which these numbers could be."""
-        msg = (
-            "extra must be given to the step of all, trackers.step(extra=...), which makes the"
-            f" row, got it for {self.name!r} alone"
-        )
-        error = ValueError(msg)
-        self._steps.tell_ranks(error)
-        raise error
+    def _checked_extra(self, extra: Any) -> dict[str, Any]:
+        if self._renewed is not None:  # one of several makes no row, in which these could be
+            msg = (
+                "extra must be given to the step of all, trackers.step(extra=...), which makes the"
+                f" row, got it for {self.name!r} alone"
+            )
+            raise ValueError(msg)
+        return self._steps.checked_extra(extra)
 
     def _weigh_unusual(self, loss: Any, value: float, weight: float) -> Any:
         """A loss that is clamped, or not finite."""
@@ -314,12 +312,14 @@ class LossTracker(LossView):
         retain_graph: bool,
     ) -> Any:
         """On an accelerator, and on several ranks, take the way of a group of one loss."""
-        if do_backwards:
-            try:
+        try:
+            if extra is not None:
+                self._checked_extra(extra)
+            if do_backwards:
                 check_backward(loss, self.name)
-            except Exception as error:
-                self._steps.tell_ranks(error)
-                raise
+        except Exception as error:
+            self._steps.tell_ranks(error)
+            raise
         self._weighting.updates = self.recorder.state.updates
         losses = {self.name: loss}
         return self._steps.update(losses, do_backwards, step, extra, samples, retain_graph)
