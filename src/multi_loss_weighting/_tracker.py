@@ -267,12 +267,11 @@ class LossTracker(LossView):
         if is_clamped or not is_finite:
             weighted = self._weigh_unusual(loss, value, weight)
         else:
-            is_itself = weight == 1.0 and (do_backwards or not isinstance(loss, torch.Tensor))
-            weighted = loss if is_itself else widened(loss) * weight
+            weighted = loss if weight == 1.0 else widened(loss) * weight
         if do_backwards:
             weighted = run_backward(weighted, self._backward, retain_graph)
-            if weight == 1.0:
-                weighted = weighted.clone()  # the caller may write to it
+        if weight == 1.0 and isinstance(loss, torch.Tensor):
+            weighted = widened(weighted).clone()  # the caller may write to it
         recorder.take_in_one(value, weight, samples, own, step, is_clamped)
         return weighted
 

@@ -117,15 +117,17 @@ class Trackers(Owner, Mapping[str, LossTracker]):
             ValueError: If `step` is no whole number, or `extra` has a name of the row's own.
         """
         own = read_metrics(extra) if extra is not None else {}
-        for tracker in self.values():
-            tracker.recorder.state.losses.template.check_extra(own)
+        if own:
+            for tracker in self._trackers.values():
+                tracker.recorder.state.losses.template.check_extra(own)
         step = None if step is None else checked_step(step)
         with self._readback.lock:
             at = self.state.step if step is None else step
             (self._end_later if self._readback else self._end_now)(at, own)
 
     def _end_now(self, step: int, own: dict[str, Any]) -> None:
-        self._resume()
+        if self.outbox.rows or self.outbox.epochs:
+            self._resume()
         row, seen = self._row()
         number = self.state.number + 1
         held = None
@@ -138,10 +140,10 @@ class Trackers(Owner, Mapping[str, LossTracker]):
 
     def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
-        for tracker in self.values():
-            if tracker.step != self.state.step:
-                tracker.step = self.state.step
-        ended = 0
+        step, ended = self.state.step, 0
+        for tracker in self._trackers.values():  # not those of a Mapping: this is at every step
+            if tracker.recorder.state.step != step:
+                tracker.recorder.change(step=step)
         for means in self.outbox.epochs:
             if self._readback:
                 self._readback.wait()  # which calls this, too
@@ -158,11 +160,13 @@ class Trackers(Owner, Mapping[str, LossTracker]):
     def _row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
         """What there is to report since the last row, and what was reported with it."""
         row: dict[str, Any] = {}
-        seen = dict(self.state.reported)
-        for name, tracker in self.items():
-            before, now = seen[name], self._numbers(name)
+        seen, reports = dict(self.state.reported), self._reports
+        for name, tracker in self._trackers.items():
+            state = tracker.recorder.state
+            before, now = seen[name], state.records[0]
             if now[UPDATES] != before[UPDATES]:
-                row |= tracker.recorder.state.losses.template.row((before,), (now,), None)
+                if reports:
+                    row |= state.losses.template.row((before,), (now,), None)
                 seen[name] = now
         return row, seen
 
