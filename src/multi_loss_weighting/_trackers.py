@@ -22,6 +22,7 @@ from .tensors._state import pack, unpack
 if TYPE_CHECKING:
     from loss_loggers import Loggers
 
+    from .distributed._ranks import Ranks
     from .statistics._record import Numbers
 
 
@@ -41,16 +42,61 @@ class _State(NamedTuple):
     taken: int = 0
 
 
-class Trackers(Owner, Mapping[str, LossTracker]):
+class _Rows(Owner):
+    """The steps of several trackers, each with one row of all.
+
+    Args:
+        trackers: The trackers, by the names of their losses.
+        outbox: Gets the rows.
+        ranks: Which of them reports.
+    """
+
+    state: _State
+    outbox: Outbox
+
+    def __init__(self, trackers: dict[str, LossTracker], outbox: Outbox, ranks: Ranks) -> None:
+        self._trackers = trackers
+        self.outbox = outbox
+        self._ranks = ranks
+        numbers = {name: one.recorder.state.records[0] for name, one in trackers.items()}
+        self.state = _State(0, numbers)
+        self.lost = 0
+
+    @property
+    def reports(self) -> bool:
+        """Whether there is somebody to report to, and this rank does."""
+        return self.outbox.reporter is not None and self._ranks.is_reporter
+
+    def row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
+        """What there is to report since the last row, and what was reported with it."""
+        row: dict[str, Any] = {}
+        seen, reports = dict(self.state.reported), self.reports
+        for name, tracker in self._trackers.items():
+            state = tracker.recorder.state
+            before, now = seen[name], state.records[0]
+            if now[UPDATES] != before[UPDATES]:
+                if reports:
+                    row |= state.losses.template.row((before,), (now,), None)
+                seen[name] = now
+        return row, seen
+
+    def complete(self, entry: Entry, values: list[list[float]]) -> None:
+        """Make the row of a step that was read back."""
+        own, later = entry.details
+        known = {name: value for name, (value,) in zip(later, values, strict=True)}
+        while entry.number > (state := self.state).taken:
+            metrics, seen = self.row()
+            row = (entry.step, entry.time, metrics | own | known) if self.reports else None
+            self.take(entry, state, row, reported=seen)
+
+
+class Trackers(Mapping[str, LossTracker]):
     """Trackers made together: each has its own update and backward, all share a row and a step.
 
     Args:
         names: The names of the losses, in the order of the row.
         logger: Where rows go: anything with `log_metrics`, a list of such, or None for nowhere.
         **settings: Of `LossTracker`; a dict from name to value gives each loss its own.
-
-    Attributes:
-        lost: How many steps could not be read back from an accelerator.
 
     Raises:
         ValueError: If a name comes twice, or a setting names a loss that is not among `names`.
@@ -76,11 +122,9 @@ class Trackers(Owner, Mapping[str, LossTracker]):
             for name, value in by_name(setting, names, key).items():
                 own[name][key] = value
         self._trackers = {name: LossTracker(name, **own[name]) for name in names}
-        self.state = _State(0, {name: self._numbers(name) for name in names})
-        self.lost = 0
         first = self._trackers[names[0]].recorder
-        self._ranks = first.ranks
-        self.outbox = Outbox(make_reporter(logger, self.hyperparams))
+        outbox = Outbox(make_reporter(logger, self.hyperparams))
+        self._rows = _Rows(self._trackers, outbox, first.ranks)
         # A step leaves one entry for each loss, and one for itself.
         self._readback = Readback(first.readback.every * (len(self) + 1), self._resume)
         for tracker in self.values():
@@ -88,8 +132,8 @@ class Trackers(Owner, Mapping[str, LossTracker]):
         self._come_before_the_end()
 
     def _come_before_the_end(self) -> None:
-        if self.outbox.reporter is not None:
-            self._readback.come_before_the_end_of(self.outbox.reporter.logger)
+        if self._rows.outbox.reporter is not None:
+            self._readback.come_before_the_end_of(self._rows.outbox.reporter.logger)
 
     def _numbers(self, name: str) -> Numbers:
         return self._trackers[name].recorder.state.records[0]
@@ -122,53 +166,36 @@ class Trackers(Owner, Mapping[str, LossTracker]):
                 tracker.recorder.state.losses.template.check_extra(own)
         step = None if step is None else checked_step(step)
         with self._readback.lock:
-            at = self.state.step if step is None else step
+            at = self._rows.state.step if step is None else step
             (self._end_later if self._readback else self._end_now)(at, own)
 
     def _end_now(self, step: int, own: dict[str, Any]) -> None:
-        if self.outbox.rows or self.outbox.epochs:
+        if self._rows.outbox.rows or self._rows.outbox.epochs:
             self._resume()
-        row, seen = self._row()
-        number = self.state.number + 1
+        row, seen = self._rows.row()
+        number = self._rows.state.number + 1
         held = None
-        if self._reports:
+        if self._rows.reports:
             row |= {name: float(value) for name, value in own.items()}
             held = number, Pending([(step, row_time(), row)])
-            self.outbox.rows.append(held)
-        self.state = _State(step + 1, seen, number, number)
+            self._rows.outbox.rows.append(held)
+        self._rows.state = _State(step + 1, seen, number, number)
         self._resume(held)
 
     def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
-        step, ended = self.state.step, 0
+        step, ended = self._rows.state.step, 0
         for tracker in self._trackers.values():  # not those of a Mapping: this is at every step
             if tracker.recorder.state.step != step:
                 tracker.recorder.change(step=step)
-        for means in self.outbox.epochs:
+        for means in self._rows.outbox.epochs:
             if self._readback:
                 self._readback.wait()  # which calls this, too
             for tracker in self.values():
                 if tracker.recorder.state.epoch == means.epoch:
                     tracker.end_epoch()
             ended = means.epoch + 1
-        self.outbox.send(self.state.taken, ended, held)
-
-    @property
-    def _reports(self) -> bool:
-        return self.outbox.reporter is not None and self._ranks.is_reporter
-
-    def _row(self) -> tuple[dict[str, Any], dict[str, Numbers]]:
-        """What there is to report since the last row, and what was reported with it."""
-        row: dict[str, Any] = {}
-        seen, reports = dict(self.state.reported), self._reports
-        for name, tracker in self._trackers.items():
-            state = tracker.recorder.state
-            before, now = seen[name], state.records[0]
-            if now[UPDATES] != before[UPDATES]:
-                if reports:
-                    row |= state.losses.template.row((before,), (now,), None)
-                seen[name] = now
-        return row, seen
+        self._rows.outbox.send(self._rows.state.taken, ended, held)
 
     # On an accelerator a step ends when its losses have been read back, those on the CPU with them.
 
@@ -177,20 +204,11 @@ class Trackers(Owner, Mapping[str, LossTracker]):
             tracker.use_readback()
         later = [name for name, value in own.items() if isinstance(value, Tensor)]
         tensors = [own[name] for name in later]
-        number = self.state.number + 1
-        self._readback.add(Entry(self, number, step, tensors, (own, later)))
-        self.change(step=step + 1, number=number)
+        number = self._rows.state.number + 1
+        self._readback.add(Entry(self._rows, number, step, tensors, (own, later)))
+        self._rows.change(step=step + 1, number=number)
         self._resume()
         self._readback.proceed()
-
-    def complete(self, entry: Entry, values: list[list[float]]) -> None:
-        """Make the row of a step that was read back."""
-        own, later = entry.details
-        known = {name: value for name, (value,) in zip(later, values, strict=True)}
-        while entry.number > (state := self.state).taken:
-            metrics, seen = self._row()
-            row = (entry.step, entry.time, metrics | own | known) if self._reports else None
-            self.take(entry, state, row, reported=seen)
 
     def flush(self) -> None:
         """Wait for the losses that are on their way from an accelerator, and report their rows."""
@@ -198,6 +216,11 @@ class Trackers(Owner, Mapping[str, LossTracker]):
             for tracker in self.values():
                 tracker.flush()
             self._resume()
+
+    @property
+    def lost(self) -> int:
+        """How many steps could not be read back from an accelerator."""
+        return self._rows.lost
 
     def end_epoch(self) -> dict[str, float]:
         """End an epoch: the mean of each loss that came in it, by samples, which is reported, too.
@@ -216,8 +239,10 @@ class Trackers(Owner, Mapping[str, LossTracker]):
                 for name, record in records.items()
                 if record.epoch_samples
             }
-            told = means if self._reports else {}
-            self.outbox.epochs.append(PendingEpoch(epoch, told, max(self.state.step - 1, 0)))
+            told = means if self._rows.reports else {}
+            self._rows.outbox.epochs.append(
+                PendingEpoch(epoch, told, max(self._rows.state.step - 1, 0))
+            )
             self._resume()
         return {name: mean for name, (mean, _) in means.items()}
 
@@ -246,15 +271,15 @@ class Trackers(Owner, Mapping[str, LossTracker]):
     def _renew(self, name: str) -> None:
         """A loss was reset or loaded: what it begins with is no news."""
         with self._readback.lock:
-            reported = {**self.state.reported, name: self._numbers(name)}
-            self.change(reported=reported)
+            reported = {**self._rows.state.reported, name: self._numbers(name)}
+            self._rows.change(reported=reported)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Every number that must survive a restart: a tensor for each loss, one for the step."""
         with self._readback.lock:
             self.flush()
             own = {f"tracker {name}": one.state_dict()["state"] for name, one in self.items()}
-            state = self.state
+            state = self._rows.state
         updates = {
             name: [numbers[UPDATES], numbers[RARE].blocks_completed]
             for name, numbers in state.reported.items()
@@ -289,5 +314,5 @@ class Trackers(Owner, Mapping[str, LossTracker]):
                 updates, blocks = own["reported"][name]
                 rare = record.rare._replace(blocks_completed=blocks)
                 reported[name] = record._replace(updates=updates, rare=rare)
-            self.outbox.rows, self.outbox.epochs = [], []
-            self.change(step=own["step"], reported=reported)
+            self._rows.outbox.rows, self._rows.outbox.epochs = [], []
+            self._rows.change(step=own["step"], reported=reported)

@@ -67,12 +67,11 @@ def _state_of(step: Step) -> dict[str, Any]:
         "records": _table([_flat(numbers) for numbers in state.records]),
         "kept": _table([numbers[-1] for numbers in state.records]),
         "has_sums": state.sums is not None,
-        "sums": sums[:4],
+        "sums": sums,
         "has_device": device is not None,
         "device": _device_table(losses.names, device),
         # Without it, as between any two steps, a state keeps its length.
         **({"extra": dict(state.extra)} if state.extra else {}),
-        **({"used": sums[4]} if (sums[4] != sums[0]).any() else {}),
     }
 
 
@@ -123,8 +122,7 @@ def take_over(step: Step, saved: dict[str, Any]) -> None:
     sums, extra = None, {}
     if saved["has_sums"] and set(names) == set(losses.names):
         places = [names.index(name) for name in losses.names]
-        used = saved.get("used", saved["sums"][0])
-        sums = torch.from_numpy(np.vstack([saved["sums"], used])[:, places])
+        sums = torch.from_numpy(saved["sums"][:, places])
         extra = saved.get("extra", {})
     new = type(state)(
         saved["step"],
