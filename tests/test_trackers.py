@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+import warnings
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
-from loss_loggers import MemoryLogger
+from loss_loggers import CsvLogger, MemoryLogger
 from multi_loss_weighting import LossTracker, Trackers
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def track(trackers: Trackers, **losses: float) -> None:
@@ -283,3 +287,20 @@ def test_a_copy_may_have_one_reset_alone_too(log_every: int | None) -> None:
     copied.flush()
 
     assert memory["loss/G"] == [(0, 1.0), (1, 2.0)]
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_trackers_whose_step_is_forgotten_say_so_once(steps: bool, tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with CsvLogger(tmp_path / "run") as logger:
+            trackers = Trackers(["G", "D"], logger)
+            for step in range(100):
+                trackers["G"].update(1.0 + step, do_backwards=False)
+            if steps:
+                trackers.step()
+            trackers.flush()
+
+    said = [str(one.message) for one in caught]
+    assert len(said) == (not steps)
+    assert all("updated 100 times, and nothing is recorded: their step()" in one for one in said)

@@ -10,6 +10,7 @@ from torch import Tensor
 from loss_loggers import Pending, row_time
 
 from ._tracker import AS_IT_WAS, LossTracker
+from ._warn import warn_user
 from .accelerator._owner import Entry, Owner
 from .accelerator._readback import Readback
 from .batch._names import by_name, checked_names
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
     from .distributed._ranks import Ranks
     from .statistics._record import Numbers
+
+
+MANY = 100
+"""More updates than these before the first step look like a step that is forgotten."""
 
 
 class _State(NamedTuple):
@@ -58,6 +63,7 @@ class _Rows(Owner):
         self._trackers = trackers
         self.outbox = outbox
         self._ranks = ranks
+        self._has_warned = False
         numbers = {name: one.recorder.state.records[0] for name, one in trackers.items()}
         self.state = _State(0, numbers)
         self.lost = 0
@@ -79,6 +85,17 @@ class _Rows(Owner):
                     row |= state.losses.template.row((before,), (now,), None)
                 seen[name] = now
         return row, seen
+
+    def warn_without_step(self) -> None:
+        """Say, once, that there is no row where `step` seems to be forgotten."""
+        updates = max(one.recorder.state.number for one in self._trackers.values())
+        is_new = not (self.state.step or self._has_warned)  # and no state was loaded
+        if is_new and self.reports and updates >= MANY:
+            self._has_warned = True
+            warn_user(
+                f"trackers were updated {updates} times, and nothing is recorded: their step(),"
+                " called once after these updates, makes the row"
+            )
 
     def complete(self, entry: Entry, values: list[list[float]]) -> None:
         """Make the row of a step that was read back."""
@@ -184,6 +201,8 @@ class Trackers(Mapping[str, LossTracker]):
 
     def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
+        if not self._rows.state.number:
+            self._rows.warn_without_step()
         step, ended = self._rows.state.step, 0
         for tracker in self._trackers.values():  # not those of a Mapping: this is at every step
             if tracker.recorder.state.step != step:
