@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -466,46 +464,3 @@ def test_each_shell_has_its_completion(shell: str) -> None:
 
     assert code == 0
     assert f"_LOSSES_COMPLETE={shell}_complete" in printed
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-@pytest.mark.parametrize("number", range(8))
-def test_ctrl_c_at_any_moment_ends_it_without_a_traceback(tmp_path: Path, number: int) -> None:
-    """Also while the command is being imported; before that it is Python's own affair."""
-    CsvLogger(tmp_path / "gan").close()
-    code = (
-        "import sys; sys.argv = ['losses', 'explain', sys.argv[1]]\n"
-        "from loss_dashboard.cli.start import main\n"
-        "print('ready', flush=True)\n"
-        "main()"
-    )
-    command = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path / "gan")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert command.stdout is not None
-    command.stdout.readline()
-    time.sleep(0.03 + number * 0.03)
-    command.send_signal(signal.SIGINT)
-    _, said = command.communicate(timeout=300)
-
-    assert "loss_dashboard" not in said  # no traceback with a line of ours
-    assert command.returncode in (0, 130, -signal.SIGINT)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
-def test_ctrl_c_ends_a_command_as_shells_expect_and_without_a_word(tmp_path: Path) -> None:
-    with CsvLogger(tmp_path / "gan") as logger:
-        logger.log_metrics({"loss/G": 1.0}, step=0)
-        command = [sys.executable, "-m", "loss_dashboard", "watch", str(logger.path), "--plain"]
-        watching = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        assert watching.stdout is not None
-        assert watching.stdout.readline().startswith("step 0")
-        watching.send_signal(signal.SIGINT)
-        _, told = watching.communicate(timeout=300)
-
-    assert (watching.returncode, told) == (130, "")

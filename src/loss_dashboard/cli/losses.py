@@ -8,7 +8,7 @@ import click
 
 from loss_loggers.text import printable
 
-from . import INTERRUPTED
+from ._interrupts import interrupts_let_go
 from ._streams import forgiving_streams
 from .commands.completion import completion
 from .commands.demo import demo
@@ -77,13 +77,12 @@ class _Losses(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         try:
-            return super().invoke(context)
+            with interrupts_let_go():
+                return super().invoke(context)
         except click.ClickException as error:
             # Of what was typed, or what a * stood for.
             error.message = printable(error.message)  # type: ignore[misc]
             raise
-        except KeyboardInterrupt:
-            context.exit(INTERRUPTED)
 
 
 @click.group(

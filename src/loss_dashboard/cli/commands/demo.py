@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from loss_dashboard._installed import how_to_install
-from loss_dashboard.cli import INTERRUPTED
 from loss_dashboard.cli._common import fail
+from loss_dashboard.cli._interrupts import INTERRUPTED
 from loss_dashboard.runs.find_run import RUNS
 from loss_dashboard.web import missing
 
