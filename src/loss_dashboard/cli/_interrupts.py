@@ -1,4 +1,7 @@
-"""Ctrl-C: it ends a command as shells expect, at any moment and without a word."""
+"""Ctrl-C: it ends a command as shells expect, at any moment and without a word.
+
+But at a question, where it is a no.
+"""
 
 from __future__ import annotations
 
