@@ -11,10 +11,10 @@ from ._columns import header_of as header_of
 from ._columns import parse_lines as parse_lines
 from ._csv_logger import CsvLogger as CsvLogger
 from ._epochs import read_epochs as read_epochs
+from ._line_template import KEYS as KEYS
+from ._line_template import STATISTICS as STATISTICS
 from ._read_run import Run as Run
 from ._read_run import read_run as read_run
-from ._row_template import KEYS as KEYS
-from ._row_template import STATISTICS as STATISTICS
 from ._rows import read_logged as read_logged
 from ._rows import read_rows as read_rows
 from ._run_folder import EPOCH_COLUMNS as EPOCH_COLUMNS

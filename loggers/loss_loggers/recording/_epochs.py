@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loss_loggers.base._epoch_row import epoch_row
 from loss_loggers.base._warn import warn
 
-from ._row_template import quoted
+from ._line_template import quoted
 from ._run_folder import EPOCH_COLUMNS, EPOCHS, run_info
 from ._table import UnreadableError, read_table, senseless
 from .files._append_only_file import AppendOnlyFile, check_place

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loss_loggers.base._warn import warn
 
 from ._epochs import Epochs
-from ._row_template import KEYS, STATISTICS
+from ._line_template import KEYS, STATISTICS
 from ._run_folder import part_number, part_path, parts
 from ._table import UnreadableError, read_table
 from .files._append_only_file import AppendOnlyFile, check_place

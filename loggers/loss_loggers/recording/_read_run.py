@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loss_loggers.base._paths import folder_at
 
 from ._columns import UnparsableError, parse_file
-from ._row_template import KEYS, STATISTICS
+from ._line_template import KEYS, STATISTICS
 from ._run_folder import (
     EPOCH_COLUMNS,
     EPOCHS,

@@ -8,7 +8,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING
 
 from ._epochs import read_epoch_rows
-from ._row_template import KEYS
+from ._line_template import KEYS
 from ._run_folder import readable_parts, run_info
 from ._table import read_table, senseless
 

@@ -14,8 +14,8 @@ from loss_loggers.base._process import is_first_rank, last_error
 from loss_loggers.base._warn import warn
 
 from ._folder_claim import FolderClaim
+from ._line_template import LineTemplate, Places
 from ._losses import LossFiles
-from ._row_template import Places, RowTemplate
 from ._run_folder import NotOursError, last_time
 from ._run_info import RunInfo
 from .files._watch import LOOK_ROWS, Watch
@@ -47,7 +47,7 @@ class RunWriter:
         )
         self._losses: LossFiles | None = None
         self._places = Places()
-        self._templates: dict[tuple[str, ...], RowTemplate] = {}
+        self._templates: dict[tuple[str, ...], LineTemplate] = {}
         self._last: tuple[float, int] = (-inf, -1)
         self._shift = 0.0
         self._watch = Watch()
@@ -290,7 +290,7 @@ class RunWriter:
         if losses.dropped:
             warn(f"{self.path} ended in a half-written line: {losses.dropped} bytes were dropped")
 
-    def _new_template(self, metrics: Metrics, losses: LossFiles) -> RowTemplate:
+    def _new_template(self, metrics: Metrics, losses: LossFiles) -> LineTemplate:
         places = [self._places[metric] for metric in metrics]
         new = losses.lacking(column for _, column in places)
         if new and not losses.can_widen:
@@ -309,7 +309,7 @@ class RunWriter:
         # What has no value of its own, such as the cosine between two losses, is no loss.
         self.info.add_losses(loss for loss, column in places if column == "loss")
         self.info.set_has_rows(True)
-        template = self._templates[tuple(metrics)] = RowTemplate(places, losses.columns)
+        template = self._templates[tuple(metrics)] = LineTemplate(places, losses.columns)
         return template
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from loss_loggers.recording._row_template import quoted
+from loss_loggers.recording._line_template import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

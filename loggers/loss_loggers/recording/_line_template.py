@@ -61,11 +61,11 @@ class Places:
         return name
 
 
-class RowTemplate:
+class LineTemplate:
     """The lines of all rows that carry the same metrics: one template, made once.
 
     >>> places = [("G", "loss"), ("G", "weight"), ("lr", "value")]
-    >>> template = RowTemplate(places, ["loss", "weight", "value"])
+    >>> template = LineTemplate(places, ["loss", "weight", "value"])
     >>> print(template.text(7, 0.5, {"loss/G": 0.1, "weight/G": 1.0, "lr": 1e-3}), end="")
     7,0.5,G,0.1,1.0,
     7,0.5,lr,,,0.001
