@@ -377,6 +377,8 @@ def test_total_is_the_groups_own_name() -> None:
         (["a", "a"], ValueError, "each different"),
         ([], ValueError, "one or more"),
         ("ab", TypeError, "a list of str, got the one str 'ab'"),
+        (CoVWeighting(), TypeError, "got CoVWeighting: pass it as weighting=..."),
+        (MemoryLogger(), TypeError, "got MemoryLogger: pass it as logger=..."),
         ([1], TypeError, "a loss must be a str, got 1"),
         (["a\n"], ValueError, "printable"),
     ],
@@ -540,7 +542,9 @@ def test_plain_numbers_can_be_tracked() -> None:
 def test_plain_numbers_have_no_backward() -> None:
     group = LossGroup(ABC)
 
-    with pytest.raises(ValueError, match="none of a, b, c has a gradient: pass do_backwards=False"):
+    with pytest.raises(
+        ValueError, match=r"no loss has a gradient \(a, b, c\): pass do_backwards=False"
+    ):
         group.update(numbers(0))
 
     assert (group.step, group["a"].count) == (0, 0)
@@ -1288,7 +1292,7 @@ def test_a_resumed_run_says_what_is_used_now_and_nothing_of_before(tmp_path: Pat
 def test_losses_without_names_are_an_error(losses: Any, names: Any, ignore: Any) -> None:
     group = LossGroup(names, ignore=ignore)
 
-    with pytest.raises(TypeError, match=r"a dict from name to loss, .*, got a (list|Tensor)"):
+    with pytest.raises(TypeError, match=r"a dict from name to loss, .*, got (list|Tensor)"):
         group.update(losses, do_backwards=False)
 
     assert group.step == 0

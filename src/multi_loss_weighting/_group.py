@@ -110,6 +110,7 @@ class LossGroup(nn.Module):
         report: Iterable[str] | ReportSettings = REPORT,
     ) -> None:
         super().__init__()
+        _check_not_names(names)
         weighting = weighting_or_sum(weighting)
         reported = report_settings(report)
         self.scope = _checked_scope(scope)
@@ -323,7 +324,7 @@ class LossGroup(nn.Module):
             history = _compiled.CompiledHistory(reader.names, batch.present, step, self._key, seen)
             return self.weighting.weigh(batch.losses, history).total
         if not isinstance(step, int | None):
-            msg = f"step must be a Python int in compiled code, got a {type(step).__name__}"
+            msg = f"step must be a Python int in compiled code, got {type(step).__name__}"
             raise TypeError(msg)
         weights = _compiled.weights_of(
             self._key, batch.losses.detach(), given, step, torch.is_grad_enabled()
@@ -648,6 +649,15 @@ class LossGroup(nn.Module):
         elif loaded.names is not None:
             differ = follow_names(self.weighting, self.names, loaded.names, state_dict, own)
             unexpected_keys += [f"{key}: {text}" for text in differ]
+
+
+def _check_not_names(names: Any) -> None:
+    """Say so where the weighting, or the logger, was given in the place of the names."""
+    for keyword, method in (("weighting", "weigh"), ("logger", "log_metrics")):
+        if hasattr(names, method):
+            kind = type(names).__name__
+            msg = f"names must be a list of str, got {kind}: pass it as {keyword}=..."
+            raise TypeError(msg)
 
 
 def _checked_scope(scope: str, around: str = "") -> str:

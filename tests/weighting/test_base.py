@@ -193,9 +193,9 @@ WRONG: dict[str, tuple[Callable[[Tensor], Any], type[Exception], str]] = {
     "a total alone": (
         lambda losses: losses.sum(),
         TypeError,
-        "Returning.weigh must return Weighted(total, weights), got a Tensor",
+        "Returning.weigh must return Weighted(total, weights), got Tensor",
     ),
-    "nothing": (lambda _: None, TypeError, "Weighted(total, weights), got a NoneType"),
+    "nothing": (lambda _: None, TypeError, "Weighted(total, weights), got NoneType"),
     "a plain total": (
         lambda _: Weighted(3.0, np.ones(2)),  # type: ignore[arg-type]
         TypeError,
@@ -273,7 +273,7 @@ def test_what_was_accumulated_outlives_an_objective_that_is_refused(log_every: i
     group.accumulate({"a": 1.0})
 
     for losses in ({"a": 3.0}, None):
-        with pytest.raises(TypeError, match="got a Tensor"):
+        with pytest.raises(TypeError, match="got Tensor"):
             group.record(losses)
     weighting.make = lambda losses: weighted_sum(losses, np.ones(1))
     group.record({"a": 3.0})

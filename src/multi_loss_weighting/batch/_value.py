@@ -162,7 +162,7 @@ def losses_by_name(losses: Any) -> Mapping[str, Any]:
     """The losses themselves, if each has a name."""
     if not isinstance(losses, Mapping):
         kind = type(losses).__name__
-        msg = f'losses must be a dict from name to loss, {{"recon": recon, ...}}, got a {kind}'
+        msg = f'losses must be a dict from name to loss, {{"recon": recon, ...}}, got {kind}'
         raise TypeError(msg)
     return losses
 

@@ -132,8 +132,8 @@ class Step:
             self._share(self._no_sums(), error)
 
     def _why_no_backward(self, losses: Mapping[str, Any]) -> str:
-        names = ", ".join(losses) or "no loss"
-        msg = why_no_backward(f"none of {names} has a gradient")
+        names = f" ({', '.join(losses)})" if losses else ""
+        msg = why_no_backward(f"no loss has a gradient{names}")
         if self.recorder.ranks.are_many:
             return f"{msg}, and give DDP, which waits, a backward of 0 times the sum of parameters"
         return f"{msg} to track them only"

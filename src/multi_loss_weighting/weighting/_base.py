@@ -154,7 +154,7 @@ def checked_weighted(
         pass  # what is wrong with it is said below
     method = type(weighting).__name__
     if not isinstance(result, Weighted):
-        msg = f"{method}.weigh must return Weighted(total, weights), got a {type(result).__name__}"
+        msg = f"{method}.weigh must return Weighted(total, weights), got {type(result).__name__}"
         raise TypeError(msg)
     total: Tensor = checked_kind(result.total, Tensor, f"the total of {method}")
     if total.numel() != 1:
