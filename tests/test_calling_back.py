@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from loss_loggers import Background, CsvLogger, JsonlLogger, MemoryLogger, Tee, read_run, sync
+from loss_loggers import (
+    Background,
+    CsvLogger,
+    JsonlLogger,
+    MemoryLogger,
+    Tee,
+    read_run,
+    sync,
+)
 from multi_loss_weighting import CoVWeighting, LossGroup, LossTracker, Trackers
 from multi_loss_weighting.accelerator._transfer import Transfer
 
@@ -379,3 +387,28 @@ def test_many_rows_that_the_handler_of_a_signal_sends_amid_another_all_arrive_in
     for stop in {*points(events, "many", 6)}:
         *arrived, _ = sent_with(stop, tmp_path / str(stop))
         assert arrived in ([[*range(300)]] * 2, [[], []]), stop
+
+
+def test_a_row_that_the_handler_of_a_signal_records_outlives_ctrl_c_behind_it(
+    tmp_path: Path,
+) -> None:
+    class ThenCtrlC(Signalled):
+        def interrupt(self) -> None:
+            if self._stop != stop:
+                raise KeyboardInterrupt
+            super().interrupt()
+            self._stop = self.events + gap
+
+    def lines_with(path: Path) -> int:
+        with CsvLogger(path) as logger:
+            rows = [(step, 0.0, {"loss/mine": 5.0}) for step in range(2)]
+            tracer = ThenCtrlC(stop, lambda: logger.log_rows(rows))
+            logger.log_metrics({"loss/a": 1.0}, step=0)
+            with tracer.watching():
+                logger.log_metrics({"loss/a": 2.0}, step=1)
+            logger.log_metrics({"loss/a": 3.0}, step=2)
+        return (path / "losses.csv").read_text().count(",mine,")
+
+    for stop in range(20, 60, 10):
+        for gap in points(120, "ctrl c", 24):
+            assert lines_with(tmp_path / f"{stop} {gap}") == 2, (stop, gap)

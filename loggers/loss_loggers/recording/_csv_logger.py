@@ -175,16 +175,24 @@ class CsvLogger(BaseLogger):
         """Record what came in the middle of a row; a disk that says no is tried again later."""
         while self._later and self._own is None and not self._catches_up:
             pending = self._later[0]
-            del self._later[0]
             pending.waits = False
+            pending.tries += 1
             try:
                 self._catches_up = True  # each row asks for the next: a call in a call, if it could
                 (pending.go_on or partial(self.log_pending, pending))()
             except OSError:
-                self._later.insert(0, pending)
                 return
+            except Exception:  # of its own, and so at every try
+                self._drop(pending)
+                raise
             finally:
                 self._catches_up = False
+            self._drop(pending)
+
+    def _drop(self, pending: Pending) -> None:
+        """Try these rows no more, which come next unless a handler has closed meanwhile."""
+        if self._later and self._later[0] is pending:
+            del self._later[0]
 
     @contextmanager
     def _writing(self, rows: int) -> Iterator[None]:
