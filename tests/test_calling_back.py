@@ -16,8 +16,10 @@ import torch
 from loss_loggers import (
     Background,
     CsvLogger,
+    Every,
     JsonlLogger,
     MemoryLogger,
+    Rename,
     Tee,
     read_run,
     sync,
@@ -412,3 +414,30 @@ def test_a_row_that_the_handler_of_a_signal_records_outlives_ctrl_c_behind_it(
     for stop in range(20, 60, 10):
         for gap in points(120, "ctrl c", 24):
             assert lines_with(tmp_path / f"{stop} {gap}") == 2, (stop, gap)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda loggers: Rename("{stat}/gan {loss}", loggers), id="Rename"),
+        pytest.param(lambda loggers: Every(2, loggers, reduce="mean"), id="Every"),
+    ],
+)
+def test_a_row_that_the_handler_of_a_signal_logs_is_renamed_or_reduced_once(
+    wrap: Any, tmp_path: Path
+) -> None:
+    def rows_with(stop: int | None, path: Path) -> tuple[list[str], int]:
+        live = MemoryLogger()
+        with wrap([CsvLogger(path), live]) as logger:
+            logger.log_metrics({"loss/a": 0.0}, step=0)
+            tracer = Signalled(stop, lambda: logger.log_metrics({"loss/mine": 5.0}, step=2))
+            with tracer.watching():
+                logger.log_metrics({"loss/a": 1.0}, step=1)
+        return sorted(str((step, metrics)) for step, _, metrics in live.rows), tracer.events
+
+    for name in ("cold", "warm"):
+        _, events = rows_with(None, tmp_path / name)
+    expected, _ = rows_with(0, tmp_path / "before")
+
+    for stop in {*points(events, "wraps", 60)}:
+        assert rows_with(stop, tmp_path / str(stop))[0] == expected, stop

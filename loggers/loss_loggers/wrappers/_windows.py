@@ -62,17 +62,20 @@ class Windows:
         change nothing, and the answer is the same object.
         """
         with self._lock:
-            windows, answers = self._state
-            if pending.tries > 1:
-                for known, answer in answers:
-                    if known is pending:
-                        return answer
-            windows, rows = dict(windows), []
-            for index in range(len(pending)):
-                rows += self._add(windows, pending.row(index), pending.spans(index))
-            ready = _late(rows)
-            self._state = windows, (*answers[-_ANSWERS:], (pending, ready))
-            return ready
+            while True:
+                windows, answers = before = self._state
+                if pending.tries > 1:
+                    for known, answer in answers:
+                        if known is pending:
+                            return answer
+                windows, rows = dict(windows), []
+                for index in range(len(pending)):
+                    rows += self._add(windows, pending.row(index), pending.spans(index))
+                ready = _late(rows)
+                new = windows, (*answers[-_ANSWERS:], (pending, ready))
+                if self._state is before:  # or the handler of a signal has logged, too
+                    self._state = new
+                    return ready
 
     def drain(self) -> Pending:
         """The rows of all windows, complete or not."""

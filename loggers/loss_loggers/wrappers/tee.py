@@ -123,7 +123,7 @@ class Tee(BaseLogger):
         while pending.done < len(guards):
             guards[pending.done].log_pending(pending)
             if pending.waits:
-                pending.go_on = partial(self.log_pending, pending)
+                pending.go_on = partial(Tee.log_pending, self, pending)  # not renamed again
                 return
             pending.done += 1
 
