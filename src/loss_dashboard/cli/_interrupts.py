@@ -1,17 +1,18 @@
 """Ctrl-C: it ends a command as shells expect, at any moment and without a word.
 
-But at a question, where it is a no.
+Except at a question, where it is a no.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 """The exit code after Ctrl-C, as shells have it."""
@@ -23,18 +24,19 @@ def interrupts_end_the_process() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@contextmanager
-def interrupts_let_go() -> Iterator[None]:
-    """Run what may hold files, a server or a screen, which it lets go of on Ctrl-C."""
-    outside = signal.getsignal(signal.SIGINT)
-    ends = outside is signal.SIG_DFL
+def let_go_on_interrupt(run: Callable[[], T]) -> T:
+    """Run what may hold files, a server or a screen, which it lets go of on Ctrl-C.
+
+    No context manager: an interrupt in `contextlib` would come behind its `except`.
+    """
+    ends = signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     try:
         try:
             if ends:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            yield
+            return run()
         finally:
             if ends:
-                signal.signal(signal.SIGINT, outside)
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)

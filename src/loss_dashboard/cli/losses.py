@@ -2,13 +2,14 @@
 
 # Nothing heavy is imported up here: `losses --help` answers at once.
 import os
+from functools import partial
 from typing import Any
 
 import click
 
 from loss_loggers.text import printable
 
-from ._interrupts import interrupts_let_go
+from ._interrupts import let_go_on_interrupt
 from ._streams import forgiving_streams
 from .commands.completion import completion
 from .commands.demo import demo
@@ -77,8 +78,7 @@ class _Losses(click.Group):
 
     def invoke(self, context: click.Context) -> object:
         try:
-            with interrupts_let_go():
-                return super().invoke(context)
+            return let_go_on_interrupt(partial(super().invoke, context))
         except click.ClickException as error:
             # Of what was typed, or what a * stood for.
             error.message = printable(error.message)  # type: ignore[misc]

@@ -67,6 +67,7 @@ while came:
     ("imported", "files", "every"),
     [
         pytest.param("loss_dashboard.cli.losses", "click", 5, id="in the library that calls it"),
+        pytest.param("loss_dashboard.cli.losses", "contextlib", 1, id="as it begins or ends"),
         pytest.param("loss_dashboard.cli.start", "loss", 5, id="also while it is being imported"),
     ],
 )
