@@ -25,7 +25,7 @@ def facts(reader: RunReader) -> dict[str, str]:
         "state": reader.state,
         "step": progress(reader),
         "epoch": _epoch(reader),
-        "pace": f"{pace:{'.0f' if pace >= 1000 else '.3g'}} steps/s" if pace == pace else "",
+        "pace": f"{pace:{'.0f' if pace >= 100 else '.3g'}} steps/s" if pace == pace else "",
         "elapsed": _clock(reader.elapsed),
     }
 

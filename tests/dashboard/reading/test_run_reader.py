@@ -15,6 +15,7 @@ from tests.loggers.delivery.http_backend import until
 
 from loss_dashboard.curves.decimate import decimate
 from loss_dashboard.reading import RunReader, _tail
+from loss_dashboard.reading.headline import headline
 from loss_dashboard.runs._last_rows import LastRows
 from loss_dashboard.runs.summary import summarize
 from loss_loggers import CsvLogger, read_run
@@ -367,6 +368,17 @@ def test_a_run_without_rows_for_long_is_stale(tmp_path: Path, interval: float, s
 
         assert reader.state == state
         assert reader.steps_per_second == pytest.approx(1 / interval)
+
+
+@pytest.mark.parametrize(("pace", "said"), [(12.34, "12.3"), (999.7, "1000")])
+def test_the_line_of_a_run_has_its_pace_without_a_power_of_ten(
+    tmp_path: Path, pace: float, said: str
+) -> None:
+    first = time.time() - 20
+    with CsvLogger(tmp_path / "gan") as logger:
+        logger.log_rows([(step, first + step / pace, {"loss/G": 1.0}) for step in range(100)])
+
+    assert f"  {said} steps/s" in headline(RunReader(logger.path))
 
 
 def test_rows_that_are_older_than_the_run_count_from_the_first_of_them(tmp_path: Path) -> None:
