@@ -303,4 +303,4 @@ def test_trackers_whose_step_is_forgotten_say_so_once(steps: bool, tmp_path: Pat
 
     said = [str(one.message) for one in caught]
     assert len(said) == (not steps)
-    assert all("updated 100 times, and nothing is recorded: their step()" in one for one in said)
+    assert all("updated 100 times, and there is no row yet: their step()" in one for one in said)

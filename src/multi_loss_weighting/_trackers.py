@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MANY = 100
-"""More updates than these before the first step look like a step that is forgotten."""
+"""So many updates before the first step look like a step that is forgotten."""
 
 
 class _State(NamedTuple):
@@ -93,8 +93,8 @@ class _Rows(Owner):
         if is_new and self.reports and updates >= MANY:
             self._has_warned = True
             warn_user(
-                f"trackers were updated {updates} times, and nothing is recorded: their step(),"
-                " called once after these updates, makes the row"
+                f"trackers were updated {updates} times, and there is no row yet: their step(),"
+                " called once after these updates, makes it"
             )
 
     def complete(self, entry: Entry, values: list[list[float]]) -> None:

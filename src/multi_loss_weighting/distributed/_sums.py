@@ -75,7 +75,7 @@ def tally(
 
 
 def by_name(sums: Tensor, names: tuple[str, ...], wanted: tuple[str, ...]) -> Tensor:
-    """The columns of `sums` [4, K], which are of `names`, for `wanted`; 0 for one that they lack.
+    """The columns of `sums` [5, K], which are of `names`, for `wanted`; 0 for one that they lack.
 
     >>> by_name(torch.eye(2), ("a", "b"), ("b", "c", "a"))
     tensor([[0., 0., 1.],
