@@ -416,6 +416,25 @@ def test_a_row_that_the_handler_of_a_signal_records_outlives_ctrl_c_behind_it(
             assert lines_with(tmp_path / f"{stop} {gap}") == 2, (stop, gap)
 
 
+def test_a_row_that_comes_amid_another_and_cannot_be_written_is_an_error_once(
+    tmp_path: Path,
+) -> None:
+    bad: list[Any] = [{1: 5.0}]
+
+    class CallsHandler(dict[str, float]):
+        def __iter__(self) -> Any:
+            if bad:
+                logger.log_metrics(bad.pop(), step=1)
+            return super().__iter__()
+
+    with CsvLogger(tmp_path / "run") as logger:
+        with pytest.raises(AttributeError):
+            logger.log_metrics(CallsHandler({"loss/a": 0.0}), step=0)
+        logger.log_metrics({"loss/a": 1.0}, step=1)
+
+    assert read_run(tmp_path / "run")["a"]["step"].tolist() == [0, 1]
+
+
 @pytest.mark.parametrize(
     "wrap",
     [
