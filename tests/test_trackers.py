@@ -289,18 +289,25 @@ def test_a_copy_may_have_one_reset_alone_too(log_every: int | None) -> None:
     assert memory["loss/G"] == [(0, 1.0), (1, 2.0)]
 
 
+@pytest.mark.parametrize("log_every", [None, 5])
+@pytest.mark.parametrize("flushes", [True, False])
 @pytest.mark.parametrize("steps", [True, False])
-def test_trackers_whose_step_is_forgotten_say_so_once(steps: bool, tmp_path: Path) -> None:
+def test_trackers_whose_step_is_forgotten_say_so_once(
+    steps: bool, flushes: bool, log_every: int | None, tmp_path: Path
+) -> None:
+    """Not before, for there may be hundreds of updates to a step."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with CsvLogger(tmp_path / "run") as logger:
-            trackers = Trackers(["G", "D"], logger)
-            for step in range(100):
+            trackers = Trackers(["G", "D"], logger, log_every=log_every)
+            for step in range(150):
                 trackers["G"].update(1.0 + step, do_backwards=False)
+            assert not caught
             if steps:
                 trackers.step()
-            trackers.flush()
+            if flushes:
+                trackers.flush()
 
     said = [str(one.message) for one in caught]
     assert len(said) == (not steps)
-    assert all("updated 100 times, and there is no row yet: their step()" in one for one in said)
+    assert all("updated 150 times, and there is no row yet: their step()" in one for one in said)

@@ -89,7 +89,8 @@ class _Rows(Owner):
     def warn_without_step(self) -> None:
         """Say, once, that there is no row where `step` seems to be forgotten."""
         updates = max(one.recorder.state.number for one in self._trackers.values())
-        is_new = not (self.state.step or self._has_warned)  # and no state was loaded
+        state = self.state
+        is_new = not (state.number or state.step or self._has_warned)  # and no state was loaded
         if is_new and self.reports and updates >= MANY:
             self._has_warned = True
             warn_user(
@@ -201,7 +202,7 @@ class Trackers(Mapping[str, LossTracker]):
 
     def _resume(self, held: tuple[int, Pending] | None = None) -> None:
         """Do the rest of a step that was taken in, or of an epoch: also of an interrupted one."""
-        if not self._rows.state.number:
+        if self._readback.is_at_end:
             self._rows.warn_without_step()
         step, ended = self._rows.state.step, 0
         for tracker in self._trackers.values():  # not those of a Mapping: this is at every step
@@ -234,6 +235,7 @@ class Trackers(Mapping[str, LossTracker]):
         with self._readback.lock:
             for tracker in self.values():
                 tracker.flush()
+            self._rows.warn_without_step()
             self._resume()
 
     @property

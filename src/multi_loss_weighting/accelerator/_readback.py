@@ -39,6 +39,7 @@ class Readback:
     Attributes:
         lock: Held by whoever changes the readback or one of its owners: a thread takes in the
             steps of all of them, so that a lock for each owner would not do.
+        is_at_end: Whether the logger, or the process, has come to its end.
 
     Args:
         every: Steps between two reads.
@@ -48,6 +49,7 @@ class Readback:
     def __init__(self, every: int, deliver: Callable[[], None]) -> None:
         self.every: int = checked_count(every, 1, "log_every", "steps")
         self.lock = RLock()
+        self.is_at_end = False
         self._deliver = deliver
         # One attribute, so that no step is in both or in none, whoever interrupts.
         self._held: tuple[list[Entry], tuple[Transfer, list[Entry]] | None] = [], None
@@ -110,6 +112,7 @@ class Readback:
     def wait_at_the_end(self) -> None:
         """Wait, or say what is lost: at the end of a run there may be no device any more."""
         with self.lock:
+            self.is_at_end = True
             try:
                 self._send()
                 self._take_in()
