@@ -284,6 +284,28 @@ def test_a_row_that_the_handler_of_a_signal_records_before_it_ends_the_process_i
         assert text_with(stop, tmp_path / str(stop))[0].count(",mine,") == 1, stop
 
 
+@pytest.mark.filterwarnings("ignore:CsvLogger.* records nothing more", "ignore:JsonlLogger")
+@pytest.mark.parametrize("kind", [CsvLogger, JsonlLogger])
+def test_a_row_is_recorded_or_counted_where_the_handler_of_a_signal_closes_the_record_meanwhile(
+    kind: Any, tmp_path: Path
+) -> None:
+    def known_with(stop: int | None, path: Path) -> tuple[int, int]:
+        logger = kind(path)
+        logger.log_metrics({"loss/a": 1.0}, step=0)
+        tracer = Signalled(stop, logger.close)
+        with tracer.watching():
+            logger.log_metrics({"loss/a": 2.0}, step=1)
+        logger.close()
+        file = path / "losses.csv" if path.is_dir() else path
+        return file.read_text().count("2.0") + logger.failed, tracer.events
+
+    for name in ("cold", "warm"):  # what is done once has points of its own
+        _, events = known_with(None, tmp_path / name)
+
+    for stop in {*points(events, "closes", 120)}:
+        assert known_with(stop, tmp_path / str(stop))[0] == 1, stop
+
+
 @pytest.mark.filterwarnings("ignore:the logger CsvLogger failed", "ignore:the run in .* is over")
 @pytest.mark.parametrize("has_room_at_the_end", [True, False])
 def test_a_row_that_a_handler_records_on_a_full_disk_is_tried_again_and_else_counted(

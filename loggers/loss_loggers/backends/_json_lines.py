@@ -12,6 +12,7 @@ from loss_loggers.recording.files._append_only_file import AppendOnlyFile
 from loss_loggers.recording.files._watch import Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -39,12 +40,12 @@ class JsonLinesFile:
         """Rows that were written to a file that is gone, and could not be saved from it."""
         return self._watch.lost
 
-    def has(self, mark: object) -> bool:
-        """Whether the line with this mark was written, if that was not long ago."""
-        return self._file.has(mark)
+    def written(self, marks: Sequence[object]) -> int:
+        """How many of the lines with these marks were written; they are written in order."""
+        return self._file.written(marks)
 
     def append(self, line: str, mark: object) -> None:
-        """Write one line, whole or not at all; `has(mark)` then says so."""
+        """Write one line, whole or not at all; `written([mark])` then says so."""
         if self._watch.is_due:
             self._look()
         try:

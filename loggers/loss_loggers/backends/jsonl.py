@@ -120,11 +120,17 @@ class JsonlLogger(Adapter):
         if self._refuses(len(pending)):
             return
         with self._lock:
-            for row in pending:
-                file = self._file or self._open()
-                if pending.tries < 2 or not file.has(row):
+            try:
+                for row in pending[0 if pending.tries < 2 else self._written(pending) :]:
                     step, time, metrics = row
+                    file = self._file or self._open()
                     file.append(self.line((int(step), float(time), self._plain(metrics))), row)
+            except Exception:  # It may have been closed by the handler of a signal.
+                if not self._refuses(len(pending) - self._written(pending)):
+                    raise
+
+    def _written(self, rows: Sequence[Row]) -> int:
+        return self._file.written(rows) if self._file else 0
 
     def close(self, error: BaseException | None = None) -> None:
         """Close the file; a second time does nothing."""

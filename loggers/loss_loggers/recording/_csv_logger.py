@@ -16,8 +16,6 @@ from loss_loggers.base._process import finalizer, is_ending, is_first_rank
 from loss_loggers.base._values import Names, exact, floats
 from loss_loggers.base._warn import warn
 
-from ._run_folder import NotOursError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from os import PathLike
@@ -160,8 +158,9 @@ class CsvLogger(BaseLogger):
                 else:
                     self._record_places(pending, first)
                 pending.recorded += (self._key,)
-            except NotOursError:
-                self._refuses(len(pending))
+            except Exception:  # It may have been taken over, or closed by the handler of a signal.
+                if not self._refuses(len(pending) - self._written(pending)):
+                    raise
             finally:
                 self._own = None
                 if self._later:
@@ -202,8 +201,9 @@ class CsvLogger(BaseLogger):
             try:
                 self._own = Pending() if before is None else before
                 yield
-            except NotOursError:
-                self._refuses(rows)
+            except Exception:
+                if not self._refuses(rows):
+                    raise
             finally:
                 self._own = before
                 self._record_later()
@@ -266,7 +266,8 @@ class CsvLogger(BaseLogger):
                 # Where a handler closes in the middle of a row, that comes too late.
                 self._own, self._catches_up = None, False
                 self._record_later()
-                self._lost += sum(map(len, self._later))
+                left, self._later = self._later, []
+                self._lost += sum(len(pending) - self._written(pending) for pending in left)
                 self._writer.close_or_warn(error)
 
     def _open(self) -> None:

@@ -69,10 +69,7 @@ class LossFiles:
 
     def written(self, rows: Sequence[Row]) -> int:
         """How many of the rows are written already; they are written in order."""
-        for index in reversed(range(len(rows))):
-            if self.part.has(rows[index]):
-                return index + 1
-        return 0
+        return self.part.written(rows)
 
     @property
     def is_whole(self) -> bool:

@@ -78,10 +78,17 @@ class AppendOnlyFile:
         self.settle()
         return any(known is mark for _, known in self._written)
 
+    def written(self, marks: Sequence[object]) -> int:
+        """How many texts of these marks were written; they are written in order."""
+        for index in reversed(range(len(marks))):
+            if self.has(marks[index]):
+                return index + 1
+        return 0
+
     def settle(self) -> None:
         """A text whose writing was interrupted counts if all of it is there; else it is dropped."""
         begun = self._begun
-        if begun is not None and begun is not self._written[-1]:
+        if begun is not None and begun is not self._written[-1] and not self._file.closed:
             if self._file.seek(0, os.SEEK_END) == begun[0]:
                 self._written.append(begun)
             else:
