@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 MANY = 100
-"""So many updates before the first step look like a step that is forgotten."""
+"""After this many updates without a `step()`, it was probably forgotten."""
 
 
 class _State(NamedTuple):

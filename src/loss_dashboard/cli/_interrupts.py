@@ -19,15 +19,15 @@ INTERRUPTED = 130
 
 
 def interrupts_end_the_process() -> None:
-    """From here on nothing is raised: libraries tell of it, or take it for an error of theirs."""
+    """Let Ctrl-C end the process, without an exception that a library might report or swallow."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def let_go_on_interrupt(run: Callable[[], T]) -> T:
-    """Run what may hold files, a server or a screen, which it lets go of on Ctrl-C.
+    """Run what may hold files, a server or a screen: Ctrl-C raises in it, so that it closes them.
 
-    No context manager: an interrupt in `contextlib` would come behind its `except`.
+    This is no context manager, since an interrupt inside `contextlib` would escape the `except`.
     """
     ends = signal.getsignal(signal.SIGINT) is signal.SIG_DFL
     try:

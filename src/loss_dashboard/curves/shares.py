@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from loss_dashboard._typing import Values
 
 RECENT = 50
-"""Shares are told from so many of the last steps of a run."""
+"""Shares are computed from this many last steps of a run."""
 
 
 def shares(losses: dict[str, dict[str, Values]]) -> dict[str, float]:
