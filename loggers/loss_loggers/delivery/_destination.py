@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from loss_loggers.base._pending import Place
     from loss_loggers.base._protocol import Row
+    from loss_loggers.wrappers._guard import Guard
 
     from ._pending_rows import PendingItem
 
@@ -41,6 +42,8 @@ class Destination:
         self._is_there: Callable[[Row], bool] | None = None
         if steps and isinstance(logger, BaseLogger):
             self._is_there = logger.known_rows(steps)
+        for guard in _guards(logger):  # they spare a training, and here is none
+            guard.try_again()
 
     @property
     def takes_batches(self) -> bool:
@@ -109,12 +112,17 @@ def ends(logger: object) -> Iterator[object]:
         yield logger
 
 
+def _guards(logger: object) -> Iterator[Guard]:
+    """The guards within a logger, the outermost first."""
+    for guard in logger.guards if isinstance(logger, Tee) else ():
+        yield guard
+        yield from _guards(guard.logger)
+
+
 def _windows(logger: object) -> Iterator[Every]:
     """What holds rows back until more have come, the outermost first."""
-    if isinstance(logger, Every):
-        yield logger
-    for guard in logger.guards if isinstance(logger, Tee) else ():
-        yield from _windows(guard.logger)
+    within = (guard.logger for guard in _guards(logger))
+    return (one for one in (logger, *within) if isinstance(one, Every))
 
 
 def _first_place(windows: Iterable[Every]) -> Place | None:

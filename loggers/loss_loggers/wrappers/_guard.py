@@ -138,6 +138,10 @@ class Guard(BaseLogger):
             # Refused at once, which says nothing about rows: some take no value twice.
             self._silent_until = before
 
+    def try_again(self) -> None:
+        """Hand on the next row, however slowly the last one failed."""
+        self._silent_until = 0.0
+
     def forget_from(self, step: int | None) -> None:
         """Hand it on to a logger of ours."""
         if isinstance(self.logger, BaseLogger):

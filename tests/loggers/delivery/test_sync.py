@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,11 @@ class Fickle(MemoryLogger):
     def __init__(self, rows: float = math.inf) -> None:
         super().__init__()
         self.room = rows
+        self.seconds = 0.0
 
     def log_rows(self, rows: Sequence[Row]) -> None:
         if len(self.rows) + len(rows) > self.room:
+            time.sleep(self.seconds)
             raise ConnectionError
         super().log_rows(rows)
 
@@ -195,11 +198,13 @@ def test_a_window_during_which_the_backend_goes_away_is_sent_whole(
 
 
 @pytest.mark.filterwarnings("ignore:.*failed")
+@pytest.mark.parametrize("seconds", [0.0, 0.05])
 @pytest.mark.parametrize("is_same", [True, False])
 @pytest.mark.parametrize("room", range(0, 15, 2))
 def test_windows_that_end_at_other_rows_are_each_sent_once_and_whole(
-    tmp_path: Path, room: int, is_same: bool
+    tmp_path: Path, room: int, is_same: bool, seconds: float
 ) -> None:
+    """Also right after a failure that took long, for which the logger would be spared a while."""
     with CsvLogger(tmp_path / "gan") as logger:
         for step in range(500):
             early = {"loss/early": 1.0} if 130 <= step <= 150 else {}  # its window stays open
@@ -210,6 +215,7 @@ def test_windows_that_end_at_other_rows_are_each_sent_once_and_whole(
     sync(logger.path, Every(50, whole, reduce="mean"))
     shutil.rmtree(logger.path / "memory")
     every = Every(50, fickle, reduce="mean")
+    fickle.seconds = seconds
 
     with pytest.raises(NotDeliveredError):
         sync(logger.path, every)
